@@ -1,0 +1,106 @@
+"""Errors of the domain. They know nothing of HTTP; ``protocol.problems`` holds the one table that maps them.
+
+    HeadraceError
+    ├── InvalidInput          the request or definition is wrong; ``field`` names the place
+    │   ├── SignatureMismatch     tensors do not fit the signature
+    │   └── Malformed             bytes that are not what the protocol says
+    ├── TooLarge              a documented size limit
+    ├── NotFound              no such model, version, alias, sequence, report…
+    ├── Conflict              lost race, or the thing is in use
+    ├── Overloaded            a queue is full; try again after ``retry_after`` seconds
+    ├── NotReady              the version cannot serve now (load failed, starting, backing off)
+    ├── DeadlineExceeded      the caller's or the definition's time is over
+    ├── FunctionFailed        user code raised or answered what its signature forbids
+    ├── Unreachable           the service's process went away with the request in flight
+    └── StorageFailed         object storage refuses or is away
+"""
+
+from collections.abc import Mapping
+
+
+class HeadraceError(Exception):
+    """An error a user may read: ``message`` says what is wrong, ``hint`` what to do next."""
+
+    code = "error"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        field: str | None = None,
+        expected: str | None = None,
+        got: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.field = field
+        self.expected = expected
+        self.got = got
+        self.hint = hint
+
+    def details(self) -> dict[str, str]:
+        """The members beyond the message that are set, ready for a problem document."""
+        members: Mapping[str, str | None] = {
+            "field": self.field,
+            "expected": self.expected,
+            "got": self.got,
+            "hint": self.hint,
+        }
+        return {key: value for key, value in members.items() if value is not None}
+
+
+class InvalidInput(HeadraceError):
+    code = "invalid"
+
+
+class SignatureMismatch(InvalidInput):
+    code = "signature-mismatch"
+
+
+class Malformed(InvalidInput):
+    code = "malformed"
+
+
+class TooLarge(HeadraceError):
+    code = "too-large"
+
+
+class NotFound(HeadraceError):
+    code = "not-found"
+
+
+class Conflict(HeadraceError):
+    code = "conflict"
+
+
+class Overloaded(HeadraceError):
+    code = "overloaded"
+
+    def __init__(self, message: str, *, retry_after: float = 1.0, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after = retry_after
+
+
+class NotReady(HeadraceError):
+    code = "not-ready"
+
+    def __init__(self, message: str, *, retry_after: float = 1.0, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after = retry_after
+
+
+class DeadlineExceeded(HeadraceError):
+    code = "deadline-exceeded"
+
+
+class FunctionFailed(HeadraceError):
+    code = "function-failed"
+
+
+class Unreachable(HeadraceError):
+    code = "unreachable"
+
+
+class StorageFailed(HeadraceError):
+    code = "storage-failed"

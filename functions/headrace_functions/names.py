@@ -1,0 +1,98 @@
+"""Names and references: what a model, version, alias, sequence or field may be called.
+
+Models and sequences share one name space, because both are public endpoints.
+"""
+
+import re
+import uuid
+from dataclasses import dataclass
+
+from headrace_functions.errors import InvalidInput
+
+MAX_NAME = 40  # an InferenceService name is "<model>-v<n>" and Knative appends to it within 63 characters
+MAX_FIELD = 120
+MAX_REQUEST_ID = 128
+
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
+_FIELD = re.compile(r"[^\W\d][^\x00-\x1f\x7f\"`]*|[^\x00-\x1f\x7f\"`\s][^\x00-\x1f\x7f\"`]*")
+_REQUEST_ID = re.compile(r"[!-~]{1,128}")
+
+
+def check_name(name: str, *, field: str = "name") -> str:
+    """Return ``name`` if it may name a model, alias or sequence, else raise ``InvalidInput``."""
+    if not isinstance(name, str) or len(name) > MAX_NAME or not _NAME.fullmatch(name):
+        raise InvalidInput(
+            f"{field}: {name!r} is not a usable name",
+            field=field,
+            expected=f"1 to {MAX_NAME} lower-case letters, digits and '-', starting and ending with a letter or digit",
+            got=repr(name),
+        )
+    return name
+
+
+def check_field_name(name: str, *, field: str = "name") -> str:
+    """Return ``name`` if it may name an input or output: printable text without quotes, at most 120 characters."""
+    usable = isinstance(name, str) and 0 < len(name) <= MAX_FIELD and name == name.strip() and _FIELD.fullmatch(name)
+    if not usable:
+        raise InvalidInput(
+            f"{field}: {name!r} is not a usable field name",
+            field=field,
+            expected=f"1 to {MAX_FIELD} printable characters without quotes or surrounding blanks",
+            got=repr(name),
+        )
+    return name
+
+
+def new_request_id() -> str:
+    return uuid.uuid4().hex
+
+
+def usable_request_id(value: str | None) -> str:
+    """The caller's id if it is 1 to 128 visible ASCII characters, else a new one."""
+    return value if value and _REQUEST_ID.fullmatch(value) else new_request_id()
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class VersionId:
+    """One version of a model, written ``churn:3``."""
+
+    model: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.model}:{self.number}"
+
+    @property
+    def service(self) -> str:
+        """The name of the service that runs it, e.g. ``churn-v3``."""
+        return f"{self.model}-v{self.number}"
+
+    @classmethod
+    def parse(cls, text: str, *, field: str = "version") -> "VersionId":
+        model, _, number = text.partition(":")
+        if not number.isascii() or not number.isdigit() or int(number) < 1:
+            raise InvalidInput(f"{field}: {text!r} is not a version", field=field, expected="MODEL:NUMBER, e.g. churn:3", got=repr(text))
+        return cls(check_name(model, field=field), int(number))
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What a caller may write for a model or sequence: ``churn``, ``churn:3`` or ``churn@prod``."""
+
+    name: str
+    number: int | None = None
+    alias: str | None = None
+
+    def __str__(self) -> str:
+        if self.number is not None:
+            return f"{self.name}:{self.number}"
+        return f"{self.name}@{self.alias}" if self.alias else self.name
+
+    @classmethod
+    def parse(cls, text: str, *, field: str = "model") -> "Reference":
+        if ":" in text:
+            version = VersionId.parse(text, field=field)
+            return cls(version.model, number=version.number)
+        name, at, alias = text.partition("@")
+        check_name(name, field=field)
+        return cls(name, alias=check_name(alias, field=field) if at else None)

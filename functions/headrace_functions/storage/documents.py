@@ -1,0 +1,58 @@
+"""JSON documents over the object store: create-only ones, and series of numbered states of which the last counts."""
+
+from typing import Any
+
+import orjson
+
+from headrace_functions.errors import Conflict, NotFound
+from headrace_functions.storage.objects import ObjectStore
+
+_RACES = 100  # attempts to win the next number; more means a bug, not bad luck
+
+
+class Documents:
+    """Reads and creates JSON documents. Nothing is ever overwritten."""
+
+    def __init__(self, objects: ObjectStore) -> None:
+        self.objects = objects
+
+    def get(self, key: str) -> dict[str, Any]:
+        """The document; ``NotFound`` if there is none."""
+        document: dict[str, Any] = orjson.loads(self.objects.get(key))
+        return document
+
+    def find(self, key: str) -> dict[str, Any] | None:
+        try:
+            return self.get(key)
+        except NotFound:
+            return None
+
+    def create(self, key: str, document: dict[str, Any]) -> None:
+        """Write the document; ``Conflict`` if the key is taken."""
+        self.objects.create(key, orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS))
+
+    def append(self, folder: str, document: dict[str, Any]) -> int:
+        """Add the next state ``<k>.json`` to a series and return k, 1 for the first. Racing writers get different numbers."""
+        number = (self.last_number(folder) or 0) + 1
+        for _ in range(_RACES):
+            try:
+                self.create(f"{folder}{number}.json", document)
+            except Conflict:
+                number += 1
+                continue
+            return number
+        raise Conflict(f"could not add to {folder}: {_RACES} other writers were faster")
+
+    def numbers(self, folder: str) -> list[int]:
+        """The numbers of a series in order."""
+        stems = (name.removesuffix(".json") for name in self.objects.names(folder) if name.endswith(".json"))
+        return sorted(int(stem) for stem in stems if stem.isdigit())
+
+    def last_number(self, folder: str) -> int | None:
+        numbers = self.numbers(folder)
+        return numbers[-1] if numbers else None
+
+    def last(self, folder: str) -> dict[str, Any] | None:
+        """The state that counts, or None for an empty series."""
+        number = self.last_number(folder)
+        return None if number is None else self.get(f"{folder}{number}.json")

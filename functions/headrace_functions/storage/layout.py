@@ -1,0 +1,124 @@
+"""Every key of the store, in one place. Keys are relative to the storage URL and use '/'."""
+
+from headrace_functions.names import VersionId
+
+MODELS = "models/"
+SEQUENCES = "sequences/"
+INBOX = "inbox/"
+REPORTS = "reports/"
+SCHEDULES = "schedules/"
+DEPLOYMENTS = "deployment-configurations/"
+ENVIRONMENTS = "environments/"
+JOBS = "jobs/"
+
+
+def model(name: str) -> str:
+    return f"{MODELS}{name}/"
+
+
+def model_tombstone(name: str) -> str:
+    return f"{MODELS}{name}/deleted.json"
+
+
+def versions(name: str) -> str:
+    return f"{MODELS}{name}/versions/"
+
+
+def version(v: VersionId) -> str:
+    return f"{MODELS}{v.model}/versions/{v.number}/"
+
+
+def definition(v: VersionId) -> str:
+    """What the user gave; its creation claims the number."""
+    return version(v) + "definition.json"
+
+
+def version_document(v: VersionId) -> str:
+    """The immutable description, written when the build has succeeded."""
+    return version(v) + "version.json"
+
+
+def artifact(v: VersionId) -> str:
+    return version(v) + "artifact.tar.zst"
+
+
+def status(v: VersionId) -> str:
+    """Folder of the build states ``<k>.json``, appended; the highest counts."""
+    return version(v) + "status/"
+
+
+def build_log(v: VersionId) -> str:
+    return version(v) + "build.log"
+
+
+def profile(v: VersionId) -> str:
+    """Statistics of the training data, made once per version."""
+    return version(v) + "profile.json"
+
+
+def training(v: VersionId) -> str:
+    return version(v) + "training.parquet"
+
+
+def version_tombstone(v: VersionId) -> str:
+    return version(v) + "deleted.json"
+
+
+def alias(model_name: str, alias_name: str) -> str:
+    """Folder of the positions ``<k>.json`` of an alias, appended; the highest counts."""
+    return f"{MODELS}{model_name}/aliases/{alias_name}/"
+
+
+def aliases(model_name: str) -> str:
+    return f"{MODELS}{model_name}/aliases/"
+
+
+def sequence(name: str) -> str:
+    return f"{SEQUENCES}{name}/"
+
+
+def revisions(name: str) -> str:
+    """Folder of the revisions ``<k>.json`` of a sequence, appended; the highest counts. A deletion is one of them."""
+    return f"{SEQUENCES}{name}/revisions/"
+
+
+def environment(key: str) -> str:
+    """Folder of a resolved environment: ``lock.txt``."""
+    return f"{ENVIRONMENTS}{key}/"
+
+
+def resolution(requirements_digest: str) -> str:
+    """Which environment a list of requirements was resolved to."""
+    return f"{ENVIRONMENTS}resolutions/{requirements_digest}.json"
+
+
+def inbox_segment(service: str, spool: str, sequence_number: int) -> str:
+    return f"{INBOX}{service}/{spool}/{sequence_number:012d}.seg"
+
+
+def log_table(v: VersionId) -> str:
+    """Delta table of a version's exchanges."""
+    return f"logs/{v.model}/v{v.number}"
+
+
+def report(v: VersionId, kind: str, name: str) -> str:
+    return f"{REPORTS}{v.model}/v{v.number}/{kind}/{name}"
+
+
+def reports(v: VersionId, kind: str = "") -> str:
+    return f"{REPORTS}{v.model}/v{v.number}/" + (f"{kind}/" if kind else "")
+
+
+def schedule(name: str) -> str:
+    """Folder of the revisions ``<k>.json`` of a schedule, appended; the highest counts."""
+    return f"{SCHEDULES}{name}/revisions/"
+
+
+def deployment(name: str) -> str:
+    """Folder of the revisions ``<k>.json`` of a deployment configuration."""
+    return f"{DEPLOYMENTS}{name}/revisions/"
+
+
+def job(job_id: str) -> str:
+    """Folder of an analysis run: ``job.json``, ``status/<k>.json``."""
+    return f"{JOBS}{job_id}/"

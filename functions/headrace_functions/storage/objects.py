@@ -1,0 +1,152 @@
+"""A directory or an S3 bucket behind the few verbs the platform needs. The only module that imports obstore.
+
+URLs: ``/path``, ``file:///path`` or ``s3://bucket/prefix``. S3 takes its credentials and options from the environment
+(``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY``, ``AWS_REGION``, ``AWS_ENDPOINT_URL``, ``AWS_ALLOW_HTTP``).
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError
+from obstore.store import LocalStore, S3Store
+
+from headrace_functions.errors import Conflict, InvalidInput, NotFound, StorageFailed
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    key: str
+    size: int
+    modified: float
+    """Seconds since the epoch."""
+
+
+class ObjectStore:
+    """Opaque bytes by key.
+
+    ``create`` is the only write that other writers can race on: exactly one of them wins, the others get ``Conflict``.
+    ``put`` overwrites whole objects and readers see the old or the new one. ``delete`` of the absent succeeds.
+    Every verb raises ``StorageFailed`` when the store refuses or cannot be reached.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url, self._store = _open(url)
+
+    @property
+    def directory(self) -> Path | None:
+        """The folder behind a directory store, else None."""
+        return Path(self.url.removeprefix("file://")) if self.url.startswith("file://") else None
+
+    def get(self, key: str) -> bytes:
+        """The bytes of ``key``; ``NotFound`` if there are none."""
+        try:
+            return bytes(obstore.get(self._store, key).bytes())
+        except FileNotFoundError as error:
+            raise NotFound(f"no object {key}") from error
+        except (BaseError, OSError) as error:
+            raise _failed("read", key, error) from error
+
+    def exists(self, key: str) -> bool:
+        try:
+            obstore.head(self._store, key)
+        except FileNotFoundError:
+            return False
+        except (BaseError, OSError) as error:
+            raise _failed("look up", key, error) from error
+        return True
+
+    def create(self, key: str, data: bytes) -> None:
+        """Write ``key`` only if it is not there; ``Conflict`` if it is."""
+        try:
+            obstore.put(self._store, key, data, mode="create")
+        except AlreadyExistsError as error:
+            raise Conflict(f"{key} exists already") from error
+        except (BaseError, OSError) as error:
+            raise _failed("create", key, error) from error
+
+    def put(self, key: str, data: bytes | Path) -> None:
+        """Write ``key``, replacing what was there; a ``Path`` is streamed."""
+        try:
+            obstore.put(self._store, key, data)
+        except (BaseError, OSError) as error:
+            raise _failed("write", key, error) from error
+
+    def delete(self, key: str) -> None:
+        try:
+            obstore.delete(self._store, key)
+        except FileNotFoundError:
+            return
+        except (BaseError, OSError) as error:
+            raise _failed("delete", key, error) from error
+
+    def walk(self, prefix: str) -> Iterator[ObjectInfo]:
+        """Every object below ``prefix`` (which ends in '/'), in the order of keys."""
+        try:
+            found = [m for batch in obstore.list(self._store, prefix.rstrip("/") or None) for m in batch]
+        except FileNotFoundError:
+            return
+        except (BaseError, OSError) as error:
+            raise _failed("list", prefix, error) from error
+        for meta in sorted(found, key=lambda m: str(m["path"])):
+            yield ObjectInfo(meta["path"], meta["size"], meta["last_modified"].timestamp())
+
+    def folders(self, prefix: str) -> list[str]:
+        """Names of the folders directly below ``prefix``, sorted."""
+        return sorted(p.rstrip("/").rsplit("/", 1)[-1] for p in self._level(prefix)["common_prefixes"])
+
+    def names(self, prefix: str) -> list[str]:
+        """Names of the objects directly below ``prefix``, sorted."""
+        return sorted(str(m["path"]).rsplit("/", 1)[-1] for m in self._level(prefix)["objects"])
+
+    def _level(self, prefix: str) -> Any:
+        try:
+            return obstore.list_with_delimiter(self._store, prefix.rstrip("/") or None)
+        except FileNotFoundError:
+            return {"common_prefixes": [], "objects": []}
+        except (BaseError, OSError) as error:
+            raise _failed("list", prefix, error) from error
+
+    def table_url(self, key: str) -> str:
+        """The URL of a Delta table at ``key``, for the deltalake library."""
+        return f"{self.url.rstrip('/')}/{key}" if self.directory is None else str(self.directory / key)
+
+    def table_options(self) -> dict[str, str]:
+        """Options that the deltalake library needs beside the URL."""
+        if self.directory is not None:
+            return {}
+        options = {k: v for k, v in os.environ.items() if k.startswith("AWS_")}
+        # Conditional puts replace a lock table: a lost race is seen by the store itself.
+        options.setdefault("aws_conditional_put", "etag")
+        if options.get("AWS_ENDPOINT_URL", "").startswith("http://"):
+            options.setdefault("AWS_ALLOW_HTTP", "true")
+        return options
+
+
+def _open(url: str) -> tuple[str, Any]:
+    parts = urlsplit(url)
+    if parts.scheme in ("", "file"):
+        root = Path(unquote(parts.path) if parts.scheme else url).expanduser().resolve()
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageFailed(f"storage {root} cannot be made: {error.strerror}", field="storage") from error
+        return f"file://{root}", LocalStore(root)
+    if parts.scheme == "s3":
+        options: dict[str, Any] = {}
+        endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
+        if endpoint.startswith("http://"):
+            options["client_options"] = {"allow_http": True}
+        prefix = parts.path.strip("/") or None
+        return url, S3Store(parts.netloc, prefix=prefix, **options)
+    raise InvalidInput(f"storage: {url!r} is not a URL we know", field="storage", expected="a path, file:///path or s3://bucket/prefix")
+
+
+def _failed(verb: str, key: str, error: Exception) -> StorageFailed:
+    hint = "check the permissions of the store" if isinstance(error, PermissionDeniedError | PermissionError) else None
+    first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return StorageFailed(f"cannot {verb} {key}: {first_line}", hint=hint)
