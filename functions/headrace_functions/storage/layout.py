@@ -60,6 +60,11 @@ def training(v: VersionId) -> str:
     return version(v) + "training.parquet"
 
 
+def reference(v: VersionId) -> str:
+    """The model's own answers on (a sample of) its training rows, columns ``out.<column>``: the reference of score drift."""
+    return version(v) + "reference.parquet"
+
+
 def version_tombstone(v: VersionId) -> str:
     return version(v) + "deleted.json"
 
