@@ -1,0 +1,186 @@
+"""Payloads as archives: the same files always give the same bytes, and unpacking never leaves its folder.
+
+An archive is a zstd-compressed tar of regular files and folders, sorted by path, with time 0, owner 0 and mode 644 or 755.
+Its SHA-256 is the artifact's digest.
+"""
+
+import fcntl
+import hashlib
+import io
+import os
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+import zstandard
+
+from headrace_functions.errors import InvalidInput, Malformed, NotFound, TooLarge
+
+MAX_ARCHIVE = 2 * 1024**3  # bytes of an archive, compressed
+MAX_UNPACKED = 8 * 1024**3  # bytes of all files of a payload
+MAX_FILES = 20_000
+_LEVEL = 3
+_CHUNK = 1 << 20
+_IGNORED = {"__pycache__", ".git", ".venv", ".ipynb_checkpoints", ".DS_Store"}
+
+
+def pack(paths: Iterable[str], folder: Path, target: Path) -> str:
+    """Write the archive of ``paths`` (files and folders, relative to ``folder``) to ``target``; return its SHA-256.
+
+    Paths keep their place below ``folder``; what lies outside of it goes to the top by its own name. Raises ``NotFound``
+    for a path that is not there, ``InvalidInput`` for links that leave the payload or two files of one name, ``TooLarge``.
+    """
+    members = dict(sorted(_members(paths, folder)))
+    if len(members) > MAX_FILES or sum(f.stat().st_size for f in members.values()) > MAX_UNPACKED:
+        raise TooLarge(
+            f"payload: at most {MAX_FILES} files of {MAX_UNPACKED} bytes together",
+            field="payload",
+            got=f"{len(members)} files",
+        )
+    with (
+        target.open("wb") as sink,
+        zstandard.ZstdCompressor(level=_LEVEL).stream_writer(sink, closefd=False) as packed,
+        tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as tar,
+    ):
+        for name, file in members.items():
+            _add(tar, name, file)
+    return digest(target)
+
+
+def digest(file: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    with file.open("rb") as source:
+        return hashlib.file_digest(source, "sha256").hexdigest()
+
+
+def unpack(archive: Path | bytes, folder: Path) -> None:
+    """Unpack into ``folder``, which must not exist: it appears whole or not at all.
+
+    Raises ``Malformed`` for bytes that are no such archive, ``InvalidInput`` for a member that is a link, a device or
+    outside of the folder, ``TooLarge`` past the limits.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        with io.BytesIO(archive) if isinstance(archive, bytes) else archive.open("rb") as source:
+            _extract(source, staging)
+        staging.chmod(0o755)
+        staging.rename(folder)
+    except (zstandard.ZstdError, tarfile.TarError, EOFError) as error:
+        raise Malformed(
+            f"payload: not a tar.zst archive: {error}",
+            field="payload",
+            hint="send the archive that 'headrace apply' makes",
+        ) from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def unpack_once(archive: Path | bytes, folder: Path) -> Path:
+    """The folder of an archive that many may ask for at once: the first unpacks, the others wait for it."""
+    if folder.is_dir():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with (folder.parent / f".{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.is_dir():
+            unpack(archive, folder)
+    return folder
+
+
+def names(archive: Path) -> list[str]:
+    """Paths of the files in an archive, sorted."""
+    with (
+        archive.open("rb") as source,
+        zstandard.ZstdDecompressor().stream_reader(source) as plain,
+        tarfile.open(fileobj=plain, mode="r|") as tar,
+    ):
+        return sorted(member.name for member in tar if member.isfile())
+
+
+def _members(paths: Iterable[str], folder: Path) -> Iterator[tuple[str, Path]]:
+    taken: dict[str, Path] = {}
+    root = folder.resolve()
+    for text in paths:
+        path = folder / text
+        if not path.exists():
+            raise NotFound(
+                f"payload: {text} is not in {folder}",
+                field="payload",
+                hint="train the model first, or correct the path",
+            )
+        resolved = path.resolve()
+        top = resolved.relative_to(root) if resolved.is_relative_to(root) else Path(resolved.name)
+        for file in _files(resolved):
+            name = (
+                (PurePosixPath(top) / file.relative_to(resolved)).as_posix()
+                if file != resolved
+                else PurePosixPath(top).as_posix()
+            )
+            if taken.setdefault(name, file) != file:
+                raise InvalidInput(
+                    f"payload: {taken[name]} and {file} would both be {name}",
+                    field="payload",
+                    hint="rename one of them",
+                )
+            yield name, file
+
+
+def _files(path: Path) -> Iterator[Path]:
+    if path.is_file():
+        yield path
+        return
+    for parent, folders, files in os.walk(path):
+        folders[:] = sorted(f for f in folders if f not in _IGNORED)
+        for file in (
+            Path(parent) / name for name in sorted(files) if name not in _IGNORED and not name.endswith(".pyc")
+        ):
+            if not file.resolve().is_relative_to(path):
+                raise InvalidInput(
+                    f"payload: {file} links outside of {path}", field="payload", hint="copy the file into the payload"
+                )
+            if not file.is_file():
+                raise InvalidInput(f"payload: {file} is not a regular file", field="payload")
+            yield file
+
+
+def _add(tar: tarfile.TarFile, name: str, file: Path) -> None:
+    info = tarfile.TarInfo(name)
+    info.size = file.stat().st_size
+    info.mode = 0o755 if os.access(file, os.X_OK) else 0o644
+    with file.open("rb") as source:
+        tar.addfile(info, source)
+
+
+def _extract(source: BinaryIO, folder: Path) -> None:
+    files = size = 0
+    with (
+        zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(source) as plain,
+        tarfile.open(fileobj=plain, mode="r|") as tar,
+    ):
+        for member in tar:
+            target = _safe_target(member, folder)
+            if member.isdir():
+                target.mkdir(parents=True, exist_ok=True)
+                continue
+            files, size = files + 1, size + member.size
+            if files > MAX_FILES or size > MAX_UNPACKED:
+                raise TooLarge(f"payload: at most {MAX_FILES} files of {MAX_UNPACKED} bytes together", field="payload")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            content = tar.extractfile(member)
+            assert content is not None
+            with target.open("xb") as sink:
+                shutil.copyfileobj(content, sink, _CHUNK)
+            target.chmod(0o755 if member.mode & 0o100 else 0o644)
+
+
+def _safe_target(member: tarfile.TarInfo, folder: Path) -> Path:
+    path = PurePosixPath(member.name)
+    if not (member.isfile() or member.isdir()) or path.is_absolute() or ".." in path.parts:
+        raise InvalidInput(
+            f"payload: the archive holds {member.name!r}, which is a link, a device or outside of it", field="payload"
+        )
+    return folder / path

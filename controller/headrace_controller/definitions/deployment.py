@@ -1,0 +1,64 @@
+"""``kind: DeploymentConfiguration``: where and with how much a version runs in a cluster.
+
+Kept as revisions; the cluster backend reads it, the local backend does not. Hydrosphere writes its keys in camelCase,
+as Kubernetes does, so both spellings are accepted here and nowhere else.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from headrace_controller.definitions.fields import Document, Name, Text
+
+_HUMP = re.compile(r"(?<=[a-z0-9])([A-Z])")
+
+
+class KubernetesDocument(Document):
+    """A mapping whose keys may be written ``minReplicas`` or ``min-replicas``."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _camel_to_kebab(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping):
+            return data
+        return {_HUMP.sub(lambda m: "-" + m[1].lower(), str(key)): value for key, value in data.items()}
+
+
+class Autoscaling(KubernetesDocument):
+    min_replicas: int = Field(default=1, ge=0, le=1000)
+    max_replicas: int = Field(default=1, ge=1, le=1000)
+    cpu_utilization: int | None = Field(default=None, ge=1, le=100)
+    """Per cent of the requested CPU above which a replica is added."""
+
+
+class Resources(KubernetesDocument):
+    """Kubernetes quantities, e.g. ``{cpu: 500m, memory: 2Gi}``."""
+
+    limits: dict[str, Text] = Field(default_factory=dict)
+    requests: dict[str, Text] = Field(default_factory=dict)
+
+
+class Container(KubernetesDocument):
+    resources: Resources = Resources()
+    env: dict[str, Text] = Field(default_factory=dict)
+
+
+class Pod(KubernetesDocument):
+    node_selector: dict[str, Text] = Field(default_factory=dict)
+    affinity: dict[str, Any] = Field(default_factory=dict)
+    tolerations: list[dict[str, Any]] = Field(default_factory=list)
+
+
+class Deployment(KubernetesDocument):
+    replica_count: int = Field(default=1, ge=1, le=1000)
+
+
+class DeploymentConfiguration(KubernetesDocument):
+    kind: Literal["DeploymentConfiguration"] = "DeploymentConfiguration"
+    name: Name
+    hpa: Autoscaling | None = None
+    container: Container = Container()
+    pod: Pod = Pod()
+    deployment: Deployment = Deployment()

@@ -1,0 +1,155 @@
+"""Pieces that all kinds share: strict documents with kebab-case keys, durations, names, tensor fields."""
+
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from headrace_functions import signature
+from headrace_functions.errors import InvalidInput
+from headrace_functions.names import check_field_name, check_name
+
+Scalar = str | int | float | bool
+
+_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)(ms|s|m|h|d))+")
+_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def refuse(message: str, **details: str | None) -> PydanticCustomError:
+    """An error that pydantic gives a place; ``reading`` turns it into ``InvalidInput`` with these details."""
+    known = {key: value for key, value in details.items() if value is not None}
+    return PydanticCustomError("refused", "{message}", {"message": message, **known})
+
+
+def located(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Let a domain check run as a pydantic validator: its ``InvalidInput`` gets the place in the document."""
+
+    def checked(value: Any) -> Any:
+        try:
+            return check(value)
+        except InvalidInput as error:
+            raise refuse(error.message, expected=error.expected, hint=error.hint) from error
+
+    return checked
+
+
+def parse_duration(value: Any) -> float:
+    """Seconds of ``60s``, ``500ms``, ``1h30m``, ``7d`` or a number of seconds. Must be more than 0."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        seconds = float(value)
+    elif isinstance(value, str) and _DURATION.fullmatch(value.strip()):
+        seconds = sum(float(number) * _SECONDS[unit] for number, unit in _DURATION_PART.findall(value))
+    else:
+        raise InvalidInput(
+            f"{value!r} is not a duration", expected="a number of seconds or e.g. 500ms, 60s, 5m, 1h30m, 7d"
+        )
+    if not 0 < seconds < float("inf"):
+        raise InvalidInput(f"a duration of {value!r} is not possible", expected="more than 0 seconds")
+    return seconds
+
+
+def show_duration(seconds: float) -> str:
+    """The shortest whole form of a duration, e.g. ``90s`` is ``90s`` and ``3600.0`` is ``1h``."""
+    for unit in ("d", "h", "m", "s"):
+        if seconds >= _SECONDS[unit] and seconds % _SECONDS[unit] == 0:
+            return f"{int(seconds // _SECONDS[unit])}{unit}"
+    return f"{round(seconds * 1000)}ms"
+
+
+Duration = Annotated[float, BeforeValidator(located(parse_duration))]
+Name = Annotated[str, BeforeValidator(located(check_name))]
+
+
+def _as_text(value: Any) -> Any:
+    """YAML reads ``1.0`` and ``true`` as what they look like; metadata is text."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int | float) else value
+
+
+Text = Annotated[str, BeforeValidator(_as_text)]
+
+
+class Document(BaseModel):
+    """A mapping with known kebab-case keys; an unknown key is refused with the nearest known one."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        alias_generator=lambda name: name.replace("_", "-"),
+        validate_by_name=False,
+        validate_by_alias=True,
+    )
+    also_known: ClassVar[Mapping[str, str]] = {}
+    """Keys of other dialects and the key they mean here."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _know_every_key(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping):
+            return data
+        renamed = {cls.also_known.get(str(key), str(key)): value for key, value in data.items()}
+        known = [str(f.alias) for f in cls.model_fields.values()]
+        for key in renamed:
+            if key not in known:
+                near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+                hint = f"did you mean {near[0]!r}?" if near else f"known keys are {', '.join(known)}"
+                raise refuse(f"unknown key {key!r}", key=key, hint=hint)
+        return renamed
+
+    def to_document(self) -> dict[str, Any]:
+        """What the user gave, defaults left out but for ``kind``, in a form that validates to an equal definition."""
+        document = self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        kind = getattr(self, "kind", None)
+        return document if kind is None else {"kind": kind, **document}
+
+
+class FieldDefinition(Document):
+    """One tensor of a contract: ``{shape: scalar, type: int64, profile: numerical}``."""
+
+    shape: Literal["scalar"] | list[int] = "scalar"
+    type: str
+    profile: str | None = None
+    columns: list[str] | None = None
+    categories: list[Scalar] | None = None
+    range: tuple[float, float] | None = None
+    strict: bool = False
+
+    def to_field(self, name: str) -> signature.Field:
+        document = {"name": name, **self.model_dump(exclude_none=True)}
+        return signature.Field.from_document(document)
+
+
+def _check_fields(value: Any) -> Any:
+    """Names and types of a side of a contract, so that errors point at the field."""
+    for name in value if isinstance(value, Mapping) else ():
+        check_field_name(str(name), field=str(name))
+    return value
+
+
+Fields = Annotated[dict[str, FieldDefinition], BeforeValidator(located(_check_fields))]
+
+
+class Contract(Document):
+    """Inputs and outputs of one row; what is left out is inferred from training data and the artifact."""
+
+    name: str = "predict"
+    inputs: Fields = Field(default_factory=dict)
+    outputs: Fields = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _fields_are_possible(self) -> "Contract":
+        for side in (self.inputs, self.outputs):
+            for name, definition in side.items():
+                located(definition.to_field)(name)
+        return self
+
+    def input_fields(self) -> tuple[signature.Field, ...]:
+        return tuple(definition.to_field(name) for name, definition in self.inputs.items())
+
+    def output_fields(self) -> tuple[signature.Field, ...]:
+        return tuple(definition.to_field(name) for name, definition in self.outputs.items())

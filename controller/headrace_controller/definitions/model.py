@@ -1,0 +1,116 @@
+"""``kind: Model``: an artifact or payload and everything that makes it one version of a model."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from headrace_controller.definitions.fields import Contract, Document, Duration, Name, Text, refuse
+from headrace_functions import version
+
+MAX_METADATA = 100  # entries
+_PIP_INSTALL = re.compile(r"\s*(?:python -m )?pip3? install (?:-r|--requirement)[ =](?P<file>\S+)\s*")
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+Strings = Annotated[list[str], BeforeValidator(_as_list)]
+
+
+class ScalingDefinition(Document):
+    """How many replicas may run and when an idle one stops."""
+
+    min_replicas: int = Field(default=0, ge=0, le=100)
+    max_replicas: int = Field(default=1, ge=1, le=100)
+    idle_timeout: Duration = 60.0
+    concurrency: int = Field(default=1, ge=1, le=256)
+
+    @model_validator(mode="after")
+    def _maximum_is_not_below_minimum(self) -> "ScalingDefinition":
+        if self.max_replicas < self.min_replicas:
+            raise refuse(f"max-replicas {self.max_replicas} is below min-replicas {self.min_replicas}")
+        return self
+
+    def to_scaling(self) -> version.Scaling:
+        return version.Scaling(**self.model_dump())
+
+
+class LimitsDefinition(Document):
+    """What one replica accepts."""
+
+    max_body: int = Field(default=64 * 1024 * 1024, ge=1024, le=1 << 31)
+    queue: int = Field(default=1000, ge=1, le=100_000)
+    predict_timeout: Duration = 60.0
+    start_timeout: Duration = 60.0
+
+    def to_limits(self) -> version.Limits:
+        return version.Limits(**self.model_dump())
+
+
+class MonitoringDefinition(Document):
+    """One metric of a version; kept with the version and read by the monitoring that computes it."""
+
+    name: Name
+    config: dict[str, Any] = Field(default_factory=dict)
+
+
+class ModelDefinition(Document):
+    """A superset of Hydrosphere's ``kind: Model``."""
+
+    also_known: ClassVar[Mapping[str, str]] = {"signature": "contract"}
+
+    kind: Literal["Model"] = "Model"
+    name: Name
+    framework: str | None = None
+    payload: Strings = Field(min_length=1)
+    requirements: str | list[str] | None = None
+    training_data: str | None = None
+    sample: str | None = None
+    target: Strings = Field(default_factory=list)
+    contract: Contract = Contract()
+    batch: bool = True
+    options: dict[str, Any] = Field(default_factory=dict)
+    metadata: dict[str, Text] = Field(default_factory=dict, max_length=MAX_METADATA)
+    monitoring: list[MonitoringDefinition] = Field(default_factory=list)
+    scaling: ScalingDefinition = ScalingDefinition()
+    limits: LimitsDefinition = LimitsDefinition()
+    runtime: str | None = None
+    install_command: str | None = None
+
+    @field_validator("training_data", "sample")
+    @classmethod
+    def _is_a_file(cls, value: str | None) -> str | None:
+        if value is not None and "://" in value:
+            raise refuse(f"{value!r} is not a file", hint="download it first and name the local CSV or Parquet file")
+        return value
+
+    @model_validator(mode="after")
+    def _install_command_is_a_requirement_list(self) -> "ModelDefinition":
+        """Only ``pip install -r FILE`` can be honoured: environments are resolved and shared, nothing runs in them."""
+        if self.install_command is not None and self.requirements is None and self.installed_file() is None:
+            raise refuse(
+                f"install-command {self.install_command!r} cannot be honoured: nothing but a requirement list is installed",
+                key="install-command",
+                expected="pip install -r FILE",
+                hint="list the packages under 'requirements' and remove install-command",
+            )
+        return self
+
+    def installed_file(self) -> str | None:
+        """The requirements file that ``install-command`` installs, if that is all it does."""
+        match = _PIP_INSTALL.fullmatch(self.install_command or "")
+        return match["file"] if match else None
+
+    def notes(self) -> list[str]:
+        """What the definition says and the platform does not follow, for the build log."""
+        notes = []
+        if self.runtime is not None:
+            notes.append(
+                f"note: runtime {self.runtime!r} is ignored, the environment comes from framework and requirements"
+            )
+        if self.install_command is not None and self.requirements is not None:
+            notes.append("note: install-command is ignored, requirements say what is installed")
+        return notes
