@@ -10,6 +10,12 @@ SCHEDULES = "schedules/"
 DEPLOYMENTS = "deployment-configurations/"
 ENVIRONMENTS = "environments/"
 JOBS = "jobs/"
+NAMES = "names/"
+
+
+def public_name(name: str) -> str:
+    """Which kind, model or sequence, a public name belongs to; its creation claims the name."""
+    return f"{NAMES}{name}.json"
 
 
 def model(name: str) -> str:

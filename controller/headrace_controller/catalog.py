@@ -1,0 +1,222 @@
+"""The catalogue: models, versions, aliases, sequences, schedules and deployment configurations over storage documents.
+
+Facts only; the rules of what may be done are in ``service``. Every number and name is given by a create-only write, so two
+writers see who was first. Documents never change once written, so they are kept in memory and lists cost no storage calls.
+"""
+
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from headrace_controller import clock
+from headrace_controller.series import Series
+from headrace_functions.errors import Conflict, NotFound
+from headrace_functions.names import VersionId
+from headrace_functions.sequence import Sequence
+from headrace_functions.storage import layout
+from headrace_functions.storage.documents import Documents
+from headrace_functions.version import BuildState, BuildStatus, Version
+
+Kind = Literal["model", "sequence"]
+_RACES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class ModelVersion:
+    """One version as it is now: what the user gave, how far its build is, and the immutable description once it is there."""
+
+    id: VersionId
+    given: Mapping[str, Any]
+    """``definition.json``: ``definition``, ``content``, ``artifact``, ``created``."""
+    status: BuildStatus
+    version: Version | None
+
+    @property
+    def state(self) -> BuildState:
+        return self.status.state
+
+    @property
+    def released(self) -> bool:
+        return self.status.state == "released" and self.version is not None
+
+    @property
+    def definition(self) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = self.given["definition"]
+        return found
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        found: Mapping[str, str] = self.given["definition"].get("metadata", {})
+        return found
+
+
+class Catalog:
+    def __init__(self, documents: Documents) -> None:
+        self.documents = documents
+        self.sequences = Series(documents, "sequence", layout.SEQUENCES, layout.revisions)
+        self.schedules = Series(documents, "schedule", layout.SCHEDULES, layout.schedule)
+        self.deployments = Series(documents, "deployment configuration", layout.DEPLOYMENTS, layout.deployment)
+        self._aliases: dict[str, Series] = {}
+        self._lock = threading.RLock()
+        self._numbers: dict[str, list[int]] | None = None
+        self._final: dict[VersionId, ModelVersion] = {}
+        self._deleted: set[VersionId] = set()
+
+    def reload(self) -> None:
+        """Forget what may have changed by another writer; immutable documents stay."""
+        with self._lock:
+            self._numbers = None
+            for series in (self.sequences, self.schedules, self.deployments, *self._aliases.values()):
+                series.reload()
+
+    # Names
+
+    def claim_name(self, name: str, kind: Kind) -> None:
+        """Take a public name for a kind, for good; ``Conflict`` if it is the other kind's."""
+        key = layout.public_name(name)
+        try:
+            self.documents.create(key, {"schema": 1, "kind": kind, "at": clock.now()})
+        except Conflict:
+            holder = self.documents.get(key)["kind"]
+            if holder != kind:
+                raise Conflict(
+                    f"{name!r} is the name of a {holder}",
+                    field="name",
+                    hint="models and sequences share one name space, and a name stays with its kind: choose another name",
+                ) from None
+
+    # Versions
+
+    def models(self) -> list[str]:
+        """Names of the models that have a version, sorted."""
+        return [name for name in sorted(self._all_numbers()) if any(True for _ in self.version_ids(name))]
+
+    def version_ids(self, model: str | None = None) -> Iterator[VersionId]:
+        """Versions that are not deleted: models in the order of names, the newest version of each first."""
+        numbers = self._all_numbers()
+        for name in [model] if model is not None else sorted(numbers):
+            for number in reversed(list(numbers.get(name, ()))):
+                version = VersionId(name, number)
+                if not self._is_deleted(version):
+                    yield version
+
+    def find(self, version: VersionId) -> ModelVersion | None:
+        """The version, unless there is none or it is deleted."""
+        if version.number not in self._all_numbers().get(version.model, ()) or self._is_deleted(version):
+            return None
+        held = self._final.get(version)
+        if held is None:
+            held = self._read(version)
+            if held.state != "assembling":
+                self._final[version] = held
+        return held
+
+    def get(self, version: VersionId) -> ModelVersion:
+        found = self.find(version)
+        if found is None:
+            raise NotFound(
+                f"no version {version}",
+                field="version",
+                hint=f"'headrace version list {version.model}' shows what there is",
+            )
+        return found
+
+    def versions(self, model: str | None = None) -> Iterator[ModelVersion]:
+        for version in self.version_ids(model):
+            found = self.find(version)
+            if found is not None:
+                yield found
+
+    def newest_released(self, model: str) -> ModelVersion | None:
+        return next((v for v in self.versions(model) if v.released), None)
+
+    def claim_version(self, model: str, given: Mapping[str, Any]) -> VersionId:
+        """Take the next number of a model by writing what the user gave."""
+        with self._lock:
+            numbers = self._all_numbers().setdefault(model, [])
+            number = numbers[-1] + 1 if numbers else 1
+            for candidate in range(number, number + _RACES):
+                version = VersionId(model, candidate)
+                try:
+                    self.documents.create(
+                        layout.definition(version), {"schema": 1, "model": model, "number": candidate, **given}
+                    )
+                except Conflict:
+                    numbers.append(candidate)  # a writer that we did not know of was faster
+                    continue
+                numbers.append(candidate)
+                return version
+        raise Conflict(f"could not add a version to {model}: {_RACES} other writers were faster")
+
+    def add_status(self, version: VersionId, state: BuildState, reason: str = "") -> None:
+        self.documents.append(layout.status(version), BuildStatus(state, reason, clock.now()).to_document())
+
+    def write_version(self, version: Version) -> None:
+        self.documents.create(layout.version_document(version.id), version.to_document())
+
+    def delete_version(self, version: VersionId) -> None:
+        self.get(version)
+        self.documents.create(layout.version_tombstone(version), {"schema": 1, "at": clock.now()})
+        self._deleted.add(version)
+
+    # Aliases
+
+    def aliases(self, model: str) -> Series:
+        """The aliases of a model; each state holds the number it points at as ``version``."""
+        with self._lock:
+            if model not in self._aliases:
+                self._aliases[model] = Series(
+                    self.documents, "alias", layout.aliases(model), lambda a: layout.alias(model, a)
+                )
+            return self._aliases[model]
+
+    def alias_positions(self, model: str) -> dict[str, int]:
+        """Number of the version that each alias of the model points at."""
+        series = self.aliases(model)
+        return {name: series.get(name).document["version"] for name in series.names()}
+
+    # Who uses what
+
+    def current_sequences(self) -> Iterator[Sequence]:
+        for name in self.sequences.names():
+            yield Sequence.from_document(self.sequences.get(name).document)
+
+    def users_of(self, version: VersionId) -> list[str]:
+        """What would break without the version, as people call it: ``alias prod``, ``sequence churn-score``…"""
+        users = [
+            f"alias {version.model}@{alias}"
+            for alias, number in self.alias_positions(version.model).items()
+            if number == version.number
+        ]
+        users += [f"sequence {s.name}" for s in self.current_sequences() if version in s.versions()]
+        users += [
+            f"schedule {n}" for n in self.schedules.names() if self.schedules.get(n).document["model"] == str(version)
+        ]
+        return users
+
+    def _all_numbers(self) -> dict[str, list[int]]:
+        with self._lock:
+            if self._numbers is None:
+                objects = self.documents.objects
+                self._numbers = {
+                    name: sorted(int(n) for n in objects.folders(layout.versions(name)) if n.isdigit())
+                    for name in objects.folders(layout.MODELS)
+                }
+            return self._numbers
+
+    def _is_deleted(self, version: VersionId) -> bool:
+        # A version that was read and found whole is deleted only by us, so the store is asked once.
+        if version in self._deleted:
+            return True
+        if version not in self._final and self.documents.objects.exists(layout.version_tombstone(version)):
+            self._deleted.add(version)
+            return True
+        return False
+
+    def _read(self, version: VersionId) -> ModelVersion:
+        given = self.documents.get(layout.definition(version))
+        last = self.documents.last(layout.status(version))
+        status = BuildStatus.from_document(last) if last else BuildStatus("assembling")
+        document = self.documents.find(layout.version_document(version)) if status.state == "released" else None
+        return ModelVersion(version, given, status, Version.from_document(document) if document else None)

@@ -1,0 +1,100 @@
+"""Named series of states in the store: each change appends a document, the last one counts, a deletion is one of them."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from headrace_controller import clock
+from headrace_functions.errors import NotFound
+from headrace_functions.storage.documents import Documents
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """One state of a series. ``document`` bears ``at``; a deletion bears ``deleted: true`` and little else."""
+
+    number: int
+    document: dict[str, Any]
+
+    @property
+    def deleted(self) -> bool:
+        return bool(self.document.get("deleted"))
+
+
+class Series:
+    """Every series of one kind, e.g. all sequences.
+
+    States are immutable, so they are kept in memory. The names and the last numbers are read once and then kept up by the
+    writes that go through here: one controller writes to a store at a time, and ``reload`` makes another's writes seen.
+    """
+
+    def __init__(self, documents: Documents, kind: str, prefix: str, folder: Callable[[str], str]) -> None:
+        self._documents = documents
+        self._kind = kind
+        self._prefix = prefix
+        self._folder = folder
+        self._lock = threading.RLock()
+        self._states: dict[tuple[str, int], State] = {}
+        self._last: dict[str, int] | None = None
+
+    def reload(self) -> None:
+        with self._lock:
+            self._last = None
+
+    def names(self) -> list[str]:
+        """Names whose last state is not a deletion, sorted."""
+        return [
+            name for name in sorted(self._numbers()) if (state := self.find(name)) is not None and not state.deleted
+        ]
+
+    def find(self, name: str) -> State | None:
+        """The last state, a deletion too; None if there never was one."""
+        number = self._numbers().get(name)
+        return None if number is None else self._state(name, number)
+
+    def get(self, name: str) -> State:
+        """The last state; ``NotFound`` if there is none or it is deleted."""
+        state = self.find(name)
+        if state is None or state.deleted:
+            raise NotFound(
+                f"no {self._kind} {name!r}", field="name", hint=f"'headrace {self._kind} list' shows what there is"
+            )
+        return state
+
+    def history(self, name: str) -> list[State]:
+        """All states, the first one first; ``NotFound`` if there never was one."""
+        last = self._numbers().get(name)
+        if last is None:
+            raise NotFound(f"no {self._kind} {name!r}", field="name")
+        return [self._state(name, number) for number in self._documents.numbers(self._folder(name))]
+
+    def append(self, name: str, document: dict[str, Any]) -> State:
+        """Add the next state with the present time."""
+        stamped = {**document, "at": clock.now()}
+        with self._lock:
+            numbers = self._numbers()
+            number = self._documents.append(self._folder(name), stamped)
+            state = self._states[name, number] = State(number, stamped)
+            numbers[name] = number
+        return state
+
+    def delete(self, name: str) -> None:
+        self.get(name)
+        self.append(name, {"deleted": True})
+
+    def _numbers(self) -> dict[str, int]:
+        with self._lock:
+            if self._last is None:
+                found = {
+                    name: self._documents.last_number(self._folder(name))
+                    for name in self._documents.objects.folders(self._prefix)
+                }
+                self._last = {name: number for name, number in found.items() if number is not None}
+            return self._last
+
+    def _state(self, name: str, number: int) -> State:
+        held = self._states.get((name, number))
+        if held is None:
+            held = self._states[name, number] = State(number, self._documents.get(f"{self._folder(name)}{number}.json"))
+        return held
