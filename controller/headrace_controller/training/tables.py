@@ -1,0 +1,139 @@
+"""CSV and Parquet files to named columns and back; the only user of pyarrow's file formats for training data.
+
+A column is an array ``(n,)`` of bool, integers or floats (missing: NaN), ``(n,)`` objects of text (missing: None),
+``(n, k)`` numbers where each row holds k, or ``(n,)`` objects of arrays where rows differ in length.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from headrace_functions.errors import InvalidInput, NotFound, TooLarge
+from headrace_functions.names import check_field_name
+
+Array = np.ndarray[Any, Any]
+Columns = dict[str, Array]
+
+MAX_BYTES = 2 * 1024**3  # of a file with training data or a sample
+MAX_COLUMNS = 5000
+SUFFIXES = (".csv", ".parquet")
+
+
+def read(file: Path, *, field: str = "training-data") -> Columns:
+    """The columns of a file, by its suffix ``.csv`` (with a header) or ``.parquet``, in the file's order.
+
+    Raises ``InvalidInput`` for what is not such a file, repeated or unusable column names and types that are none of ours.
+    """
+    table = _read(file, field)
+    if table.num_columns > MAX_COLUMNS:
+        raise TooLarge(f"{field}: at most {MAX_COLUMNS} columns", field=field, got=str(table.num_columns))
+    if not table.num_rows:
+        raise InvalidInput(f"{field}: {file.name} has no rows", field=field)
+    columns: Columns = {}
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        check_field_name(name, field=f"{field}: column")
+        if name in columns:
+            raise InvalidInput(f"{field}: column {name!r} appears twice", field=name, hint="rename one of them")
+        columns[name] = _to_numpy(name, column, field)
+    return columns
+
+
+def write(columns: Mapping[str, Array], file: Path) -> None:
+    """Write columns as Parquet; rows of more than one dimension become lists of their elements in row-major order."""
+    arrays = {name: _to_arrow(column) for name, column in columns.items()}
+    pq.write_table(pa.table(arrays), file, compression="zstd")
+
+
+def read_parquet(data: bytes) -> Columns:
+    """The columns of a Parquet file that ``write`` made."""
+    table = pq.read_table(pa.BufferReader(data))
+    return {
+        name: _to_numpy(name, column, "parquet") for name, column in zip(table.column_names, table.columns, strict=True)
+    }
+
+
+def _read(file: Path, field: str) -> pa.Table:
+    if not file.is_file():
+        raise NotFound(
+            f"{field}: {file} is not there",
+            field=field,
+            hint="correct the path, it starts from the definition's folder",
+        )
+    if file.stat().st_size > MAX_BYTES:
+        raise TooLarge(f"{field}: at most {MAX_BYTES} bytes", field=field, got=str(file.stat().st_size))
+    try:
+        if file.suffix == ".csv":
+            return pa.csv.read_csv(file, convert_options=pa.csv.ConvertOptions(strings_can_be_null=True))
+        if file.suffix == ".parquet":
+            return pq.read_table(file)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InvalidInput(f"{field}: {file.name} cannot be read: {error}", field=field) from error
+    raise InvalidInput(
+        f"{field}: {file.name} is neither CSV nor Parquet",
+        field=field,
+        expected=f"a file named *{' or *'.join(SUFFIXES)}",
+    )
+
+
+def _to_numpy(name: str, column: pa.ChunkedArray, field: str) -> Array:
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        return _to_numpy(name, column.cast(kind.value_type), field)
+    if pa.types.is_null(kind):
+        return np.full(len(column), np.nan)
+    if pa.types.is_boolean(kind) and column.null_count:
+        return _to_numpy(name, pc.cast(column, pa.string()), field)
+    if pa.types.is_decimal(kind):
+        return _to_numpy(name, column.cast(pa.float64()), field)
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
+        return np.asarray(column.to_numpy())
+    if pa.types.is_temporal(kind):
+        return _to_numpy(name, pc.cast(column, pa.string()), field)
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return np.asarray(column.to_numpy(zero_copy_only=False), object)
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        return _rows(name, column, field)
+    raise InvalidInput(
+        f"{field}: column {name!r} has the type {kind}",
+        field=name,
+        expected="numbers, booleans, text, times, or lists of numbers",
+    )
+
+
+def _rows(name: str, column: pa.ChunkedArray, field: str) -> Array:
+    element = column.type.value_type
+    if not (pa.types.is_integer(element) or pa.types.is_floating(element)) or column.null_count:
+        raise InvalidInput(
+            f"{field}: column {name!r} holds {column.type}", field=name, expected="lists of numbers in every row"
+        )
+    lengths = np.asarray(pc.list_value_length(column).to_numpy())
+    flat = np.asarray(pc.list_flatten(column).to_numpy())
+    if (lengths == lengths[0]).all():
+        return flat.reshape(len(column), int(lengths[0]))
+    rows = np.empty(len(column), object)
+    rows[:] = np.split(flat, np.cumsum(lengths)[:-1])
+    return rows
+
+
+def _to_arrow(column: Array) -> pa.Array:
+    if column.ndim > 1:
+        flat = np.ascontiguousarray(column).reshape(len(column), -1)
+        values = _flat_to_arrow(flat.reshape(-1))
+        return pa.FixedSizeListArray.from_arrays(values, flat.shape[1]).cast(pa.list_(values.type))
+    if column.dtype == object and any(isinstance(v, np.ndarray) for v in column[:1]):
+        return pa.array([np.asarray(v).reshape(-1) for v in column])
+    return _flat_to_arrow(column)
+
+
+def _flat_to_arrow(values: Array) -> pa.Array:
+    if values.dtype.kind in "OSU":
+        return pa.array(
+            [v.decode("utf-8", "replace") if isinstance(v, bytes) else v for v in values.tolist()], pa.string()
+        )
+    return pa.array(values.astype(np.float32) if values.dtype == np.float16 else values)
