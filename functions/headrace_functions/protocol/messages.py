@@ -1,0 +1,38 @@
+"""What a request says besides its tensors, and an encoded body with what HTTP must say of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Protocol = Literal["v1", "v2"]
+
+JSON_TYPE = "application/json"
+BINARY_TYPE = "application/octet-stream"
+JSON_LENGTH_HEADER = "Inference-Header-Content-Length"
+"""Bytes of JSON in front of binary tensors; a body without the header is JSON alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestInfo:
+    """What a request asks of its answer."""
+
+    id: str = ""
+    """The ``id`` of a v2 request, echoed in the response; empty if the caller gave none."""
+    outputs: Mapping[str, bool] | None = None
+    """Wanted outputs in their order, each with True for binary data; None for all of them."""
+    binary: bool = False
+    """``binary_data_output``: answer with binary data where ``outputs`` does not say otherwise."""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """The request's ``parameters``, unread."""
+
+
+PLAIN = RequestInfo()
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedBody:
+    """A body ready to be sent. ``json_length`` is the value of ``Inference-Header-Content-Length``, None for JSON alone."""
+
+    content_type: str
+    json_length: int | None
+    body: bytes

@@ -1,0 +1,77 @@
+"""The one table from domain errors to HTTP: status, title and a problem document (RFC 9457)."""
+
+import math
+from dataclasses import dataclass
+
+import orjson
+
+from headrace_functions import errors
+
+PROBLEM_TYPE = "application/problem+json"
+
+_TABLE: dict[type[errors.HeadraceError], tuple[int, str]] = {
+    errors.Malformed: (400, "The request cannot be read"),
+    errors.SignatureMismatch: (422, "The tensors do not fit the signature"),
+    errors.InvalidInput: (400, "The request is not valid"),
+    errors.TooLarge: (413, "The body is too large"),
+    errors.NotFound: (404, "There is no such thing"),
+    errors.Conflict: (409, "The thing is in use or was changed by another"),
+    errors.Overloaded: (429, "Too many requests are waiting"),
+    errors.NotReady: (503, "The version cannot serve now"),
+    errors.DeadlineExceeded: (504, "Time is over"),
+    errors.FunctionFailed: (500, "The function failed"),
+    errors.Unreachable: (502, "The service went away"),
+    errors.StorageFailed: (503, "The object store is away"),
+}
+_INTERNAL = (500, "Something went wrong inside")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """An answer for an error. ``headers`` are the ones beyond length and ``x-request-id``: content type, Retry-After."""
+
+    status: int
+    code: str
+    body: bytes
+    headers: tuple[tuple[str, str], ...]
+
+
+def status_of(error: BaseException) -> int:
+    return _entry(error)[0]
+
+
+def problem(error: BaseException, request_id: str = "", *, instance: str = "") -> Problem:
+    """The problem document of an error; one that is not ours says nothing of itself but the request id.
+
+    Members: ``type`` (``urn:headrace:problem:<code>``), ``title``, ``status``, ``detail``, ``code``, ``request_id``,
+    and where they are known ``field``, ``expected``, ``got``, ``hint``, ``instance``.
+    """
+    status, title = _entry(error)
+    code, detail, details = "internal", "an internal error; the log has it under the request id", {}
+    if isinstance(error, errors.HeadraceError):
+        code, detail, details = error.code, error.message, error.details()
+    document: dict[str, object] = {
+        "type": f"urn:headrace:problem:{code}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "code": code,
+    }
+    if request_id:
+        document["request_id"] = request_id
+    if instance:
+        document["instance"] = instance
+    document.update(details)
+    headers = [("content-type", PROBLEM_TYPE)]
+    retry = getattr(error, "retry_after", None)
+    if retry is not None:
+        headers.append(("retry-after", str(max(1, math.ceil(retry)))))
+    return Problem(status, code, orjson.dumps(document), tuple(headers))
+
+
+def _entry(error: BaseException) -> tuple[int, str]:
+    for kind in type(error).__mro__:
+        found = _TABLE.get(kind)
+        if found is not None:
+            return found
+    return _INTERNAL
