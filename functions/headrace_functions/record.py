@@ -31,7 +31,7 @@ class RecordHeader:
     outcome: Outcome
     status: int
     """HTTP status of the answer."""
-    protocol: str = "v2"
+    protocol: Literal["v1", "v2"] = "v2"
     """``v1`` or ``v2``: how the bodies are to be read."""
     request_type: str = "application/json"
     request_json: int | None = None

@@ -1,0 +1,229 @@
+"""Brings one replica up: environment and artifact in place, a fork from the zygote, its word that it serves."""
+
+import asyncio
+import itertools
+import os
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from headrace_controller.backends.base import ServiceSpec
+from headrace_controller.backends.local.process import (
+    Watched,
+    identify,
+    log_tail,
+    read_pid_file,
+    write_pid_file,
+)
+from headrace_controller.backends.local.service import STOP_GRACE
+from headrace_controller.backends.local.zygote import Zygote
+from headrace_controller.settings import Settings
+from headrace_functions.errors import NotReady
+from headrace_functions.gateway.leases import Endpoint
+from headrace_functions.version import Version
+
+_LOG_CAP = 8 * 1024 * 1024  # a service log larger than this starts anew, the old one is kept once
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What a replica needs on this machine."""
+
+    python: Path
+    artifact: Path
+    document: Path
+    """The version's ``version.json`` as a file."""
+
+
+Prepare = Callable[[Version], Prepared]
+"""Brings environment and artifact to this machine; may take long and runs in a thread. ``HeadraceError`` if it cannot."""
+
+
+class LocalReplica:
+    """A function server on a Unix socket; ``Running`` of the state machine."""
+
+    def __init__(self, endpoint: Endpoint, watched: Watched, note: Path, log: Path) -> None:
+        self.endpoint = endpoint
+        self.exited = watched.exited
+        self._watched = watched
+        self._note = note
+        self._log = log
+
+    async def stop(self, grace: float) -> None:
+        await self._watched.stop(grace)
+        self._note.unlink(missing_ok=True)
+        Path(self.endpoint.address.removeprefix("unix:")).unlink(missing_ok=True)
+
+    def tail(self) -> str:
+        return log_tail(self._log)
+
+
+class Notifications(asyncio.DatagramProtocol):
+    """What replicas say of themselves: one datagram when they are ready or have failed."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, asyncio.Future[dict[str, Any]]] = {}
+
+    def expect(self, replica: str) -> asyncio.Future[dict[str, Any]]:
+        self._waiting[replica] = asyncio.get_running_loop().create_future()
+        return self._waiting[replica]
+
+    def forget(self, replica: str) -> None:
+        self._waiting.pop(replica, None)
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:  # noqa: ARG002 -- the protocol's signature
+        message = orjson.loads(data)
+        future = self._waiting.get(message["replica"])
+        if future is not None and not future.done():
+            future.set_result(message)
+
+
+class LocalLauncher:
+    def __init__(self, settings: Settings, prepare: Prepare) -> None:
+        self._settings = settings
+        self._prepare = prepare
+        self._zygotes: dict[tuple[Path, str], Zygote] = {}
+        self._notifications = Notifications()
+        self._transport: asyncio.DatagramTransport | None = None
+        self._numbers = itertools.count(int(time.time()) % 1_000_000)
+        self._learned: set[asyncio.Task[None]] = set()
+
+    @property
+    def _notify_path(self) -> Path:
+        return self._settings.run / "notify.sock"
+
+    @property
+    def _notes(self) -> Path:
+        return self._settings.run / "replicas"
+
+    async def open(self) -> None:
+        """Listen for what replicas say."""
+        self._notes.mkdir(parents=True, exist_ok=True)
+        self._notify_path.unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        listener.bind(str(self._notify_path))
+        loop = asyncio.get_running_loop()
+        self._transport, _ = await loop.create_datagram_endpoint(lambda: self._notifications, sock=listener)
+
+    async def close(self) -> None:
+        """End the zygotes. Replicas are stopped by their services."""
+        for zygote in self._zygotes.values():
+            await zygote.close()
+        if self._transport is not None:
+            self._transport.close()
+
+    async def launch(self, spec: ServiceSpec) -> LocalReplica:
+        prepared = await asyncio.to_thread(self._prepare, spec.version)
+        zygote = self._zygote(prepared.python, spec.version.framework)
+        replica = f"{spec.name}-{next(self._numbers)}"
+        ready = self._notifications.expect(replica)
+        watched: Watched | None = None
+        try:
+            pid = await zygote.fork(self._function_settings(spec, prepared, replica))
+            identity = identify(pid)
+            if identity is None:
+                raise NotReady(f"the process ended at once; its log ends:\n{log_tail(self._log(spec.name))}")
+            write_pid_file(self._notes / f"{replica}.json", identity, service=spec.name, replica=replica)
+            watched = Watched(identity)
+            word = await self._first_word(spec, ready, watched)
+        except BaseException:
+            # Also when the start is called off: nothing half started is left.
+            if watched is not None:
+                await watched.stop(STOP_GRACE)
+            (self._notes / f"{replica}.json").unlink(missing_ok=True)
+            raise
+        finally:
+            self._notifications.forget(replica)
+        if word.get("modules"):
+            self._learn(zygote, word["modules"])
+        return self._replica(spec.name, replica, watched)
+
+    async def survivors(self) -> dict[str, list[LocalReplica]]:
+        """Replicas of an earlier node that still answer, by service; those that do not are ended and forgotten."""
+        found: dict[str, list[LocalReplica]] = {}
+        for note in sorted(self._notes.glob("*.json")):
+            read = read_pid_file(note)
+            if read is None:
+                note.unlink()
+                continue
+            identity, document = read
+            candidate = self._replica(document["service"], document["replica"], Watched(identity))
+            if await _answers(candidate.endpoint.address):
+                found.setdefault(document["service"], []).append(candidate)
+            else:
+                await candidate.stop(STOP_GRACE)
+        return found
+
+    def _replica(self, service: str, replica: str, watched: Watched) -> LocalReplica:
+        endpoint = Endpoint(f"unix:{self._socket(replica)}", replica)
+        return LocalReplica(endpoint, watched, self._notes / f"{replica}.json", self._log(service))
+
+    async def _first_word(
+        self, spec: ServiceSpec, ready: asyncio.Future[dict[str, Any]], watched: Watched
+    ) -> dict[str, Any]:
+        exited: asyncio.Future[Any] = asyncio.ensure_future(watched.exited.wait())
+        try:
+            await asyncio.wait(
+                [ready, exited], timeout=spec.version.limits.start_timeout, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            exited.cancel()
+        if ready.done():
+            word = ready.result()
+            if word["state"] != "ready":
+                raise NotReady(str(word["reason"]))
+            return word
+        tail = log_tail(self._log(spec.name))
+        if watched.exited.is_set():
+            raise NotReady(f"the process ended while it loaded; its log ends:\n{tail}")
+        raise NotReady(f"not ready {spec.version.limits.start_timeout:.0f} s after its start; its log ends:\n{tail}")
+
+    def _learn(self, zygote: Zygote, modules: list[str]) -> None:
+        task = asyncio.get_running_loop().create_task(zygote.learn(modules))
+        self._learned.add(task)
+        task.add_done_callback(self._learned.discard)
+
+    def _zygote(self, python: Path, framework: str) -> Zygote:
+        key = (python, framework)
+        if key not in self._zygotes:
+            name = f"zygote-{framework}-{python.parent.parent.name[:12]}"
+            self._zygotes[key] = Zygote(python, framework, self._settings.logs / f"{name}.log")
+        return self._zygotes[key]
+
+    def _socket(self, replica: str) -> Path:
+        return self._settings.run / f"{replica}.sock"
+
+    def _log(self, service: str) -> Path:
+        return self._settings.logs / f"{service}.log"
+
+    def _function_settings(self, spec: ServiceSpec, prepared: Prepared, replica: str) -> dict[str, Any]:
+        log = self._log(spec.name)
+        if log.exists() and log.stat().st_size > _LOG_CAP:
+            os.replace(log, log.with_suffix(".log.1"))  # noqa: PTH105
+        return {
+            "version": str(prepared.document),
+            "artifact": str(prepared.artifact),
+            "listen": f"unix:{self._socket(replica)}",
+            "spool": str(self._settings.spool / spec.name),
+            "spool_cap": self._settings.spool_cap,
+            "notify": str(self._notify_path),
+            "replica": replica,
+            "log": str(log),
+        }
+
+
+async def _answers(address: str) -> bool:
+    """Whether something serves at a replica's socket."""
+    try:
+        reader, writer = await asyncio.open_unix_connection(address.removeprefix("unix:"))
+        writer.write(b"GET /v2/health/ready HTTP/1.1\r\nHost: headrace\r\nConnection: close\r\n\r\n")
+        status = await asyncio.wait_for(reader.readline(), 2)
+        writer.close()
+    except (OSError, TimeoutError):
+        return False
+    return b" 200" in status

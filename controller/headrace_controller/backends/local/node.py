@@ -1,0 +1,77 @@
+"""``Backend`` over processes on this machine."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+
+from headrace_controller.backends.base import Observed, ServiceSpec
+from headrace_controller.backends.local.launcher import LocalLauncher, LocalReplica
+from headrace_controller.backends.local.service import LocalService
+from headrace_functions.gateway.leases import Endpoint
+from headrace_functions.version import Version
+
+
+class LocalNode:
+    """Services of this machine. One node a home; all methods belong to the loop that opened it.
+
+    Versions are immutable and asleep ones cost nothing, so a lease of a version that was not applied applies it.
+    """
+
+    def __init__(self, launcher: LocalLauncher) -> None:
+        self._launcher = launcher
+        self._services: dict[str, LocalService] = {}
+        self._unclaimed: dict[str, list[LocalReplica]] = {}
+        self._removals: dict[str, asyncio.Task[None]] = {}
+
+    async def open(self) -> None:
+        """Take over what an earlier node of this home left running."""
+        await self._launcher.open()
+        self._unclaimed = dict(await self._launcher.survivors())
+
+    def apply(self, spec: ServiceSpec) -> None:
+        self._service(spec.version).keep_minimum()
+
+    def remove(self, name: str) -> None:
+        service = self._services.pop(name, None)
+        if service is not None:
+            task = asyncio.get_running_loop().create_task(service.stop())
+            self._removals[name] = task
+            task.add_done_callback(lambda _: self._removals.pop(name, None))
+
+    def observe(self) -> Mapping[str, Observed]:
+        return {name: service.observed() for name, service in sorted(self._services.items())}
+
+    @contextlib.asynccontextmanager
+    async def lease(self, version: Version, *, deadline: float) -> AsyncIterator[Endpoint]:
+        service = self._service(version)
+        replica = await service.acquire(deadline)
+        try:
+            yield replica.running.endpoint
+        finally:
+            service.release(replica)
+
+    def warm(self, version: Version) -> None:
+        self._service(version).warm()
+
+    def sleep(self, name: str) -> None:
+        """Stop the idle replicas of a service now instead of after its idle time-out."""
+        if name in self._services:
+            self._services[name].sleep()
+
+    async def close(self) -> None:
+        pending = [*self._removals.values(), *(asyncio.ensure_future(s.stop()) for s in self._services.values())]
+        if pending:
+            await asyncio.wait(pending)
+        for replicas in self._unclaimed.values():
+            for replica in replicas:
+                await replica.stop(1.0)
+        await self._launcher.close()
+
+    def _service(self, version: Version) -> LocalService:
+        name = version.id.service
+        service = self._services.get(name)
+        if service is None:
+            service = self._services[name] = LocalService(ServiceSpec(version), self._launcher)
+            for replica in self._unclaimed.pop(name, []):
+                service.adopt(replica)
+        return service

@@ -1,0 +1,119 @@
+"""The collector's loop: ship what was spooled, read the inbox, append, delete.
+
+A crash anywhere is redone with the same result: segments are deleted only after every table they touch has them, and a
+table that has a segment already is skipped. One collector a store at a time; the home's lock sees to that.
+"""
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from headrace_controller.collector.rows import to_table
+from headrace_controller.collector.tables import LogTables
+from headrace_functions.names import VersionId
+from headrace_functions.profile import Profile
+from headrace_functions.record import Record, decode
+from headrace_functions.recording.shipper import Shipper
+from headrace_functions.storage import layout
+from headrace_functions.storage.documents import Documents
+from headrace_functions.storage.objects import ObjectInfo, ObjectStore
+from headrace_functions.version import Version
+
+log = logging.getLogger("headrace.collector")
+
+BATCH_BYTES = 32 * 1024 * 1024
+"""Bytes of segments that one round takes, so that memory does not grow with the backlog."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    key: str
+    spool: str
+    number: int
+    records: list[Record]
+
+
+class Collector:
+    def __init__(self, objects: ObjectStore, shipper: Shipper) -> None:
+        self._objects = objects
+        self._documents = Documents(objects)
+        self._shipper = shipper
+        self._tables = LogTables(objects)
+        self._versions: dict[VersionId, Version | None] = {}
+        self._profiles: dict[VersionId, Profile | None] = {}
+
+    def round(self) -> int:
+        """Bring what waits into the log tables; returns the number of records, 0 if nothing waited.
+
+        Raises ``StorageFailed`` when the store is away; nothing is lost by that and the next round tries again.
+        """
+        self._shipper.sweep()
+        taken = 0
+        for batch in self._batches():
+            segments = [self._read(info) for info in batch]
+            for version, of_version in _by_version(segments).items():
+                self._append(version, of_version)
+            for segment in segments:
+                self._objects.delete(segment.key)
+            taken += sum(len(s.records) for s in segments)
+        return taken
+
+    def _batches(self) -> Iterator[list[ObjectInfo]]:
+        batch: list[ObjectInfo] = []
+        size = 0
+        for info in self._objects.walk(layout.INBOX):
+            if batch and size + info.size > BATCH_BYTES:
+                yield batch
+                batch, size = [], 0
+            batch.append(info)
+            size += info.size
+        if batch:
+            yield batch
+
+    def _read(self, info: ObjectInfo) -> Segment:
+        _, _, spool, name = info.key.split("/")
+        return Segment(info.key, spool, int(name.removesuffix(".seg")), list(decode(self._objects.get(info.key))))
+
+    def _append(self, version_id: VersionId, segments: list[Segment]) -> None:
+        version = self._version(version_id)
+        if version is None:
+            log.warning("records of %s dropped: the version is not in the catalogue", version_id)
+            return
+        last: dict[str, int] = {}
+        records: list[Record] = []
+        done: dict[str, int] = {}
+        for segment in segments:
+            if segment.spool not in done:
+                done[segment.spool] = self._tables.committed(version_id, segment.spool)
+            if segment.number > done[segment.spool]:
+                records += segment.records
+                last[segment.spool] = segment.number
+        if records:
+            self._tables.append(version_id, to_table(version, records, self._profile(version_id)), last)
+
+    def _version(self, version: VersionId) -> Version | None:
+        if version not in self._versions:
+            document = self._documents.find(layout.version_document(version))
+            if document is None:
+                return None
+            self._versions[version] = Version.from_document(document)
+        return self._versions[version]
+
+    def _profile(self, version: VersionId) -> Profile | None:
+        if version not in self._profiles:
+            document = self._documents.find(layout.profile(version))
+            self._profiles[version] = Profile.from_document(document) if document else None
+        return self._profiles[version]
+
+
+def _by_version(segments: list[Segment]) -> dict[VersionId, list[Segment]]:
+    """The segments each version has records in, cut to those records, in the order of the inbox."""
+    found: dict[VersionId, list[Segment]] = defaultdict(list)
+    for segment in segments:
+        parts: dict[VersionId, list[Record]] = defaultdict(list)
+        for record in segment.records:
+            parts[VersionId(record.header.model, record.header.version)].append(record)
+        for version, records in parts.items():
+            found[version].append(Segment(segment.key, segment.spool, segment.number, records))
+    return found

@@ -1,0 +1,60 @@
+"""The collector as a process of the embedded platform: ``python -m headrace_controller.collector.process SETTINGS.json``."""
+
+import fcntl
+import logging
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+from headrace_controller.collector.collect import Collector
+from headrace_controller.embedded.process import set_up_logging, settings_of
+from headrace_controller.settings import Settings
+from headrace_functions.errors import StorageFailed
+from headrace_functions.recording.shipper import Shipper
+from headrace_functions.storage.objects import ObjectStore
+
+log = logging.getLogger("headrace.collector")
+
+_AWAY_SECONDS = 2.0  # between two tries while the store is away
+
+
+def run(settings: Settings, stop: threading.Event) -> None:
+    """Collect until ``stop`` is set, or until nothing has come for ``collector_idle`` seconds."""
+    objects = ObjectStore(settings.storage_url)
+    collector = Collector(objects, Shipper(settings.spool, objects))
+    last_work = time.monotonic()
+    while not stop.is_set():
+        try:
+            taken = collector.round()
+        except StorageFailed as error:
+            log.warning("%s; trying again", error.message)
+            stop.wait(_AWAY_SECONDS)
+            continue
+        if taken:
+            log.info("%d records collected", taken)
+            last_work = time.monotonic()
+        elif time.monotonic() - last_work > settings.collector_idle:
+            return
+        stop.wait(settings.collect_every)
+    collector.round()  # what was sealed while we were told to stop
+
+
+def main(path: str, mode: str = "follow") -> int:
+    """``once`` does one round and ends; ``follow`` collects until it is told to stop or nothing comes any more."""
+    set_up_logging()
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    settings = settings_of(Path(path))
+    with (settings.run / "collector.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # an earlier one may still be finishing its round
+        if mode == "once":
+            stop.set()
+        run(settings, stop)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

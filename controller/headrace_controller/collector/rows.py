@@ -1,0 +1,193 @@
+"""Records of one version to rows of its log table. Pure: no files, no clock."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from headrace_functions import logtable
+from headrace_functions.errors import HeadraceError
+from headrace_functions.profile import Profile
+from headrace_functions.protocol.codec import decode_request, decode_response
+from headrace_functions.record import Record
+from headrace_functions.signature import Field, Tensors
+from headrace_functions.version import Version
+
+MAX_RAW = 64 * 1024
+"""Characters of a request that could not be read into rows that the log keeps."""
+
+_TYPES = {
+    "string": pa.string(),
+    "bool": pa.bool_(),
+    "timestamp": pa.timestamp("us", tz="UTC"),
+    **{f"int{n}": getattr(pa, f"int{n}")() for n in (8, 16, 32, 64)},
+    **{f"float{n}": getattr(pa, f"float{n}")() for n in (32, 64)},
+}
+
+
+def arrow_type(name: str) -> pa.DataType:
+    """The Arrow type of a name in ``logtable``."""
+    if name.startswith("list<"):
+        return pa.list_(_TYPES[name.removeprefix("list<").removesuffix(">")])
+    return _TYPES[name]
+
+
+def schema(version: Version) -> pa.Schema:
+    return pa.schema([(name, arrow_type(kind)) for name, kind in logtable.columns(version.signature).items()])
+
+
+@dataclass(slots=True)
+class _Entry:
+    """One exchange: its tensors where they could be read, each with the row in front."""
+
+    record: Record
+    inputs: Tensors | None
+    outputs: Tensors | None
+    rows: int
+
+
+def to_table(version: Version, records: Iterable[Record], profile: Profile | None) -> pa.Table:
+    """One line a row of every exchange, in the order given."""
+    entries = [_entry(version, record) for record in records]
+    counts = np.array([e.rows for e in entries], dtype=np.int64)
+    owner = pa.array(np.repeat(np.arange(len(entries)), counts))
+    columns: dict[str, pa.Array] = {}
+    for name, of in _EXCHANGE.items():
+        values = pa.array([of(e) for e in entries], type=arrow_type(logtable.EXCHANGE_COLUMNS[name]))
+        columns[name] = values.take(owner)
+    columns["row"] = pa.array(np.concatenate([np.arange(n) for n in counts]) if entries else [], type=pa.int32())
+    columns["checks"] = _checks(version, entries, profile, counts)
+    for field in version.signature.inputs:
+        columns[logtable.input_column(field)] = _column(field, [e.inputs for e in entries], counts)
+    for field in version.signature.outputs:
+        columns[logtable.output_column(field)] = _column(field, [e.outputs for e in entries], counts)
+    wanted = schema(version)
+    return pa.table([columns[name] for name in wanted.names], schema=wanted)
+
+
+def _entry(version: Version, record: Record) -> _Entry:
+    inputs = _read(version, record, _inputs)
+    outputs = _read(version, record, _outputs) if record.header.outcome == "ok" else None
+    rows = len(next(iter(inputs.values()))) if inputs else 1
+    if outputs is not None and any(len(a) != rows for a in outputs.values()):
+        outputs = None
+    return _Entry(record, inputs, outputs, rows)
+
+
+def _read(version: Version, record: Record, side: Callable[[Version, Record], Tensors]) -> Tensors | None:
+    try:
+        tensors = side(version, record)
+    except HeadraceError:
+        return None  # the row says so by its empty columns, its error and the raw request
+    return tensors if version.batch else {name: array[np.newaxis] for name, array in tensors.items()}
+
+
+def _inputs(version: Version, record: Record) -> Tensors:
+    h = record.header
+    tensors, _ = decode_request(
+        record.request, h.request_type, h.request_json, version.signature, protocol=h.protocol, batch=version.batch
+    )
+    return tensors
+
+
+def _outputs(version: Version, record: Record) -> Tensors:
+    h = record.header
+    return decode_response(
+        record.response, h.response_json, version.signature, protocol=h.protocol, batch=version.batch
+    )
+
+
+def _column(field: Field, sides: Sequence[Tensors | None], counts: np.ndarray[Any, Any]) -> pa.Array:
+    """The field's values in row order, null where an exchange has none."""
+    kind = arrow_type(logtable.column_type(field))
+    present = [side[field.name] if side is not None and field.name in side else None for side in sides]
+    arrays = [a for a in present if a is not None]
+    if not arrays:
+        return pa.nulls(int(counts.sum()), kind)
+    values = _scalars(field, arrays, kind) if field.is_scalar else _lists(arrays, kind)
+    if len(arrays) == len(present):
+        return values
+    has_value = np.repeat([a is not None for a in present], counts)
+    positions = np.cumsum(has_value) - 1
+    return values.take(pa.array(positions, mask=~has_value))
+
+
+def _scalars(field: Field, arrays: list[np.ndarray[Any, Any]], kind: pa.DataType) -> pa.Array:
+    values = np.concatenate([a.reshape(len(a)) for a in arrays])
+    return pa.array(_plain(field, values), type=kind)
+
+
+def _plain(field: Field, values: np.ndarray[Any, Any]) -> Any:
+    """Text as ``str``; numbers as they are (pyarrow widens them)."""
+    if field.dtype.name != "string":
+        return values.astype(np.float64) if values.dtype == np.uint64 else values
+    return [
+        v.decode(errors="replace") if isinstance(v, bytes) else None if v is None else str(v) for v in values.tolist()
+    ]
+
+
+def _lists(arrays: list[np.ndarray[Any, Any]], kind: pa.ListType) -> pa.Array:
+    sizes = np.concatenate([np.full(len(a), a[0].size if len(a) else 0) for a in arrays])
+    offsets = np.concatenate([[0], np.cumsum(sizes)])
+    values = np.concatenate([a.ravel() for a in arrays])
+    if values.dtype == object:
+        items = pa.array(
+            [v.decode(errors="replace") if isinstance(v, bytes) else str(v) for v in values.tolist()],
+            type=kind.value_type,
+        )
+    else:
+        items = pa.array(values).cast(kind.value_type)
+    return pa.ListArray.from_arrays(pa.array(offsets, type=pa.int32()), items)
+
+
+def _checks(version: Version, entries: list[_Entry], profile: Profile | None, counts: np.ndarray[Any, Any]) -> pa.Array:
+    """The failed checks of each row as ``field:check``; null where the inputs could not be read."""
+    kind = arrow_type(logtable.EXCHANGE_COLUMNS["checks"])
+    if profile is None:
+        return pa.nulls(int(counts.sum()), kind)
+    failed: list[list[str] | None] = []
+    for entry, n in zip(entries, counts, strict=True):
+        failed += [None] * int(n) if entry.inputs is None else [[] for _ in range(int(n))]
+    readable = [e.inputs for e in entries if e.inputs is not None]
+    rows = [i for i, f in enumerate(failed) if f is not None]
+    for field in version.signature.inputs:
+        arrays = [inputs[field.name] for inputs in readable if field.name in inputs]
+        if len(arrays) != len(readable) or not arrays or len({a.shape[1:] for a in arrays}) > 1:
+            continue  # free sizes: there is no one array to look at
+        for name, mask in profile.failures(field, np.concatenate(arrays)).items():
+            for position in np.flatnonzero(mask):
+                row = failed[rows[position]]
+                assert row is not None
+                row.append(f"{field.name}:{name}")
+    return pa.array(failed, type=kind)
+
+
+def _microseconds(nanoseconds: int | None) -> int | None:
+    return None if nanoseconds is None else nanoseconds // 1000
+
+
+def _day(nanoseconds: int) -> str:
+    return datetime.fromtimestamp(nanoseconds / 1e9, UTC).strftime("%Y-%m-%d")
+
+
+_EXCHANGE: dict[str, Callable[[_Entry], Any]] = {
+    "request_id": lambda e: e.record.header.request_id,
+    "received": lambda e: _microseconds(e.record.header.received),
+    "date": lambda e: _day(e.record.header.received),
+    "latency_ms": lambda e: e.record.header.latency_ms,
+    "outcome": lambda e: e.record.header.outcome,
+    "status": lambda e: e.record.header.status,
+    "error": lambda e: e.record.header.error or None,
+    "protocol": lambda e: e.record.header.protocol,
+    "sequence": lambda e: e.record.header.sequence or None,
+    "stage": lambda e: e.record.header.stage if e.record.header.stage >= 0 else None,
+    "variant": lambda e: e.record.header.variant or None,
+    "shadow": lambda e: e.record.header.shadow,
+    "caller_time": lambda e: _microseconds(e.record.header.caller_time),
+    "traceparent": lambda e: e.record.header.traceparent or None,
+    "replica": lambda e: e.record.header.replica or None,
+    "raw": lambda e: e.record.request[: 4 * MAX_RAW].decode(errors="replace")[:MAX_RAW] if e.inputs is None else None,
+}

@@ -1,0 +1,87 @@
+"""Exactly-once appends to log tables. The only module that writes Delta tables."""
+
+from collections.abc import Mapping
+
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake.exceptions import DeltaError, TableNotFoundError
+
+from headrace_functions import logtable
+from headrace_functions.errors import StorageFailed
+from headrace_functions.names import VersionId
+from headrace_functions.storage import layout
+from headrace_functions.storage.objects import ObjectStore
+
+_COMPACT_EVERY = 100
+"""Commits between two compactions: each commit is a file a day, and readers pay for every file."""
+_KEEP_HOURS = 24
+"""Files that a compaction replaced stay this long for readers that still hold the older table."""
+
+
+class LogTables:
+    """The log tables of one store.
+
+    Each commit carries, for every spool whose segments are in it, the number of the last one. The library does not refuse
+    a repeated transaction by itself, so ``committed`` is asked before; between the two only one collector may write.
+    """
+
+    def __init__(self, objects: ObjectStore) -> None:
+        self._objects = objects
+        self._tables: dict[VersionId, DeltaTable] = {}
+
+    def committed(self, version: VersionId, spool: str) -> int:
+        """Number of the spool's last segment that the table holds; -1 for none."""
+        table = self._table(version)
+        if table is None:
+            return -1
+        number = table.transaction_version(spool)
+        return -1 if number is None else int(number)
+
+    def append(self, version: VersionId, rows: pa.Table, segments: Mapping[str, int]) -> None:
+        """Append rows and note ``segments`` (spool id -> last segment) in one commit."""
+        properties = CommitProperties(
+            app_transactions=[Transaction(spool, number) for spool, number in sorted(segments.items())]
+        )
+        try:
+            write_deltalake(
+                self._tables.get(version) or self._objects.table_url(layout.log_table(version)),
+                rows,
+                mode="append",
+                partition_by=[logtable.PARTITION],
+                commit_properties=properties,
+                storage_options=self._objects.table_options(),
+            )
+        except (DeltaError, OSError) as error:
+            self._tables.pop(version, None)
+            raise StorageFailed(f"cannot append to the log of {version}: {error}") from error
+        table = self._table(version)
+        if table is not None and table.version() % _COMPACT_EVERY == _COMPACT_EVERY - 1:
+            self._compact(version, table)
+
+    def forget(self) -> None:
+        """Read the tables anew: somebody else may have written."""
+        self._tables.clear()
+
+    def _table(self, version: VersionId) -> DeltaTable | None:
+        try:
+            table = self._tables.get(version)
+            if table is None:
+                url = self._objects.table_url(layout.log_table(version))
+                table = self._tables[version] = DeltaTable(url, storage_options=self._objects.table_options())
+            else:
+                table.update_incremental()
+        except TableNotFoundError:
+            return None
+        except (DeltaError, OSError) as error:
+            self._tables.pop(version, None)
+            raise StorageFailed(f"cannot read the log of {version}: {error}") from error
+        return table
+
+    def _compact(self, version: VersionId, table: DeltaTable) -> None:
+        try:
+            table.optimize.compact()
+            table.create_checkpoint()
+            table.vacuum(retention_hours=_KEEP_HOURS, dry_run=False, enforce_retention_duration=False)
+        except (DeltaError, OSError) as error:
+            self._tables.pop(version, None)
+            raise StorageFailed(f"cannot compact the log of {version}: {error}") from error

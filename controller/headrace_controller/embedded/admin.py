@@ -1,0 +1,60 @@
+"""The gateway's private side: the controller asks over a Unix socket of the home what runs, and says what changed.
+
+Routes: ``POST /changed``, ``GET /services``, ``POST /services/<name>/wake``, ``POST /services/<name>/sleep``,
+``DELETE /services/<name>``, ``GET /summary``. Only the user who owns the home can open the socket.
+"""
+
+from dataclasses import asdict
+from typing import Any
+
+import orjson
+
+from headrace_controller.backends.local.node import LocalNode
+from headrace_functions.errors import HeadraceError, NotFound
+from headrace_functions.gateway.measures import Measures
+from headrace_functions.gateway.passthrough import Receive, Scope, Send
+from headrace_functions.gateway.resolve import Resolver, SequenceRoute
+from headrace_functions.names import Reference
+from headrace_functions.protocol.problems import problem
+
+
+class GatewayAdmin:
+    def __init__(self, node: LocalNode, resolver: Resolver, measures: Measures) -> None:
+        self._node = node
+        self._resolver = resolver
+        self._measures = measures
+
+    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        try:
+            status, document = 200, await self._answer(scope["method"], scope["path"].strip("/").split("/"))
+            body = orjson.dumps(document)
+        except HeadraceError as error:
+            answer = problem(error)
+            status, body = answer.status, answer.body
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _answer(self, method: str, parts: list[str]) -> Any:
+        match (method, *parts):
+            case ("POST", "changed", *_):
+                self._resolver.forget()
+                return {}
+            case ("GET", "services"):
+                return {name: asdict(seen) for name, seen in self._node.observe().items()}
+            case ("POST", "services", reference, "wake"):
+                route = await self._resolver.resolve(Reference.parse(reference))
+                for version in route.versions.values() if isinstance(route, SequenceRoute) else (route,):
+                    self._node.warm(version)
+                return {}
+            case ("POST", "services", name, "sleep"):
+                self._node.sleep(name)
+                return {}
+            case ("DELETE", "services", name):
+                self._node.remove(name)
+                return {}
+            case ("GET", "summary"):
+                return self._measures.summary()
+        raise NotFound(f"the gateway's private side has no {method} /{'/'.join(parts)}")

@@ -1,0 +1,128 @@
+"""The gateway's process: front door, sequences and the local node on one event loop.
+
+    python -m headrace_controller.embedded.gateway SETTINGS.json FD PARENT
+
+``FD`` is the public listening socket, opened by the supervisor, so that callers wait in its queue while a killed gateway
+comes back. Replicas survive a killed gateway and are adopted by the next one.
+"""
+
+import asyncio
+import contextlib
+import importlib.metadata
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import uvicorn
+import uvloop
+
+from headrace_controller.backends.local.launcher import LocalLauncher
+from headrace_controller.backends.local.node import LocalNode
+from headrace_controller.embedded.admin import GatewayAdmin
+from headrace_controller.embedded.prepare import Preparation
+from headrace_controller.embedded.process import die_with, set_up_logging, settings_of
+from headrace_controller.settings import Settings
+from headrace_functions.gateway.app import Gateway, GatewaySettings
+from headrace_functions.gateway.exchange import Exchange
+from headrace_functions.gateway.execution import SequenceRunner
+from headrace_functions.gateway.measures import Measures
+from headrace_functions.gateway.resolve import Resolver
+from headrace_functions.gateway.upstream import Upstream
+from headrace_functions.recording.spool import Spool
+from headrace_functions.storage.documents import Documents
+from headrace_functions.storage.objects import ObjectStore
+
+log = logging.getLogger("headrace.gateway")
+
+_SEAL_EVERY = 0.5
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves the signals to us: one TERM drains everything in order."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _server(app: object, settings: Settings) -> _Server:
+    return _Server(
+        uvicorn.Config(
+            app,  # type: ignore[arg-type]
+            loop="none",
+            http="httptools",
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            date_header=False,
+            backlog=4096,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=int(settings.drain),
+        )
+    )
+
+
+async def serve(settings: Settings, public: socket.socket, purpose_token: str) -> None:
+    """Serve until TERM; then stop accepting, finish what is open, stop the functions."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+
+    objects = ObjectStore(settings.storage_url)
+    documents = Documents(objects)
+    launcher = LocalLauncher(settings, Preparation(settings, objects).prepare)
+    node = LocalNode(launcher)
+    await node.open()
+    resolver, measures, upstream = Resolver(documents), Measures(), Upstream()
+    spool = Spool(settings.spool / "gateway", cap_bytes=settings.spool_cap)
+    exchange = Exchange(node, upstream, spool, measures)
+    runner = SequenceRunner(exchange, measures)
+    door = GatewaySettings(importlib.metadata.version("headrace"), f"unix:{settings.controller_socket}", purpose_token)
+    gateway = Gateway(door, resolver, exchange, runner, upstream, measures)
+
+    settings.gateway_socket.unlink(missing_ok=True)
+    private = socket.socket(socket.AF_UNIX)
+    private.bind(str(settings.gateway_socket))
+    settings.gateway_socket.chmod(0o600)
+    servers = [
+        (_server(gateway, settings), public),
+        (_server(GatewayAdmin(node, resolver, measures), settings), private),
+    ]
+    serving = [loop.create_task(server.serve(sockets=[s])) for server, s in servers]
+    sealing = loop.create_task(_seal(spool))
+    log.info("serving")
+    await stop.wait()
+
+    log.info("draining")
+    for server, _ in servers:
+        server.should_exit = True
+    await asyncio.wait(serving)
+    await runner.drain(settings.drain)
+    await node.close()
+    upstream.close()
+    sealing.cancel()
+    spool.close()
+    log.info("stopped")
+
+
+async def _seal(spool: Spool) -> None:
+    while True:
+        await asyncio.sleep(_SEAL_EVERY)
+        spool.seal_if_old()
+
+
+def main(path: str, fd: str, parent: str, purpose_token: str = "") -> int:
+    set_up_logging()
+    die_with(int(parent))
+    public = socket.socket(fileno=int(fd))
+    uvloop.run(serve(settings_of(Path(path)), public, purpose_token))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

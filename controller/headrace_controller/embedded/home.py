@@ -1,0 +1,127 @@
+"""The home directory: made, claimed by one platform at a time, and found again by the command line."""
+
+import fcntl
+import os
+import signal
+import socket
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import orjson
+
+from headrace_controller.backends.local.process import Identity, identify, is_alive
+from headrace_controller.settings import Settings
+from headrace_functions.errors import Conflict, DeadlineExceeded, NotFound, StorageFailed
+
+_STOP_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """The platform that holds a home."""
+
+    identity: Identity
+    url: str
+    storage: str
+
+
+class HomeLock:
+    """Held while the platform is up; the kernel frees it however the platform ends."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Make the home's folders and take the lock. ``Conflict`` says who holds it, ``StorageFailed`` what is wrong with the home."""
+        self._path = settings.run / "up.lock"
+        try:
+            for folder in (settings.home, settings.run, settings.logs, settings.spool, settings.artifacts):
+                folder.mkdir(parents=True, exist_ok=True)
+            settings.run.chmod(0o700)
+            self._file: IO[bytes] = self._path.open("a+b")
+        except OSError as error:
+            raise StorageFailed(
+                f"the home {settings.home} cannot be used: {error.strerror}",
+                field="home",
+                hint="choose a writable one with --home",
+            ) from error
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._file.close()
+            holder = holder_of(settings)
+            who = (
+                f"process {holder.identity.pid} at {holder.url}"
+                if holder
+                else "a platform that is starting or stopping"
+            )
+            raise Conflict(
+                f"the home {settings.home} is held by {who}", field="home", hint="stop it with: headrace down"
+            ) from error
+
+    def announce(self, url: str, storage: str) -> None:
+        """Tell the command line where the platform answers."""
+        identity = identify(os.getpid())
+        assert identity is not None
+        self._file.truncate(0)
+        self._file.write(orjson.dumps({**identity.to_document(), "url": url, "storage": storage}))
+        self._file.flush()
+
+    def release(self) -> None:
+        self._file.truncate(0)
+        self._file.close()
+
+
+def holder_of(settings: Settings) -> Holder | None:
+    """Who holds the home and answers; None where nobody does."""
+    try:
+        document: dict[str, Any] = orjson.loads((settings.run / "up.lock").read_bytes())
+        holder = Holder(Identity(document["pid"], document["started"]), document["url"], document["storage"])
+    except (OSError, ValueError, KeyError):
+        return None
+    return holder if is_alive(holder.identity) else None
+
+
+def stop_holder(settings: Settings) -> Holder:
+    """Send TERM to the platform of this home and wait until it has drained. ``NotFound`` if none is up."""
+    holder = holder_of(settings)
+    if holder is None:
+        raise NotFound(f"no platform is up on {settings.home}", hint="start one with: headrace up")
+    os.kill(holder.identity.pid, signal.SIGTERM)
+    deadline = time.monotonic() + settings.drain + _STOP_SECONDS
+    while is_alive(holder.identity):
+        if time.monotonic() > deadline:
+            raise DeadlineExceeded(
+                f"process {holder.identity.pid} did not stop in time", hint=f"its logs are in {settings.logs}"
+            )
+        time.sleep(0.05)
+    return holder
+
+
+def listen(settings: Settings) -> socket.socket:
+    """The public socket. ``Conflict`` if the port is taken."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    public = socket.socket(family, socket.SOCK_STREAM)
+    public.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        public.bind((settings.host, settings.port))
+        public.listen(4096)
+    except OSError as error:
+        public.close()
+        hint = "another program listens there; choose another with --port, or 0 for any free one"
+        raise Conflict(
+            f"cannot listen on {settings.host}:{settings.port}: {error.strerror}", field="port", hint=hint
+        ) from error
+    return public
+
+
+def url_of(public: socket.socket) -> str:
+    host, port = public.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write a file so that a reader sees the old or the new one, for the owner's eyes only."""
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.write_bytes(data)
+    temporary.chmod(0o600)
+    temporary.replace(path)

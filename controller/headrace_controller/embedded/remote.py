@@ -1,0 +1,62 @@
+"""The controller's client of the gateway's private side."""
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from headrace_functions.errors import HeadraceError, NotFound, Unreachable
+
+_SECONDS = 10.0
+
+
+class RemoteGateway:
+    """What runs, and word of what changed. Fills the ``Services`` port of the use cases."""
+
+    def __init__(self, socket: Path) -> None:
+        self._client = httpx.Client(
+            transport=httpx.HTTPTransport(uds=str(socket)), base_url="http://gateway", timeout=_SECONDS
+        )
+
+    def observe(self) -> dict[str, dict[str, Any]]:
+        """Every service that the node holds: state, reason, replicas, open requests."""
+        seen: dict[str, dict[str, Any]] = self._ask("GET", "/services")
+        return seen
+
+    def changed(self, name: str = "") -> None:
+        """Names may mean something else now. A gateway that is away reads everything anew when it comes back."""
+        try:
+            self._ask("POST", f"/changed/{name}" if name else "/changed")
+        except Unreachable:
+            return
+
+    def wake(self, reference: str) -> None:
+        self._ask("POST", f"/services/{reference}/wake")
+
+    def sleep(self, service: str) -> None:
+        self._ask("POST", f"/services/{service}/sleep")
+
+    def remove(self, service: str) -> None:
+        self._ask("DELETE", f"/services/{service}")
+
+    def summary(self) -> dict[str, Any]:
+        """Totals of the gateway's counters."""
+        totals: dict[str, Any] = self._ask("GET", "/summary")
+        return totals
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _ask(self, method: str, path: str) -> Any:
+        try:
+            response = self._client.request(method, path)
+        except httpx.TransportError as error:
+            raise Unreachable(
+                f"the gateway does not answer: {error}", hint="it is started again when it ends; see log/gateway.log"
+            ) from error
+        document = response.json()
+        if response.status_code == httpx.codes.NOT_FOUND:
+            raise NotFound(document["detail"])
+        if response.is_error:
+            raise HeadraceError(document["detail"])
+        return document

@@ -1,0 +1,204 @@
+"""``headrace up``: holds the home and the port, keeps the gateway and the collector running, serves the management API.
+
+The gateway is started again when it ends; the collector runs only while records wait (it ends by itself when none have
+come for a while), so an idle platform is this process, the gateway and the zygotes.
+"""
+
+import logging
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from headrace_controller.embedded.home import HomeLock, listen, replace_file, url_of
+from headrace_controller.embedded.process import write_settings
+from headrace_controller.embedded.remote import RemoteGateway
+from headrace_controller.settings import Settings
+from headrace_functions.errors import NotReady, Unreachable
+
+log = logging.getLogger("headrace.supervisor")
+
+_TICK = 0.5
+_START_SECONDS = 30.0
+_COLLECT_SECONDS = 30.0
+_RESTART_PAUSE = 1.0  # after a second end within this many seconds; the first restart is immediate
+
+
+class ManagementApi(Protocol):
+    """The controller's use cases behind HTTP, and what runs on a clock."""
+
+    def start(self) -> None:
+        """Serve on the controller's socket; returns at once."""
+
+    def gateway_is_up(self) -> None:
+        """Called whenever the gateway has (re)started: versions with ``min-replicas`` are woken."""
+
+    def close(self) -> None:
+        """Stop schedules, jobs and builds in order, then stop serving."""
+
+
+class Child:
+    """A process of the platform with its output in a log."""
+
+    def __init__(self, name: str, command: Sequence[str], log_file: Path, pass_fds: Sequence[int] = ()) -> None:
+        self.name = name
+        self._command = command
+        self._log_file = log_file
+        self._pass_fds = pass_fds
+        self._process: subprocess.Popen[bytes] | None = None
+        self._started = 0.0
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process is not None and self._process.poll() is None else None
+
+    def start(self) -> None:
+        with self._log_file.open("ab") as output:
+            self._process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=self._pass_fds,
+                start_new_session=True,
+            )
+        self._started = time.monotonic()
+
+    def restart_if_ended(self) -> bool:
+        """Start again a child that ended; True if it did."""
+        if self._process is None or self._process.poll() is None:
+            return False
+        if time.monotonic() - self._started < _RESTART_PAUSE:
+            return False  # it ends at once: look again at the next tick
+        log.warning("%s ended with %s; starting it again", self.name, self._process.returncode)
+        self.start()
+        return True
+
+    def stop(self, grace: float) -> None:
+        if self._process is None or self._process.poll() is not None:
+            return
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(grace)
+        except subprocess.TimeoutExpired:
+            log.warning("%s did not stop in %.0f s and was killed", self.name, grace)
+            self._process.kill()
+            self._process.wait()
+
+
+class Supervisor:
+    def __init__(self, settings: Settings, api: Callable[[Settings, RemoteGateway, str], ManagementApi]) -> None:
+        self._settings = settings
+        self._make_api = api
+        self._stop = threading.Event()
+        self._wake = threading.Event()
+
+    def run(self, on_ready: Callable[[str], None]) -> None:
+        """Serve until TERM or INT; ``on_ready`` gets the URL. Raises ``Conflict`` for a home or a port that is taken."""
+        settings = self._settings
+        lock = HomeLock(settings)
+        try:
+            with listen(settings) as public:
+                self._serve(public, lock, on_ready)
+        finally:
+            lock.release()
+
+    def _serve(self, public: socket.socket, lock: HomeLock, on_ready: Callable[[str], None]) -> None:
+        settings = self._settings
+        self._catch_signals()
+        token = secrets.token_hex(16)
+        write_settings(settings, settings.run / "settings.json")
+        replace_file(settings.run / "purpose", token.encode())
+        gateway = Child(
+            "gateway",
+            self._command("embedded.gateway", str(public.fileno()), str(os.getpid()), token),
+            settings.logs / "gateway.log",
+            [public.fileno()],
+        )
+        collector = Child("collector", self._command("collector.process"), settings.logs / "collector.log")
+        remote = RemoteGateway(settings.gateway_socket)
+        api = self._make_api(settings, remote, token)
+        try:
+            api.start()
+            gateway.start()
+            self._wait_for(gateway, remote)
+            collector.start()
+            api.gateway_is_up()
+            url = url_of(public)
+            lock.announce(url, settings.storage_url)
+            on_ready(url)
+            self._keep(gateway, collector, remote, api)
+        finally:
+            log.info("stopping")
+            gateway.stop(settings.drain + 30)
+            api.close()
+            # Last, so that it takes in what the functions sealed when they stopped.
+            collector.stop(10)
+            self._collect_the_rest()
+            remote.close()
+
+    def _keep(self, gateway: Child, collector: Child, remote: RemoteGateway, api: ManagementApi) -> None:
+        while not self._stop.is_set():
+            self._wake.wait(_TICK)
+            self._wake.clear()
+            if self._stop.is_set():
+                return
+            if gateway.restart_if_ended():
+                self._wait_for(gateway, remote)
+                api.gateway_is_up()
+            if collector.pid is None and _records_wait(self._settings.spool):
+                collector.start()
+
+    def _collect_the_rest(self) -> None:
+        """What is still there is taken in now, or at the next ``up`` if the store is away."""
+        if _records_wait(self._settings.spool):
+            subprocess.run(
+                self._command("collector.process", "once"),
+                timeout=_COLLECT_SECONDS,
+                check=False,
+                stderr=subprocess.DEVNULL,
+            )
+
+    def _wait_for(self, gateway: Child, remote: RemoteGateway) -> None:
+        deadline = time.monotonic() + _START_SECONDS
+        while time.monotonic() < deadline and gateway.pid is not None and not self._stop.is_set():
+            try:
+                remote.summary()
+            except Unreachable:
+                time.sleep(0.01)
+                continue
+            return
+        if not self._stop.is_set():
+            raise NotReady("the gateway does not start", hint=f"see {self._settings.logs / 'gateway.log'}")
+
+    def _command(self, module: str, *arguments: str) -> list[str]:
+        return [
+            sys.executable,
+            "-m",
+            f"headrace_controller.{module}",
+            str(self._settings.run / "settings.json"),
+            *arguments,
+        ]
+
+    def _catch_signals(self) -> None:
+        def stop(*_: object) -> None:
+            self._stop.set()
+            self._wake.set()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, stop)
+        signal.signal(signal.SIGCHLD, lambda *_: self._wake.set())
+
+
+def _records_wait(spool: Path) -> bool:
+    """Whether a segment waits in the spool, or is being written."""
+    return next(spool.glob("*/*/*.seg"), None) is not None or any(
+        f.stat().st_size > 0 for f in spool.glob("*/*/*.open")
+    )

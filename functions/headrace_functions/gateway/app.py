@@ -1,0 +1,252 @@
+"""The front door as an ASGI application: ``/v2`` and ``/v1`` for every public name, the rest for the controller.
+
+A public name is a model (its newest released version), ``model:3`` or ``model@alias``, or a sequence. Metadata and
+readiness are answered here, so that asking about a sleeping version does not wake it: it is ready, for a request of it
+would be answered.
+"""
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+import orjson
+
+from headrace_functions.errors import HeadraceError, InvalidInput, Malformed, NotFound, Overloaded, TooLarge
+from headrace_functions.gateway.calls import JSON_LENGTH, REQUEST_ID, Call
+from headrace_functions.gateway.calls import Protocol as WireProtocol
+from headrace_functions.gateway.exchange import Exchange
+from headrace_functions.gateway.execution import SequenceRunner
+from headrace_functions.gateway.measures import Measures
+from headrace_functions.gateway.passthrough import Receive, Scope, Send, pass_through
+from headrace_functions.gateway.resolve import Resolver, Route, SequenceRoute
+from headrace_functions.gateway.upstream import Reply, Upstream
+from headrace_functions.names import Reference, usable_request_id
+from headrace_functions.protocol import metadata
+from headrace_functions.protocol.problems import problem, status_of
+from headrace_functions.version import Limits, Version
+
+log = logging.getLogger("headrace.gateway")
+
+MAX_BODY = Limits().max_body
+"""Bytes of a request body before the name is resolved to a version's own limit."""
+MAX_OPEN = 10_000
+"""Requests open at once in one gateway; one more is refused with 429."""
+
+_PASSED_ON = {b"content-type", b"content-length", JSON_LENGTH, b"retry-after", b"x-headrace-version", b"allow"}
+_JSON = [(b"content-type", b"application/json")]
+
+
+@dataclass(frozen=True, slots=True)
+class GatewaySettings:
+    version: str
+    """The platform's version, told at ``/v2``."""
+    controller: str | None = None
+    """Address that gets every path the gateway does not serve; None for 404."""
+    purpose_token: str = ""
+    """Who sends it with ``x-headrace-purpose: explain <token>`` is the platform itself: not traffic, so not logged."""
+
+
+class Gateway:
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        resolver: Resolver,
+        exchange: Exchange,
+        runner: SequenceRunner,
+        upstream: Upstream,
+        measures: Measures,
+    ) -> None:
+        self._settings = settings
+        self._resolver = resolver
+        self._exchange = exchange
+        self._runner = runner
+        self._upstream = upstream
+        self._measures = measures
+        self._purpose = f"explain {settings.purpose_token}".encode() if settings.purpose_token else None
+        self._open = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        path: str = scope["path"]
+        try:
+            if path.startswith(("/v2", "/v1")) or path == "/metrics":
+                await self._serve(path, scope, receive, send)
+            elif self._settings.controller is not None:
+                await pass_through(self._upstream, self._settings.controller, scope, receive, send)
+            else:
+                raise NotFound(f"nothing is served at {path}")
+        except HeadraceError as error:
+            await self._problem(error, scope, send)
+        except Exception as error:
+            # The edge: whatever went wrong, the caller gets an answer with an id and the log says what it was.
+            log.exception("request %s failed", _request_id(scope))
+            await self._problem(error, scope, send)
+
+    async def _serve(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
+        parts = [unquote(p) for p in scope["raw_path"].decode("latin-1").strip("/").split("/")]
+        version = parts[0]
+        if version == "v2" and len(parts) >= 3 and parts[1] == "models":
+            await self._v2_model(parts[2:], scope, receive, send)
+        elif version == "v1" and len(parts) == 3 and parts[1] == "models":
+            await self._v1_model(parts[2], scope, receive, send)
+        else:
+            await _answer(send, scope, self._fixed(path))
+
+    def _fixed(self, path: str) -> Reply:
+        if path == "/v2":
+            return _json(metadata.server_metadata(self._settings.version))
+        if path in ("/v2/health/live", "/v2/health/ready"):
+            return _json({path.rsplit("/", 1)[1]: True})
+        if path == "/metrics":
+            return Reply(200, [(b"content-type", b"text/plain; version=0.0.4")], self._measures.prometheus().encode())
+        raise NotFound(f"nothing is served at {path}", hint="the routes are in docs/http-api.md")
+
+    async def _v2_model(self, parts: list[str], scope: Scope, receive: Receive, send: Send) -> None:
+        reference = Reference.parse(parts[0])
+        rest = parts[1:]
+        if len(rest) >= 2 and rest[0] == "versions":
+            if not rest[1].isascii() or not rest[1].isdigit():
+                raise InvalidInput(f"version {rest[1]!r} is not a number", field="version")
+            reference = Reference(reference.name, number=int(rest[1]))
+            rest = rest[2:]
+        if rest == ["infer"]:
+            await self._infer(reference, "v2", scope, receive, send)
+            return
+        _require(scope, "GET")
+        route = self._resolver.known(reference) or await self._resolver.resolve(reference)
+        if rest == ["ready"]:
+            await _answer(send, scope, _json(metadata.model_ready(parts[0], ready=True)))
+        elif not rest:
+            await _answer(send, scope, _json(self._metadata(parts[0], route)))
+        else:
+            raise NotFound(f"nothing is served at {scope['path']}", hint="the routes are in docs/http-api.md")
+
+    async def _v1_model(self, part: str, scope: Scope, receive: Receive, send: Send) -> None:
+        name, _, verb = part.rpartition(":")
+        if verb == "predict" and name:
+            await self._infer(Reference.parse(name), "v1", scope, receive, send)
+            return
+        _require(scope, "GET")
+        await self._resolver.resolve(Reference.parse(part))
+        await _answer(send, scope, _json(metadata.v1_model(part, ready=True)))
+
+    def _metadata(self, name: str, route: Route) -> dict[str, Any]:
+        if isinstance(route, SequenceRoute):
+            return metadata.model_metadata(
+                name, [str(route.revision)], "headrace_sequence", route.sequence.signature, batch=route.batch
+            )
+        numbers = [str(n) for n in self._resolver.versions_of(route.id.model)]
+        return metadata.model_metadata(name, numbers, f"headrace_{route.framework}", route.signature, batch=route.batch)
+
+    async def _infer(
+        self, reference: Reference, protocol: WireProtocol, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        _require(scope, "POST")
+        if self._open >= MAX_OPEN:
+            raise Overloaded(f"{MAX_OPEN} requests are open in this gateway")
+        self._open += 1
+        try:
+            route = self._resolver.known(reference) or await self._resolver.resolve(reference)
+            call = await self._call(route, protocol, scope, receive)
+            if isinstance(route, SequenceRoute):
+                reply = await self._sequence(route, call)
+            else:
+                reply = await self._exchange.ask(route, call)
+            await _answer(send, scope, reply, call.request_id)
+        finally:
+            self._open -= 1
+
+    async def _sequence(self, route: SequenceRoute, call: Call) -> Reply:
+        try:
+            reply = await self._runner.run(route, call)
+        except HeadraceError as error:
+            self._measures.sequence(route.sequence.name, status_of(error))
+            raise
+        self._measures.sequence(route.sequence.name, reply.status)
+        return reply
+
+    async def _call(self, route: Route, protocol: WireProtocol, scope: Scope, receive: Receive) -> Call:
+        received = time.time_ns()
+        headers = dict(scope["headers"])
+        request_id = scope["request_id"] = usable_request_id(headers.get(REQUEST_ID, b"").decode("latin-1"))
+        if isinstance(route, Version):
+            limit, seconds = route.limits.max_body, route.limits.start_timeout + route.limits.predict_timeout
+        else:
+            limit, seconds = MAX_BODY, route.sequence.timeout
+        wanted = headers.get(b"x-headrace-timeout", b"")
+        if wanted.isdigit():
+            seconds = min(seconds, int(wanted) / 1000)
+        deadline = asyncio.get_running_loop().time() + seconds
+        return Call(
+            request_id,
+            protocol,
+            await _read(receive, limit),
+            deadline,
+            received,
+            headers.get(b"content-type", b"application/json"),
+            headers.get(JSON_LENGTH),
+            headers.get(b"traceparent"),
+            headers.get(b"x-headrace-time"),
+            unrecorded=self._purpose is not None and headers.get(b"x-headrace-purpose") == self._purpose,
+        )
+
+    async def _problem(self, error: Exception, scope: Scope, send: Send) -> None:
+        request_id = _request_id(scope)
+        answer = problem(error, request_id)
+        headers = [(name.encode(), value.encode()) for name, value in answer.headers]
+        await _answer(send, scope, Reply(answer.status, headers, answer.body), request_id)
+
+
+def _request_id(scope: Scope) -> str:
+    if "request_id" not in scope:
+        scope["request_id"] = usable_request_id(dict(scope["headers"]).get(REQUEST_ID, b"").decode("latin-1"))
+    request_id: str = scope["request_id"]
+    return request_id
+
+
+def _require(scope: Scope, method: str) -> None:
+    if scope["method"] != method and not (method == "GET" and scope["method"] == "HEAD"):
+        raise InvalidInput(
+            f"{scope['path']} takes {method}, not {scope['method']}",
+            field="method",
+            expected=method,
+            got=scope["method"],
+        )
+
+
+def _json(document: dict[str, Any]) -> Reply:
+    return Reply(200, list(_JSON), orjson.dumps(document))
+
+
+async def _read(receive: Receive, limit: int) -> bytes:
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise Malformed("the caller went away before the request was whole")
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body") and len(body) <= limit:
+        return body
+    pieces = [body]
+    size = len(body)
+    while size <= limit and message.get("more_body"):
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Malformed("the caller went away before the request was whole")
+        pieces.append(message.get("body", b""))
+        size += len(pieces[-1])
+    if size > limit:
+        raise TooLarge(
+            "the request body is too large", expected=f"at most {limit} bytes", hint="send fewer rows a request"
+        )
+    return b"".join(pieces)
+
+
+async def _answer(send: Send, scope: Scope, reply: Reply, request_id: str | None = None) -> None:
+    headers = [h for h in reply.headers if h[0] in _PASSED_ON and h[0] != b"content-length"]
+    headers.append((b"content-length", str(len(reply.body)).encode()))
+    headers.append((REQUEST_ID, (request_id or _request_id(scope)).encode()))
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": reply.body})

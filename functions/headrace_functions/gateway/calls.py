@@ -1,0 +1,65 @@
+"""A call: one request on its way to one service."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from headrace_functions.names import VersionId
+
+Protocol = Literal["v1", "v2"]
+
+CONTENT_TYPE = b"content-type"
+JSON_LENGTH = b"inference-header-content-length"
+REQUEST_ID = b"x-request-id"
+VERSION = b"x-headrace-version"
+UNLOGGED = b"x-headrace-unlogged"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What the gateway passes on. ``deadline`` is event-loop time; the body is passed on as it came."""
+
+    request_id: str
+    protocol: Protocol
+    body: bytes
+    deadline: float
+    received: int
+    """Nanoseconds since the epoch."""
+    content_type: bytes = b"application/json"
+    json_length: bytes | None = None
+    traceparent: bytes | None = None
+    caller_time: bytes | None = None
+    unrecorded: bool = False
+    """Asked by the platform itself (explanations): not traffic, so not logged."""
+    sequence: str = ""
+    stage: int = -1
+    variant: str = ""
+    shadow: bool = False
+
+    def at_stage(self, sequence: str, stage: int, variant: VersionId, *, shadow: bool = False) -> "Call":
+        return replace(self, sequence=sequence, stage=stage, variant=str(variant), shadow=shadow)
+
+    def head(self, version: VersionId, host: str, timeout_ms: int) -> bytes:
+        """The request line and headers for the service of ``version``, up to the blank line."""
+        path = f"/v2/models/{version.model}/infer" if self.protocol == "v2" else f"/v1/models/{version.model}:predict"
+        lines = [
+            f"POST {path} HTTP/1.1\r\nhost: {host}\r\nx-request-id: {self.request_id}\r\n"
+            f"content-length: {len(self.body)}\r\nx-headrace-timeout: {timeout_ms}\r\ncontent-type: ".encode("latin-1"),
+            self.content_type,
+        ]
+        for name, value in (
+            (b"\r\ninference-header-content-length: ", self.json_length),
+            (b"\r\ntraceparent: ", self.traceparent),
+            (b"\r\nx-headrace-time: ", self.caller_time),
+        ):
+            if value is not None:
+                lines += (name, value)
+        if self.unrecorded:
+            lines.append(b"\r\nx-headrace-unrecorded: 1")
+        if self.sequence:
+            lines.append(
+                f"\r\nx-headrace-sequence: {self.sequence}\r\nx-headrace-stage: {self.stage}\r\nx-headrace-variant: {self.variant}".encode()
+            )
+        if self.shadow:
+            lines.append(b"\r\nx-headrace-shadow: 1")
+        lines.append(b"\r\n\r\n")
+        return b"".join(lines)

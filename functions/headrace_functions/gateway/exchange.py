@@ -1,0 +1,101 @@
+"""One exchange with one service: lease, send, answer; what never reached the function is recorded here."""
+
+import asyncio
+import time
+from typing import Protocol
+
+from headrace_functions.errors import (
+    DeadlineExceeded,
+    HeadraceError,
+    NotReady,
+    Overloaded,
+)
+from headrace_functions.gateway.calls import UNLOGGED, VERSION, Call
+from headrace_functions.gateway.leases import Leases
+from headrace_functions.gateway.measures import Measures
+from headrace_functions.gateway.upstream import NotSent, Reply, Upstream
+from headrace_functions.protocol.problems import problem
+from headrace_functions.record import Outcome, Record, RecordHeader
+from headrace_functions.version import Version
+
+_OUTCOMES: tuple[tuple[type[HeadraceError], Outcome], ...] = (
+    (DeadlineExceeded, "timeout"),
+    (NotReady, "not-ready"),
+    (Overloaded, "overloaded"),
+)
+
+
+class Recorder(Protocol):
+    """Where records of refused and failed exchanges go; ``recording.spool.Spool`` is one."""
+
+    def append(self, record: Record) -> bool:
+        """Keep the record; False if it had to be dropped."""
+
+
+class Exchange:
+    def __init__(self, leases: Leases, upstream: Upstream, recorder: Recorder, measures: Measures) -> None:
+        self._leases = leases
+        self._upstream = upstream
+        self._recorder = recorder
+        self._measures = measures
+        self._loop = asyncio.get_running_loop()
+
+    async def ask(self, version: Version, call: Call) -> Reply:
+        """The service's answer, whatever its status, with ``x-headrace-version`` added.
+
+        Raises what kept the call from being answered: ``NotReady``, ``DeadlineExceeded``, ``Unreachable``. Such an exchange is
+        recorded here, for the function could not. A call whose replica vanished before a byte was sent is sent once more.
+        """
+        started = time.perf_counter()
+        try:
+            try:
+                reply = await self._send(version, call)
+            except NotSent:
+                reply = await self._send(version, call)
+        except HeadraceError as error:
+            self._record_failure(version, call, error, time.perf_counter() - started)
+            raise
+        self._measures.exchange(version.id, reply.status, time.perf_counter() - started)
+        if reply.header(UNLOGGED):
+            self._measures.unlogged(version.id)
+            reply.headers = [h for h in reply.headers if h[0] != UNLOGGED]
+        reply.headers.append((VERSION, str(version.id).encode()))
+        return reply
+
+    def warm(self, version: Version) -> None:
+        self._leases.warm(version)
+
+    async def _send(self, version: Version, call: Call) -> Reply:
+        async with self._leases.lease(version, deadline=call.deadline) as endpoint:
+            left = call.deadline - self._loop.time()
+            head = call.head(version.id, endpoint.host, max(1, int(left * 1000)))
+            return await self._upstream.request(endpoint.address, head, call.body, call.deadline)
+
+    def _record_failure(self, version: Version, call: Call, error: HeadraceError, seconds: float) -> None:
+        answer = problem(error, call.request_id)
+        self._measures.exchange(version.id, answer.status, seconds)
+        if call.unrecorded:
+            return
+        outcome: Outcome = next((o for kind, o in _OUTCOMES if isinstance(error, kind)), "unreachable")
+        header = RecordHeader(
+            request_id=call.request_id,
+            model=version.id.model,
+            version=version.id.number,
+            received=call.received,
+            latency_ms=seconds * 1000,
+            outcome=outcome,
+            status=answer.status,
+            protocol=call.protocol,
+            request_type=call.content_type.decode("latin-1"),
+            request_json=int(call.json_length) if call.json_length and call.json_length.isdigit() else None,
+            sequence=call.sequence,
+            stage=call.stage,
+            variant=call.variant,
+            shadow=call.shadow,
+            caller_time=int(call.caller_time) if call.caller_time and call.caller_time.isdigit() else None,
+            error=f"{error.code}: {error.message}",
+            traceparent=(call.traceparent or b"").decode("latin-1"),
+            replica="gateway",
+        )
+        if not self._recorder.append(Record(header, call.body, answer.body)):
+            self._measures.unlogged(version.id)

@@ -1,0 +1,131 @@
+"""Running a sequence: a bag of named tensors goes from stage to stage; one variant answers a stage, shadows get copies."""
+
+import asyncio
+from dataclasses import replace
+
+from headrace_functions.errors import HeadraceError, Malformed
+from headrace_functions.gateway.calls import JSON_LENGTH, Call
+from headrace_functions.gateway.exchange import Exchange
+from headrace_functions.gateway.measures import Measures
+from headrace_functions.gateway.resolve import SequenceRoute
+from headrace_functions.gateway.upstream import Reply
+from headrace_functions.protocol.codec import decode_request, decode_response, encode_request, encode_response
+from headrace_functions.sequence import Stage
+from headrace_functions.signature import Tensors
+from headrace_functions.version import Version
+
+MAX_SHADOWS = 64
+"""Copies to shadows that may be open at once in one sequence; more are dropped and counted, the caller never waits."""
+
+
+class SequenceRunner:
+    """Runs sequences over the exchanges of their stages.
+
+    - Every stage is woken when the request arrives, so a cold sequence takes its slowest stage, not the sum.
+    - The variant of a stage depends on the request id alone: a retry lands on the same one.
+    - A stage's answer joins the bag and replaces tensors of the same name.
+    - A stage that refuses or fails ends the request with that stage's problem; nothing runs after it.
+    - Shadows are sent the same tensors beside the chosen variant; neither their answers nor their failures reach the caller.
+    """
+
+    def __init__(self, exchange: Exchange, measures: Measures) -> None:
+        self._exchange = exchange
+        self._measures = measures
+        self._shadows: dict[str, set[asyncio.Task[None]]] = {}
+
+    async def run(self, route: SequenceRoute, call: Call) -> Reply:
+        """The answer of the last stage. Raises what ended it early: ``Malformed``, ``SignatureMismatch``, ``NotReady``…"""
+        sequence = route.sequence
+        if len(sequence.stages) == 1:
+            # Nothing to carry between stages, so the body goes through as it came, byte for byte.
+            return await self._stage(route, 0, call)
+        for version in route.versions.values():
+            self._exchange.warm(version)
+        batch = route.batch
+        content_type, json_length = call.content_type.decode("latin-1"), _length(call.json_length)
+        bag, wanted = decode_request(
+            call.body, content_type, json_length, sequence.signature, protocol=call.protocol, batch=batch
+        )
+        reply = Reply()
+        for index, stage in enumerate(sequence.stages):
+            chosen = stage.choose(call.request_id, f"{sequence.name}\0{index}").version
+            version = route.versions[chosen]
+            reply = await self._stage(route, index, _call_with(call, bag, version))
+            if reply.status != 200:
+                return reply
+            bag.update(_tensors_of(reply, version))
+        outputs = {f.name: bag[f.name] for f in sequence.signature.outputs}
+        encoded = encode_response(
+            outputs,
+            sequence.signature,
+            wanted,
+            model=sequence.name,
+            version=route.revision,
+            protocol=call.protocol,
+            batch=batch,
+        )
+        headers = [h for h in reply.headers if h[0] not in (b"content-type", b"content-length", JSON_LENGTH)]
+        headers.append((b"content-type", encoded.content_type.encode()))
+        if encoded.json_length is not None:
+            headers.append((JSON_LENGTH, str(encoded.json_length).encode()))
+        return Reply(200, headers, encoded.body)
+
+    async def _stage(self, route: SequenceRoute, index: int, call: Call) -> Reply:
+        name, stage = route.sequence.name, route.sequence.stages[index]
+        chosen = stage.choose(call.request_id, f"{name}\0{index}").version
+        self._send_shadows(route, index, stage, call)
+        return await self._exchange.ask(route.versions[chosen], call.at_stage(name, index, chosen))
+
+    def _send_shadows(self, route: SequenceRoute, index: int, stage: Stage, call: Call) -> None:
+        name = route.sequence.name
+        open_shadows = self._shadows.setdefault(name, set())
+        for shadow in stage.shadows:
+            if len(open_shadows) >= MAX_SHADOWS:
+                self._measures.shadow_dropped(name)
+                continue
+            task = asyncio.get_running_loop().create_task(
+                self._shadow(route.versions[shadow], call.at_stage(name, index, shadow, shadow=True))
+            )
+            open_shadows.add(task)
+            task.add_done_callback(open_shadows.discard)
+
+    async def _shadow(self, version: Version, call: Call) -> None:
+        # A shadow has its own time, whatever the caller has left: a slow start must not make it miss every request.
+        deadline = asyncio.get_running_loop().time() + version.limits.start_timeout + version.limits.predict_timeout
+        try:
+            await self._exchange.ask(version, replace(call, deadline=deadline))
+        except HeadraceError:
+            return  # recorded and counted by the exchange; a shadow's failure is nobody's answer
+
+    async def drain(self, grace: float) -> None:
+        """Wait for open shadows, at most ``grace`` seconds."""
+        tasks = [t for open_shadows in self._shadows.values() for t in open_shadows]
+        if tasks:
+            await asyncio.wait(tasks, timeout=grace)
+
+
+def _call_with(call: Call, bag: Tensors, version: Version) -> Call:
+    """The call of one stage: the tensors that its version takes, as binary data, so that no digit is lost on the way."""
+    inputs = {f.name: bag[f.name] for f in version.signature.inputs}
+    encoded = encode_request(inputs, version.signature, request_id=call.request_id, batch=version.batch)
+    return replace(
+        call,
+        protocol="v2",
+        body=encoded.body,
+        content_type=encoded.content_type.encode(),
+        json_length=None if encoded.json_length is None else str(encoded.json_length).encode(),
+    )
+
+
+def _tensors_of(reply: Reply, version: Version) -> Tensors:
+    return decode_response(reply.body, _length(reply.header(JSON_LENGTH)), version.signature, batch=version.batch)
+
+
+def _length(value: bytes | None) -> int | None:
+    if value is None:
+        return None
+    if not value.isdigit():
+        raise Malformed(
+            "Inference-Header-Content-Length is not a number", field="Inference-Header-Content-Length", got=repr(value)
+        )
+    return int(value)

@@ -1,0 +1,76 @@
+"""What the gateway counts, and its Prometheus text. One instance a gateway; no module state."""
+
+from bisect import bisect_left
+from collections import Counter
+from typing import Any
+
+from headrace_functions.names import VersionId
+
+BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
+"""Upper bounds of the latency histogram, seconds."""
+
+
+class Measures:
+    def __init__(self) -> None:
+        self._exchanges: Counter[tuple[VersionId, int]] = Counter()
+        self._latency: dict[VersionId, list[int]] = {}
+        self._seconds: Counter[VersionId] = Counter()
+        self._unlogged: Counter[VersionId] = Counter()
+        self._shadows_dropped: Counter[str] = Counter()
+        self._sequences: Counter[tuple[str, int]] = Counter()
+
+    def exchange(self, version: VersionId, status: int, seconds: float) -> None:
+        self._exchanges[version, status] += 1
+        histogram = self._latency.get(version)
+        if histogram is None:
+            histogram = self._latency[version] = [0] * (len(BUCKETS) + 1)
+        histogram[bisect_left(BUCKETS, seconds)] += 1
+        self._seconds[version] += seconds  # type: ignore[assignment]  # Counter adds any number
+
+    def unlogged(self, version: VersionId) -> None:
+        """A record was dropped because neither disk nor store would take it."""
+        self._unlogged[version] += 1
+
+    def shadow_dropped(self, sequence: str) -> None:
+        """A shadow's copy was not sent because too many were still open."""
+        self._shadows_dropped[sequence] += 1
+
+    def sequence(self, name: str, status: int) -> None:
+        self._sequences[name, status] += 1
+
+    def summary(self) -> dict[str, Any]:
+        """Totals for ``headrace status``."""
+        return {
+            "exchanges": self._exchanges.total(),
+            "failed_exchanges": sum(n for (_, status), n in self._exchanges.items() if status >= 500),
+            "unlogged_records": self._unlogged.total(),
+            "dropped_shadows": self._shadows_dropped.total(),
+        }
+
+    def prometheus(self) -> str:
+        lines = ["# TYPE headrace_exchanges_total counter"]
+        lines += [f'headrace_exchanges_total{{{_labels(v)},status="{s}"}} {n}' for (v, s), n in self._exchanges.items()]
+        lines.append("# TYPE headrace_exchange_seconds histogram")
+        for version, histogram in self._latency.items():
+            passed = 0
+            for bound, n in zip((*map(str, BUCKETS), "+Inf"), histogram, strict=True):
+                passed += n
+                lines.append(f'headrace_exchange_seconds_bucket{{{_labels(version)},le="{bound}"}} {passed}')
+            lines.append(f"headrace_exchange_seconds_sum{{{_labels(version)}}} {self._seconds[version]:.6f}")
+            lines.append(f"headrace_exchange_seconds_count{{{_labels(version)}}} {passed}")
+        lines.append("# TYPE headrace_unlogged_records_total counter")
+        lines += [f"headrace_unlogged_records_total{{{_labels(v)}}} {n}" for v, n in self._unlogged.items()]
+        lines.append("# TYPE headrace_dropped_shadows_total counter")
+        lines += [
+            f'headrace_dropped_shadows_total{{sequence="{name}"}} {n}' for name, n in self._shadows_dropped.items()
+        ]
+        lines.append("# TYPE headrace_sequence_requests_total counter")
+        lines += [
+            f'headrace_sequence_requests_total{{sequence="{name}",status="{s}"}} {n}'
+            for (name, s), n in self._sequences.items()
+        ]
+        return "\n".join(lines) + "\n"
+
+
+def _labels(version: VersionId) -> str:
+    return f'model="{version.model}",version="{version.number}"'
