@@ -1,0 +1,84 @@
+"""Comparing: every view of the window against its reference, by the engine and by the tests for defects."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from headrace_functions.views import ViewName
+from headrace_jobs.columns import Column
+from headrace_jobs.detectors import defects
+from headrace_jobs.detectors.base import CategoryPair, Detector, Finding, NumberPair, TestResult
+from headrace_jobs.detectors.distances import kolmogorov_smirnov, share_bound, total_variation
+from headrace_jobs.scan import Part, Reference, Summary
+from headrace_jobs.statistics.categories import CategoryPartial, CategoryReference
+from headrace_jobs.statistics.numbers import NumberPartial, NumberReference
+from headrace_jobs.verdict import Judged, Policy, judge
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Both sides, ready to be tested. ``views`` says which view a key is."""
+
+    reference_rows: int
+    references: Mapping[str, Reference]
+    views: Mapping[str, tuple[Column, ViewName]]
+    window: Part
+    files: int
+
+    def lost(self) -> Mapping[str, int]:
+        """Keys of views whose column some file of the window lacks, with the rows of these files."""
+        missing = {key: self.window.lost.get(column.name, 0) for key, (column, _) in self.views.items()}
+        return {key: rows for key, rows in missing.items() if rows}
+
+
+def compare(sides: Comparison, detector: Detector, policy: Policy) -> dict[str, list[Judged]]:
+    """The judged findings of each view by key; views without enough rows on a side have none for their distribution."""
+    found: dict[str, list[Finding]] = {key: [] for key in sides.views}
+    if min(sides.window.rows, sides.reference_rows) < policy.min_rows:
+        return {key: [] for key in found}
+    numbers: dict[str, NumberPair] = {}
+    categories: dict[str, CategoryPair] = {}
+    for key, before in sides.references.items():
+        now = sides.window.views.get(key)
+        lost = sides.window.lost.get(sides.views[key][0].name, 0)
+        found[key] += _defects(before, now, lost)
+        if now is None or min(before.count, now.count) < policy.min_rows:
+            continue
+        sample = sides.window.sample.columns.get(key, np.empty(0)) if sides.window.sample else np.empty(0)
+        if isinstance(before, NumberReference) and isinstance(now, NumberPartial):
+            numbers[key] = NumberPair(before, now, sample)
+        elif isinstance(before, CategoryReference) and isinstance(now, CategoryPartial):
+            categories[key] = CategoryPair(before, now, tuple(v for v in sample.tolist() if v is not None))
+    for key, result in zip(numbers, detector.numbers(list(numbers.values())), strict=True):
+        found[key].append(_moved_numbers(numbers[key], result))
+    for key, result in zip(categories, detector.categories(list(categories.values())), strict=True):
+        found[key].append(_moved_categories(categories[key], result))
+    return _judged(found, policy)
+
+
+def _judged(found: Mapping[str, list[Finding]], policy: Policy) -> dict[str, list[Judged]]:
+    judged = iter(judge([finding for findings in found.values() for finding in findings], policy))
+    return {key: [next(judged) for _ in findings] for key, findings in found.items()}
+
+
+def _defects(before: Reference, now: Summary | None, lost: int) -> list[Finding]:
+    """Rows of files that lack the column count as missing: they hold no value, whatever the reason."""
+    missing_now, rows_now = (now.missing, now.rows) if now is not None else (0, 0)
+    found = [defects.missing(before.missing, before.rows, missing_now + lost, rows_now + lost)]
+    if isinstance(before, NumberReference) and isinstance(now, NumberPartial):
+        found.append(defects.out_of_range(before, now))
+    elif isinstance(before, CategoryReference) and isinstance(now, CategoryPartial):
+        found.append(defects.new_categories(before, now))
+    return [finding for finding in found if finding is not None]
+
+
+def _moved_numbers(pair: NumberPair, result: TestResult) -> Finding:
+    distance, f, g = kolmogorov_smirnov(pair.reference, pair.window)
+    low = share_bound(distance, f, g, pair.reference.count, pair.window.count)
+    return Finding("distribution", result.method, result.statistic, result.p, distance, low, "moved")
+
+
+def _moved_categories(pair: CategoryPair, result: TestResult) -> Finding:
+    distance, low = total_variation(pair)
+    return Finding("distribution", result.method, result.statistic, result.p, distance, low, "moved")

@@ -1,0 +1,191 @@
+"""From judged findings to the report: verdicts of fields, their pictures, sentences and ranking."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from headrace_functions.names import VersionId
+from headrace_jobs import pictures, wording
+from headrace_jobs.compare import Comparison
+from headrace_jobs.detectors import distances
+from headrace_jobs.detectors.base import CategoryPair, Detector
+from headrace_jobs.report.models import DriftReport, FieldDrift, Note, Rows, Side, Span, Test, Thresholds
+from headrace_jobs.scan import Reference, Summary
+from headrace_jobs.statistics.categories import CategoryPartial, CategoryReference
+from headrace_jobs.statistics.history import width_of
+from headrace_jobs.statistics.numbers import NumberPartial, NumberReference
+from headrace_jobs.verdict import Judged, Policy, Verdict, worst
+from headrace_jobs.window import Window, text
+
+
+def describe(
+    version: VersionId,
+    window: Window,
+    detector: Detector,
+    policy: Policy,
+    sides: Comparison,
+    judged: Mapping[str, Sequence[Judged]],
+    notes: Sequence[tuple[str, str]],
+) -> DriftReport:
+    """The report of a run."""
+    fields = [_field(key, sides, judged[key], window, policy) for key in sides.views]
+    fields.sort(key=lambda f: (-_rank(f), -f.score, -max((t.effect for t in f.tests), default=0.0), f.name))
+    enough = min(sides.window.rows, sides.reference_rows) >= policy.min_rows
+    severity = worst([f.severity for f in fields])
+    verdict: Verdict = "not-enough-data" if not enough else "drift" if severity != "none" else "no-drift"
+    if enough and fields and all(f.verdict == "not-enough-data" for f in fields):
+        verdict = "not-enough-data"
+    return DriftReport(
+        model=str(version),
+        engine=_engine(detector),
+        licence=detector.licence,
+        window=Span(since=text(window.since), until=text(window.until), length=window.length),
+        rows=Rows(
+            reference=sides.reference_rows, window=sides.window.rows, failed=sides.window.failed, files=sides.files
+        ),
+        verdict=verdict,
+        severity=severity,
+        sentence=_sentence(verdict, sides, fields, policy),
+        fields=tuple(fields),
+        notes=tuple(Note(name=n, reason=r) for n, r in (*notes, *_log_notes(sides))),
+        thresholds=Thresholds(alpha=policy.alpha, min_rows=policy.min_rows, moved=policy.moved, defect=policy.defect),
+    )
+
+
+def _engine(detector: Detector) -> Literal["native", "alibi"]:
+    return "alibi" if detector.name == "alibi" else "native"
+
+
+def _rank(field: FieldDrift) -> int:
+    return ("none", "low", "medium", "severe").index(field.severity)
+
+
+def _sentence(verdict: Verdict, sides: Comparison, fields: Sequence[FieldDrift], policy: Policy) -> str:
+    if verdict != "not-enough-data":
+        return wording.drift_sentence(fields)
+    have = f"the window has {wording.rows(sides.window.rows)}, the training data {wording.rows(sides.reference_rows)}"
+    return f"Not enough data for a verdict: {have}, and {policy.min_rows} are needed."
+
+
+def _log_notes(sides: Comparison) -> list[tuple[str, str]]:
+    names = {column.name: column.field.name for column, _ in sides.views.values()}
+    lost = {
+        names[name]: f"{wording.rows(count)} of the window are in log files without this column; they count as missing"
+        for name, count in sides.window.lost.items()
+        if name in names
+    }
+    problems = {names.get(name, name): f"log: {problem}" for name, problem in sides.window.problems.items()}
+    return [*lost.items(), *problems.items()]
+
+
+def _field(key: str, sides: Comparison, judged: Sequence[Judged], window: Window, policy: Policy) -> FieldDrift:
+    column, view = sides.views[key]
+    before, now = sides.references[key], sides.window.views.get(key)
+    severity = worst([j.severity for j in judged])
+    verdict: Verdict = "no-drift" if any(j.finding.test == "distribution" for j in judged) else "not-enough-data"
+    history = sides.window.histories.get(key)
+    shown = pictures.steps(history, before, window) if history is not None else ()
+    tests = tuple(_test(j) for j in judged)
+    field = FieldDrift(
+        name=view.of(column.field),
+        side="input" if column.side == "input" else "output",
+        kind=view.kind,
+        verdict="drift" if severity != "none" else verdict,
+        severity=severity,
+        score=max((j.finding.effect_low for j in judged if j.severity != "none"), default=0.0),
+        sentence="",
+        since=pictures.since(shown, policy.moved[0], width_of(before)) if severity != "none" else None,
+        tests=tests,
+        distances=_distances(before, now),
+        reference=_reference_side(before),
+        window=_window_side(now, sides.lost().get(key, 0)),
+        bars=_bars(before, now),
+        history=shown,
+    )
+    return field.model_copy(update={"sentence": wording.field_sentence(field.name, field)})
+
+
+def _test(judged: Judged) -> Test:
+    f = judged.finding
+    return Test.model_validate(
+        {
+            "test": f.test,
+            "method": f.method,
+            "statistic": f.statistic,
+            "p": f.p,
+            "p_adjusted": judged.p_adjusted,
+            "effect": f.effect,
+            "effect_low": f.effect_low,
+            "severity": judged.severity,
+        }
+    )
+
+
+def _bars(before: Reference, now: Summary | None) -> tuple[Any, ...]:
+    if isinstance(before, NumberReference) and isinstance(now, NumberPartial):
+        return pictures.number_bars(before, now)
+    if isinstance(before, CategoryReference) and isinstance(now, CategoryPartial) and now.count:
+        return pictures.category_bars(before, now)
+    return ()
+
+
+def _distances(before: Reference, now: Summary | None) -> dict[str, float]:
+    if now is None or not before.count or not now.count:
+        return {}
+    if isinstance(before, NumberReference) and isinstance(now, NumberPartial):
+        return _number_distances(before, now)
+    if isinstance(before, CategoryReference) and isinstance(now, CategoryPartial):
+        table = CategoryPair(before, now, ()).table()
+        moved = distances.total_variation(CategoryPair(before, now, ()))[0]
+        return {**_divergences(table[0], table[1]), "total_variation": moved}
+    return {}
+
+
+def _number_distances(before: NumberReference, now: NumberPartial) -> dict[str, float]:
+    if not len(before.grid):
+        return {}
+    found = _divergences(*distances.bin_counts(before, now))
+    area = distances.wasserstein(before, now)
+    if area is not None:
+        found["wasserstein"] = area
+        spread = before.profile.std
+        if spread and np.isfinite(area / spread):
+            found["wasserstein_sd"] = area / spread
+    return found
+
+
+def _divergences(before: Any, now: Any) -> dict[str, float]:
+    return {
+        "jensen_shannon": distances.jensen_shannon(before, now),
+        "psi": distances.population_stability(before, now),
+    }
+
+
+def _reference_side(before: Reference) -> Side:
+    if isinstance(before, CategoryReference):
+        return Side(rows=before.rows, missing=before.missing, distinct=before.profile.distinct)
+    p = before.profile
+    quantiles = dict(p.quantiles) if p.quantiles else None
+    return Side(
+        rows=before.rows,
+        missing=before.missing,
+        mean=p.mean,
+        std=p.std,
+        min=p.min,
+        max=p.max,
+        quantiles=quantiles,
+        infinite=p.infinite,
+        distinct=p.distinct,
+    )
+
+
+def _window_side(now: Summary | None, lost: int) -> Side:
+    if now is None:
+        return Side(rows=lost, missing=lost)
+    if isinstance(now, CategoryPartial):
+        return Side(rows=now.rows + lost, missing=now.missing + lost, distinct=len(now.counts) + len(now.names))
+    known = [x if np.isfinite(x) and now.finite else None for x in (now.mean, now.std, now.min, now.max)]
+    mean, std, low, high = known
+    rows, missing = now.rows + lost, now.missing + lost
+    return Side(rows=rows, missing=missing, mean=mean, std=std, min=low, max=high, infinite=now.infinite)

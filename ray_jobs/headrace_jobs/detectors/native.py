@@ -1,0 +1,62 @@
+"""The native engine: tests on the exact counts of every row, without a sample."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from headrace_functions.views import Array
+from headrace_jobs.detectors.base import CategoryPair, NumberPair, TestResult
+from headrace_jobs.detectors.distances import kolmogorov_smirnov
+
+MIN_EXPECTED = 5.0  # Cochran's rule: below it the chi-square approximation of a cell is poor, so rare cells are pooled
+
+
+class Native:
+    """Kolmogorov-Smirnov for numbers; chi-square for categories, Fisher's exact test where there are two."""
+
+    name = "native"
+    licence = None
+    sample = 0
+
+    def numbers(self, pairs: Sequence[NumberPair]) -> list[TestResult]:
+        return [_kolmogorov_smirnov(pair) for pair in pairs]
+
+    def categories(self, pairs: Sequence[CategoryPair]) -> list[TestResult]:
+        return [_contingency(pair.table()) for pair in pairs]
+
+
+def _kolmogorov_smirnov(pair: NumberPair) -> TestResult:
+    distance, _, _ = kolmogorov_smirnov(pair.reference, pair.window)
+    n, m = pair.reference.count, pair.window.count
+    p = float(_stats().kstwo.sf(distance, round(n * m / (n + m)))) if distance > 0 else 1.0
+    return TestResult("Kolmogorov-Smirnov", distance, min(max(p, 0.0), 1.0))
+
+
+def _contingency(table: Array) -> TestResult:
+    pooled = pool(table)
+    if pooled.shape[1] < 2:
+        return TestResult("chi-square", 0.0, 1.0)
+    if pooled.shape[1] == 2:
+        _, p = _stats().fisher_exact(pooled.astype(np.int64))
+        shares = pooled[:, 0] / pooled.sum(axis=1)
+        return TestResult("Fisher", float(abs(shares[0] - shares[1])), float(min(p, 1.0)))
+    statistic, p, _, _ = _stats().chi2_contingency(pooled, correction=False)
+    return TestResult("chi-square", float(statistic), float(p))
+
+
+def pool(table: Array) -> Array:
+    """Join the columns of a ``(2, k)`` table, rarest first, until each expects ``MIN_EXPECTED`` rows on both sides."""
+    columns = table[:, np.argsort(table.sum(axis=0), kind="stable")]
+    share = columns.sum(axis=1).min() / max(columns.sum(), 1)
+    while columns.shape[1] > 2 and columns[:, 0].sum() * share < MIN_EXPECTED:
+        joined = columns[:, :1] + columns[:, 1:2]
+        columns = np.concatenate((joined, columns[:, 2:]), axis=1)
+        columns = columns[:, np.argsort(columns.sum(axis=0), kind="stable")]
+    return np.asarray(columns)
+
+
+def _stats() -> Any:
+    from scipy import stats  # takes a second to import; an explanation does without
+
+    return stats

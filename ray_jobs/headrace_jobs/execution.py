@@ -1,0 +1,115 @@
+"""Running a plan: a Dask graph, in this process or as Ray tasks. The only user of dask and of ray.
+
+Ray's own Dask scheduler needs pandas, which nothing else here does; the few lines below do the same for the plain graphs
+we build: every key becomes a task whose arguments are the results of other keys.
+"""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+Graph = Mapping[str, tuple[Any, ...]]
+"""Dask's plain form: key -> (function, argument, …), where an argument that is a key stands for its result."""
+Done = Callable[[str], None]
+"""Called with each key that is done, for people who wait."""
+
+
+class Executor(Protocol):
+    """Runs a graph and returns the result of one key. The result does not depend on who runs it."""
+
+    def run(self, graph: Graph, key: str, done: Done) -> Any: ...
+
+
+class Synchronous:
+    """Dask's synchronous scheduler: everything in this process, one task after the other."""
+
+    def run(self, graph: Graph, key: str, done: Done) -> Any:
+        import dask.local  # only jobs with a plan need it; an explanation shall not wait for its import
+
+        return dask.local.get_sync({name: _observed(name, task, done) for name, task in graph.items()}, key)
+
+
+class Ray:
+    """Tasks of a running Ray. A worker that dies is replaced and its task done again."""
+
+    def __init__(self, ray: Any) -> None:
+        self._ray = ray
+
+    def run(self, graph: Graph, key: str, done: Done) -> Any:
+        from dask.core import toposort  # see Synchronous
+
+        ray = self._ray
+        call = ray.remote(max_retries=3, num_cpus=1)(_call)
+        shared: dict[int, Any] = {}
+        references: dict[str, Any] = {}
+        for name in toposort(dict(graph)):
+            function, *arguments = graph[name]
+            references[name] = call.remote(function, *(self._place(a, references, shared) for a in arguments))
+        waiting = {reference: name for name, reference in references.items()}
+        while waiting:
+            finished, _ = ray.wait(list(waiting), num_returns=1, fetch_local=False)
+            for reference in finished:
+                done(waiting.pop(reference))
+        return ray.get(references[key])
+
+    def _place(self, argument: Any, references: Mapping[str, Any], shared: dict[int, Any]) -> Any:
+        """Results by reference; anything else is put into the object store once, however many tasks take it."""
+        if isinstance(argument, str):
+            return references.get(argument, argument)
+        if id(argument) not in shared:
+            shared[id(argument)] = self._ray.put(argument)
+        return shared[id(argument)]
+
+
+@contextmanager
+def executor(address: str) -> Iterator[Executor]:
+    """``sync``: this process; ``local``: a Ray that starts on this machine and stops afterwards; else a cluster's address."""
+    if address == "sync":
+        yield Synchronous()
+        return
+    with tempfile.TemporaryDirectory(prefix="hr-", ignore_cleanup_errors=True) as folder:
+        ray = _started(address, folder)
+        try:
+            yield Ray(ray)
+        finally:
+            ray.shutdown()
+
+
+def _started(address: str, folder: str) -> Any:
+    # A Ray for one job on the loopback device has nobody to keep out; without this it asks for a token.
+    if address == "local":
+        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+        os.environ.pop("RAY_ADDRESS", None)
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    import ray  # takes a second and reads the variables above when it is imported
+
+    if address == "local":
+        ray.init(
+            num_cpus=os.cpu_count(),
+            include_dashboard=False,
+            logging_level="warning",
+            log_to_driver=False,
+            _temp_dir=folder,  # short: the paths of Unix sockets have 107 bytes
+            _node_ip_address="127.0.0.1",
+        )
+    else:
+        ray.init(address=address, logging_level="warning", log_to_driver=False)
+    return ray
+
+
+def _call(function: Callable[..., Any], *arguments: Any) -> Any:
+    return function(*arguments)
+
+
+def _observed(name: str, task: tuple[Any, ...], done: Done) -> tuple[Any, ...]:
+    function, *arguments = task
+
+    def run(*values: Any) -> Any:
+        result = function(*values)
+        done(name)
+        return result
+
+    return (run, *arguments)

@@ -1,0 +1,102 @@
+"""What a job reads from the store: the version, its training data, and the files of its log. The only user of deltalake."""
+
+import io
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError, TableNotFoundError
+
+from headrace_functions.errors import NotFound, StorageFailed
+from headrace_functions.logtable import PARTITION
+from headrace_functions.names import VersionId
+from headrace_functions.storage import layout
+from headrace_functions.storage.documents import Documents
+from headrace_functions.storage.objects import ObjectStore
+from headrace_functions.version import Version
+from headrace_jobs.window import Window
+
+FILTER_COLUMNS = ("received", "outcome")
+
+
+@dataclass(frozen=True, slots=True)
+class LogFile:
+    """One Parquet file of a log table: the store's URL and the file's key in it."""
+
+    storage: str
+    key: str
+
+
+def read_version(objects: ObjectStore, version: VersionId) -> Version:
+    """The released version; ``NotFound`` if it is none."""
+    document = Documents(objects).find(layout.version_document(version))
+    if document is None:
+        raise NotFound(f"there is no released version {version}", field="model", hint="see headrace version list")
+    return Version.from_document(document)
+
+
+def log_files(objects: ObjectStore, version: VersionId, window: Window) -> tuple[LogFile, ...]:
+    """The files whose partition touches the window, in the order of their keys; none where nothing was logged yet."""
+    first, last = window.dates()
+    table = open_log(objects, version)
+    if table is None:
+        return ()
+    uris = table.file_uris(partition_filters=[(PARTITION, ">=", first), (PARTITION, "<=", last)])
+    return tuple(LogFile(objects.url, key) for key in sorted(_key(version, uri) for uri in uris))
+
+
+def open_log(objects: ObjectStore, version: VersionId) -> DeltaTable | None:
+    """The log table, or None where nothing was logged yet."""
+    try:
+        return DeltaTable(objects.table_url(layout.log_table(version)), storage_options=objects.table_options())
+    except TableNotFoundError:
+        return None
+    except DeltaError as error:
+        raise StorageFailed(f"the log of {version} cannot be opened: {error}") from error
+
+
+def open_parquet(objects: ObjectStore, key: str) -> pq.ParquetFile:
+    """A Parquet file of the store; from a directory only what is asked for is read."""
+    if objects.directory is not None:
+        try:
+            return pq.ParquetFile(objects.directory / key, memory_map=True)
+        except FileNotFoundError as error:
+            raise NotFound(f"no object {key}") from error
+        except (OSError, pa.ArrowInvalid) as error:
+            raise StorageFailed(f"{key} cannot be read: {error}") from error
+    return pq.ParquetFile(io.BytesIO(objects.get(key)))
+
+
+def read_training(objects: ObjectStore, version: Version) -> pq.ParquetFile | None:
+    """The training data (columns bear field names), or None where the version came without."""
+    return None if version.training is None else open_parquet(objects, version.training)
+
+
+def read_answers(objects: ObjectStore, version: VersionId) -> pq.ParquetFile | None:
+    """The model's own answers on its training rows (columns ``out.<column>``), or None where the build kept none."""
+    key = layout.reference(version)
+    return open_parquet(objects, key) if objects.exists(key) else None
+
+
+def column(file: pq.ParquetFile, name: str) -> Any | None:
+    """One column of a file as a chunked array, or None where the file has no such column."""
+    if name not in file.schema_arrow.names:
+        return None
+    return file.read(columns=[name], use_threads=False).column(name)
+
+
+def in_window(received: Any, window: Window) -> Any:
+    """Rows of ``received`` (timestamps) in the half-open window, as an Arrow mask without nulls."""
+    since, until = (pa.scalar(us, pa.timestamp("us", "UTC")) for us in window.microseconds())
+    moment = received.cast(pa.timestamp("us", "UTC"))
+    inside = pc.and_(pc.greater_equal(moment, since), pc.less(moment, until))
+    return pc.fill_null(inside, False)
+
+
+def _key(version: VersionId, uri: str) -> str:
+    table = layout.log_table(version) + "/"
+    return table + unquote(uri[uri.rindex(table) + len(table) :])

@@ -1,0 +1,29 @@
+"""The plan of a run: a leaf for each file of the log, merged by a tree of small fan-in into one part."""
+
+from collections.abc import Sequence
+
+from headrace_jobs.execution import Graph
+from headrace_jobs.inputs import LogFile
+from headrace_jobs.scan import Part, Task, merge_all, scan
+
+FAN_IN = 8
+"""Parts that one task merges: bounds the memory of a merge, and the depth of the tree to log8 of the files."""
+ROOT = "whole"
+
+
+def plan(files: Sequence[LogFile], task: Task) -> Graph:
+    """A Dask graph whose key ``ROOT`` is the whole window. It depends on the order of ``files`` alone."""
+    graph: dict[str, tuple[object, ...]] = {f"file-{i}": (scan, file, task) for i, file in enumerate(files)}
+    level = list(graph)
+    depth = 0
+    while len(level) > FAN_IN:
+        depth += 1
+        groups = [level[i : i + FAN_IN] for i in range(0, len(level), FAN_IN)]
+        level = [f"merge-{depth}-{i}" for i in range(len(groups))]
+        graph.update({name: (merge_all, *group) for name, group in zip(level, groups, strict=True)})
+    graph[ROOT] = (merge_all, *level) if level else (Part,)
+    return graph
+
+
+def is_leaf(key: str) -> bool:
+    return key.startswith("file-")

@@ -1,0 +1,187 @@
+"""The schema of reports, version 1. Times are RFC 3339 in UTC; shares and p-values are 0 to 1."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat
+
+SCHEMA: Literal[1] = 1
+
+Severity = Literal["none", "low", "medium", "severe"]
+Scalar = str | int | float | bool
+
+
+def _rounded(value: float) -> float:
+    # Ten digits are more than anybody reads and fewer than summation in another order can change.
+    return float(f"{value:.10g}")
+
+
+Number = Annotated[FiniteFloat, AfterValidator(_rounded)]
+
+
+class Part(BaseModel):
+    """Parts refuse unknown members and NaN, and cannot change."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Span(Part):
+    """The half-open window ``[since, until)``."""
+
+    since: str
+    until: str
+    length: str
+
+
+class Test(Part):
+    """One test of a field."""
+
+    __test__ = False  # not a test case, whatever its name
+
+    test: Literal["distribution", "missing", "range", "new-category", "column"]
+    method: str
+    statistic: Number
+    p: Number
+    p_adjusted: Number = Field(description="adjusted over all tests of the report (Benjamini and Hochberg 1995)")
+    effect: Number = Field(description="share of rows concerned")
+    effect_low: Number = Field(description="one-sided 95 % lower confidence bound of the effect")
+    severity: Severity
+
+
+class Side(Part):
+    """What one side of a comparison looks like. Moments and extremes are of finite numbers."""
+
+    rows: int
+    missing: int
+    mean: Number | None = None
+    std: Number | None = None
+    min: Number | None = None
+    max: Number | None = None
+    quantiles: dict[str, Number] | None = None
+    infinite: int = 0
+    distinct: int | None = None
+
+
+class Bar(Part):
+    """Shares of both sides in one bin or category."""
+
+    label: str
+    reference: Number
+    window: Number
+    outside: bool = Field(default=False, description="beyond the values of the reference")
+
+
+class Step(Part):
+    """One step of the window's time."""
+
+    start: str
+    rows: int
+    moved: Number | None = Field(description="share of rows that moved against the reference; null with too few rows")
+
+
+class FieldDrift(Part):
+    """One view of a field: the field itself, one element, or a number derived from it."""
+
+    name: str
+    side: Literal["input", "output"]
+    kind: Literal["number", "category"]
+    verdict: Literal["drift", "no-drift", "not-enough-data"]
+    severity: Severity
+    score: Number = Field(description="the largest lower bound of a finding that counts; the ranking")
+    sentence: str
+    since: str | None = Field(default=None, description="start of the first step from which on the field stays moved")
+    tests: tuple[Test, ...] = ()
+    distances: dict[str, Number] = Field(
+        default_factory=dict,
+        description="wasserstein (units of the field), wasserstein_sd (standard deviations of the reference), "
+        "jensen_shannon (0 to 1), psi, total_variation (0 to 1)",
+    )
+    reference: Side | None = None
+    window: Side | None = None
+    bars: tuple[Bar, ...] = ()
+    history: tuple[Step, ...] = ()
+
+
+class Note(Part):
+    """A field that was not tested, and why."""
+
+    name: str
+    reason: str
+
+
+class Rows(Part):
+    reference: int
+    window: int
+    failed: int = Field(description="lines of exchanges that were refused or failed; they are not analysed")
+    files: int
+
+
+class Thresholds(Part):
+    alpha: float
+    min_rows: int
+    moved: tuple[float, float, float]
+    defect: tuple[float, float, float]
+
+
+class DriftReport(Part):
+    kind: Literal["drift"] = "drift"
+    version: Literal[1] = Field(default=SCHEMA, alias="schema")
+    model: str
+    engine: Literal["native", "alibi"]
+    licence: str | None = Field(description="a notice that goes with the report, or null")
+    window: Span
+    rows: Rows
+    verdict: Literal["drift", "no-drift", "not-enough-data"]
+    severity: Severity
+    sentence: str
+    fields: tuple[FieldDrift, ...] = Field(description="the most drifted first")
+    notes: tuple[Note, ...] = ()
+    thresholds: Thresholds
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
+
+
+class Contribution(Part):
+    """What one feature adds to the prediction, against the background."""
+
+    name: str
+    value: Scalar | None
+    typical: Scalar | None = Field(description="median, or most frequent value, of the background")
+    shap: Number
+    error: Number = Field(description="standard error of sampling; 0 for exact values")
+
+
+class Explanation(Part):
+    kind: Literal["explain"] = "explain"
+    version: Literal[1] = Field(default=SCHEMA, alias="schema")
+    model: str
+    request_id: str
+    row: int
+    received: str
+    output: str = Field(description="what is explained, e.g. ``probabilities[malignant]``")
+    reason: str = Field(description="why this output")
+    method: Literal["exact", "permutation"]
+    prediction: FiniteFloat
+    base: FiniteFloat = Field(
+        description="mean answer over the background; base and all contributions sum to prediction"
+    )
+    logged: FiniteFloat | None = Field(description="the answer in the log, if it holds one")
+    background: int = Field(description="rows of the training data that stand for 'unknown'")
+    asked: int = Field(description="rows that the endpoint was asked")
+    sentence: str
+    contributions: tuple[Contribution, ...] = Field(description="the largest first")
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
+
+
+class ProfileReport(Part):
+    kind: Literal["profile"] = "profile"
+    version: Literal[1] = Field(default=SCHEMA, alias="schema")
+    model: str
+    rows: int
+    sentence: str
+    fields: tuple[FieldDrift, ...] = ()
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
+
+
+Report = DriftReport | Explanation

@@ -1,0 +1,152 @@
+"""A leaf of the plan: one file of a log counted against the references; and how two of them add up."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headrace_functions.errors import InvalidInput
+from headrace_functions.storage.objects import ObjectStore
+from headrace_functions.views import Array
+from headrace_jobs import inputs
+from headrace_jobs.columns import Coded, Column, Numbers, Series, series
+from headrace_jobs.inputs import LogFile
+from headrace_jobs.statistics import history
+from headrace_jobs.statistics.categories import CategoryPartial, CategoryReference
+from headrace_jobs.statistics.numbers import NumberPartial, NumberReference
+from headrace_jobs.statistics.sample import RowSample, lowest, priorities
+from headrace_jobs.window import Window
+
+Reference = NumberReference | CategoryReference
+Summary = NumberPartial | CategoryPartial
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What every leaf needs besides its file. ``references`` by ``Column.key``; ``sample`` rows are kept raw."""
+
+    window: Window
+    columns: tuple[Column, ...]
+    references: Mapping[str, Reference]
+    sample: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of the window: rows that were answered, and the statistics of each view by key."""
+
+    rows: int = 0
+    failed: int = 0
+    """Lines of exchanges that were refused or failed; they are not part of the statistics."""
+    views: Mapping[str, Summary] = field(default_factory=dict)
+    histories: Mapping[str, Array] = field(default_factory=dict)
+    problems: Mapping[str, str] = field(default_factory=dict)
+    """Columns that could not be read, with the reason."""
+    lost: Mapping[str, int] = field(default_factory=dict)
+    """Rows of files that lack a column, by column."""
+    sample: RowSample | None = None
+
+    def merge(self, other: "Part") -> "Part":
+        return Part(
+            self.rows + other.rows,
+            self.failed + other.failed,
+            {k: _add(self.views.get(k), other.views.get(k)) for k in {**self.views, **other.views}},
+            {k: _sum(self.histories.get(k), other.histories.get(k)) for k in {**self.histories, **other.histories}},
+            {**other.problems, **self.problems},
+            {k: self.lost.get(k, 0) + other.lost.get(k, 0) for k in {**self.lost, **other.lost}},
+            self.sample.merge(other.sample) if self.sample and other.sample else self.sample or other.sample,
+        )
+
+
+def merge_all(*parts: Part) -> Part:
+    """The sum of some parts, from left to right."""
+    total = parts[0] if parts else Part()
+    for part in parts[1:]:
+        total = total.merge(part)
+    return total
+
+
+def scan(file: LogFile, task: Task) -> Part:
+    """Count the rows of one file that are in the window and were answered; one column is in memory at a time."""
+    parquet = inputs.open_parquet(ObjectStore(file.storage), file.key)
+    received, outcome = (inputs.column(parquet, name) for name in inputs.FILTER_COLUMNS)
+    inside = inputs.in_window(received, task.window)
+    answered = pc.and_(inside, pc.fill_null(pc.equal(outcome, "ok"), False))
+    rows, seen = (int(pc.sum(mask).as_py() or 0) for mask in (answered, inside))
+    if not rows:
+        return Part(failed=seen - rows)
+    keep = None if rows == len(answered) else answered
+    times = _filtered(received, keep).cast(pa.int64()).to_numpy(zero_copy_only=False)
+    steps = history.step_of(times, *task.window.microseconds())
+    stride = -(-rows // history.ROWS)
+    priority = priorities(file.key, rows) if task.sample else np.empty(0, np.uint64)
+    chosen = lowest(priority, task.sample)
+    views: dict[str, Summary] = {}
+    histories: dict[str, Array] = {}
+    raw: dict[str, Array] = {}
+    problems: dict[str, str] = {}
+    lost: dict[str, int] = {}
+    for column in task.columns:
+        values = inputs.column(parquet, column.name)
+        if values is None:
+            lost[column.name] = rows
+            continue
+        try:
+            found = series(column.field, _filtered(values, keep))
+        except InvalidInput as error:
+            problems[column.name] = error.message
+            continue
+        for view, one in found.items():
+            key = column.key(view)
+            reference = task.references.get(key)
+            if reference is None:
+                continue
+            views[key] = summary(one, reference, rows)
+            histories[key] = history.count(one, steps, reference, stride)
+            if task.sample:
+                raw[key] = _take(one, chosen)
+    sample = RowSample(task.sample, priority[chosen], raw) if task.sample else None
+    return Part(rows, seen - rows, views, histories, problems, lost, sample)
+
+
+def summary(one: Series, reference: Reference, rows: int) -> Summary:
+    """The mergeable statistics of a series against its reference."""
+    if isinstance(one, Numbers) and isinstance(reference, NumberReference):
+        return NumberPartial.of(one.values, reference.grid)
+    if isinstance(one, Coded) and isinstance(reference, CategoryReference):
+        return CategoryPartial.of(one.counts(), rows, reference)
+    raise TypeError("a series and its reference are of different kinds")
+
+
+def reference(one: Series, name: str, sample: int) -> Reference:
+    """The reference of a series of the training data, with at most ``sample`` of its rows, chosen by ``name``."""
+    if isinstance(one, Numbers):
+        chosen = lowest(priorities(name, len(one.values)), sample)
+        return NumberReference.of(one.values, one.values[chosen])
+    chosen = lowest(priorities(name, len(one.codes)), sample)
+    return CategoryReference.of(one.counts(), len(one.codes), tuple(v for v in one.take(chosen) if v is not None))
+
+
+def _filtered(column: pa.ChunkedArray, keep: pa.ChunkedArray | None) -> pa.ChunkedArray:
+    return column if keep is None else column.filter(keep)
+
+
+def _take(one: Series, rows: Array) -> Array:
+    return one.values[rows] if isinstance(one, Numbers) else one.take(rows)
+
+
+def _add(a: Summary | None, b: Summary | None) -> Summary:
+    if isinstance(a, NumberPartial) and isinstance(b, NumberPartial):
+        return a.merge(b)
+    if isinstance(a, CategoryPartial) and isinstance(b, CategoryPartial):
+        return a.merge(b)
+    one = a if b is None else b
+    if one is None:
+        raise TypeError("there is nothing to add")
+    return one
+
+
+def _sum(a: Array | None, b: Array | None) -> Array:
+    return a if b is None and a is not None else b if a is None and b is not None else np.add(a, b)  # type: ignore[arg-type]

@@ -1,0 +1,166 @@
+"""Numbers: a reference distribution on a grid of its own values, and exact mergeable counts of a window on that grid.
+
+Between two neighbouring values of the reference its distribution function is constant, so counts of the window's values
+below and up to every grid point are all that the exact Kolmogorov-Smirnov distance needs; with the sums below every point
+the Wasserstein distance follows too. Neither needs the window in memory.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from headrace_functions.profile import NumberProfile, number_profile
+from headrace_functions.views import Array
+
+GRID = 16_384
+"""Grid points at most. A reference with more distinct values keeps those at equal steps of probability: distances are then
+exact to 1 / GRID."""
+BINS = 10  # equally probable bins of PSI, Jensen-Shannon and the history
+
+
+@dataclass(frozen=True, slots=True)
+class NumberReference:
+    """What is known of a reference column. Arrays are ``(points,)`` and belong to ``grid``, ascending and distinct."""
+
+    rows: int
+    missing: int
+    grid: Array
+    below: Array
+    """Values under each grid point; ``-inf`` counts as one."""
+    upto: Array
+    """Values up to each grid point."""
+    sum_below: Array
+    """Sum of the finite values under each grid point."""
+    count: int
+    """Values that are not missing."""
+    finite: int
+    infinite_low: int
+    """Values that are ``-inf``."""
+    cuts: Array
+    """Places in ``grid`` of the inner edges of at most ``BINS`` equally probable bins ``[edge, next edge)``."""
+    profile: NumberProfile
+    sample: Array = field(default_factory=lambda: np.empty(0))
+    """Rows for detectors that want raw values."""
+
+    @classmethod
+    def of(cls, values: Array, sample: Array | None = None) -> "NumberReference":
+        """Count the reference ``values``, float64 ``(n,)`` with NaN where missing, on their own grid."""
+        finite = values[np.isfinite(values)]
+        points = np.unique(finite)
+        if len(points) > GRID:
+            points = points[np.linspace(0, len(points) - 1, GRID).round().astype(np.int64)]
+        counted = NumberPartial.of(values, points)
+        ranks = np.linspace(0, len(finite), BINS + 1)[1:-1]
+        cuts = np.unique(np.searchsorted(counted.upto, ranks)) if len(points) else np.empty(0, np.int64)
+        return cls(
+            len(values),
+            counted.missing,
+            points,
+            counted.below,
+            counted.upto,
+            counted.sum_below,
+            counted.count,
+            counted.finite,
+            counted.infinite_low,
+            cuts[cuts < len(points)],
+            number_profile(finite, counted.infinite),
+            np.empty(0) if sample is None else sample,
+        )
+
+    @property
+    def edges(self) -> Array:
+        return np.asarray(self.grid[self.cuts])
+
+    def bins(self) -> Array:
+        """Values in each bin between the ``edges``."""
+        return binned(self.below, self.cuts, self.count)
+
+
+def binned(below: Array, cuts: Array, count: int) -> Array:
+    """Counts between the grid points at ``cuts``, from the counts ``below`` every grid point; ``(len(cuts) + 1,)``."""
+    return np.diff(np.concatenate(([0], below[cuts], [count])))
+
+
+@dataclass(frozen=True, slots=True)
+class NumberPartial:
+    """What one part of a window adds. All members but the extremes and moments merge by addition."""
+
+    rows: int
+    missing: int
+    infinite: int
+    infinite_low: int
+    """Of the infinite values, those that are ``-inf``."""
+    count: int
+    """Values that are not missing."""
+    below: Array
+    upto: Array
+    sum_below: Array
+    total: float
+    """Sum of the finite values."""
+    min: float
+    max: float
+    mean: float
+    m2: float
+    """Sum of squared distances of the finite values from their mean."""
+
+    @classmethod
+    def of(cls, values: Array, grid: Array) -> "NumberPartial":
+        """Count ``values`` (float64 ``(n,)``, NaN where missing) on ``grid``."""
+        finite = values[np.isfinite(values)]
+        low = int((values == -np.inf).sum())
+        high = int((values == np.inf).sum())
+        count = len(finite) + low + high
+        finite.sort()
+        left = np.searchsorted(finite, grid, "left")
+        right = np.searchsorted(finite, grid, "right")
+        with np.errstate(over="ignore", invalid="ignore"):
+            sums = np.concatenate(([0.0], np.cumsum(finite)))
+            mean = float(finite.mean()) if len(finite) else 0.0
+            m2 = float(((finite - mean) ** 2).sum())
+        extremes = (float(finite[0]), float(finite[-1])) if len(finite) else (np.inf, -np.inf)
+        return cls(
+            len(values),
+            len(values) - count,
+            low + high,
+            low,
+            count,
+            left + low,
+            right + low,
+            sums[left],
+            float(sums[-1]),
+            *extremes,
+            mean,
+            m2,
+        )
+
+    @property
+    def finite(self) -> int:
+        return self.count - self.infinite
+
+    def merge(self, other: "NumberPartial") -> "NumberPartial":
+        """Both parts as one; moments by Chan, Golub and LeVeque (1979)."""
+        a, b = self.finite, other.finite
+        with np.errstate(over="ignore", invalid="ignore"):
+            step = np.float64(other.mean - self.mean)
+            mean = self.mean + step * b / (a + b) if a + b else 0.0
+            m2 = self.m2 + other.m2 + step * step * a * b / (a + b) if a + b else 0.0
+        return NumberPartial(
+            self.rows + other.rows,
+            self.missing + other.missing,
+            self.infinite + other.infinite,
+            self.infinite_low + other.infinite_low,
+            self.count + other.count,
+            self.below + other.below,
+            self.upto + other.upto,
+            self.sum_below + other.sum_below,
+            self.total + other.total,
+            min(self.min, other.min),
+            max(self.max, other.max),
+            float(mean),
+            float(m2),
+        )
+
+    @property
+    def std(self) -> float:
+        """Sample standard deviation of the finite values; 0 for fewer than two."""
+        return float(np.sqrt(self.m2 / (self.finite - 1))) if self.finite > 1 else 0.0

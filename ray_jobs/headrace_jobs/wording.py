@@ -1,0 +1,83 @@
+"""Sentences of reports: numbers as people read them, and what changed in a field in one line."""
+
+from collections.abc import Sequence
+
+from headrace_jobs.report.models import Bar, FieldDrift, Side
+
+NAMED = 3  # fields or categories that a sentence names; the rest are counted
+
+
+def number(value: float | None) -> str:
+    """Four significant digits, as people write them: ``0.01234``, ``41``, ``1,230,000``."""
+    if value is None:
+        return "–"
+    if value == 0 or 1e-4 <= abs(value) < 1e15:
+        digits = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+        return digits.replace("-", "−")
+    return f"{value:.3g}".replace("-", "−")
+
+
+def share(value: float) -> str:
+    """A share as a percentage: ``12 %``, ``0.4 %``, ``< 0.1 %``."""
+    percent = value * 100
+    if 0 < percent < 0.1:
+        return "< 0.1 %"
+    return f"{percent:.1f} %" if percent < 10 and round(percent, 1) != round(percent) else f"{percent:.0f} %"
+
+
+def rows(count: int) -> str:
+    return f"{count:,} row" + ("" if count == 1 else "s")
+
+
+def field_sentence(name: str, field: FieldDrift) -> str:
+    """What changed in a field, e.g. "`age`: mean 41 → 55, share above the training maximum 0 % → 12 %"."""
+    if field.verdict == "not-enough-data" or field.reference is None or field.window is None:
+        return f"`{name}`: too few values to compare"
+    counted = {t.test for t in field.tests if t.severity != "none"}
+    parts = [
+        _missing(field.reference, field.window) if "missing" in counted else "",
+        _outside(field.bars, field.kind) if counted & {"range", "new-category"} else "",
+        _moved(field) if "distribution" in counted else "",
+    ]
+    said = ", ".join(p for p in (parts[2], parts[1], parts[0]) if p)
+    return f"`{name}`: {said}" if said else f"`{name}`: no change that matters"
+
+
+def drift_sentence(fields: Sequence[FieldDrift]) -> str:
+    """What a whole run found."""
+    drifted = [f for f in fields if f.verdict == "drift"]
+    if not drifted:
+        tested = sum(f.verdict == "no-drift" for f in fields)
+        return f"No field of {tested} has moved away from the training data."
+    named = ", ".join(f"`{f.name}`" for f in drifted[:NAMED])
+    more = f" and {len(drifted) - NAMED} more" if len(drifted) > NAMED else ""
+    verb = "differs" if len(drifted) == 1 else "differ"
+    return f"{len(drifted)} of {len(fields)} fields {verb} from the training data: {named}{more}."
+
+
+def _missing(before: Side, now: Side) -> str:
+    return f"missing {share(before.missing / max(before.rows, 1))} → {share(now.missing / max(now.rows, 1))}"
+
+
+def _outside(bars: Sequence[Bar], kind: str) -> str:
+    outside = [b for b in bars if b.outside and b.window > 0]
+    if kind == "category":
+        names = ", ".join(b.label for b in outside[:NAMED])
+        more = f" and {len(outside) - NAMED} more" if len(outside) > NAMED else ""
+        return f"categories that training has not: {names}{more} ({share(sum(b.window for b in outside))} of rows)"
+    sides = {"<": "below the training minimum", ">": "above the training maximum"}
+    return ", ".join(f"share {sides[b.label[0]]} {share(b.window)}" for b in outside)
+
+
+def _moved(field: FieldDrift) -> str:
+    before, now = field.reference, field.window
+    if field.kind == "category":
+        changed = sorted((b for b in field.bars if not b.outside), key=lambda b: -abs(b.window - b.reference))[:NAMED]
+        return ", ".join(
+            f"{b.label} {share(b.reference)} → {share(b.window)}" for b in changed if b.window != b.reference
+        )
+    if before is None or now is None or before.mean is None or now.mean is None:
+        return "values lie elsewhere"
+    spread = (before.std or 0.0) > 0 and abs((now.std or 0.0) / (before.std or 1.0) - 1) > 0.2
+    tail = f", spread (sd) {number(before.std)} → {number(now.std)}" if spread else ""
+    return f"mean {number(before.mean)} → {number(now.mean)}{tail}"
