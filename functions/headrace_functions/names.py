@@ -68,6 +68,12 @@ class VersionId:
         return f"{self.model}-v{self.number}"
 
     @classmethod
+    def of_service(cls, service: str) -> "VersionId":
+        """The version that a service's name stands for; ``InvalidInput`` for what is no service name."""
+        model, _, number = service.rpartition("-v")
+        return cls.parse(f"{model}:{number}", field="service")
+
+    @classmethod
     def parse(cls, text: str, *, field: str = "version") -> "VersionId":
         model, _, number = text.partition(":")
         if not number.isascii() or not number.isdigit() or int(number) < 1:

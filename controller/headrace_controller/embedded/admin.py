@@ -9,13 +9,15 @@ from typing import Any
 
 import orjson
 
+from headrace_controller.backends.base import ServiceSpec
 from headrace_controller.backends.local.node import LocalNode
 from headrace_functions.errors import HeadraceError, NotFound
 from headrace_functions.gateway.measures import Measures
 from headrace_functions.gateway.passthrough import Receive, Scope, Send
-from headrace_functions.gateway.resolve import Resolver, SequenceRoute
-from headrace_functions.names import Reference
+from headrace_functions.gateway.resolve import Resolver
+from headrace_functions.names import Reference, VersionId
 from headrace_functions.protocol.problems import problem
+from headrace_functions.version import Version
 
 
 class GatewayAdmin:
@@ -43,11 +45,15 @@ class GatewayAdmin:
                 self._resolver.forget()
                 return {}
             case ("GET", "services"):
-                return {name: asdict(seen) for name, seen in self._node.observe().items()}
-            case ("POST", "services", reference, "wake"):
-                route = await self._resolver.resolve(Reference.parse(reference))
-                for version in route.versions.values() if isinstance(route, SequenceRoute) else (route,):
-                    self._node.warm(version)
+                return [
+                    {"name": name, "version": str(VersionId.of_service(name)), **asdict(seen)} for name, seen in self._node.observe().items()
+                ]
+            case ("POST", "services", name, "wake"):
+                version = VersionId.of_service(name)
+                route = await self._resolver.resolve(Reference(version.model, number=version.number))
+                if isinstance(route, Version):
+                    self._node.apply(ServiceSpec(route))
+                    self._node.warm(route)
                 return {}
             case ("POST", "services", name, "sleep"):
                 self._node.sleep(name)

@@ -18,9 +18,9 @@ class RemoteGateway:
             transport=httpx.HTTPTransport(uds=str(socket)), base_url="http://gateway", timeout=_SECONDS
         )
 
-    def observe(self) -> dict[str, dict[str, Any]]:
-        """Every service that the node holds: state, reason, replicas, open requests."""
-        seen: dict[str, dict[str, Any]] = self._ask("GET", "/services")
+    def observe(self) -> list[dict[str, Any]]:
+        """Every service that the node holds: name, version, state, reason, replicas, open requests, since (epoch seconds)."""
+        seen: list[dict[str, Any]] = self._ask("GET", "/services")
         return seen
 
     def changed(self, name: str = "") -> None:
@@ -30,8 +30,8 @@ class RemoteGateway:
         except Unreachable:
             return
 
-    def wake(self, reference: str) -> None:
-        self._ask("POST", f"/services/{reference}/wake")
+    def wake(self, service: str) -> None:
+        self._ask("POST", f"/services/{service}/wake")
 
     def sleep(self, service: str) -> None:
         self._ask("POST", f"/services/{service}/sleep")

@@ -1,0 +1,1 @@
+"""What tests share: virtual time, small real things, waiting for a condition."""

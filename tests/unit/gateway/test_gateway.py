@@ -1,0 +1,391 @@
+"""The gateway over services that do what the test says: names, sequences, shadows, failures and what is recorded of them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+from support.stub_services import Answer, Asked, HangUp, StubServices
+from support.versions import number, version
+
+from headrace_functions.errors import NotReady
+from headrace_functions.gateway.app import Gateway, GatewaySettings
+from headrace_functions.gateway.exchange import Exchange
+from headrace_functions.gateway.execution import MAX_SHADOWS, SequenceRunner
+from headrace_functions.gateway.measures import Measures
+from headrace_functions.gateway.resolve import Resolver
+from headrace_functions.gateway.upstream import Upstream
+from headrace_functions.protocol.codec import decode_request, encode_response
+from headrace_functions.record import Record
+from headrace_functions.sequence import Sequence, Stage, Variant, infer_signature
+from headrace_functions.storage import layout
+from headrace_functions.storage.documents import Documents
+from headrace_functions.storage.objects import ObjectStore
+from headrace_functions.version import Limits, Version
+
+SLOPES = {"adder": 1.0, "double": 2.0}
+
+
+@dataclass
+class Kept:
+    """A recorder that keeps what it is given."""
+
+    records: list[Record] = field(default_factory=list)
+
+    def append(self, record: Record) -> bool:
+        self.records.append(record)
+        return True
+
+
+@dataclass
+class House:
+    client: httpx.AsyncClient
+    services: StubServices
+    kept: Kept
+    measures: Measures
+    documents: Documents
+    resolver: Resolver
+    runner: SequenceRunner
+
+    async def release(self, it: Version, function: Callable[..., Any] | None = None) -> Version:
+        """Put a released version into the store and a service for it behind the gateway."""
+        self.documents.create(layout.version_document(it.id), it.to_document())
+        self.documents.append(layout.status(it.id), {"state": "released", "reason": "", "at": ""})
+        await self.services.add(it, answering(it, function or (lambda **inputs: {"y": inputs["x"] + 1})))
+        return it
+
+    def compose(self, name: str, *stages: Stage, versions: list[Version], timeout: float = 5.0) -> None:
+        signature = infer_signature(name, stages, {v.id: v.signature for v in versions})
+        self.documents.append(layout.revisions(name), Sequence(name, stages, signature, timeout).to_document())
+        self.resolver.forget()
+
+    async def infer(self, name: str, x: list[float], **headers: str) -> httpx.Response:
+        body = {"inputs": [{"name": "x", "shape": [len(x)], "datatype": "FP64", "data": x}]}
+        return await self.client.post(f"/v2/models/{name}/infer", json=body, headers={k.replace("_", "-"): v for k, v in headers.items()})
+
+
+def answering(it: Version, function: Callable[..., Any]) -> Callable[[Asked], Coroutine[Any, Any, Answer]]:
+    """A handler that decodes, calls and encodes, as a function server does."""
+
+    async def handler(asked: Asked) -> Answer:
+        length = asked.headers.get("inference-header-content-length")
+        tensors, info = decode_request(asked.body, asked.headers["content-type"], int(length) if length else None, it.signature)
+        result = function(**tensors)
+        if asyncio.iscoroutine(result):
+            result = await result
+        if isinstance(result, Answer):
+            return result
+        encoded = encode_response(result, it.signature, info, model=it.id.model, version=it.id.number)
+        headers = [("content-type", encoded.content_type)]
+        if encoded.json_length is not None:
+            headers.append(("inference-header-content-length", str(encoded.json_length)))
+        return Answer(200, encoded.body, headers)
+
+    return handler
+
+
+@asynccontextmanager
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    services, kept, measures, upstream = StubServices(tmp_path), Kept(), Measures(), Upstream()
+    documents = Documents(ObjectStore(str(tmp_path / "store")))
+    resolver = Resolver(documents)
+    exchange = Exchange(services, upstream, kept, measures)
+    runner = SequenceRunner(exchange, measures)
+    gateway = Gateway(GatewaySettings("0", purpose_token="secret"), resolver, exchange, runner, upstream, measures)
+    transport = httpx.ASGITransport(app=gateway)  # type: ignore[arg-type]
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        yield House(client, services, kept, measures, documents, resolver, runner)
+    await runner.drain(1)
+    upstream.close()
+    await services.close()
+
+
+def in_house(test: Callable[[House], Coroutine[Any, Any, None]]) -> Callable[[Path], None]:
+    def wrapped(tmp_path: Path) -> None:
+        async def run() -> None:
+            async with house(tmp_path) as h:
+                await test(h)
+
+        asyncio.run(run())
+
+    wrapped.__doc__ = test.__doc__
+    wrapped.__name__ = test.__name__
+    return wrapped
+
+
+@in_house
+async def test_a_model_its_version_and_its_alias_answer_by_the_same_routes(h: House) -> None:
+    await h.release(version("adder", 1))
+    await h.release(version("adder", 2), lambda x: {"y": x + 100})
+    h.documents.append(layout.alias("adder", "prod"), {"version": 1})
+    for path, expected in (("adder", 101), ("adder/versions/1", 2), ("adder/versions/2", 101), ("adder@prod", 2), ("adder:1", 2)):
+        reply = await h.infer(path, [1.0])
+
+        assert (200, [expected]) == (reply.status_code, reply.json()["outputs"][0]["data"]), path
+
+
+@in_house
+async def test_the_reply_names_the_request_and_the_version_that_answered(h: House) -> None:
+    await h.release(version("adder", 1))
+
+    reply = await h.infer("adder", [1.0], x_request_id="mine-7")
+
+    assert reply.headers["x-request-id"] == "mine-7"
+    assert reply.headers["x-headrace-version"] == "adder:1"
+
+
+@in_house
+async def test_headers_of_the_platform_cannot_be_forged_from_outside(h: House) -> None:
+    it = await h.release(version("adder", 1))
+
+    await h.infer("adder", [1.0], x_headrace_shadow="1", x_headrace_sequence="forged", x_headrace_unrecorded="1", x_headrace_time="5")
+
+    asked = h.services.asked[it.id][0].headers
+    assert "x-headrace-shadow" not in asked
+    assert "x-headrace-sequence" not in asked
+    assert "x-headrace-unrecorded" not in asked
+    assert asked["x-headrace-time"] == "5"
+
+
+@in_house
+async def test_only_the_platform_itself_may_ask_without_a_record(h: House) -> None:
+    it = await h.release(version("adder", 1))
+
+    await h.infer("adder", [1.0], x_headrace_purpose="explain guess")
+    await h.infer("adder", [1.0], x_headrace_purpose="explain secret")
+
+    assert ["x-headrace-unrecorded" in a.headers for a in h.services.asked[it.id]] == [False, True]
+
+
+@in_house
+async def test_an_unknown_name_is_404_with_what_to_do_next(h: House) -> None:
+    reply = await h.infer("nobody", [1.0])
+
+    assert reply.status_code == 404
+    assert reply.headers["content-type"] == "application/problem+json"
+    assert "headrace model list" in reply.json()["hint"]
+
+
+@in_house
+async def test_metadata_of_a_sleeping_model_does_not_wake_it(h: House) -> None:
+    await h.release(version("adder", 1))
+
+    document = (await h.client.get("/v2/models/adder")).json()
+    ready = (await h.client.get("/v2/models/adder/ready")).json()
+
+    assert document["inputs"] == [{"name": "x", "datatype": "FP64", "shape": [-1]}]
+    assert ready["ready"] is True
+    assert h.services.warmed == []
+    assert h.services.asked == {version("adder", 1).id: []}
+
+
+@in_house
+async def test_a_version_that_cannot_start_is_503_with_the_reason_and_a_record(h: House) -> None:
+    it = await h.release(version("adder", 1))
+    h.services.refusals[it.id] = NotReady("its pickle raises", retry_after=7)
+
+    reply = await h.infer("adder", [1.0], x_request_id="r1")
+
+    assert (503, "7", "its pickle raises") == (reply.status_code, reply.headers["retry-after"], reply.json()["detail"])
+    assert [("r1", "not-ready", 503)] == [(r.header.request_id, r.header.outcome, r.header.status) for r in h.kept.records]
+
+
+@in_house
+async def test_a_service_that_dies_with_the_request_in_flight_is_502_with_the_id_and_a_record(h: House) -> None:
+    async def dies(x: Any) -> Answer:
+        raise HangUp
+
+    it = await h.release(version("adder", 1), dies)
+
+    reply = await h.infer("adder", [1.0], x_request_id="r2")
+
+    assert (502, "r2") == (reply.status_code, reply.json()["request_id"])
+    assert ["unreachable"] == [r.header.outcome for r in h.kept.records]
+    assert len(h.services.asked[it.id]) == 1, "what was sent once is not sent again"
+
+
+@in_house
+async def test_the_callers_own_time_limit_ends_the_wait_with_504(h: House) -> None:
+    async def never(x: Any) -> Answer:
+        await asyncio.get_running_loop().create_future()
+        raise AssertionError
+
+    await h.release(version("adder", 1), never)
+
+    reply = await h.infer("adder", [1.0], x_headrace_timeout="50")
+
+    assert reply.status_code == 504
+    assert h.services.open_leases == 0
+
+
+@in_house
+async def test_a_body_over_the_versions_limit_is_413(h: House) -> None:
+    await h.release(version("adder", 1, limits=Limits(max_body=200)))
+
+    assert (await h.infer("adder", [1.0])).status_code == 200
+    assert (await h.infer("adder", [1.0] * 100)).status_code == 413
+
+
+@in_house
+async def test_a_sequence_carries_tensors_from_stage_to_stage(h: House) -> None:
+    scale = await h.release(version("scale", 1, outputs=(number("x"),)), lambda x: {"x": x * 10})
+    adder = await h.release(version("adder", 1))
+    h.compose("chain", Stage((Variant(scale.id),)), Stage((Variant(adder.id),)), versions=[scale, adder])
+
+    reply = await h.infer("chain", [1.0, 2.0], x_request_id="r3")
+
+    assert [{"name": "y", "datatype": "FP64", "shape": [2], "data": [11.0, 21.0]}] == reply.json()["outputs"]
+    assert ("chain", "1") == (reply.json()["model_name"], reply.json()["model_version"])
+    second = h.services.asked[adder.id][0].headers
+    assert ("r3", "chain", "1", "adder:1") == tuple(
+        second[k] for k in ("x-request-id", "x-headrace-sequence", "x-headrace-stage", "x-headrace-variant")
+    )
+
+
+@in_house
+async def test_all_stages_of_a_sequence_are_woken_before_the_first_answers(h: House) -> None:
+    second = version("adder", 1)
+
+    async def first(x: Any) -> dict[str, Any]:
+        assert second.id in h.services.warmed
+        return {"x": x}
+
+    scale = await h.release(version("scale", 1, outputs=(number("x"),)), first)
+    await h.release(second)
+    h.compose("chain", Stage((Variant(scale.id),)), Stage((Variant(second.id),)), versions=[scale, second])
+
+    assert (await h.infer("chain", [1.0])).status_code == 200
+
+
+@in_house
+async def test_a_stage_that_refuses_ends_the_sequence_with_its_own_problem(h: House) -> None:
+    scale = await h.release(version("scale", 1, outputs=(number("x"),)), lambda x: Answer(422, b'{"detail": "no"}'))
+    adder = await h.release(version("adder", 1))
+    h.compose("chain", Stage((Variant(scale.id),)), Stage((Variant(adder.id),)), versions=[scale, adder])
+
+    reply = await h.infer("chain", [1.0])
+
+    assert (422, {"detail": "no"}) == (reply.status_code, reply.json())
+    assert [] == h.services.asked[adder.id]
+
+
+@in_house
+async def test_a_shadow_that_hangs_dies_or_cannot_start_changes_nothing_for_the_caller(h: House) -> None:
+    async def hang(x: Any) -> Answer:
+        await asyncio.get_running_loop().create_future()
+        raise AssertionError
+
+    async def die(x: Any) -> Answer:
+        raise HangUp
+
+    main = await h.release(version("adder", 1))
+    limits = Limits(start_timeout=0.05, predict_timeout=0.05)
+    hanging = await h.release(version("adder", 2, limits=limits), hang)
+    dying = await h.release(version("adder", 3), die)
+    asleep = await h.release(version("adder", 4))
+    h.services.refusals[asleep.id] = NotReady("never")
+    h.compose("shadowed", Stage((Variant(main.id),), (hanging.id, dying.id, asleep.id)), versions=[main, hanging, dying, asleep])
+
+    reply = await h.infer("shadowed", [1.0])
+
+    assert (200, [2.0]) == (reply.status_code, reply.json()["outputs"][0]["data"])
+    await h.runner.drain(5)
+    assert {(2, "timeout", True), (3, "unreachable", True), (4, "not-ready", True)} == {
+        (r.header.version, r.header.outcome, r.header.shadow) for r in h.kept.records
+    }
+
+
+@in_house
+async def test_shadows_are_bounded_and_the_dropped_ones_counted(h: House) -> None:
+    release = asyncio.Event()
+
+    async def wait(x: Any) -> dict[str, Any]:
+        await release.wait()
+        return {"y": x}
+
+    main = await h.release(version("adder", 1))
+    slow = await h.release(version("adder", 2), wait)
+    h.compose("shadowed", Stage((Variant(main.id),), (slow.id,)), versions=[main, slow])
+
+    replies = await asyncio.gather(*(h.infer("shadowed", [1.0]) for _ in range(MAX_SHADOWS + 10)))
+    release.set()
+
+    assert {200} == {r.status_code for r in replies}
+    assert 10 == h.measures.summary()["dropped_shadows"]
+
+
+@in_house
+async def test_a_request_id_lands_on_the_same_variant_again(h: House) -> None:
+    one = await h.release(version("adder", 1))
+    two = await h.release(version("adder", 2))
+    h.compose("split", Stage((Variant(one.id, 50), Variant(two.id, 50))), versions=[one, two])
+
+    first = [(await h.infer("split", [1.0], x_request_id=f"r{i}")).headers["x-headrace-version"] for i in range(40)]
+    again = [(await h.infer("split", [1.0], x_request_id=f"r{i}")).headers["x-headrace-version"] for i in range(40)]
+
+    assert first == again
+    assert {"adder:1", "adder:2"} == set(first)
+
+
+@in_house
+async def test_a_new_revision_is_used_by_the_next_request_while_open_ones_finish_on_the_old(h: House) -> None:
+    release = asyncio.Event()
+
+    async def wait(x: Any) -> dict[str, Any]:
+        await release.wait()
+        return {"y": x}
+
+    old = await h.release(version("adder", 1), wait)
+    new = await h.release(version("adder", 2))
+    h.compose("live", Stage((Variant(old.id),)), versions=[old])
+    held = asyncio.ensure_future(h.infer("live", [1.0]))
+    while not h.services.asked[old.id]:
+        await asyncio.sleep(0)
+
+    h.compose("live", Stage((Variant(new.id),)), versions=[new])
+    now = await h.infer("live", [1.0])
+    release.set()
+
+    assert "adder:2" == now.headers["x-headrace-version"]
+    assert (200, "adder:1") == ((await held).status_code, (await held).headers["x-headrace-version"])
+
+
+@in_house
+async def test_v1_asks_sequences_too(h: House) -> None:
+    scale = await h.release(version("scale", 1, outputs=(number("x"),)), lambda x: {"x": x * 10})
+    adder = await h.release(version("adder", 1))
+    h.compose("chain", Stage((Variant(scale.id),)), Stage((Variant(adder.id),)), versions=[scale, adder])
+
+    reply = await h.client.post("/v1/models/chain:predict", json={"instances": [{"x": 1.0}, {"x": 2.0}]})
+
+    assert 200 == reply.status_code, reply.text
+    assert 2 == len(reply.json()["predictions"])
+
+
+@in_house
+async def test_a_record_that_was_not_kept_is_counted_and_its_header_removed(h: House) -> None:
+    async def unlogged(x: Any) -> Answer:
+        return Answer(200, orjson.dumps({"outputs": []}), [("content-type", "application/json"), ("x-headrace-unlogged", "1")])
+
+    await h.release(version("adder", 1), unlogged)
+
+    reply = await h.infer("adder", [1.0])
+
+    assert "x-headrace-unlogged" not in reply.headers
+    assert 1 == h.measures.summary()["unlogged_records"]
+    assert 'headrace_unlogged_records_total{model="adder",version="1"} 1' in h.measures.prometheus()
+
+
+@pytest.mark.parametrize("path", ["/v2/models/adder/nothing", "/v2/nothing", "/nothing"])
+def test_an_unknown_path_is_404(path: str, tmp_path: Path) -> None:
+    async def run() -> None:
+        async with house(tmp_path) as h:
+            await h.release(version("adder", 1))
+            assert 404 == (await h.client.get(path)).status_code
+
+    asyncio.run(run())
