@@ -5,10 +5,12 @@ import hashlib
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +20,8 @@ from deltalake import WriterProperties, write_deltalake
 
 from headrace_functions.logtable import PARTITION, columns, input_column, output_column
 from headrace_functions.names import VersionId
+from headrace_functions.protocol.codec import decode_request, encode_response
+from headrace_functions.protocol.messages import JSON_LENGTH_HEADER
 from headrace_functions.signature import Field, Signature, dtype
 from headrace_functions.storage import layout
 from headrace_functions.storage.documents import Documents
@@ -187,3 +191,62 @@ def run_job(python: Path, *arguments: str, timeout: float = 240, **variables: st
     return subprocess.run(
         command, capture_output=True, text=True, check=False, timeout=timeout, env={**kept, **variables}
     )
+
+
+class Answering:
+    """A version's endpoint on the loopback device: answers v2 requests by ``predict`` and remembers what it was asked."""
+
+    def __init__(self, version: Version, predict: Callable[..., dict[str, np.ndarray]]) -> None:
+        self.rows = 0
+        self.purposes: list[str | None] = []
+        self.failure: bytes | None = None
+        double = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                double.purposes.append(self.headers["x-headrace-purpose"])
+                length = self.headers[JSON_LENGTH_HEADER]
+                tensors, info = decode_request(
+                    body,
+                    self.headers["content-type"],
+                    int(length) if length else None,
+                    version.signature,
+                    batch=version.batch,
+                )
+                double.rows += len(next(iter(tensors.values()))) if version.batch else 1
+                answer = encode_response(
+                    predict(**tensors),
+                    version.signature,
+                    info,
+                    model=version.id.model,
+                    version=version.id.number,
+                    batch=version.batch,
+                )
+                self.send_response(500 if double.failure else 200)
+                text = double.failure or answer.body
+                self.send_header("content-type", answer.content_type)
+                self.send_header("content-length", str(len(text)))
+                if answer.json_length is not None and not double.failure:
+                    self.send_header(JSON_LENGTH_HEADER, str(answer.json_length))
+                self.end_headers()
+                self.wfile.write(text)
+
+            def log_message(self, *args: object) -> None:
+                """Say nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()

@@ -17,8 +17,9 @@ from headrace_functions.storage.objects import ObjectStore
 from headrace_jobs.detectors.engines import ENGINES, engine
 from headrace_jobs.drift import DriftRun
 from headrace_jobs.execution import executor
+from headrace_jobs.explain.job import ExplainRun
+from headrace_jobs.profiling import make_profile
 from headrace_jobs.report.keep import encode, keep
-from headrace_jobs.report.models import Report
 from headrace_jobs.report.page import page
 from headrace_jobs.window import Window
 
@@ -56,15 +57,45 @@ def _drift(options: argparse.Namespace) -> dict[str, Any]:
         report = run.report(objects, chosen, _progress)
         log.info("analysed in %.2f s after %.2f s of starting", time.monotonic() - ready, ready - started)
     key = keep(objects, run.version, run.window.slug, report, page(report))
-    _write(report, options.out)
+    _write(encode(report), options.out)
     return {"report": key, "verdict": report.verdict, "severity": report.severity}
 
 
-def _write(report: Report, out: Path | None) -> None:
+def _explain(options: argparse.Namespace) -> dict[str, Any]:
+    run = ExplainRun(
+        VersionId.parse(options.model, field="model"),
+        options.request_id,
+        options.row,
+        options.endpoint,
+        options.budget,
+        options.output,
+    )
+    objects = ObjectStore(options.storage)
+    started = time.monotonic()
+    report = run.report(objects, _progress)
+    log.info("explained in %.2f s", time.monotonic() - started)
+    key = keep(objects, run.version, _slug(run.request_id, run.row), report, page(report))
+    _write(encode(report), options.out)
+    return {"report": key, "output": report.output, "sentence": report.sentence}
+
+
+def _profile(options: argparse.Namespace) -> dict[str, Any]:
+    objects = ObjectStore(options.storage)
+    key = make_profile(objects, VersionId.parse(options.model, field="model"))
+    _write(objects.get(key), options.out)
+    return {"report": key}
+
+
+def _slug(request_id: str, row: int) -> str:
+    """A request id as part of a key: only characters that every store takes as they are."""
+    return "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "_" for c in request_id[:64]) + f"-{row}"
+
+
+def _write(document: bytes, out: Path | None) -> None:
     if out is None:
         return
     try:
-        out.write_bytes(encode(report))
+        out.write_bytes(document)
     except OSError as error:
         raise InvalidInput(f"out: {out} cannot be written: {error.strerror}", field="out", got=str(out)) from error
 
@@ -83,6 +114,15 @@ def _parser() -> argparse.ArgumentParser:
         default=os.environ.get("RAY_ADDRESS", "local"),
         help="a Ray cluster; 'local' starts one here, 'sync' does without (default: $RAY_ADDRESS or local)",
     )
+    explain = _kind(kinds, "explain", _explain, "SHAP values of one logged request, by asking the endpoint")
+    explain.add_argument("--request-id", required=True, metavar="ID", help="the request, as its x-request-id says")
+    explain.add_argument("--row", type=int, default=0, metavar="K", help="row of the request (default: 0)")
+    explain.add_argument("--endpoint", required=True, metavar="URL", help="the gateway, e.g. http://127.0.0.1:8080")
+    explain.add_argument("--budget", type=int, default=2000, help="rows to ask the endpoint (default: %(default)s)")
+    explain.add_argument(
+        "--output", metavar="NAME", help="what to explain, e.g. probabilities[yes] (default: the prediction)"
+    )
+    _kind(kinds, "profile", _profile, "statistics of the training data, kept beside the version")
     return parser
 
 

@@ -7,13 +7,13 @@ import numpy as np
 
 from headrace_functions.names import VersionId
 from headrace_jobs import pictures, wording
+from headrace_jobs.advice import advice
 from headrace_jobs.compare import Comparison
 from headrace_jobs.detectors import distances
 from headrace_jobs.detectors.base import CategoryPair, Detector
 from headrace_jobs.report.models import DriftReport, FieldDrift, Note, Rows, Side, Span, Test, Thresholds
 from headrace_jobs.scan import Reference, Summary
 from headrace_jobs.statistics.categories import CategoryPartial, CategoryReference
-from headrace_jobs.statistics.history import width_of
 from headrace_jobs.statistics.numbers import NumberPartial, NumberReference
 from headrace_jobs.verdict import Judged, Policy, Verdict, worst
 from headrace_jobs.window import Window, text
@@ -47,6 +47,7 @@ def describe(
         verdict=verdict,
         severity=severity,
         sentence=_sentence(verdict, sides, fields, policy),
+        advice=advice(fields),
         fields=tuple(fields),
         notes=tuple(Note(name=n, reason=r) for n, r in (*notes, *_log_notes(sides))),
         thresholds=Thresholds(alpha=policy.alpha, min_rows=policy.min_rows, moved=policy.moved, defect=policy.defect),
@@ -95,7 +96,7 @@ def _field(key: str, sides: Comparison, judged: Sequence[Judged], window: Window
         severity=severity,
         score=max((j.finding.effect_low for j in judged if j.severity != "none"), default=0.0),
         sentence="",
-        since=pictures.since(shown, policy.moved[0], width_of(before)) if severity != "none" else None,
+        since=pictures.since(shown, policy.moved[0]) if severity != "none" else None,
         tests=tests,
         distances=_distances(before, now),
         reference=_reference_side(before),

@@ -100,3 +100,8 @@ def in_window(received: Any, window: Window) -> Any:
 def _key(version: VersionId, uri: str) -> str:
     table = layout.log_table(version) + "/"
     return table + unquote(uri[uri.rindex(table) + len(table) :])
+
+
+def newest_first(table: DeltaTable, version: VersionId) -> list[str]:
+    """Keys of all files of a log, those of the newest date first."""
+    return sorted((_key(version, uri) for uri in table.file_uris()), reverse=True)

@@ -65,28 +65,33 @@ def category_bars(reference: CategoryReference, window: CategoryPartial) -> tupl
 
 
 def steps(counts: Array, reference: NumberReference | CategoryReference, window: Window) -> tuple[Step, ...]:
-    """The share of rows that moved, in each step of the window's time: total variation over the history's bins."""
+    """The share of rows that moved in each step of the window's time: total variation over the history's bins, less what
+    so few rows show without drift (the mean absolute error of each bin's share)."""
     expected = history.shares(reference)
     length: timedelta = (window.until - window.since) / history.STEPS
     result = []
     for i, bins in enumerate(counts):
         rows = int(bins.sum())
-        moved = float(np.abs(bins / rows - expected).sum() / 2) if rows >= STEP_ROWS else None
+        moved = None
+        if rows >= STEP_ROWS:
+            chance = np.sqrt(2 / np.pi * expected * (1 - expected) / rows).sum() / 2
+            moved = max(0.0, float(np.abs(bins / rows - expected).sum() / 2 - chance))
         result.append(Step(start=text(window.since + i * length), rows=rows, moved=moved))
     return tuple(result)
 
 
-def since(shown: tuple[Step, ...], threshold: float, width: int) -> str | None:
-    """Start of the first step from which on every step with enough rows has moved; None where the last one has not.
+def since(shown: tuple[Step, ...], threshold: float) -> str | None:
+    """Start of the first step from which on every step with enough rows has moved by half of what the last ones have.
 
-    Random differences of a step's few rows are allowed for: the distance expected of that many rows without drift.
+    None where the last step has not moved: then the change is over, or too small to be seen in a step's rows.
     """
+    known = [(s.start, s.moved) for s in shown if s.moved is not None]
+    limit = max(threshold, float(np.median([moved for _, moved in known[-3:]])) / 2) if known else threshold
     start = None
-    for step in reversed([s for s in shown if s.moved is not None]):
-        chance = np.sqrt(2 / np.pi * (width - 1) / step.rows) / 2
-        if step.moved is None or step.moved < threshold + 2 * chance:
+    for moment, moved in reversed(known):
+        if moved < limit:
             break
-        start = step.start
+        start = moment
     return start
 
 

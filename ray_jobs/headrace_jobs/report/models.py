@@ -75,7 +75,9 @@ class Step(Part):
 
     start: str
     rows: int
-    moved: Number | None = Field(description="share of rows that moved against the reference; null with too few rows")
+    moved: Number | None = Field(
+        description="share of rows that moved, beyond what so few rows show by chance; null with too few"
+    )
 
 
 class FieldDrift(Part):
@@ -133,6 +135,7 @@ class DriftReport(Part):
     verdict: Literal["drift", "no-drift", "not-enough-data"]
     severity: Severity
     sentence: str
+    advice: tuple[str, ...] = Field(default=(), description="what to look at next, a sentence each")
     fields: tuple[FieldDrift, ...] = Field(description="the most drifted first")
     notes: tuple[Note, ...] = ()
     thresholds: Thresholds
@@ -169,17 +172,6 @@ class Explanation(Part):
     asked: int = Field(description="rows that the endpoint was asked")
     sentence: str
     contributions: tuple[Contribution, ...] = Field(description="the largest first")
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
-
-
-class ProfileReport(Part):
-    kind: Literal["profile"] = "profile"
-    version: Literal[1] = Field(default=SCHEMA, alias="schema")
-    model: str
-    rows: int
-    sentence: str
-    fields: tuple[FieldDrift, ...] = ()
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
 
