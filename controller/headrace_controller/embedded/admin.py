@@ -46,7 +46,8 @@ class GatewayAdmin:
                 return {}
             case ("GET", "services"):
                 return [
-                    {"name": name, "version": str(VersionId.of_service(name)), **asdict(seen)} for name, seen in self._node.observe().items()
+                    {"name": name, "version": str(VersionId.of_service(name)), **asdict(seen)}
+                    for name, seen in self._node.observe().items()
                 ]
             case ("POST", "services", name, "wake"):
                 version = VersionId.of_service(name)

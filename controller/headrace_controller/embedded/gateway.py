@@ -56,6 +56,7 @@ def _server(app: object, settings: Settings) -> _Server:
             http="httptools",
             lifespan="off",
             access_log=False,
+            proxy_headers=False,
             log_config=None,
             server_header=False,
             date_header=False,

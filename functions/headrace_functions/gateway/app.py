@@ -35,6 +35,8 @@ MAX_BODY = Limits().max_body
 MAX_OPEN = 10_000
 """Requests open at once in one gateway; one more is refused with 429."""
 
+MAX_PATHS = 20_000  # parsed inference paths that are remembered
+
 _PASSED_ON = {b"content-type", b"content-length", JSON_LENGTH, b"retry-after", b"x-headrace-version", b"allow"}
 _JSON = [(b"content-type", b"application/json")]
 
@@ -67,6 +69,7 @@ class Gateway:
         self._measures = measures
         self._purpose = f"explain {settings.purpose_token}".encode() if settings.purpose_token else None
         self._open = 0
+        self._inference: dict[bytes, tuple[Reference, WireProtocol]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -87,6 +90,10 @@ class Gateway:
             await self._problem(error, scope, send)
 
     async def _serve(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
+        known = self._inference.get(scope["raw_path"])
+        if known is not None:
+            await self._infer(*known, scope, receive, send)
+            return
         parts = [unquote(p) for p in scope["raw_path"].decode("latin-1").strip("/").split("/")]
         version = parts[0]
         if version == "v2" and len(parts) >= 3 and parts[1] == "models":
@@ -114,7 +121,7 @@ class Gateway:
             reference = Reference(reference.name, number=int(rest[1]))
             rest = rest[2:]
         if rest == ["infer"]:
-            await self._infer(reference, "v2", scope, receive, send)
+            await self._remember(reference, "v2", scope, receive, send)
             return
         _require(scope, "GET")
         route = self._resolver.known(reference) or await self._resolver.resolve(reference)
@@ -128,7 +135,7 @@ class Gateway:
     async def _v1_model(self, part: str, scope: Scope, receive: Receive, send: Send) -> None:
         name, _, verb = part.rpartition(":")
         if verb == "predict" and name:
-            await self._infer(Reference.parse(name), "v1", scope, receive, send)
+            await self._remember(Reference.parse(name), "v1", scope, receive, send)
             return
         _require(scope, "GET")
         await self._resolver.resolve(Reference.parse(part))
@@ -141,6 +148,15 @@ class Gateway:
             )
         numbers = [str(n) for n in self._resolver.versions_of(route.id.model)]
         return metadata.model_metadata(name, numbers, f"headrace_{route.framework}", route.signature, batch=route.batch)
+
+    async def _remember(
+        self, reference: Reference, protocol: WireProtocol, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Serve an inference path for the first time; the next one finds its name already parsed."""
+        await self._infer(reference, protocol, scope, receive, send)
+        if len(self._inference) >= MAX_PATHS:
+            self._inference.clear()
+        self._inference[scope["raw_path"]] = (reference, protocol)
 
     async def _infer(
         self, reference: Reference, protocol: WireProtocol, scope: Scope, receive: Receive, send: Send

@@ -21,7 +21,7 @@ class Endpoint:
 class Leases(Protocol):
     """Wakes services and keeps them awake while they are used."""
 
-    def lease(self, version: Version, *, deadline: float) -> AbstractAsyncContextManager[Endpoint]:
+    def lease(self, version: Version, *, deadline: float) -> AbstractAsyncContextManager[Endpoint, None]:
         """Wake the version's service, wait until a replica serves, and hold that replica until the block ends.
 
         A leased replica is never put to sleep. ``deadline`` is event-loop time.

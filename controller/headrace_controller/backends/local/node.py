@@ -1,14 +1,30 @@
 """``Backend`` over processes on this machine."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 
 from headrace_controller.backends.base import Observed, ServiceSpec
 from headrace_controller.backends.local.launcher import LocalLauncher, LocalReplica
 from headrace_controller.backends.local.service import LocalService
 from headrace_functions.gateway.leases import Endpoint
 from headrace_functions.version import Version
+
+
+class _Lease:
+    """One lease as a context manager; a class, because a generator would cost more than the rest of the way."""
+
+    __slots__ = ("_deadline", "_replica", "_service")
+
+    def __init__(self, service: LocalService, deadline: float) -> None:
+        self._service = service
+        self._deadline = deadline
+
+    async def __aenter__(self) -> Endpoint:
+        self._replica = await self._service.acquire(self._deadline)
+        return self._replica.running.endpoint
+
+    async def __aexit__(self, *_: object) -> None:
+        self._service.release(self._replica)
 
 
 class LocalNode:
@@ -41,14 +57,8 @@ class LocalNode:
     def observe(self) -> Mapping[str, Observed]:
         return {name: service.observed() for name, service in sorted(self._services.items())}
 
-    @contextlib.asynccontextmanager
-    async def lease(self, version: Version, *, deadline: float) -> AsyncIterator[Endpoint]:
-        service = self._service(version)
-        replica = await service.acquire(deadline)
-        try:
-            yield replica.running.endpoint
-        finally:
-            service.release(replica)
+    def lease(self, version: Version, *, deadline: float) -> "_Lease":
+        return _Lease(self._service(version), deadline)
 
     def warm(self, version: Version) -> None:
         self._service(version).warm()
