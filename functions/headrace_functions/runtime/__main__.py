@@ -1,0 +1,25 @@
+"""``python -m headrace_functions.runtime SETTINGS.json``: one function server in this process."""
+
+import os
+import sys
+from pathlib import Path
+
+from headrace_functions.runtime import threads
+
+threads.cap()  # before numpy is imported below: its libraries read the variables when they load
+
+from headrace_functions.runtime.process import serve  # noqa: E402
+from headrace_functions.runtime.settings import FunctionSettings  # noqa: E402
+
+
+def main() -> None:
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m headrace_functions.runtime SETTINGS.json")
+    code = serve(FunctionSettings.read(Path(sys.argv[1])))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # a thread of user code that hangs must not keep the process
+
+
+if __name__ == "__main__":
+    main()

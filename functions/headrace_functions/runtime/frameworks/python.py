@@ -1,0 +1,114 @@
+"""Plain Python functions: ``load(path) -> model`` (optional) and ``predict(model, **inputs) -> dict`` in ``function.py``.
+
+Options: ``entry``, the file in the artifact (default ``function.py``). Its folder is on ``sys.path``, so files beside it can
+be imported. Without ``load`` the model is None.
+"""
+
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from headrace_functions.errors import InvalidInput
+from headrace_functions.runtime.frameworks.port import Description, Function, Options
+from headrace_functions.signature import Signature, Tensors
+
+ROWS = False
+ENTRY = "function.py"
+MODULE = "headrace_user_function"
+
+
+@dataclass(frozen=True, slots=True)
+class UserFunction:
+    """The user's file, imported, and what its ``load`` returned."""
+
+    entry: str
+    predict: Callable[..., Mapping[str, Any]]
+    model: Any
+
+
+def preload() -> None:
+    """Nothing beyond numpy, which the runtime has imported already."""
+
+
+def requirements(artifact: Path, options: Options) -> list[str]:
+    """Source code does not say its versions: the user lists them."""
+    del artifact, options
+    return []
+
+
+def load(artifact: Path, options: Options) -> UserFunction:
+    """Import the entry file and call its ``load``. What the user's code raises is let through."""
+    entry = str(options.get("entry", ENTRY))
+    path = (artifact / entry).resolve()
+    if not path.is_relative_to(artifact.resolve()) or not path.is_file():
+        have = ", ".join(sorted(p.name for p in artifact.iterdir())[:20]) or "nothing"
+        raise InvalidInput(
+            f"payload: there is no {entry}",
+            field="payload",
+            expected=entry,
+            got=have,
+            hint="name the file as options.entry",
+        )
+    module = _import(path)
+    predict = getattr(module, "predict", None)
+    if not callable(predict) or inspect.iscoroutinefunction(predict):
+        found = "a coroutine function" if callable(predict) else "none"
+        raise InvalidInput(
+            f"{entry} has no function 'predict'",
+            field="payload",
+            expected="def predict(model, **inputs) -> dict",
+            got=found,
+        )
+    loader = getattr(module, "load", None)
+    model = loader(str(artifact)) if callable(loader) else None
+    return UserFunction(entry, predict, model)
+
+
+def _import(path: Path) -> Any:
+    sys.path.insert(0, str(path.parent))
+    spec = importlib.util.spec_from_file_location(MODULE, path)
+    if spec is None or spec.loader is None:
+        raise InvalidInput(
+            f"{path.name} is no Python file", field="payload", expected="a file that ends in .py", got=path.name
+        )
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[MODULE] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def describe(model: UserFunction, options: Options) -> Description:
+    """Code says nothing of types; the signature is declared or found by trying."""
+    del model, options
+    return Description()
+
+
+def bind(model: UserFunction, options: Options, signature: Signature) -> Function:
+    """``predict`` with the inputs by name; ``InvalidInput`` where its parameters are not the signature's inputs."""
+    del options
+    _check_parameters(model, [f.name for f in signature.inputs])
+    predict, loaded = model.predict, model.model
+
+    def function(tensors: Tensors) -> Mapping[str, Any]:
+        return predict(loaded, **tensors)
+
+    return function
+
+
+def _check_parameters(model: UserFunction, names: list[str]) -> None:
+    try:
+        parameters = inspect.signature(model.predict)
+        parameters.bind(None, **dict.fromkeys(names))
+    except ValueError:
+        return  # a callable without a signature, e.g. one written in C
+    except TypeError as error:
+        raise InvalidInput(
+            f"predict in {model.entry} does not take the signature's inputs: {error}",
+            field="payload",
+            expected=f"predict(model, {', '.join(names)})",
+            got=f"predict{parameters}",
+        ) from error

@@ -1,0 +1,241 @@
+"""scikit-learn estimators and pipelines, pickled or dumped by joblib. The only file that imports scikit-learn, joblib, pandas.
+
+Options: ``file``, the file in the artifact where there are several. Inputs are the model's features: fields named as the
+model was fitted, ``x0, x1, …`` where it was fitted without names, one vector ``x`` above 1000 features, ``text`` for text
+vectorizers. Outputs by default, see ``estimators``: a classifier gives ``label`` and ``probabilities``, a regressor
+``value``, a transformer its columns, a clusterer ``label``, an outlier detector ``value`` and ``outlier``.
+"""
+
+import importlib
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+from sklearn.base import is_classifier, is_clusterer, is_outlier_detector
+from sklearn.compose import ColumnTransformer
+from sklearn.exceptions import NotFittedError
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils.validation import check_is_fitted
+
+from headrace_functions.errors import InvalidInput
+from headrace_functions.protocol.rows import Array, PackedRows
+from headrace_functions.runtime.frameworks import estimators
+from headrace_functions.runtime.frameworks.pickles import Inert, UnreadablePickleError, contents, libraries
+from headrace_functions.runtime.frameworks.port import Description, Function, Options
+from headrace_functions.signature import Field, Signature, Tensors, dtype
+
+ROWS = True
+SUFFIXES = (".joblib", ".pkl", ".pickle")
+WIDE = 1000
+"""Features above which the input is one vector instead of a field each."""
+
+_BY_NAME = ("ColumnTransformer", "FunctionTransformer")
+_COMMON = ("sklearn.pipeline", "sklearn.linear_model", "sklearn.preprocessing")
+
+
+def preload() -> None:
+    """What nearly every pipeline needs; the rest is learnt from the first process that loads the model."""
+    for module in _COMMON:
+        importlib.import_module(module)
+
+
+def requirements(artifact: Path, options: Options) -> list[str]:
+    """scikit-learn's version as the estimators tell it; pandas where a step picks columns by name."""
+    try:
+        found = contents(_file(artifact, options))
+    except UnreadablePickleError:
+        return []  # loading it will say what is wrong
+    wanted = libraries(found)
+    if _picks_by_name(found) and "pandas" not in wanted:
+        wanted.append("pandas")
+    return sorted({*wanted, "joblib"})
+
+
+def _picks_by_name(found: list[Inert]) -> bool:
+    named = any("feature_names_in_" in o.state for o in found)
+    return named and any(o.path.rpartition(".")[2] in _BY_NAME for o in found)
+
+
+def load(artifact: Path, options: Options) -> Any:
+    """The fitted estimator; what unpickling raises is let through."""
+    path = _file(artifact, options)
+    model = joblib.load(path)
+    if not any(hasattr(model, verb) for verb in ("predict", "transform", "score_samples")):
+        raise InvalidInput(
+            f"{path.name} holds no estimator",
+            field="payload",
+            expected="an object with predict or transform",
+            got=type(model).__name__,
+        )
+    try:
+        check_is_fitted(model)
+    except NotFittedError as error:
+        raise InvalidInput(
+            f"{path.name} holds an estimator that is not fitted", field="payload", hint="fit it before you dump it"
+        ) from error
+    except TypeError:
+        pass  # not a scikit-learn class; it may still work like one
+    _use_one_thread(model)
+    return model
+
+
+def _file(artifact: Path, options: Options) -> Path:
+    if "file" in options:
+        path = (artifact / str(options["file"])).resolve()
+        found = [path] if path.is_file() and path.is_relative_to(artifact.resolve()) else []
+    else:
+        found = sorted(p for p in artifact.rglob("*") if p.suffix in SUFFIXES)
+    if len(found) == 1:
+        return found[0]
+    have = ", ".join(sorted(p.name for p in artifact.iterdir())[:20]) if artifact.is_dir() else "no folder"
+    raise InvalidInput(
+        "payload: no single model file",
+        field="payload",
+        expected=f"one file that ends in {', '.join(SUFFIXES)}, or options.file",
+        got=have or "nothing",
+    )
+
+
+def _use_one_thread(model: Any) -> None:
+    """A replica is one process of many: threads of its own would only make it wait."""
+    parameters = model.get_params(deep=True) if hasattr(model, "get_params") else {}
+    single = {name: 1 for name in parameters if name == "n_jobs" or name.endswith("__n_jobs")}
+    if single:
+        model.set_params(**single)
+
+
+def describe(model: Any, options: Options) -> Description:
+    """Inputs are unknown where steps pick columns of any type by name: then data or a contract must say them."""
+    del options
+    outputs = estimators.offers(model, _kind(model))
+    return Description(_inputs(model), tuple(o.field for o in outputs.values() if o.default) or None)
+
+
+def _kind(model: Any) -> estimators.Kind:
+    if is_classifier(model):
+        return "classifier"
+    if is_outlier_detector(model):
+        return "outlier detector"
+    return "clusterer" if is_clusterer(model) else "other"
+
+
+def _inputs(model: Any) -> tuple[Field, ...] | None:
+    first = estimators.first_step(model)
+    if hasattr(first, "build_analyzer"):
+        return (Field("text", dtype("string"), profile="text"),)
+    names, count = _feature_names(model), getattr(model, "n_features_in_", None)
+    if count is None or (names is not None and _needs_frame(model)):
+        return None
+    kinds = [c.dtype for c in getattr(first, "categories_", ())]
+    if kinds and any(k.kind in "OSU" for k in kinds):
+        return None
+    number = dtype("float64")
+    if count > WIDE:
+        return (Field("x", number, (count,), "numerical", names),)
+    return tuple(Field(name, number, (), "numerical") for name in names or (f"x{i}" for i in range(count)))
+
+
+def _feature_names(model: Any) -> tuple[str, ...] | None:
+    names = getattr(model, "feature_names_in_", None)
+    return None if names is None else tuple(str(n) for n in names)
+
+
+def _needs_frame(model: Any) -> bool:
+    """True where a step may look at column names. A step that is not scikit-learn's own is taken to."""
+    parameters = model.get_params(deep=True).values() if hasattr(model, "get_params") else ()
+    steps = [v for v in (model, *parameters) if hasattr(v, "fit")]
+    return any(
+        isinstance(s, ColumnTransformer | FunctionTransformer) or not type(s).__module__.startswith("sklearn.")
+        for s in steps
+    )
+
+
+def bind(model: Any, options: Options, signature: Signature) -> Function:
+    """The estimator's methods behind the signature's outputs, each called once a batch."""
+    del options
+    # Rows come as arrays in the order of the names that the model was fitted with: the warning would be wrong.
+    warnings.filterwarnings("ignore", message="X does not have valid feature names", category=UserWarning)
+    rows = _rows_of(model, signature)
+    outputs = estimators.choose(estimators.offers(model, _kind(model)), signature)
+    methods = {o.method: getattr(model, o.method) for _, o in outputs}
+
+    def function(tensors: Tensors) -> Mapping[str, Any]:
+        x = rows(tensors)
+        answers = {name: method(x) for name, method in methods.items()}
+        return {f.name: estimators.in_type(o.pick(answers[o.method]), f) for f, o in outputs}
+
+    return function
+
+
+def _rows_of(model: Any, signature: Signature) -> Callable[[Tensors], Any]:
+    """How tensors become what the estimator takes: texts, a data frame where names matter, else a matrix."""
+    fields = signature.inputs
+    if hasattr(estimators.first_step(model), "build_analyzer") and len(fields) == 1:
+        return lambda tensors: tensors[fields[0].name]
+    if any(f.size is None for f in fields):
+        raise InvalidInput(
+            "an input of free size cannot be a row of features", field="contract", expected="fixed shapes"
+        )
+    names = _feature_names(model)
+    ordered = _in_order(fields, names, getattr(model, "n_features_in_", None))
+    if names is not None and signature.is_table and _needs_frame(model):
+        return _frames(ordered, names)
+    identity = ordered == fields
+
+    def matrix(tensors: Tensors) -> Array:
+        if identity and isinstance(tensors, PackedRows):
+            return tensors.matrix
+        return np.hstack([tensors[f.name].reshape(-1, f.size or 1) for f in ordered])
+
+    return matrix
+
+
+def _in_order(fields: tuple[Field, ...], names: tuple[str, ...] | None, count: int | None) -> tuple[Field, ...]:
+    """The fields in the order of the model's features: by name where the names are the same, else as they are declared."""
+    size = sum(f.size or 0 for f in fields)
+    if count is not None and size != count:
+        raise InvalidInput(
+            "the contract does not fit the model",
+            field="contract",
+            expected=f"{count} features",
+            got=f"{size} features",
+        )
+    given = {f.name: f for f in fields}
+    shared = given.keys() & set(names or ())
+    if names is None or not shared or len(fields) != len(names):
+        return fields
+    if len(shared) != len(names):
+        missing = next(n for n in names if n not in given)
+        raise InvalidInput(
+            f"the contract lacks the model's feature {missing!r}",
+            field=missing,
+            expected=", ".join(names),
+            got=", ".join(given),
+        )
+    return tuple(given[n] for n in names)
+
+
+def _frames(ordered: tuple[Field, ...], names: tuple[str, ...]) -> Callable[[Tensors], Any]:
+    try:
+        pandas = importlib.import_module("pandas")  # only models that look at names need it
+    except ImportError as error:
+        raise InvalidInput(
+            "the model picks columns by name, which needs pandas",
+            field="requirements",
+            hint="add pandas to the requirements",
+        ) from error
+
+    def frame(tensors: Tensors) -> Any:
+        columns = {name: tensors[f.name].reshape(-1) for name, f in zip(names, ordered, strict=True)}
+        return pandas.DataFrame({name: _with_nan(c) if c.dtype == object else c for name, c in columns.items()})
+
+    return frame
+
+
+def _with_nan(column: Array) -> Array:
+    """Missing texts as data frames hold them after reading a file."""
+    missing = np.array([v is None for v in column.tolist()])
+    return np.where(missing, np.nan, column) if missing.any() else column

@@ -1,0 +1,103 @@
+"""From an artifact to a function that keeps its signature, with errors that say what is wrong with either."""
+
+import logging
+import pickle
+import warnings
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headrace_functions.errors import FunctionFailed, HeadraceError, InvalidInput
+from headrace_functions.protocol.checks import check_outputs
+from headrace_functions.runtime.frameworks import find
+from headrace_functions.runtime.frameworks.port import Framework, Function
+from headrace_functions.signature import Signature, Tensors
+
+log = logging.getLogger(__name__)
+
+_DAMAGED = (EOFError, pickle.UnpicklingError, zlib.error)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedFunction:
+    """User code behind its signature: checked inputs to checked outputs. May be called from any thread."""
+
+    signature: Signature
+    batch: bool
+    function: Function
+    adds_rows: bool = False
+    """The framework works on rows alone, so for ``batch: false`` the row dimension is added and taken off here."""
+
+    def __call__(self, tensors: Tensors) -> Tensors:
+        """Answer for one batch, or one row without ``batch``. ``FunctionFailed`` for what user code raises or answers wrongly."""
+        if self.adds_rows and not self.batch:
+            tensors = {name: array[np.newaxis] for name, array in tensors.items()}
+        rows = len(next(iter(tensors.values()))) if self.batch else None
+        try:
+            outputs = self.function(tensors)
+        except (Exception, SystemExit) as error:
+            raise FunctionFailed(f"the function raised {type(error).__name__}") from error
+        if self.adds_rows and not self.batch:
+            outputs = {name: np.asarray(array)[0] for name, array in outputs.items()}
+        return check_outputs(outputs, self.signature, self.batch, rows)
+
+
+def load_model(framework: Framework, artifact: Path, options: Mapping[str, Any]) -> Any:
+    """Load the artifact; whatever goes wrong is an ``InvalidInput`` that says what. Warnings go to the log."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            return framework.load(artifact, options)
+        except HeadraceError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise _explained(error) from error
+        finally:
+            _log_warnings(caught)
+
+
+def _log_warnings(caught: list[warnings.WarningMessage]) -> None:
+    """Each text once: a model made by another version of its library says so here."""
+    for text in dict.fromkeys(f"{w.category.__name__}: {w.message}" for w in caught):
+        log.warning("%s", text)
+
+
+def load_function(
+    framework_name: str, artifact: Path, options: Mapping[str, Any], signature: Signature, *, batch: bool = True
+) -> LoadedFunction:
+    """A version's function, ready to be called."""
+    framework = find(framework_name)
+    model = load_model(framework, artifact, options)
+    return bind(framework, model, options, signature, batch=batch)
+
+
+def bind(
+    framework: Framework, model: Any, options: Mapping[str, Any], signature: Signature, *, batch: bool
+) -> LoadedFunction:
+    """The loaded model behind a signature."""
+    return LoadedFunction(signature, batch, framework.bind(model, options, signature), framework.ROWS)
+
+
+def _explained(error: BaseException) -> InvalidInput:
+    """What a user reads instead of the traceback, which the build log and the service log have."""
+    said = f"{type(error).__name__}: {error}"
+    if isinstance(error, ModuleNotFoundError):
+        return InvalidInput(
+            f"loading the artifact needs the module {error.name!r}, which the environment lacks",
+            field="requirements",
+            got=said,
+            hint="add its distribution to the requirements, or the file to the payload",
+        )
+    if isinstance(error, _DAMAGED):
+        return InvalidInput(f"the artifact is cut short or no model file: {said}", field="payload", got=said)
+    if isinstance(error, AttributeError) and "__main__" in str(error):
+        return InvalidInput(
+            f"the artifact refers to a definition in the script that made it: {said}",
+            field="payload",
+            hint="move the class or function to a module and give it with the payload or the requirements",
+        )
+    return InvalidInput(f"loading the artifact failed: {said}", field="payload", got=said)

@@ -1,0 +1,180 @@
+"""The life of a function server's process: load, listen, tell that it is ready, serve, drain, end within a bound."""
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+import uvloop
+from uvicorn.lifespan import off as _off
+from uvicorn.protocols.http import httptools_impl as _httptools_impl
+
+from headrace_functions.errors import HeadraceError
+from headrace_functions.recording.spool import Spool
+from headrace_functions.runtime.batching import Batcher
+from headrace_functions.runtime.loading import LoadedFunction, load_function
+from headrace_functions.runtime.metrics import Metrics
+from headrace_functions.runtime.server import FunctionServer
+from headrace_functions.runtime.settings import FunctionSettings
+
+WARM = (_off, _httptools_impl)
+"""Modules that uvicorn looks up by name when it starts: imported here, so that a fork has them."""
+
+_BACKLOG = 2048
+_MODULES_TOLD = 2000
+_EXIT_GRACE = 1.0  # seconds beyond the drain in which the process must be gone
+
+log = logging.getLogger(__name__)
+
+
+def serve(settings: FunctionSettings) -> int:
+    """Run until SIGTERM or SIGINT; the process's exit code. Tells ``settings.notify`` how the start went."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    before = set(sys.modules)
+    try:
+        version = settings.read_version()
+        function = load_function(
+            version.framework, settings.artifact, version.options, version.signature, batch=version.batch
+        )
+        listener = listen(settings)
+    except (HeadraceError, OSError, KeyError, ValueError) as error:
+        reason = error.message if isinstance(error, HeadraceError) else f"{type(error).__name__}: {error}"
+        log.error("cannot start: %s", reason, exc_info=error)
+        notify(settings, "failed", reason=reason)
+        return 1
+    modules = sorted(new_libraries(before))
+    uvloop.run(_serve(settings, function, listener, modules))
+    return 0
+
+
+async def _serve(
+    settings: FunctionSettings, function: LoadedFunction, listener: socket.socket, modules: list[str]
+) -> None:
+    version = settings.read_version()
+    metrics = Metrics(version.id.model, version.id.number)
+    batcher = Batcher(
+        function,
+        batch=version.batch,
+        concurrency=version.scaling.concurrency,
+        queue=version.limits.queue,
+        batch_rows=settings.batch_rows,
+        fast=settings.fast,
+        on_batch=metrics.batch,
+    )
+    spool = open_spool(settings)
+    app = FunctionServer(version, batcher, spool, metrics, replica=settings.replica, platform=settings.platform)
+    server = Server(app, settings, modules)
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        batcher.close()
+        if spool is not None:
+            spool.close()
+
+
+def open_spool(settings: FunctionSettings) -> Spool | None:
+    if settings.spool is None:
+        return None
+    return Spool(
+        settings.spool,
+        cap_bytes=settings.spool_cap,
+        segment_bytes=settings.segment_bytes,
+        segment_age=settings.segment_age,
+    )
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, which waits instead of looking ten times a second, and drains as our processes do."""
+
+    def __init__(self, app: FunctionServer, settings: FunctionSettings, modules: list[str]) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                loop="none",
+                http=_httptools_impl.HttpToolsProtocol,
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                date_header=False,
+                proxy_headers=False,
+                backlog=_BACKLOG,
+                timeout_graceful_shutdown=max(1, round(settings.drain_timeout)),
+                timeout_keep_alive=75,
+            )
+        )
+        self._app = app
+        self._settings = settings
+        self._modules = modules
+        self._stopped = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """SIGTERM and SIGINT begin the drain; uvicorn's own way would raise the signal again at the end."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._drain)
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        notify(self._settings, "ready", modules=self._modules)
+        log.info("ready: %s on %s", self._app.version.id, self._settings.listen)
+
+    async def main_loop(self) -> None:
+        await self._stopped.wait()
+
+    def _drain(self) -> None:
+        self._app.draining = True
+        self.should_exit = True
+        self._stopped.set()
+        # A request that never ends, or a thread of user code, must not keep the process.
+        guard = threading.Timer(self._settings.drain_timeout + _EXIT_GRACE, os._exit, (0,))
+        guard.daemon = True
+        guard.start()
+
+
+def listen(settings: FunctionSettings) -> socket.socket:
+    """A listening socket at the settings' address; a socket file that a dead process left is replaced."""
+    address = settings.address()
+    if isinstance(address, Path):
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        address.unlink(missing_ok=True)
+        sock.bind(str(address))
+    else:
+        sock = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET, socket.SOCK_STREAM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(address)
+    sock.listen(_BACKLOG)
+    return sock
+
+
+def notify(settings: FunctionSettings, state: str, *, reason: str = "", modules: list[str] | None = None) -> None:
+    """Tell the listener at ``settings.notify``; if nobody listens any more, the log says so."""
+    if settings.notify is None:
+        return
+    message: dict[str, Any] = {"replica": settings.replica, "pid": os.getpid(), "state": state, "reason": reason}
+    message["modules"] = (modules or [])[:_MODULES_TOLD]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.sendto(json.dumps(message).encode(), str(settings.notify))
+        except OSError as error:
+            log.warning("nobody heard that this replica is %s: %s", state, error)
+
+
+def new_libraries(before: set[str]) -> Iterator[str]:
+    """Installed modules imported since ``before``: not the user's own files, which belong to one version."""
+    for name, module in list(sys.modules.items()):
+        path = getattr(module, "__file__", None) or ""
+        if name not in before and ("site-packages" in path or "dist-packages" in path):
+            yield name

@@ -1,0 +1,160 @@
+"""``python -m headrace_functions.runtime.zygote --fd N --framework NAME``: a warm process that forks function servers.
+
+It has the interpreter, the server and the framework's library imported, no threads, and answers one JSON a line on the
+connected socket N; ARCHITECTURE.md has the messages. A child is a function server in a session of its own. When the
+socket ends, the zygote ends and its children live on; the kernel reaps them, so nobody needs to wait for them.
+"""
+
+import argparse
+import contextlib
+import gc
+import importlib
+import json
+import os
+import random
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Mapping
+from typing import Any
+
+from headrace_functions.runtime import threads
+
+threads.cap()  # before numpy is imported below: its libraries read the variables when they load
+
+import numpy as np  # noqa: E402
+
+from headrace_functions.errors import HeadraceError, InvalidInput  # noqa: E402
+from headrace_functions.runtime.frameworks import find  # noqa: E402
+from headrace_functions.runtime.process import serve  # noqa: E402
+from headrace_functions.runtime.settings import FunctionSettings  # noqa: E402
+
+_LINE = 1 << 20  # bytes of one message at most
+_TRIAL = 60  # seconds that importing may take
+_RESET = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE)
+
+
+class Zygote:
+    """Answers messages on a control socket. Works on one thread and blocks."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+
+    def run(self) -> None:
+        """Answer until the other side closes."""
+        with self._control.makefile("rb") as lines:
+            while line := lines.readline(_LINE):
+                self._control.sendall(json.dumps(self._answer(line)).encode() + b"\n")
+
+    def _answer(self, line: bytes) -> dict[str, Any]:
+        try:
+            message = json.loads(line)
+            match message.get("op"):
+                case "ping":
+                    return {}
+                case "import":
+                    return {"imported": import_safely(message.get("modules", []))}
+                case "fork":
+                    return {"pid": self._fork(FunctionSettings.from_document(message["settings"]))}
+                case other:
+                    raise InvalidInput(f"op: {other!r} is not known", field="op", expected="fork, import or ping")
+        except HeadraceError as error:
+            return {"error": error.message}
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            return {"error": f"{type(error).__name__}: {error}"}
+
+    def _fork(self, settings: FunctionSettings) -> int:
+        running = threads.count()
+        if running > 1:
+            raise InvalidInput(
+                f"a library started {running - 1} threads; a process with threads cannot be forked safely"
+            )
+        pid = os.fork()
+        if pid == 0:
+            _child(self._control, settings)
+        return pid
+
+
+def _child(control: socket.socket, settings: FunctionSettings) -> None:
+    """Become a function server; never returns."""
+    code = 1
+    try:
+        os.setsid()
+        control.close()
+        for number in _RESET:
+            signal.signal(number, signal.SIG_DFL)
+        _redirect(settings)
+        random.seed()
+        np.random.seed()  # user code that uses the old global state must not repeat its neighbours
+        code = serve(settings)
+    except BaseException:  # noqa: BLE001 - nothing above a forked child may handle its errors
+        traceback.print_exc()
+    finally:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+
+
+def _redirect(settings: FunctionSettings) -> None:
+    """Standard output and error to the log file, no input."""
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    if settings.log is not None:
+        settings.log.parent.mkdir(parents=True, exist_ok=True)
+        out = os.open(settings.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
+        os.dup2(out, 1)
+        os.dup2(out, 2)
+        os.close(out)
+
+
+def import_safely(modules: list[str]) -> int:
+    """Import the modules that neither fail nor start threads, as a trial in a child shows; the number that are imported now."""
+    wanted = [name for name in modules if name not in sys.modules]
+    trusted = wanted if _trial(wanted) else [name for name in wanted if _trial([name])]
+    for name in trusted:
+        importlib.import_module(name)
+    gc.freeze()  # children share these pages; a collection must not touch them
+    return len(modules) - len(wanted) + len(trusted)
+
+
+def _trial(modules: list[str]) -> bool:
+    if not modules:
+        return True
+    read_end, write_end = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            signal.alarm(_TRIAL)
+            for name in modules:
+                importlib.import_module(name)
+            if threads.count() == 1:
+                os.write(write_end, b"1")
+        finally:
+            os._exit(0)
+    os.close(write_end)
+    try:
+        return os.read(read_end, 1) == b"1"
+    finally:
+        os.close(read_end)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="headrace-zygote")
+    parser.add_argument("--fd", type=int, required=True, help="the connected socket to take orders from")
+    parser.add_argument("--framework", required=True, help="the framework to import beforehand")
+    told: Mapping[str, Any] = vars(parser.parse_args(arguments))
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at the terminal is the platform's to handle
+    control = socket.socket(fileno=told["fd"])
+    control.set_inheritable(False)
+    find(told["framework"]).preload()
+    gc.collect()
+    gc.freeze()
+    Zygote(control).run()
+
+
+if __name__ == "__main__":
+    main()
