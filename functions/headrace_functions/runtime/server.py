@@ -149,7 +149,8 @@ class FunctionServer:
             _log_failure(error, request_id)
         seconds = time.perf_counter() - started
         self._metrics.exchange(answer.outcome, seconds)
-        if self._spool is not None:
+        # What the platform asks itself (explanations) is no traffic; the gateway lets nobody else say so.
+        if self._spool is not None and b"x-headrace-unrecorded" not in headers:
             header = RecordHeader(
                 request_id,
                 self.version.id.model,
