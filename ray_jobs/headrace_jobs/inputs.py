@@ -45,7 +45,7 @@ def log_files(objects: ObjectStore, version: VersionId, window: Window) -> tuple
     table = open_log(objects, version)
     if table is None:
         return ()
-    uris = table.file_uris(partition_filters=[(PARTITION, ">=", first), (PARTITION, "<=", last)])
+    uris = table.file_uris(file_pruning_predicate=[(PARTITION, ">=", first), (PARTITION, "<=", last)])
     return tuple(LogFile(objects.url, key) for key in sorted(_key(version, uri) for uri in uris))
 
 

@@ -1,0 +1,223 @@
+"""Partials of columns: merging them is the same as counting the whole, and distances equal those of scipy."""
+
+import itertools
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from fixtures_jobs import category, number
+from headrace_jobs.columns import Coded, Numbers, series
+from headrace_jobs.detectors import distances
+from headrace_jobs.detectors.base import CategoryPair, NumberPair
+from headrace_jobs.detectors.native import Native, pool
+from headrace_jobs.statistics import numbers
+from headrace_jobs.statistics.categories import CategoryPartial, CategoryReference
+from headrace_jobs.statistics.numbers import NumberPartial, NumberReference
+from headrace_jobs.statistics.sample import RowSample, lowest, priorities
+
+VALUES = st.lists(st.one_of(st.floats(-1e6, 1e6), st.integers(-3, 3).map(float)), min_size=2, max_size=80)
+ANY = st.lists(st.floats(allow_nan=True, allow_infinity=True, width=32), max_size=60)
+
+
+def both(before: list[float] | np.ndarray, now: list[float] | np.ndarray) -> tuple[NumberReference, NumberPartial]:
+    reference = NumberReference.of(np.array(before, np.float64))
+    return reference, NumberPartial.of(np.array(now, np.float64), reference.grid)
+
+
+@settings(deadline=None)
+@given(VALUES, VALUES)
+def test_kolmogorov_smirnov_equals_scipys_statistic_and_p_value(before: list[float], now: list[float]) -> None:
+    reference, window = both(before, now)
+    expected = stats.ks_2samp(before, now, method="asymp")
+
+    (found,) = Native().numbers([NumberPair(reference, window, np.empty(0))])
+
+    assert found.statistic == pytest.approx(expected.statistic, abs=1e-12)
+    assert found.p == pytest.approx(expected.pvalue, abs=1e-12)
+
+
+@settings(deadline=None)
+@given(VALUES)
+def test_wasserstein_of_a_shift_is_its_length(before: list[float]) -> None:
+    reference, window = both(before, np.array(before) + 2.5)
+
+    assert distances.wasserstein(reference, window) == pytest.approx(2.5, rel=1e-6, abs=1e-7)
+
+
+@pytest.mark.parametrize(("move", "spread"), [(0.0, 1.0), (0.3, 1.0), (5.0, 1.0), (0.0, 3.0)])
+def test_wasserstein_is_that_of_scipy_but_where_the_functions_cross_in_a_step(move: float, spread: float) -> None:
+    random = np.random.default_rng(1)
+    before, now = random.normal(size=3000), random.normal(move, spread, 2000)
+    reference, window = both(before, now)
+
+    assert distances.wasserstein(reference, window) == pytest.approx(
+        stats.wasserstein_distance(before, now), rel=0.02, abs=2e-3
+    )
+
+
+def test_closed_forms_of_a_shifted_normal_are_met() -> None:
+    """KS = 2 Phi(mu/2) - 1 and W1 = mu (unit variance); PSI tends to mu^2 with fine bins, and is less with ten."""
+    points = stats.norm.ppf((np.arange(200_000) + 0.5) / 200_000)
+    reference, window = both(points, points + 0.5)
+
+    assert distances.kolmogorov_smirnov(reference, window)[0] == pytest.approx(2 * stats.norm.cdf(0.25) - 1, abs=1e-4)
+    assert distances.wasserstein(reference, window) == pytest.approx(0.5, abs=1e-4)
+    assert 0.2 < distances.population_stability(*distances.bin_counts(reference, window)) < 0.25
+
+
+def test_a_grid_of_part_of_the_values_is_exact_to_its_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(numbers, "GRID", 200)
+    random = np.random.default_rng(2)
+    before, now = random.normal(size=20_000), random.normal(0.2, 1, 10_000)
+    reference, window = both(before, now)
+
+    assert len(reference.grid) == 200
+    assert distances.kolmogorov_smirnov(reference, window)[0] == pytest.approx(
+        stats.ks_2samp(before, now).statistic, abs=1 / 200
+    )
+
+
+@settings(deadline=None)
+@given(ANY, st.lists(ANY, min_size=1, max_size=5))
+def test_merging_parts_in_any_grouping_is_counting_the_whole(before: list[float], parts: list[list[float]]) -> None:
+    reference = NumberReference.of(np.array(before))
+    counted = [NumberPartial.of(np.array(part), reference.grid) for part in parts]
+    whole = NumberPartial.of(np.array(list(itertools.chain(*parts))), reference.grid)
+
+    left = counted[0]
+    for part in counted[1:]:
+        left = left.merge(part)
+    right = counted[-1]
+    for part in reversed(counted[:-1]):
+        right = part.merge(right)
+
+    for found in (left, right):
+        for name in ("rows", "missing", "infinite", "infinite_low", "count", "min", "max"):
+            assert getattr(found, name) == getattr(whole, name), name
+        np.testing.assert_array_equal(found.below, whole.below)
+        np.testing.assert_array_equal(found.upto, whole.upto)
+        np.testing.assert_allclose(
+            found.mean, whole.mean, rtol=1e-9, atol=1e-9 * max(abs(whole.max), abs(whole.min), 1) if whole.finite else 0
+        )
+
+
+def test_moments_of_merged_parts_are_exact_far_from_zero() -> None:
+    """The textbook sum of squares would lose every digit here."""
+    values = 1e9 + np.random.default_rng(0).normal(size=10_000)
+    grid = np.empty(0)
+    merged = NumberPartial.of(values[:3000], grid).merge(NumberPartial.of(values[3000:], grid))
+
+    assert merged.std == pytest.approx(values.std(ddof=1), rel=1e-6)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.sampled_from([*"abcdef", None]), max_size=50), st.lists(st.sampled_from([*"abcxyz", None]), max_size=50)
+)
+def test_categories_are_counted_the_same_in_parts(before: list[str | None], now: list[str | None]) -> None:
+    reference = CategoryReference.of(coded(before).counts(), len(before))
+    whole = CategoryPartial.of(coded(now).counts(), len(now), reference)
+    parts = [CategoryPartial.of(coded(p).counts(), len(p), reference) for p in (now[:20], now[20:])]
+
+    merged = parts[0].merge(parts[1])
+
+    assert (merged.rows, merged.missing, merged.unknown) == (whole.rows, whole.missing, whole.unknown)
+    assert dict(merged.counts) == dict(whole.counts)
+    assert dict(merged.names) == dict(whole.names)
+    assert whole.missing == now.count(None)
+
+
+def coded(values: list[str | None]) -> Coded:
+    (one,) = series(category("plan"), pa.chunked_array([pa.array(values, pa.string())])).values()
+    assert isinstance(one, Coded)
+    return one
+
+
+def test_chi_square_equals_scipys_where_no_category_is_rare() -> None:
+    before, now = {"a": 500, "b": 300, "c": 200}, {"a": 210, "b": 160, "c": 130}
+    reference = CategoryReference.of(before, 1000)
+    pair = CategoryPair(reference, CategoryPartial.of(now, 500, reference), ())
+
+    (found,) = Native().categories([pair])
+
+    expected = stats.chi2_contingency([list(before.values()), list(now.values())], correction=False)
+    assert found.statistic == pytest.approx(expected.statistic, rel=1e-12)
+    assert found.p == pytest.approx(expected.pvalue, rel=1e-12)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), min_size=2, max_size=30))
+def test_pooling_keeps_the_sums_and_leaves_no_rare_column_but_with_two(cells: list[tuple[int, int]]) -> None:
+    table = np.array(cells, np.float64).T
+    table = table[:, table.sum(axis=0) > 0]
+
+    pooled = pool(table)
+
+    np.testing.assert_array_equal(pooled.sum(axis=1), table.sum(axis=1))
+    if pooled.shape[1] > 2:
+        expected = np.outer(pooled.sum(axis=1), pooled.sum(axis=0)) / pooled.sum()
+        assert expected.min() >= 5 - 1e-9
+
+
+def test_total_variation_of_many_categories_is_not_taken_for_drift_without_any() -> None:
+    """100 categories of 500 rows differ by a fifth by chance alone; the lower bound knows."""
+    random = np.random.default_rng(3)
+    names = [str(i) for i in range(100)]
+
+    def sample(rows: int) -> dict[str, int]:
+        return dict(zip(names, random.multinomial(rows, np.full(100, 0.01)).tolist(), strict=True))
+
+    reference = CategoryReference.of(sample(2000), 2000)
+    distance, low = distances.total_variation(
+        CategoryPair(reference, CategoryPartial.of(sample(500), 500, reference), ())
+    )
+
+    assert distance > 0.1
+    assert low < 0.02
+
+
+def test_jensen_shannon_is_that_of_scipy() -> None:
+    from scipy.spatial.distance import jensenshannon
+
+    p, q = np.array([10.0, 20, 30, 0]), np.array([5.0, 5, 0, 40])
+
+    assert distances.jensen_shannon(p, q) == pytest.approx(jensenshannon(p / p.sum(), q / q.sum(), 2), rel=1e-12)
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 50), min_size=1, max_size=6), st.integers(0, 40), st.randoms())
+def test_the_sample_does_not_depend_on_the_order_of_parts(lengths: list[int], size: int, order: object) -> None:
+    def part(i: int, rows: int) -> RowSample:
+        priority = priorities(f"file {i}", rows)
+        kept = lowest(priority, size)
+        return RowSample(size, priority[kept], {"x": (1000 * i + np.arange(rows))[kept]})
+
+    parts = [part(i, rows) for i, rows in enumerate(lengths)]
+    shuffled = list(parts)
+    order.shuffle(shuffled)  # type: ignore[attr-defined]
+
+    def joined(items: list[RowSample]) -> list[int]:
+        whole = items[0]
+        for item in items[1:]:
+            whole = whole.merge(item)
+        return whole.columns["x"].tolist()
+
+    assert joined(parts) == joined(shuffled)
+    assert len(joined(parts)) == min(size, sum(lengths))
+
+
+def test_priorities_are_uniform() -> None:
+    found = priorities("a file", 100_000) / 2.0**64
+
+    assert stats.kstest(found, "uniform").pvalue > 0.001
+
+
+def test_nulls_and_nan_are_both_missing() -> None:
+    (one,) = series(number("age"), pa.chunked_array([pa.array([1.0, None, float("nan")])])).values()
+
+    assert isinstance(one, Numbers)
+    assert NumberPartial.of(one.values, np.empty(0)).missing == 2
