@@ -94,7 +94,7 @@ class Child:
 
 
 class Supervisor:
-    def __init__(self, settings: Settings, api: Callable[[Settings, RemoteGateway, str], ManagementApi]) -> None:
+    def __init__(self, settings: Settings, api: Callable[[Settings, RemoteGateway, str, str], ManagementApi]) -> None:
         self._settings = settings
         self._make_api = api
         self._stop = threading.Event()
@@ -124,14 +124,14 @@ class Supervisor:
         )
         collector = Child("collector", self._command("collector.process"), settings.logs / "collector.log")
         remote = RemoteGateway(settings.gateway_socket)
-        api = self._make_api(settings, remote, token)
+        url = url_of(public)
+        api = self._make_api(settings, remote, token, url)
         try:
             api.start()
             gateway.start()
             self._wait_for(gateway, remote)
             collector.start()
             api.gateway_is_up()
-            url = url_of(public)
             lock.announce(url, settings.storage_url)
             on_ready(url)
             self._keep(gateway, collector, remote, api)

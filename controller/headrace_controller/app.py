@@ -1,0 +1,68 @@
+"""The composition root: the only place that puts use cases, HTTP and processes together."""
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+
+import waitress
+from waitress.server import BaseWSGIServer
+
+from headrace_controller.api import create_app
+from headrace_controller.embedded.process import set_up_logging
+from headrace_controller.embedded.remote import RemoteGateway
+from headrace_controller.embedded.supervisor import Supervisor
+from headrace_controller.service.platform import Platform, create_platform
+from headrace_controller.settings import Settings
+from headrace_functions.errors import HeadraceError
+
+log = logging.getLogger("headrace.controller")
+
+THREADS = 32
+"""Requests that the management API works on at once; each open event stream takes one."""
+PURPOSE = "HEADRACE_PURPOSE"
+"""Environment variable by which jobs get the word that lets their questions stay out of the log."""
+
+
+def up(settings: Settings, on_ready: Callable[[str], None]) -> None:
+    """Run an embedded platform until TERM or INT."""
+    set_up_logging()
+    Supervisor(settings, EmbeddedController).run(on_ready)
+
+
+class EmbeddedController:
+    """The use cases of an embedded platform behind HTTP on the controller's socket."""
+
+    def __init__(self, settings: Settings, gateway: RemoteGateway, purpose_token: str, url: str) -> None:
+        os.environ[PURPOSE] = purpose_token
+        self._gateway = gateway
+        self._platform: Platform = create_platform(settings, gateway, url)
+        settings.controller_socket.unlink(missing_ok=True)
+        self._server: BaseWSGIServer = waitress.create_server(
+            create_app(self._platform),
+            unix_socket=str(settings.controller_socket),
+            unix_socket_perms="600",
+            threads=THREADS,
+            ident=None,
+            # The gateway is the only caller and passes pieces on as they come, so nothing is held back here.
+            send_bytes=1,
+            channel_timeout=3600,
+            max_request_body_size=8 * 1024**3,
+        )
+        self._serving = threading.Thread(target=self._server.run, name="management API", daemon=True)
+
+    def start(self) -> None:
+        self._platform.open()
+        self._serving.start()
+
+    def gateway_is_up(self) -> None:
+        for found in self._platform.catalog.versions():
+            if found.version is not None and found.released and found.version.scaling.min_replicas > 0:
+                try:
+                    self._gateway.wake(found.version.id.service)
+                except HeadraceError as error:
+                    log.warning("%s stays asleep: %s", found.version.id, error.message)
+
+    def close(self) -> None:
+        self._platform.close()
+        self._server.close()

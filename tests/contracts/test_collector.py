@@ -1,0 +1,155 @@
+"""From a spool to the log tables, on every kind of store: nothing lost, nothing twice, wherever it is cut short."""
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from deltalake import DeltaTable
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from support.versions import version
+
+from headrace_controller.collector import collect
+from headrace_controller.collector.collect import Collector
+from headrace_controller.collector.tables import LogTables
+from headrace_functions.errors import StorageFailed
+from headrace_functions.protocol.codec import encode_request, encode_response
+from headrace_functions.protocol.messages import RequestInfo
+from headrace_functions.record import Record, RecordHeader
+from headrace_functions.recording.shipper import Shipper
+from headrace_functions.recording.spool import Spool
+from headrace_functions.storage import layout
+from headrace_functions.storage.documents import Documents
+from headrace_functions.storage.objects import ObjectStore
+from headrace_functions.version import Version
+
+ONE, TWO = version("adder", 1), version("other", 1)
+_prefix = itertools.count()
+
+
+class CutShort(Exception):
+    """The process ends here."""
+
+
+@pytest.fixture(params=["directory", "s3"])
+def objects(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
+    if request.param == "directory":
+        return store(str(tmp_path / "store"))
+    return store(f"{request.getfixturevalue('s3_url')}/collector-{next(_prefix)}")
+
+
+def store(url: str) -> ObjectStore:
+    objects = ObjectStore(url)
+    for it in (ONE, TWO):
+        Documents(objects).create(layout.version_document(it.id), it.to_document())
+    return objects
+
+
+def record(it: Version, request_id: str, x: float = 1.0) -> Record:
+    asked = encode_request({"x": np.array([x])}, it.signature, binary=False)
+    answered = encode_response({"y": np.array([x + 1])}, it.signature, RequestInfo(), model=it.id.model, version=it.id.number)
+    header = RecordHeader(request_id, it.id.model, it.id.number, 1_700_000_000_000_000_000, 1.0, "ok", 200)
+    return Record(header, asked.body, answered.body)
+
+
+def logged(objects: ObjectStore, it: Version) -> list[str]:
+    table = DeltaTable(objects.table_url(layout.log_table(it.id)), storage_options=objects.table_options())
+    return sorted(table.to_pyarrow_table(columns=["request_id"])["request_id"].to_pylist())
+
+
+def spooled(root: Path, *records: Record) -> None:
+    spool = Spool(root / "adder-v1")
+    assert all([spool.append(r) for r in records])
+    spool.close()
+
+
+def test_what_was_spooled_is_in_the_log_and_gone_from_spool_and_inbox(objects: ObjectStore, tmp_path: Path) -> None:
+    spooled(tmp_path / "spool", record(ONE, "a"), record(TWO, "b"), record(ONE, "c"))
+
+    taken = Collector(objects, Shipper(tmp_path / "spool", objects)).round()
+
+    assert taken == 3
+    assert (["a", "c"], ["b"]) == (logged(objects, ONE), logged(objects, TWO))
+    assert [] == list(objects.walk(layout.INBOX))
+    assert [] == list((tmp_path / "spool").glob("*/*/*.seg"))
+
+
+@pytest.mark.parametrize("step", ["before the first table", "between the tables", "before the deletion", "between deletions"])
+def test_a_collector_that_is_cut_short_is_redone_without_loss_or_doubles(
+    objects: ObjectStore, tmp_path: Path, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(3):
+        spooled(tmp_path / "spool", record(ONE, f"a{n}"), record(TWO, f"b{n}"))
+    calls = itertools.count()
+    passes = {"before the first table": 0, "between the tables": 1, "before the deletion": 0, "between deletions": 1}[step]
+    target: Any = LogTables if "table" in step else ObjectStore
+    name = "append" if "table" in step else "delete"
+    original = getattr(target, name)
+
+    def cut(self: Any, *arguments: Any) -> Any:
+        if next(calls) == passes:
+            raise CutShort
+        return original(self, *arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(target, name, cut)
+        with pytest.raises(CutShort):
+            Collector(objects, Shipper(tmp_path / "spool", objects)).round()
+
+    Collector(objects, Shipper(tmp_path / "spool", objects)).round()
+
+    assert (["a0", "a1", "a2"], ["b0", "b1", "b2"]) == (logged(objects, ONE), logged(objects, TWO))
+    assert [] == list(objects.walk(layout.INBOX))
+
+
+def test_a_store_that_is_away_loses_nothing(objects: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spooled(tmp_path / "spool", record(ONE, "a"))
+    collector = Collector(objects, Shipper(tmp_path / "spool", objects))
+
+    def away(*_: Any) -> None:
+        raise StorageFailed("the store is away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LogTables, "append", away)
+        with pytest.raises(StorageFailed):
+            collector.round()
+    collector.round()
+
+    assert ["a"] == logged(objects, ONE)
+
+
+def test_a_backlog_larger_than_one_round_takes_is_worked_off_in_parts(
+    objects: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collect, "BATCH_BYTES", 1000)
+    for n in range(5):
+        spooled(tmp_path / "spool", *(record(ONE, f"{n}-{i}") for i in range(4)))
+
+    Collector(objects, Shipper(tmp_path / "spool", objects)).round()
+
+    assert 20 == len(set(logged(objects, ONE)))
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(plan=st.lists(st.tuples(st.integers(0, 2), st.integers(1, 4), st.booleans()), min_size=1, max_size=8))
+def test_however_spooling_and_rounds_interleave_each_record_is_logged_once(
+    plan: list[tuple[int, int, bool]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    tmp_path = tmp_path_factory.mktemp("plan")
+    objects = store(str(tmp_path / "store"))
+    spools = [Spool(tmp_path / "spool" / f"s{n}-v1") for n in range(3)]
+    collector = Collector(objects, Shipper(tmp_path / "spool", objects))
+    expected = []
+    for step, (which, count, round_now) in enumerate(plan):
+        for i in range(count):
+            expected.append(f"{step}-{i}")
+            assert spools[which].append(record(ONE, expected[-1]))
+        if round_now:
+            collector.round()
+    for spool in spools:
+        spool.close()
+    collector.round()
+
+    assert sorted(expected) == logged(objects, ONE)
