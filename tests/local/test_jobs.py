@@ -1,0 +1,313 @@
+"""The jobs as the controller starts them: processes in environments of their own, over real Delta tables."""
+
+import json
+import os
+import signal
+import subprocess
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fixtures_jobs import (
+    SCORE,
+    UNTIL,
+    Answering,
+    Table,
+    alibi_python,
+    category,
+    given_log,
+    given_version,
+    jobs_python,
+    number,
+    objects,
+    run_job,
+)
+from headrace_functions.storage.objects import ObjectStore
+from headrace_functions.version import Version
+
+__all__ = ["alibi_python", "jobs_python", "objects"]
+
+pytestmark = pytest.mark.timeout(600)  # the first run builds an environment
+
+FIELDS = (number("age"), number("income"), category("plan"), category("country"))
+WINDOW = ("--model", "churn:1", "--window", "24h", "--until", "2026-11-22T12:00:00Z")
+
+
+def rows(count: int, seed: int, *, shifted: bool) -> dict[str, Any]:
+    random = np.random.default_rng(seed)
+    plans = np.array(["basic", "plus", "pro"], object)
+    found: dict[str, Any] = {
+        "age": random.normal(41 + 14 * shifted, 9, count),
+        "income": random.lognormal(10, 0.5, count),
+        "plan": plans[random.choice(3, count, p=[0.6, 0.3, 0.1])],
+        "country": np.array(["NL", "DE"], object)[random.integers(0, 2, count)],
+        "score": random.beta(2 + 2 * shifted, 5, count),
+    }
+    if shifted:
+        found["income"][: count // 10] = np.nan
+        found["plan"][: count // 5] = "trial"
+    return found
+
+
+def given_traffic(objects: ObjectStore, files: int = 3, *, shifted: bool = True) -> Version:
+    training = rows(2000, 0, shifted=False)
+    version = given_version(objects, FIELDS, training, (SCORE,), {"score": training["score"]})
+    for i in range(files):
+        until = UNTIL - timedelta(hours=6 * (files - 1 - i))
+        given_log(
+            objects, version, rows(500, i + 1, shifted=shifted and i == files - 1), until=until, span=timedelta(hours=5)
+        )
+    return version
+
+
+def last_line(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    assert done.stdout, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def drift(python: Path, objects: ObjectStore, *options: str) -> tuple[dict[str, Any], dict[str, Any], str]:
+    """Answer, report and standard error of a drift run that succeeded."""
+    done = run_job(python, "drift", *WINDOW, "--storage", objects.url, *options)
+    assert done.returncode == 0, done.stderr
+    answer = last_line(done)
+    return answer, json.loads(objects.get(answer["report"])), done.stderr
+
+
+def test_drift_runs_on_ray_and_writes_report_and_page(jobs_python: Path, objects: ObjectStore, tmp_path: Path) -> None:
+    given_traffic(objects)
+
+    answer, report, progress = drift(jobs_python, objects, "--engine", "native", "--out", str(tmp_path / "out.json"))
+
+    assert (answer["verdict"], answer["severity"]) == ("drift", report["severity"])
+    assert {f["name"] for f in report["fields"] if f["verdict"] == "drift"} == {"age", "income", "plan", "score"}
+    assert (tmp_path / "out.json").read_bytes() == objects.get(answer["report"])
+    assert b"<svg" in objects.get(answer["report"].replace(".json", ".html"))
+    lines = [json.loads(line) for line in progress.splitlines() if line.startswith("{")]
+    assert {"done": 3, "total": 3, "what": "files"} in lines
+
+
+def test_ray_and_the_synchronous_scheduler_give_the_same_bytes(jobs_python: Path, objects: ObjectStore) -> None:
+    given_traffic(objects, files=12)  # more than one merge takes
+
+    on_ray, _, _ = drift(jobs_python, objects, "--address", "local")
+    in_process, _, _ = drift(jobs_python, objects, "--address", "sync")
+
+    assert on_ray["report"] == in_process["report"]
+
+
+def test_nothing_is_left_running_and_nothing_listened_beyond_loopback(jobs_python: Path, objects: ObjectStore) -> None:
+    given_traffic(objects)
+    before = _ray_processes()
+
+    drift(jobs_python, objects)
+
+    assert _ray_processes() <= before
+
+
+def _ray_processes() -> set[int]:
+    found = set()
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (folder / "cmdline").read_bytes()
+        except OSError:
+            continue  # it ended while we looked
+        if b"raylet" in command or b"gcs_server" in command:
+            found.add(int(folder.name))
+    return found
+
+
+HARD_CASES: dict[str, tuple[Table, Table]] = {
+    "same": ({"x": np.random.default_rng(1).normal(size=800)}, {"x": np.random.default_rng(2).normal(size=600)}),
+    "shift": ({"x": np.random.default_rng(1).normal(size=800)}, {"x": np.random.default_rng(2).normal(0.8, 1, 600)}),
+    "half nan": (
+        {"x": np.random.default_rng(1).normal(size=800)},
+        {"x": np.where(np.arange(600) % 2, np.random.default_rng(2).normal(size=600), np.nan)},
+    ),
+    "one nan in a hundred, and a shift": (
+        {"x": np.random.default_rng(1).normal(size=800)},
+        {"x": np.where(np.arange(600) % 100, np.random.default_rng(2).normal(1.2, 1, 600), np.nan)},
+    ),
+    "all nan": ({"x": np.random.default_rng(1).normal(size=800)}, {"x": np.full(600, np.nan)}),
+    "constant": ({"x": np.full(800, 2.0)}, {"x": np.full(600, 2.0)}),
+    "unit": (
+        {"x": np.random.default_rng(1).normal(5, 1, 800)},
+        {"x": 1000 * np.random.default_rng(2).normal(5, 1, 600)},
+    ),
+    "unseen": ({"c": ["a", "b", "c", "d"] * 200}, {"c": ["a", "b", "zebra"] * 200}),
+    "same categories": ({"c": ["a", "b"] * 400}, {"c": ["b", "a"] * 300}),
+    "moved categories": ({"c": ["a", "b", "c", "c"] * 200}, {"c": ["a", "a", "b", "c"] * 150}),
+    "one row": ({"x": np.random.default_rng(1).normal(size=800)}, {"x": [1.0]}),
+}
+
+
+@pytest.mark.parametrize("case", HARD_CASES)
+def test_both_engines_give_the_same_verdict(
+    jobs_python: Path, alibi_python: Path, objects: ObjectStore, case: str
+) -> None:
+    before, now = HARD_CASES[case]
+    fields = [category(n) if n == "c" else number(n) for n in before]
+    given_log(objects, given_version(objects, fields, before), now)
+
+    _, native, _ = drift(jobs_python, objects, "--engine", "native", "--address", "sync")
+    _, alibi, _ = drift(alibi_python, objects, "--engine", "alibi", "--address", "sync")
+
+    def verdicts(report: dict[str, Any]) -> Any:
+        tests = [
+            (f["name"], f["verdict"], f["severity"], [(t["test"], t["severity"]) for t in f["tests"]])
+            for f in report["fields"]
+        ]
+        return report["verdict"], report["severity"], tests
+
+    assert verdicts(alibi) == verdicts(native)
+
+
+def test_only_alibis_reports_bear_its_licence_and_the_log_says_so_once(
+    jobs_python: Path, alibi_python: Path, objects: ObjectStore
+) -> None:
+    given_traffic(objects)
+
+    _, native, quiet = drift(jobs_python, objects, "--address", "sync")
+    answer, alibi, log = drift(alibi_python, objects, "--engine", "alibi")
+
+    assert native["licence"] is None
+    assert "Business Source License" not in quiet
+    assert "Business Source License 1.1" in alibi["licence"]
+    assert log.count("Business Source License") == 1
+    assert b"Business Source License" in objects.get(answer["report"].replace(".json", ".html"))
+
+
+def test_alibi_in_the_environment_without_it_is_refused_with_what_to_do(
+    jobs_python: Path, objects: ObjectStore
+) -> None:
+    given_traffic(objects)
+
+    done = run_job(jobs_python, "drift", *WINDOW, "--storage", objects.url, "--engine", "alibi")
+
+    assert done.returncode == 1
+    assert "jobs-alibi" in last_line(done)["error"]["hint"]
+
+
+def test_the_default_environment_cannot_import_alibi(jobs_python: Path) -> None:
+    done = subprocess.run([str(jobs_python), "-c", "import alibi_detect"], capture_output=True, text=True, check=False)
+
+    assert "No module named 'alibi_detect'" in done.stderr
+
+
+def test_a_logged_request_is_explained_through_the_endpoint(jobs_python: Path, objects: ObjectStore) -> None:
+    version = given_traffic(objects)
+    version_inputs = [f.name for f in version.signature.inputs]
+
+    def predict(**inputs: np.ndarray) -> dict[str, np.ndarray]:
+        assert sorted(inputs) == sorted(version_inputs)
+        return {"score": inputs["age"] / 100 + (inputs["plan"] == "pro") * 0.1}
+
+    with Answering(version, predict) as endpoint:
+        arguments = (
+            "--model",
+            "churn:1",
+            "--request-id",
+            "req-400",
+            "--endpoint",
+            endpoint.url,
+            "--storage",
+            objects.url,
+        )
+        done = run_job(jobs_python, "explain", *arguments)
+
+    assert done.returncode == 0, done.stderr
+    report = json.loads(objects.get(last_line(done)["report"]))
+    assert report["contributions"][0]["name"] == "age"
+    assert abs(report["base"] + sum(c["shap"] for c in report["contributions"]) - report["prediction"]) < 1e-9
+
+
+def test_an_explanation_does_not_wait_for_libraries_that_it_does_not_need(jobs_python: Path) -> None:
+    code = "import sys, headrace_jobs.commands; print([m for m in ('ray', 'dask', 'scipy', 'sklearn', 'pandas') if m in sys.modules])"
+
+    done = subprocess.run([str(jobs_python), "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_profile_is_made_once(jobs_python: Path, objects: ObjectStore) -> None:
+    given_traffic(objects)
+    arguments = ("profile", "--model", "churn:1", "--storage", objects.url)
+
+    first, second = (run_job(jobs_python, *arguments) for _ in range(2))
+
+    assert last_line(first) == last_line(second) == {"report": "models/churn/versions/1/profile.json"}
+    profile = json.loads(objects.get("models/churn/versions/1/profile.json"))
+    assert set(profile["fields"]) == {f.name for f in FIELDS}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (
+            ("drift", "--model", "nobody:1", "--storage", "STORE", "--address", "sync"),
+            1,
+            "no released version nobody:1",
+        ),
+        (("drift", "--model", "churn", "--storage", "STORE"), 2, "not a version"),
+        (("drift", "--model", "churn:1", "--window", "soon", "--storage", "STORE"), 2, "not a length of time"),
+        (("drift", "--model", "churn:1", "--storage", "ftp://x"), 2, "not a URL we know"),
+        (("drift", "--storage", "STORE"), 2, "--model"),
+        (("weather",), 2, "invalid choice"),
+        (
+            ("explain", "--model", "churn:1", "--request-id", "r", "--endpoint", "nowhere", "--storage", "STORE"),
+            1,
+            "no answered",
+        ),
+    ],
+)
+def test_a_run_that_cannot_be_says_why(
+    jobs_python: Path, objects: ObjectStore, arguments: tuple[str, ...], code: int, said: str
+) -> None:
+    given_traffic(objects, files=1)
+
+    done = run_job(jobs_python, *(objects.url if a == "STORE" else a for a in arguments))
+
+    assert done.returncode == code
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_killed_worker_changes_nothing(jobs_python: Path, objects: ObjectStore) -> None:
+    """Ray does the task of a dead worker again, and the report is the same to the byte."""
+    given_traffic(objects, files=6)
+    expected, _, _ = drift(jobs_python, objects, "--address", "sync")
+    command = [str(jobs_python), "-m", "headrace_jobs", "drift", *WINDOW, "--storage", objects.url]
+    kept = {k: v for k, v in os.environ.items() if k in {"PATH", "HOME", "TMPDIR"}}
+
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=kept) as job:
+        assert job.stderr is not None
+        job.stderr.readline()  # the first file is done, so there are workers
+        for worker in _workers(job.pid):
+            os.kill(worker, signal.SIGKILL)
+        out, err = job.communicate(timeout=240)
+
+    assert job.returncode == 0, err
+    assert json.loads(out.splitlines()[-1])["report"] == expected["report"]
+
+
+def _workers(job: int) -> list[int]:
+    """Ray workers among the descendants of a process."""
+    parents: dict[int, int] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parents[int(folder.name)] = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
+        except OSError:
+            continue  # it ended while we looked
+    family = {job}
+    while grown := {child for child, parent in parents.items() if parent in family} - family:
+        family |= grown
+    return [pid for pid in family if b"ray::" in _command(pid)]
+
+
+def _command(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
