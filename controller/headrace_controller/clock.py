@@ -1,6 +1,7 @@
 """Times as documents write them: RFC 3339 in UTC."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 from headrace_functions.errors import InvalidInput
 
@@ -10,8 +11,8 @@ def now() -> str:
     return show(datetime.now(UTC))
 
 
-def show(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def show(moment: datetime, precision: Literal["milliseconds", "microseconds"] = "milliseconds") -> str:
+    return moment.astimezone(UTC).isoformat(timespec=precision).replace("+00:00", "Z")
 
 
 def parse(text: str, *, field: str) -> datetime:
@@ -25,6 +26,11 @@ def parse(text: str, *, field: str) -> datetime:
             expected="e.g. 2026-11-22T09:30:00Z, or a duration such as 1h",
         ) from error
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def from_seconds(seconds: float) -> datetime:
+    """A moment given in seconds since the epoch."""
+    return datetime.fromtimestamp(seconds, UTC)
 
 
 def ago(seconds: float) -> datetime:

@@ -93,7 +93,7 @@ class Document(BaseModel):
         if not isinstance(data, Mapping):
             return data
         renamed = {cls.also_known.get(str(key), str(key)): value for key, value in data.items()}
-        known = [str(f.alias) for f in cls.model_fields.values()]
+        known = [f.alias or name for name, f in cls.model_fields.items()]
         for key in renamed:
             if key not in known:
                 near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)

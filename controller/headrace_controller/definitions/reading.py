@@ -17,6 +17,7 @@ from headrace_functions.errors import InvalidInput, NotFound, TooLarge
 
 MAX_TEXT = 1024 * 1024  # bytes of one definition file
 SUFFIXES = (".yaml", ".yml")
+_WRAPPERS = ("function-", "list[", "tuple[", "literal[")  # what pydantic puts into places for its own types
 
 Definition = ModelDefinition | SequenceDefinition | DeploymentConfiguration
 KINDS: Mapping[str, type[Definition]] = {
@@ -37,8 +38,29 @@ class Source:
     node: yaml.Node | None = None
 
     def place(self, path: tuple[str | int, ...] = ()) -> str:
+        """What an error message starts with, e.g. ``churn.yaml, document 2, line 7: ``."""
         line = f", line {_line(self.node, path)}" if self.node is not None else ""
-        return f"{self.file}, document {self.number}{line}"
+        return f"{self.file}, document {self.number}{line}: "
+
+
+def explain(error: ValidationError, source: Source | None = None) -> InvalidInput:
+    """The first error of pydantic as one of ours; the number of the others is in the message."""
+    errors = error.errors(include_url=False)
+    first = errors[0]
+    context: Mapping[str, Any] = first.get("ctx", {})
+    at = tuple(part for part in first["loc"] if not (isinstance(part, str) and part.startswith(_WRAPPERS)))
+    path = (*at, context["key"]) if "key" in context else at
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    field_path = ".".join(str(part) for part in path)
+    # A domain check says the name of its field itself; the path says it with the way there.
+    message = str(first["msg"]).removeprefix(f"{path[-1]}: ") if path else str(first["msg"])
+    return InvalidInput(
+        f"{source.place(path) if source else ''}{field_path + ': ' if field_path else ''}{message}{more}",
+        field=field_path or None,
+        expected=context.get("expected"),
+        got=context.get("got"),
+        hint=context.get("hint"),
+    )
 
 
 def read(path: str, stdin: TextIO | None = None) -> list[tuple[Definition, Source]]:
@@ -90,16 +112,18 @@ def read_text(text: str, file: str = "<input>", folder: Path | None = None) -> l
 
 def check_document(document: Any, source: Source | None = None) -> Definition:
     """The definition in a mapping; raises ``InvalidInput`` that names the first wrong place."""
-    source = source or Source()
     if not isinstance(document, Mapping):
         raise InvalidInput(
-            f"{source.place()}: not a mapping", field="kind", expected="a document with 'kind' and 'name'"
+            f"{source.place() if source else ''}not a mapping",
+            field="kind",
+            expected="a document with 'kind' and 'name'",
         )
     kind = document.get("kind")
     if kind not in KINDS:
         near = difflib.get_close_matches(str(kind), KINDS, n=1, cutoff=0.4)
+        where = source.place(("kind",)) if source else ""
         raise InvalidInput(
-            f"{source.place(('kind',))}: unknown kind {kind!r}" if kind else f"{source.place()}: 'kind' is missing",
+            where + (f"unknown kind {kind!r}" if kind else "'kind' is missing"),
             field="kind",
             expected=f"one of {', '.join(KINDS)}",
             hint=f"did you mean {near[0]!r}?" if near else None,
@@ -107,31 +131,7 @@ def check_document(document: Any, source: Source | None = None) -> Definition:
     try:
         return KINDS[str(kind)].model_validate(document)
     except ValidationError as error:
-        raise _explain(error, source) from error
-
-
-def _explain(error: ValidationError, source: Source) -> InvalidInput:
-    """The first error of pydantic as one of ours; the number of the others is in the message."""
-    errors = error.errors(include_url=False)
-    first = errors[0]
-    context: Mapping[str, Any] = first.get("ctx", {})
-    at = tuple(
-        part
-        for part in first["loc"]
-        if not (isinstance(part, str) and part.startswith(("function-", "list[", "tuple[", "literal[")))
-    )
-    path = (*at, context["key"]) if "key" in context else at
-    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    field_path = ".".join(str(part) for part in path)
-    # A domain check says the name of its field itself; the path says it with the way there.
-    message = str(first["msg"]).removeprefix(f"{path[-1]}: ") if path else str(first["msg"])
-    return InvalidInput(
-        f"{source.place(path)}: {field_path + ': ' if field_path else ''}{message}{more}",
-        field=field_path or None,
-        expected=context.get("expected"),
-        got=context.get("got"),
-        hint=context.get("hint"),
-    )
+        raise explain(error, source) from error
 
 
 def _is_empty(node: yaml.Node) -> bool:

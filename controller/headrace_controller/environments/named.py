@@ -7,7 +7,7 @@ from typing import Literal
 
 import headrace_controller
 import headrace_functions
-from headrace_controller.environments import tool
+from headrace_controller.childprocess import Log
 from headrace_controller.environments.virtual import VirtualEnvironments
 from headrace_functions.errors import NotFound
 
@@ -42,7 +42,7 @@ class JobEnvironments:
     def __init__(self, environments: VirtualEnvironments) -> None:
         self._environments = environments
 
-    def python(self, engine: Engine, log: tool.Log) -> Path:
+    def python(self, engine: Engine, log: Log) -> Path:
         """The Python that runs jobs of an engine, its environment built now if it is not there."""
         name = _LOCKS[engine]
         lock = (shipped("requirements") / f"{name}.txt").read_text()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headrace_controller import clock
+from headrace_controller.childprocess import Log
 from headrace_controller.environments import tool
 from headrace_functions.errors import Conflict
 from headrace_functions.storage import layout
@@ -45,7 +46,7 @@ class Resolver:
     def __init__(self, documents: Documents) -> None:
         self._documents = documents
 
-    def resolve(self, requirements: Sequence[str], log: tool.Log) -> Lock:
+    def resolve(self, requirements: Sequence[str], log: Log) -> Lock:
         """The lock of a list. Raises ``InvalidInput`` with uv's words where the list has no solution."""
         key = layout.resolution(requirements_digest(requirements))
         known = self._documents.find(key)
@@ -85,7 +86,7 @@ def _lock_key(key: str) -> str:
     return layout.environment(key) + "lock.txt"
 
 
-def _compile(requirements: Sequence[str], log: tool.Log) -> Lock:
+def _compile(requirements: Sequence[str], log: Log) -> Lock:
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "lock.txt"
         arguments = [

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from headrace_controller.childprocess import Log
 from headrace_controller.environments import tool
 from headrace_functions.errors import StorageFailed
 
@@ -36,7 +37,7 @@ class VirtualEnvironments:
         marker = self.path(name) / _READY
         return marker.is_file() and marker.read_text() == digest
 
-    def ensure(self, name: str, lock_text: str, digest: str, packages: Sequence[Path], log: tool.Log) -> Path:
+    def ensure(self, name: str, lock_text: str, digest: str, packages: Sequence[Path], log: Log) -> Path:
         """The Python of the environment ``name``, built now if it is not there. Builds of one name wait for each other.
 
         Raises ``InvalidInput`` with uv's words where a package cannot be installed.
@@ -48,7 +49,7 @@ class VirtualEnvironments:
         _link(self.path(name), packages)
         return python_of(self.path(name))
 
-    def _build(self, name: str, lock_text: str, digest: str, log: tool.Log) -> None:
+    def _build(self, name: str, lock_text: str, digest: str, log: Log) -> None:
         staging = self.folder / f".{name}.building"
         shutil.rmtree(staging, ignore_errors=True)  # what a build that was killed left
         try:

@@ -116,6 +116,11 @@ def report(v: VersionId, kind: str, name: str) -> str:
     return f"{REPORTS}{v.model}/v{v.number}/{kind}/{name}"
 
 
+def model_reports(model_name: str) -> str:
+    """Folder of the reports of a model, one folder ``v<n>`` a version."""
+    return f"{REPORTS}{model_name}/"
+
+
 def reports(v: VersionId, kind: str = "") -> str:
     return f"{REPORTS}{v.model}/v{v.number}/" + (f"{kind}/" if kind else "")
 
@@ -133,3 +138,13 @@ def deployment(name: str) -> str:
 def job(job_id: str) -> str:
     """Folder of an analysis run: ``job.json``, ``status/<k>.json``."""
     return f"{JOBS}{job_id}/"
+
+
+def job_document(job_id: str) -> str:
+    """What was asked of the run; its creation claims the id."""
+    return job(job_id) + "job.json"
+
+
+def job_status(job_id: str) -> str:
+    """Folder of the run's states ``<k>.json``, appended; the highest counts."""
+    return job(job_id) + "status/"

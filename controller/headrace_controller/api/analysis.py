@@ -1,0 +1,165 @@
+"""Reports, jobs, schedules and explanations."""
+
+import orjson
+from pydantic import Field
+from werkzeug.wrappers import Response
+
+from headrace_controller import schemas
+from headrace_controller.api import views
+from headrace_controller.api.models import PageQuery
+from headrace_controller.api.routing import Body, Query, Resource
+from headrace_controller.definitions.fields import parse_duration
+from headrace_controller.environments.named import Engine
+from headrace_controller.service import paging
+from headrace_controller.service.explanations import ExplanationRequest
+from headrace_controller.service.jobs import DEFAULT_TIMEOUT, JobRequest, Kind
+from headrace_controller.service.platform import Platform
+from headrace_controller.service.schedules import Schedule
+from headrace_functions.errors import InvalidInput
+from headrace_functions.names import Reference, VersionId
+
+resource = Resource("analysis")
+
+_REPORT = "/reports/<model>/<int:number>/<kind>/<name>"
+
+
+class ReportQuery(PageQuery):
+    model: str | None = Field(default=None, description="MODEL or MODEL:NUMBER")
+    kind: str | None = Field(default=None, description="drift, explain or profile")
+
+
+class JobQuery(Query):
+    limit: int = Field(default=paging.DEFAULT_LIMIT, description=f"items of a page, 1 to {paging.MAX_LIMIT}")
+    page_token: str | None = Field(default=None, description="'next' of the page before")
+    kind: str | None = None
+    model: str | None = Field(default=None, description="MODEL:NUMBER")
+    status: str | None = Field(default=None, description="queued, running, done or failed")
+
+
+class JobBody(Body):
+    """What to analyse."""
+
+    kind: Kind = "drift"
+    model: str = Field(description="MODEL, MODEL:NUMBER or MODEL@ALIAS")
+    engine: Engine = "native"
+    window: str | None = Field(default=None, description="duration back from 'until', e.g. 24h")
+    until: str | None = Field(default=None, description="RFC 3339 time; now by default")
+    timeout: float = Field(default=DEFAULT_TIMEOUT, gt=0, le=86400, description="seconds")
+
+
+class ScheduleBody(Body):
+    cron: str = Field(description="minute hour day month weekday, UTC")
+    model: str = Field(description="MODEL, MODEL:NUMBER or MODEL@ALIAS; an alias is followed at each run")
+    window: str = "24h"
+    engine: Engine = "native"
+
+
+class ExplanationBody(Body):
+    model: str = Field(description="MODEL, MODEL:NUMBER or MODEL@ALIAS")
+    request_id: str
+    row: int = 0
+    output: str | None = None
+    budget: int | None = Field(default=None, description="questions to the endpoint")
+
+
+@resource.route("GET", "/reports", answer=schemas.ReportPage, query=ReportQuery)
+def list_reports(platform: Platform, query: ReportQuery) -> schemas.ReportPage:
+    """List reports, the newest first."""
+    reference = Reference.parse(query.model) if query.model else None
+    version = VersionId(reference.name, reference.number) if reference and reference.number else None
+    found = platform.reports.select(
+        query.page(), version=version, model=reference.name if reference else None, kind=query.kind
+    )
+    return schemas.ReportPage(items=[views.report(r) for r in found.items], next=found.next)
+
+
+@resource.route("GET", _REPORT, produces="application/json")
+def get_report(platform: Platform, model: str, number: int, kind: str, name: str) -> Response:
+    """Show a report as JSON; its schema is in docs/reports.md."""
+    document = platform.reports.document(VersionId(model, number), kind, name)
+    return Response(orjson.dumps(document), content_type="application/json")
+
+
+@resource.route("GET", f"{_REPORT}/page", produces="text/html")
+def get_report_page(platform: Platform, model: str, number: int, kind: str, name: str) -> Response:
+    """Show a report as a self-contained HTML page."""
+    page = platform.reports.page(VersionId(model, number), kind, name)
+    # The page holds values of requests: nothing in it may run or load anything.
+    return Response(
+        page,
+        content_type="text/html; charset=utf-8",
+        headers={"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:"},
+    )
+
+
+@resource.route("POST", "/jobs", answer=schemas.JobView, body=JobBody, status=202)
+def start_job(platform: Platform, body: JobBody) -> schemas.JobView:
+    """Queue an analysis; answers at once."""
+    if body.kind == "explain":
+        raise InvalidInput(
+            "kind: explanations have a route of their own", field="kind", hint="POST /api/v1/explanations"
+        )
+    arguments = {k: v for k, v in (("window", body.window), ("until", body.until)) if v is not None}
+    if body.window is not None:
+        parse_duration(body.window)
+    version = platform.versions.resolve(Reference.parse(body.model)).id
+    return views.job(platform.jobs.start(JobRequest(body.kind, version, body.engine, arguments, body.timeout)))
+
+
+@resource.route("GET", "/jobs", answer=schemas.JobPage, query=JobQuery)
+def list_jobs(platform: Platform, query: JobQuery) -> schemas.JobPage:
+    """List analysis runs, the newest first."""
+    request = paging.PageRequest(query.limit, query.page_token)
+    found = platform.jobs.select(request, kind=query.kind, model=query.model, status=query.status)
+    return schemas.JobPage(items=[views.job(j) for j in found.items], next=found.next)
+
+
+@resource.route("GET", "/jobs/<job>", answer=schemas.JobView)
+def get_job(platform: Platform, job: str) -> schemas.JobView:
+    """Show an analysis run: state, reason, result."""
+    return views.job(platform.jobs.get(job))
+
+
+@resource.route("GET", "/jobs/<job>/log", answer=schemas.JobLog)
+def get_job_log(platform: Platform, job: str) -> schemas.JobLog:
+    """Show what an analysis run wrote."""
+    return schemas.JobLog(text=platform.jobs.log(job))
+
+
+@resource.route("DELETE", "/jobs/<job>", answer=schemas.JobView)
+def cancel_job(platform: Platform, job: str) -> schemas.JobView:
+    """Stop an analysis that waits or runs."""
+    return views.job(platform.jobs.cancel(job))
+
+
+@resource.route("GET", "/schedules", answer=schemas.ScheduleList)
+def list_schedules(platform: Platform) -> schemas.ScheduleList:
+    """List schedules by name."""
+    return schemas.ScheduleList(items=[views.schedule(s) for s in platform.schedules.select()])
+
+
+@resource.route("PUT", "/schedules/<name>", answer=schemas.ScheduleView, body=ScheduleBody)
+def put_schedule(platform: Platform, name: str, body: ScheduleBody) -> schemas.ScheduleView:
+    """Make or change a schedule of drift jobs."""
+    schedule = Schedule(name, body.cron, body.model, body.window, body.engine)
+    platform.schedules.put(schedule)
+    return views.schedule(schedule)
+
+
+@resource.route("GET", "/schedules/<name>", answer=schemas.ScheduleView)
+def get_schedule(platform: Platform, name: str) -> schemas.ScheduleView:
+    """Show a schedule."""
+    return views.schedule(platform.schedules.get(name))
+
+
+@resource.route("DELETE", "/schedules/<name>")
+def delete_schedule(platform: Platform, name: str) -> None:
+    """Delete a schedule."""
+    platform.schedules.delete(name)
+
+
+@resource.route("POST", "/explanations", answer=schemas.JobView, body=ExplanationBody, status=202)
+def start_explanation(platform: Platform, body: ExplanationBody) -> schemas.JobView:
+    """Explain one row of a logged request; answers with the job at once."""
+    request = ExplanationRequest(Reference.parse(body.model), body.request_id, body.row, body.output, body.budget)
+    return views.job(platform.explanations.start(request))

@@ -1,0 +1,91 @@
+"""The Flask application: resources and pages mounted, errors as problem documents, limits, request ids."""
+
+import logging
+from urllib.parse import urlsplit
+
+import flask
+import orjson
+from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response
+
+from headrace_controller import pages
+from headrace_controller.api import analysis, events, models, openapi, running, sequences
+from headrace_controller.api.routing import PREFIX, Resource
+from headrace_controller.service.platform import Platform
+from headrace_functions.names import usable_request_id
+from headrace_functions.protocol.problems import PROBLEM_TYPE, problem
+
+RESOURCES: tuple[Resource, ...] = (
+    models.resource,
+    sequences.resource,
+    running.resource,
+    analysis.resource,
+    events.resource,
+)
+MAX_BODY = 16 * 1024 * 1024  # bytes of any body that has no limit of its own
+
+_log = logging.getLogger(__name__)
+
+
+def create_app(platform: Platform) -> flask.Flask:
+    """The WSGI application of a platform; it starts nothing, ``platform.open()`` does."""
+    app = flask.Flask("headrace_controller", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
+    app.before_request(_begin)
+    app.after_request(_finish)
+    app.register_error_handler(Exception, _answer_error)
+    for resource in RESOURCES:
+        resource.mount(app, platform)
+    description = orjson.dumps(openapi.document(RESOURCES))
+    app.add_url_rule(
+        f"{PREFIX}/openapi.json", "openapi", lambda: Response(description, content_type="application/json")
+    )
+    app.register_blueprint(pages.blueprint(platform))
+    return app
+
+
+def _begin() -> None:
+    flask.g.request_id = usable_request_id(flask.request.headers.get("x-request-id"))
+    origin = flask.request.headers.get("origin")
+    if (
+        flask.request.method not in ("GET", "HEAD", "OPTIONS")
+        and origin
+        and urlsplit(origin).netloc != flask.request.host
+    ):
+        # A page of another site may make a browser send forms to this machine; nothing of ours does so.
+        flask.abort(403, description=f"requests that change something are not taken from pages of {origin}")
+
+
+def _finish(response: flask.Response) -> flask.Response:
+    response.headers["x-request-id"] = flask.g.get("request_id", "")
+    response.headers.setdefault("x-content-type-options", "nosniff")
+    return response
+
+
+def _answer_error(error: Exception) -> Response:
+    request_id = flask.g.get("request_id", "")
+    if isinstance(error, HTTPException):
+        return _http_problem(error, request_id)
+    found = problem(error, request_id, instance=flask.request.path)
+    if found.code == "internal":
+        _log.error("request %s failed", request_id, exc_info=error)
+    return Response(found.body, status=found.status, headers=dict(found.headers))
+
+
+def _http_problem(error: HTTPException, request_id: str) -> Response:
+    """What the HTTP layer itself refuses: no such route, wrong method, body too large."""
+    status = error.code or 500
+    title = error.name
+    code = title.lower().replace(" ", "-")
+    body = {
+        "type": f"urn:headrace:problem:{code}",
+        "title": title,
+        "status": status,
+        "detail": error.description,
+        "code": code,
+        "request_id": request_id,
+    }
+    kept = {
+        name: value for name, value in error.get_headers() if name.lower() not in ("content-type", "content-length")
+    }
+    return Response(orjson.dumps(body), status=status, headers={**kept, "content-type": PROBLEM_TYPE})

@@ -1,0 +1,223 @@
+"""Models, versions, build logs and aliases."""
+
+import re
+import shutil
+from pathlib import Path
+
+import flask
+from pydantic import Field
+from werkzeug.datastructures import FileStorage
+from werkzeug.wrappers import Response
+
+from headrace_controller import archive, schemas
+from headrace_controller.api import views
+from headrace_controller.api.routing import Body, Query, Resource, read_json
+from headrace_controller.definitions import ModelDefinition, check_document
+from headrace_controller.service import paging
+from headrace_controller.service.assembly import Given
+from headrace_controller.service.platform import Platform
+from headrace_controller.service.versions import VersionFilter
+from headrace_controller.training import tables
+from headrace_functions.errors import HeadraceError, InvalidInput, Malformed, TooLarge
+from headrace_functions.names import VersionId
+
+MAX_UPLOAD = archive.MAX_ARCHIVE + tables.MAX_BYTES + 16 * 1024 * 1024
+MAX_DEFINITION = 1024 * 1024
+MAX_LABELS = 20
+_CHUNK = 1 << 20
+_VERSION = "/models/<model>/versions/<int:number>"
+
+resource = Resource("models")
+
+
+class PageQuery(Query):
+    limit: int = Field(default=paging.DEFAULT_LIMIT, description=f"items of a page, 1 to {paging.MAX_LIMIT}")
+    page_token: str | None = Field(default=None, description="'next' of the page before")
+    q: str = Field(default="", description="part of the name")
+
+    def page(self) -> paging.PageRequest:
+        return paging.PageRequest(self.limit, self.page_token)
+
+
+class VersionQuery(PageQuery):
+    status: str | None = Field(default=None, description="assembling, released or failed")
+    label: list[str] = Field(
+        default_factory=list, max_length=MAX_LABELS, description="KEY=VALUE of the metadata; may be repeated"
+    )
+
+    def filter(self, model: str | None) -> VersionFilter:
+        labels = dict(_label(text) for text in self.label)
+        return VersionFilter(model, self.status, self.q, labels)
+
+
+class OffsetQuery(Query):
+    offset: int = Field(default=0, ge=0, description="byte of the log to start from")
+
+
+class AliasBody(Body):
+    version: int = Field(ge=1)
+
+
+@resource.route("GET", "/models", answer=schemas.ModelPage, query=PageQuery)
+def list_models(platform: Platform, query: PageQuery) -> schemas.ModelPage:
+    """List models by name."""
+    found = platform.versions.models(query.q, query.page())
+    return schemas.ModelPage(items=[views.model(m) for m in found.items], next=found.next)
+
+
+@resource.route("GET", "/models/<model>", answer=schemas.ModelView)
+def get_model(platform: Platform, model: str) -> schemas.ModelView:
+    """Show a model: its newest version, what its bare name means, its aliases."""
+    return views.model(platform.versions.model(model))
+
+
+@resource.route("DELETE", "/models/<model>")
+def delete_model(platform: Platform, model: str) -> None:
+    """Delete a model with all its versions; refused (409) while a sequence or schedule uses one."""
+    platform.versions.delete_model(model)
+
+
+@resource.route("GET", "/versions", answer=schemas.VersionPage, query=VersionQuery)
+def list_all_versions(platform: Platform, query: VersionQuery) -> schemas.VersionPage:
+    """List versions of all models, by model, the newest first."""
+    return _page(platform, query, None)
+
+
+@resource.route("GET", "/models/<model>/versions", answer=schemas.VersionPage, query=VersionQuery)
+def list_versions(platform: Platform, model: str, query: VersionQuery) -> schemas.VersionPage:
+    """List versions of a model, the newest first."""
+    platform.versions.model(model)
+    return _page(platform, query, model)
+
+
+@resource.route("POST", "/models/<model>/versions", answer=schemas.SubmittedView, status=202)
+def create_version(platform: Platform, model: str) -> schemas.SubmittedView:
+    """Build a version from multipart parts: 'definition' (JSON), 'payload' (tar.zst), optional 'training-data' and 'sample' files.
+
+    Answers at once; follow the build log until it is done.
+    """
+    flask.request.max_content_length = MAX_UPLOAD
+    flask.request.max_form_memory_size = MAX_DEFINITION
+    definition = check_document(read_json(flask.request.form.get("definition", ""), field="definition"))
+    if not isinstance(definition, ModelDefinition) or definition.name != model:
+        raise InvalidInput(
+            "definition: its kind must be Model and its name the one in the path",
+            field="definition",
+            expected=f"kind: Model, name: {model}",
+        )
+    folder = platform.builds.new_folder()
+    try:
+        submitted = platform.builds.submit(definition, _given(folder))
+    except HeadraceError:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    found = platform.versions.get(submitted.version)
+    return schemas.SubmittedView(version=views.version(found, platform.catalog), created=submitted.created)
+
+
+@resource.route("GET", _VERSION, answer=schemas.VersionView)
+def get_version(platform: Platform, model: str, number: int) -> schemas.VersionView:
+    """Show a version: state, signature, environment, metadata."""
+    return views.version(platform.versions.get(VersionId(model, number)), platform.catalog)
+
+
+@resource.route("DELETE", _VERSION)
+def delete_version(platform: Platform, model: str, number: int) -> None:
+    """Delete a version; refused (409) while an alias, sequence or schedule uses it. Its log and reports stay."""
+    platform.versions.delete(VersionId(model, number))
+
+
+@resource.route("GET", f"{_VERSION}/build-log", answer=schemas.LogPart, query=OffsetQuery)
+def read_build_log(platform: Platform, model: str, number: int, query: OffsetQuery) -> schemas.LogPart:
+    """Read the build log from a byte on; ask again from the answered offset until 'done'."""
+    part = platform.builds.log(VersionId(model, number), query.offset)
+    return schemas.LogPart(text=part.text, offset=part.offset, done=part.done)
+
+
+@resource.route("GET", f"{_VERSION}/profile", produces="application/json")
+def get_profile(platform: Platform, model: str, number: int) -> Response:
+    """Show the statistics of the training data; 'null' for a version that came without."""
+    found = platform.versions.profile(VersionId(model, number))
+    return flask.jsonify(found.to_document() if found else None)
+
+
+@resource.route("GET", "/models/<model>/aliases", answer=schemas.AliasList)
+def list_aliases(platform: Platform, model: str) -> schemas.AliasList:
+    """List the aliases of a model."""
+    platform.versions.model(model)
+    return schemas.AliasList(items=[views.alias(a) for a in platform.aliases.select(model)])
+
+
+@resource.route("GET", "/models/<model>/aliases/<name>", answer=schemas.AliasView)
+def get_alias(platform: Platform, model: str, name: str) -> schemas.AliasView:
+    """Show where an alias points."""
+    return views.alias(platform.aliases.get(model, name))
+
+
+@resource.route("PUT", "/models/<model>/aliases/<name>", answer=schemas.AliasView, body=AliasBody)
+def move_alias(platform: Platform, model: str, name: str, body: AliasBody) -> schemas.AliasView:
+    """Point an alias at a released version; it is made if it is not there."""
+    return views.alias(platform.aliases.move(model, name, body.version))
+
+
+@resource.route("GET", "/models/<model>/aliases/<name>/history", answer=schemas.AliasList)
+def get_alias_history(platform: Platform, model: str, name: str) -> schemas.AliasList:
+    """List every position that an alias had, the first one first."""
+    return schemas.AliasList(items=[views.alias(a) for a in platform.aliases.history(model, name)])
+
+
+@resource.route("DELETE", "/models/<model>/aliases/<name>")
+def delete_alias(platform: Platform, model: str, name: str) -> None:
+    """Delete an alias; refused (409) while a schedule uses it."""
+    platform.aliases.delete(model, name)
+
+
+def _page(platform: Platform, query: VersionQuery, model: str | None) -> schemas.VersionPage:
+    found = platform.versions.select(query.filter(model), query.page())
+    return schemas.VersionPage(items=[views.version(v, platform.catalog) for v in found.items], next=found.next)
+
+
+def _label(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise InvalidInput(f"label: {text!r} is not one", field="label", expected="KEY=VALUE")
+    return key, value
+
+
+def _given(folder: Path) -> Given:
+    """The files of the request, saved in ``folder``."""
+    files = flask.request.files
+    if "payload" not in files:
+        raise Malformed(
+            "payload: the part is missing", field="payload", expected="a part 'payload' with the tar.zst archive"
+        )
+    payload = folder / "payload.tar.zst"
+    _save(files["payload"], payload, archive.MAX_ARCHIVE)
+    data = {name: _save_table(files[name], folder, name) for name in ("training-data", "sample") if name in files}
+    return Given(folder, payload, archive.digest(payload), data.get("training-data"), data.get("sample"))
+
+
+def _save_table(part: FileStorage, folder: Path, name: str) -> Path:
+    suffix = Path(part.filename or "").suffix
+    if suffix not in tables.SUFFIXES:
+        raise InvalidInput(
+            f"{name}: {part.filename!r} is neither CSV nor Parquet",
+            field=name,
+            expected=f"a file named *{' or *'.join(tables.SUFFIXES)}",
+        )
+    # The name is kept for the log; only its harmless characters are.
+    stem = re.sub(r"[^A-Za-z0-9_-]", "_", Path(part.filename or "").stem)[:80] or name
+    target = folder / name / f"{stem}{suffix}"
+    target.parent.mkdir()
+    _save(part, target, tables.MAX_BYTES)
+    return target
+
+
+def _save(part: FileStorage, target: Path, limit: int) -> None:
+    size = 0
+    with target.open("wb") as sink:
+        while chunk := part.stream.read(_CHUNK):
+            size += len(chunk)
+            if size > limit:
+                raise TooLarge(f"{target.name}: at most {limit} bytes", field="payload")
+            sink.write(chunk)

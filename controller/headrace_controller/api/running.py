@@ -1,0 +1,111 @@
+"""What runs and what was asked of it: status, services, logs."""
+
+import tempfile
+from datetime import datetime
+from pathlib import Path
+
+import flask
+from pydantic import Field
+from werkzeug.wrappers import Response
+
+from headrace_controller import clock, schemas
+from headrace_controller.api import views
+from headrace_controller.api.routing import Query, Resource
+from headrace_controller.definitions.fields import parse_duration
+from headrace_controller.logreader import MAX_ROWS, LogQuery
+from headrace_controller.service.platform import Platform
+from headrace_functions.errors import InvalidInput
+from headrace_functions.names import VersionId
+
+resource = Resource("running")
+
+_VERSION = "<model>/<int:number>"
+
+
+class ExportQuery(Query):
+    since: str | None = Field(default=None, description="RFC 3339 time, or a duration back from now such as 1h")
+    until: str | None = Field(default=None, description="as since; rows before it")
+    where: str = Field(
+        default="",
+        description="one boolean SQL expression over the log's columns, e.g. latency_ms > 20 AND in.age < 30",
+    )
+    columns: str = Field(default="", description="names of columns, separated by commas; all where it is empty")
+
+    def to_query(self, limit: int = MAX_ROWS, order: str = "desc") -> LogQuery:
+        if order not in ("asc", "desc"):
+            raise InvalidInput(f"order: {order!r} is none", field="order", expected="asc or desc")
+        since, until = (
+            moment(text, field) if text else None for text, field in ((self.since, "since"), (self.until, "until"))
+        )
+        columns = tuple(c.strip() for c in self.columns.split(",") if c.strip())
+        return LogQuery(since, until, self.where, columns, limit, order == "asc")
+
+
+class RowsQuery(ExportQuery):
+    limit: int = Field(default=100, description=f"rows, 1 to {MAX_ROWS}")
+    order: str = Field(default="desc", description="by time received: desc (the newest first) or asc")
+
+
+@resource.route("GET", "/status", answer=schemas.StatusView)
+def get_status(platform: Platform) -> schemas.StatusView:
+    """Show the platform: version, address, counts, services."""
+    return schemas.StatusView.model_validate(platform.status())
+
+
+@resource.route("GET", "/services", answer=schemas.ServiceList)
+def list_services(platform: Platform) -> schemas.ServiceList:
+    """List services: what runs, sleeps or failed now."""
+    return schemas.ServiceList(items=[views.service(s) for s in platform.services.select()])
+
+
+@resource.route("GET", f"/services/{_VERSION}", answer=schemas.ServiceView)
+def get_service(platform: Platform, model: str, number: int) -> schemas.ServiceView:
+    """Show the service of a version."""
+    return views.service(platform.services.get(VersionId(model, number)))
+
+
+@resource.route("POST", f"/services/{_VERSION}/wake", answer=schemas.ServiceView, status=202)
+def wake_service(platform: Platform, model: str, number: int) -> schemas.ServiceView:
+    """Start the service of a version if it is asleep; answers at once."""
+    return views.service(platform.services.wake(VersionId(model, number)))
+
+
+@resource.route("POST", f"/services/{_VERSION}/sleep", answer=schemas.ServiceView, status=202)
+def put_service_to_sleep(platform: Platform, model: str, number: int) -> schemas.ServiceView:
+    """Stop the service of a version if nobody uses it; the next request wakes it."""
+    return views.service(platform.services.sleep(VersionId(model, number)))
+
+
+@resource.route("GET", f"/logs/{_VERSION}", answer=schemas.LogRows, query=RowsQuery)
+def query_log(platform: Platform, model: str, number: int, query: RowsQuery) -> schemas.LogRows:
+    """Query the request log of a version; the newest rows first."""
+    version = VersionId(model, number)
+    wanted = query.to_query(query.limit, query.order)
+    return schemas.LogRows(columns=platform.logs.columns(version), rows=platform.logs.query(version, wanted))
+
+
+@resource.route("GET", f"/logs/{_VERSION}/export", query=ExportQuery, produces="application/vnd.apache.parquet")
+def export_log(platform: Platform, model: str, number: int, query: ExportQuery) -> Response:
+    """Download the rows of a query as a Parquet file, without a limit."""
+    version = VersionId(model, number)
+    with tempfile.NamedTemporaryFile(prefix="export-", suffix=".parquet", dir=platform.home, delete=False) as file:
+        target = Path(file.name)
+    try:
+        platform.logs.export(version, query.to_query(), target)
+        source = target.open("rb")
+    finally:
+        target.unlink()  # the open file lives until the response is sent
+    return flask.send_file(
+        source,
+        mimetype="application/vnd.apache.parquet",
+        download_name=f"{version.service}.parquet",
+        as_attachment=True,
+    )
+
+
+def moment(text: str, field: str) -> datetime:
+    """A time that is written as RFC 3339 or as a duration back from now."""
+    try:
+        return clock.ago(parse_duration(text))
+    except InvalidInput:
+        return clock.parse(text, field=field)

@@ -1,0 +1,92 @@
+"""Sequences with their revisions, and deployment configurations."""
+
+from pydantic import Field
+
+from headrace_controller import schemas
+from headrace_controller.api import views
+from headrace_controller.api.models import PageQuery
+from headrace_controller.api.routing import Body, Resource
+from headrace_controller.definitions import DeploymentConfiguration, SequenceDefinition
+from headrace_controller.service.platform import Platform
+from headrace_functions.errors import InvalidInput
+
+resource = Resource("sequences")
+
+
+class RollbackBody(Body):
+    to: int | None = Field(
+        default=None, ge=1, description="revision to go back to; without it the one before the current"
+    )
+
+
+@resource.route("GET", "/sequences", answer=schemas.SequencePage, query=PageQuery)
+def list_sequences(platform: Platform, query: PageQuery) -> schemas.SequencePage:
+    """List sequences by name."""
+    found = platform.sequences.select(query.q, query.page())
+    return schemas.SequencePage(items=[views.revision(r) for r in found.items], next=found.next)
+
+
+@resource.route("PUT", "/sequences/<name>", answer=schemas.SequenceApplied, body=SequenceDefinition)
+def apply_sequence(platform: Platform, name: str, body: SequenceDefinition) -> schemas.SequenceApplied:
+    """Make or change a sequence; aliases become the versions that they mean now."""
+    _same_name(name, body.name)
+    applied = platform.sequences.apply(body)
+    return schemas.SequenceApplied(sequence=views.revision(applied.revision), changed=applied.changed)
+
+
+@resource.route("GET", "/sequences/<name>", answer=schemas.RevisionView)
+def get_sequence(platform: Platform, name: str) -> schemas.RevisionView:
+    """Show the current revision of a sequence."""
+    return views.revision(platform.sequences.get(name))
+
+
+@resource.route("DELETE", "/sequences/<name>")
+def delete_sequence(platform: Platform, name: str) -> None:
+    """Delete a sequence; its revisions stay as history."""
+    platform.sequences.delete(name)
+
+
+@resource.route("GET", "/sequences/<name>/revisions", answer=schemas.RevisionList)
+def list_revisions(platform: Platform, name: str) -> schemas.RevisionList:
+    """List every revision of a sequence, the first one first."""
+    return schemas.RevisionList(items=[views.revision(r) for r in platform.sequences.history(name)])
+
+
+@resource.route("POST", "/sequences/<name>/rollback", answer=schemas.RevisionView, body=RollbackBody)
+def rollback_sequence(platform: Platform, name: str, body: RollbackBody) -> schemas.RevisionView:
+    """Make an earlier revision the current one, by a copy of it."""
+    return views.revision(platform.sequences.rollback(name, body.to))
+
+
+@resource.route("GET", "/deployment-configurations", answer=schemas.DeploymentList)
+def list_deployments(platform: Platform) -> schemas.DeploymentList:
+    """List deployment configurations."""
+    names = platform.catalog.deployments.names()
+    return schemas.DeploymentList(items=[views.deployment(n, platform.deployments.get(n)) for n in names])
+
+
+@resource.route("PUT", "/deployment-configurations/<name>", answer=schemas.DeploymentView, body=DeploymentConfiguration)
+def put_deployment(platform: Platform, name: str, body: DeploymentConfiguration) -> schemas.DeploymentView:
+    """Make or change a deployment configuration."""
+    _same_name(name, body.name)
+    state, _changed = platform.deployments.put(body)
+    return views.deployment(name, state)
+
+
+@resource.route("GET", "/deployment-configurations/<name>", answer=schemas.DeploymentView)
+def get_deployment(platform: Platform, name: str) -> schemas.DeploymentView:
+    """Show a deployment configuration."""
+    return views.deployment(name, platform.deployments.get(name))
+
+
+@resource.route("DELETE", "/deployment-configurations/<name>")
+def delete_deployment(platform: Platform, name: str) -> None:
+    """Delete a deployment configuration; refused (409) while a sequence names it."""
+    platform.deployments.delete(name)
+
+
+def _same_name(path: str, body: str) -> None:
+    if path != body:
+        raise InvalidInput(
+            f"name: the path says {path!r} and the body {body!r}", field="name", expected="the same name in both"
+        )

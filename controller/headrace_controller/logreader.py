@@ -1,0 +1,195 @@
+"""Queries over the log tables: SQL of DataFusion on Delta. The only reader of ``deltalake`` in the controller's API process."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from deltalake import DeltaTable, QueryBuilder
+from deltalake.exceptions import DeltaError, TableNotFoundError
+
+from headrace_controller import clock
+from headrace_functions.errors import InvalidInput, StorageFailed
+from headrace_functions.logtable import PARTITION
+from headrace_functions.names import VersionId
+from headrace_functions.storage import layout
+from headrace_functions.storage.objects import ObjectStore
+
+MAX_ROWS = 10_000
+"""Rows of one answer; ``export`` has no limit."""
+MAX_WHERE = 4000  # characters
+
+_TABLE = "log"
+_EVERY_ROW = 2**62
+_TOKEN = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|--|/\*|[();]|[^\s'"();]+|\s+|['"]""")
+_FORBIDDEN = {
+    "select",
+    "with",
+    "values",
+    "table",
+    "union",
+    "intersect",
+    "except",
+    "insert",
+    "update",
+    "delete",
+    "create",
+    "drop",
+    "copy",
+    "order",
+    "limit",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LogQuery:
+    """Which rows of a log: half-open in time, ``since <= received < until``; the newest first unless ``ascending``."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    where: str = ""
+    columns: tuple[str, ...] = ()
+    limit: int = 100
+    ascending: bool = False
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.limit <= MAX_ROWS:
+            raise InvalidInput(f"limit: {self.limit} is not possible", field="limit", expected=f"1 to {MAX_ROWS}")
+
+
+class LogReader:
+    def __init__(self, objects: ObjectStore) -> None:
+        self._objects = objects
+
+    def query(self, version: VersionId, query: LogQuery) -> list[dict[str, Any]]:
+        """The rows as mappings by column, times as RFC 3339; none where nothing was logged yet.
+
+        Raises ``InvalidInput`` for a column that is not there or a ``where`` that is not one boolean expression.
+        """
+        table = self._table(version)
+        if table is None:
+            return []
+        order = "ASC" if query.ascending else "DESC"
+        sql = f"{_select(table, query)} ORDER BY received {order}, request_id, row LIMIT {query.limit}"
+        return [_plain(row) for batch in _execute(table, sql) for row in batch.to_pylist()]
+
+    def columns(self, version: VersionId) -> list[str]:
+        """Columns of the log table, none where nothing was logged yet."""
+        table = self._table(version)
+        return [] if table is None else _columns(table)
+
+    def export(self, version: VersionId, query: LogQuery, target: Path) -> int:
+        """Write all rows of the query as Parquet, batch by batch, and return their number; ``limit`` does not count."""
+        table = self._table(version)
+        if table is None:
+            raise InvalidInput(f"{version} has no log yet", field="version", hint="send it a request first")
+        reader = _execute(table, _select(table, query))
+        rows = 0
+        with pq.ParquetWriter(target, reader.schema, compression="zstd") as writer:
+            for batch in reader:
+                writer.write_batch(batch)
+                rows += batch.num_rows
+        return rows
+
+    def _table(self, version: VersionId) -> DeltaTable | None:
+        try:
+            return DeltaTable(
+                self._objects.table_url(layout.log_table(version)), storage_options=self._objects.table_options()
+            )
+        except TableNotFoundError:
+            return None
+        except (DeltaError, OSError) as error:
+            raise StorageFailed(f"the log of {version} cannot be read: {_first_line(error)}") from error
+
+
+def boolean_expression(text: str, columns: Sequence[str]) -> str:
+    """``text`` as one SQL expression with the names of known ``columns`` quoted, e.g. ``in.age > 3`` as ``"in.age" > 3``.
+
+    Raises ``InvalidInput`` for a semicolon, a comment, a sub-query, an open quote or parentheses that do not pair.
+    """
+    if len(text) > MAX_WHERE:
+        raise _not_boolean(f"at most {MAX_WHERE} characters")
+    names = re.compile(
+        "|".join(rf"(?<![\w.]){re.escape(c)}(?![\w.])" for c in sorted(columns, key=len, reverse=True)) or r"(?!)"
+    )
+    result, depth, previous = [], 0, ""
+    for match in _TOKEN.finditer(text):
+        token = match[0]
+        depth += {"(": 1, ")": -1}.get(token, 0)
+        word = token.lower()
+        if token in (";", "--", "/*", "'", '"') or "--" in token or "/*" in token or depth < 0:
+            raise _not_boolean(f"{token.strip()!r} cannot be part of it")
+        if word in _FORBIDDEN or (word == "from" and previous == "("):
+            raise _not_boolean(f"{token!r} would be a statement or sub-query")
+        quoted = token[0] in "'\""
+        result.append(token if quoted else names.sub(lambda m: f'"{m[0]}"', token))
+        previous = token if token.strip() else previous
+    if depth:
+        raise _not_boolean("its parentheses do not pair")
+    return "".join(result)
+
+
+def _not_boolean(why: str) -> InvalidInput:
+    return InvalidInput(
+        f"where: {why}",
+        field="where",
+        expected="one boolean expression over the log's columns, e.g. latency_ms > 20 AND in.age < 30",
+    )
+
+
+def _select(table: DeltaTable, query: LogQuery) -> str:
+    known = _columns(table)
+    for column in query.columns:
+        if column not in known:
+            raise InvalidInput(
+                f"columns: the log has no column {column!r}", field="columns", expected=f"some of {', '.join(known)}"
+            )
+    chosen = ", ".join(f'"{c}"' for c in query.columns or known)
+    times = " AND ".join(_in_time(query)) or "true"
+    if not query.where.strip():
+        return f"SELECT {chosen} FROM {_TABLE} WHERE {times}"  # noqa: S608 - names are known columns, times are ours
+    # Parquet's minima and maxima leave NaN out, and DataFusion trusts them: pushed down to the files, a condition loses rows
+    # with NaN or reads NaN as the column's only other value. The limit keeps the condition above the scan.
+    condition = boolean_expression(query.where, known)
+    return f"SELECT {chosen} FROM (SELECT * FROM {_TABLE} WHERE {times} LIMIT {_EVERY_ROW}) AS rows WHERE ({condition})"  # noqa: S608 - one checked expression
+
+
+def _in_time(query: LogQuery) -> Iterator[str]:
+    # The partition column as well: it spares the files of other days.
+    if query.since is not None:
+        yield f"received >= {_timestamp(query.since)} AND {PARTITION} >= '{_day(query.since)}'"
+    if query.until is not None:
+        yield f"received < {_timestamp(query.until)} AND {PARTITION} <= '{_day(query.until)}'"
+
+
+def _timestamp(moment: datetime) -> str:
+    return f"arrow_cast('{clock.show(moment, 'microseconds')}', 'Timestamp(Microsecond, Some(\"UTC\"))')"
+
+
+def _day(moment: datetime) -> str:
+    return clock.show(moment)[:10]
+
+
+def _columns(table: DeltaTable) -> list[str]:
+    return [field.name for field in table.schema().fields]
+
+
+def _execute(table: DeltaTable, sql: str) -> pa.RecordBatchReader:
+    try:
+        return pa.RecordBatchReader.from_stream(QueryBuilder().register(_TABLE, table).execute(sql))
+    except (DeltaError, ValueError, RuntimeError) as error:
+        raise _not_boolean(_first_line(error)) from error
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: clock.show(value, "microseconds") if isinstance(value, datetime) else value for key, value in row.items()
+    }
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,223 @@
+"""What the management API answers, as pydantic models: the API fills them, the client reads them, OpenAPI is made of them.
+
+Keys of answers are snake_case; definitions keep the kebab-case of their YAML.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Json = dict[str, Any]
+
+
+class Answer(BaseModel):
+    """Answers may grow members, so readers ignore those that they do not know."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class VersionView(Answer):
+    id: str = Field(description="MODEL:NUMBER")
+    model: str
+    number: int
+    state: Literal["assembling", "released", "failed"]
+    reason: str = Field(description="why the build failed")
+    created: str = Field(description="RFC 3339 in UTC, when the version was applied")
+    framework: str | None = Field(description="null until the build has found it")
+    signature: Json | None = Field(description="inputs and outputs of one row; null until the version is released")
+    environment: str | None
+    artifact: str = Field(description="SHA-256 of the artifact archive")
+    content: str = Field(description="digest of everything that was given; the same content is the same version")
+    training: bool = Field(description="whether the version came with training data")
+    target: list[str]
+    batch: bool
+    options: Json
+    scaling: Json
+    limits: Json
+    metadata: dict[str, str]
+    monitoring: list[Json]
+    aliases: list[str]
+
+
+class VersionPage(Answer):
+    items: list[VersionView]
+    next: str | None = Field(default=None, description="token of the next page, null on the last one")
+
+
+class SubmittedView(Answer):
+    version: VersionView
+    created: bool = Field(description="false where the same content was a version already")
+
+
+class ModelView(Answer):
+    name: str
+    count: int = Field(description="versions that are not deleted")
+    latest: int
+    state: str = Field(description="build state of the latest version")
+    released: int | None = Field(description="what the bare name means: the newest released version")
+    created: str
+    aliases: dict[str, int]
+
+
+class ModelPage(Answer):
+    items: list[ModelView]
+    next: str | None = None
+
+
+class LogPart(Answer):
+    text: str
+    offset: int = Field(description="byte at which the next part starts")
+    done: bool
+
+
+class AliasView(Answer):
+    model: str
+    name: str
+    version: int | None = Field(description="null where the alias was deleted")
+    at: str
+
+
+class AliasList(Answer):
+    items: list[AliasView]
+
+
+class RevisionView(Answer):
+    name: str
+    revision: int
+    at: str
+    deleted: bool
+    rolled_back_to: int | None = None
+    stages: list[Json] = Field(description="variants with weights, and shadows, of each stage")
+    signature: Json | None
+    timeout: float | None = Field(description="seconds")
+    metadata: dict[str, str]
+
+
+class SequencePage(Answer):
+    items: list[RevisionView]
+    next: str | None = None
+
+
+class RevisionList(Answer):
+    items: list[RevisionView]
+
+
+class SequenceApplied(Answer):
+    sequence: RevisionView
+    changed: bool = Field(description="false where the current revision said the same already")
+
+
+class DeploymentView(Answer):
+    name: str
+    revision: int
+    at: str
+    definition: Json
+
+
+class DeploymentList(Answer):
+    items: list[DeploymentView]
+
+
+class ServiceView(Answer):
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str
+    version: str
+    state: str
+    reason: str = ""
+    replicas: int = 0
+
+
+class ServiceList(Answer):
+    items: list[ServiceView]
+
+
+class LogRows(Answer):
+    columns: list[str] = Field(description="all columns of the log; empty where nothing was logged yet")
+    rows: list[Json]
+
+
+class ReportView(Answer):
+    id: str = Field(description="MODEL:NUMBER/KIND/NAME")
+    version: str
+    kind: str
+    name: str
+    written: str
+    verdict: str
+    severity: str
+    engine: str
+
+
+class ReportPage(Answer):
+    items: list[ReportView]
+    next: str | None = None
+
+
+class JobView(Answer):
+    id: str
+    kind: str
+    version: str
+    engine: str
+    arguments: dict[str, str]
+    by: str
+    state: Literal["queued", "running", "done", "failed"]
+    reason: str
+    created: str
+    at: str
+    report: str | None = Field(description="MODEL:NUMBER/KIND/NAME of the report that it wrote")
+    result: Json
+
+
+class JobPage(Answer):
+    items: list[JobView]
+    next: str | None = None
+
+
+class JobLog(Answer):
+    text: str
+
+
+class ScheduleView(Answer):
+    name: str
+    kind: str
+    cron: str
+    model: str
+    window: str
+    engine: str
+    next: str = Field(description="when it runs next")
+
+
+class ScheduleList(Answer):
+    items: list[ScheduleView]
+
+
+class StatusView(Answer):
+    version: str
+    url: str
+    home: str
+    storage: str
+    started: str
+    models: int
+    sequences: int
+    schedules: int
+    services: list[ServiceView]
+
+
+class Problem(Answer):
+    """RFC 9457 problem document."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str | None = None
+    field: str | None = None
+    expected: str | None = None
+    got: str | None = None
+    hint: str | None = None
+
+
+def as_mapping(answer: Answer) -> Mapping[str, Any]:
+    return answer.model_dump(mode="json")

@@ -1,0 +1,235 @@
+"""The steps of one build, in order: artifact, environment, training data, probe, profile, reference answers, description.
+
+Each step either leaves its whole result or raises; nothing refers to the version until ``assemble`` returns.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from headrace_controller import archive, clock
+from headrace_controller.childprocess import Log
+from headrace_controller.definitions import ModelDefinition
+from headrace_controller.environments import requirements
+from headrace_controller.service.probing import Probe, Question
+from headrace_controller.service.provisioning import Provisioning
+from headrace_controller.training import inference, tables
+from headrace_functions.errors import InvalidInput, Malformed
+from headrace_functions.names import VersionId
+from headrace_functions.profile import Profile
+from headrace_functions.runtime import RUNTIME_REQUIREMENTS, frameworks
+from headrace_functions.signature import Field, Signature
+from headrace_functions.storage import layout
+from headrace_functions.storage.documents import Documents
+from headrace_functions.version import Version
+
+REFERENCE_ROWS = 10_000
+"""Training rows whose answers are kept, as the reference of drift in what the model says."""
+SAMPLE_ROWS = 100
+"""Rows that the probe answers to find the signature."""
+GIT = "git."
+"""Prefix of the metadata that ``headrace apply`` adds; it is no part of the content."""
+
+Columns = tables.Columns
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """The files of a submission, all in ``folder``."""
+
+    folder: Path
+    payload: Path
+    payload_digest: str
+    training: Path | None = None
+    sample: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingData:
+    """Columns of the training data or sample, and the input fields that they and the contract make."""
+
+    columns: Columns
+    inputs: tuple[Field, ...]
+
+
+def content_digest(definition: ModelDefinition, given: Given) -> str:
+    """SHA-256 over everything the user gave but the names of files and what Git knows about them."""
+    document = definition.to_document()
+    for key in ("payload", "training-data", "sample"):
+        document.pop(key, None)
+    document["metadata"] = {k: v for k, v in definition.metadata.items() if not k.startswith(GIT)}
+    digests = [given.payload_digest, *(archive.digest(f) if f else "" for f in (given.training, given.sample))]
+    return hashlib.sha256(orjson.dumps([document, digests], option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+class Assembly:
+    def __init__(self, documents: Documents, provisioning: Provisioning, probe: Probe) -> None:
+        self._documents = documents
+        self._provisioning = provisioning
+        self._probe = probe
+
+    def assemble(self, version: VersionId, definition: ModelDefinition, given: Given, log: Log) -> Version:
+        """Everything that ``version.json`` says, its files in the store. Raises a ``HeadraceError`` that says what to correct."""
+        for note in definition.notes():
+            log(note)
+        folder = self._keep_artifact(version, given, log)
+        framework = definition.framework or guess_framework(archive.names(given.payload), log)
+        lock = self._provisioning.resolve(needed(definition, framework, folder, log), log)
+        python = self._provisioning.python(lock.key, log)
+        data = read_training(definition, given)
+        question = Question(
+            framework, folder, definition.options, data.inputs, definition.contract.output_fields(), definition.batch
+        )
+        log("asking the function in its environment")
+        inputs, outputs = self._probe.signature(python, question, sample_of(data, SAMPLE_ROWS), given.folder, log)
+        signature = Signature(complete_inputs(definition, inputs, data), outputs)
+        log("inputs:  " + ", ".join(_show(f) for f in signature.inputs))
+        log("outputs: " + ", ".join(_show(f) for f in signature.outputs))
+        made = Version(
+            id=version,
+            framework=framework,
+            signature=signature,
+            artifact=given.payload_digest,
+            environment=lock.key,
+            content=content_digest(definition, given),
+            batch=definition.batch,
+            scaling=definition.scaling.to_scaling(),
+            limits=definition.limits.to_limits(),
+            target=tuple(definition.target),
+            options=definition.options,
+            metadata=definition.metadata,
+            monitoring=tuple(m.to_document() for m in definition.monitoring),
+            created=clock.now(),
+        )
+        if given.training is None:
+            return made
+        self._keep_training(made, data, given.folder, log)
+        self._keep_reference(
+            python, replace(question, inputs=signature.inputs, outputs=signature.outputs), made, data, given.folder, log
+        )
+        return replace(made, training=layout.training(version))
+
+    def _keep_artifact(self, version: VersionId, given: Given, log: Log) -> Path:
+        found = archive.digest(given.payload)
+        if found != given.payload_digest:
+            raise Malformed(
+                "payload: the archive changed on its way", field="payload", expected=given.payload_digest, got=found
+            )
+        folder = self._provisioning.artifact(given.payload_digest, lambda: given.payload)
+        self._documents.objects.put(layout.artifact(version), given.payload)
+        log(f"artifact {given.payload_digest[:12]}: {', '.join(archive.names(given.payload)[:10])}")
+        return folder
+
+    def _keep_training(self, version: Version, data: TrainingData, folder: Path, log: Log) -> None:
+        """Training data as Parquet, columns named by fields and targets; and its profile."""
+        typed = {
+            f.name: inference.as_declared(f, data.columns[f.name])
+            for f in version.signature.inputs
+            if f.name in data.columns
+        }
+        extra = {name: data.columns[name] for name in version.target}
+        file = folder / "training.parquet"
+        tables.write({**typed, **extra}, file)
+        self._documents.objects.put(layout.training(version.id), file)
+        self._documents.create(
+            layout.profile(version.id), Profile.of_columns(typed, version.signature.inputs).to_document()
+        )
+        log(f"training data: {_rows(typed)} rows, {len(typed)} inputs, {len(extra)} targets")
+
+    def _keep_reference(
+        self, python: Path, question: Question, version: Version, data: TrainingData, folder: Path, log: Log
+    ) -> None:
+        """The version's own answers on training rows, columns ``out.<column>``."""
+        answers = self._probe.answers(python, question, sample_of(data, REFERENCE_ROWS), folder, log)
+        file = folder / "reference.parquet"
+        tables.write({f"out.{f.column}": answers[f.name] for f in version.signature.outputs}, file)
+        self._documents.objects.put(layout.reference(version.id), file)
+        log(f"reference: the answers on {_rows(answers)} training rows")
+
+
+def guess_framework(files: list[str], log: Log) -> str:
+    """The framework that the payload's files speak of, where the definition does not name one."""
+    names = [Path(f).name for f in files]
+    if "function.py" in names:
+        guess = "python"
+    elif any(n.endswith((".joblib", ".pkl", ".pickle")) for n in names):
+        guess = "sklearn"
+    else:
+        raise InvalidInput(
+            "framework: the payload does not say which one it is",
+            field="framework",
+            expected=f"one of {', '.join(sorted(frameworks.FRAMEWORKS))}",
+        )
+    log(f"framework: {guess}, by the payload's files")
+    return guess
+
+
+def needed(definition: ModelDefinition, framework: str, folder: Path, log: Log) -> list[str]:
+    """The user's requirements, what the artifact was made with where the user says nothing of it, and the runtime's."""
+    if isinstance(definition.requirements, str):
+        raise InvalidInput(
+            "requirements: a list is needed here",
+            field="requirements",
+            hint="'headrace apply' reads the file that is named",
+        )
+    own = requirements.check(definition.requirements or [])
+    found = frameworks.find(framework).requirements(folder, definition.options)
+    listed = requirements.join(own, found, RUNTIME_REQUIREMENTS)
+    log(f"requirements: {', '.join(listed)}")
+    return listed
+
+
+def read_training(definition: ModelDefinition, given: Given) -> TrainingData:
+    """The training data, or else the sample, with the inputs that the contract and the columns make together."""
+    declared = definition.contract.input_fields()
+    file, named = (given.training, "training-data") if given.training else (given.sample, "sample")
+    if file is None:
+        return TrainingData({}, declared)
+    columns = tables.read(file, field=named)
+    if not declared:
+        return TrainingData(columns, inference.infer_fields(columns, definition.target))
+    for name in [*(f.name for f in declared), *definition.target]:
+        if name not in columns:
+            raise InvalidInput(
+                f"{named}: there is no column {name!r}",
+                field=name,
+                expected=f"a column for each input and target of {file.name}",
+            )
+    return TrainingData(columns, _complete(definition, declared, columns))
+
+
+def complete_inputs(definition: ModelDefinition, inputs: tuple[Field, ...], data: TrainingData) -> tuple[Field, ...]:
+    """Inputs as the probe found them, completed by the columns where the probe was the one who named them."""
+    return inputs if data.inputs else _complete(definition, inputs, data.columns)
+
+
+def sample_of(data: TrainingData, rows: int) -> Columns:
+    """At most ``rows`` rows of the inputs, evenly spread and always the same ones, typed as the fields say."""
+    n = _rows(data.columns)
+    chosen = np.unique(np.linspace(0, n - 1, min(n, rows)).astype(np.int64)) if n else np.empty(0, np.int64)
+    return {
+        f.name: inference.as_declared(f, data.columns[f.name][chosen]) for f in data.inputs if f.name in data.columns
+    }
+
+
+def _complete(definition: ModelDefinition, fields: tuple[Field, ...], columns: Columns) -> tuple[Field, ...]:
+    undeclared = [
+        f.name
+        for f in fields
+        if f.name not in definition.contract.inputs or definition.contract.inputs[f.name].profile is None
+    ]
+    return inference.complete_fields(fields, columns, undeclared)
+
+
+def _rows(columns: Mapping[str, Any]) -> int:
+    return len(next(iter(columns.values()))) if columns else 0
+
+
+def _show(field: Field) -> str:
+    shape = f"[{', '.join(map(str, field.shape))}]" if field.shape else ""
+    return f"{field.name} {field.dtype.name}{shape}"

@@ -1,0 +1,52 @@
+"""Explanations of one logged request: a job that asks the endpoint as a black box."""
+
+from dataclasses import dataclass
+
+from headrace_controller.service.jobs import Job, JobRequest, Jobs
+from headrace_controller.service.versions import Versions
+from headrace_functions.errors import InvalidInput
+from headrace_functions.names import MAX_REQUEST_ID, Reference
+
+MAX_BUDGET = 100_000  # questions to the endpoint
+TIMEOUT = 120.0  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class ExplanationRequest:
+    """Which logged row is to be explained; ``output`` is the number explained, by default the predicted class's."""
+
+    model: Reference
+    request_id: str
+    row: int = 0
+    output: str | None = None
+    budget: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < len(self.request_id) <= MAX_REQUEST_ID or self.request_id.startswith("-"):
+            raise InvalidInput(
+                "request-id: not a request id",
+                field="request-id",
+                expected=f"1 to {MAX_REQUEST_ID} characters, as the log has it",
+            )
+        if self.row < 0:
+            raise InvalidInput(
+                f"row: {self.row} is not one", field="row", expected="0 for the first row of the request"
+            )
+        if self.budget is not None and not 1 <= self.budget <= MAX_BUDGET:
+            raise InvalidInput(f"budget: {self.budget} is not possible", field="budget", expected=f"1 to {MAX_BUDGET}")
+
+
+class Explanations:
+    def __init__(self, versions: Versions, jobs: Jobs, endpoint: str) -> None:
+        self._versions = versions
+        self._jobs = jobs
+        self._endpoint = endpoint
+
+    def start(self, request: ExplanationRequest) -> Job:
+        version = self._versions.resolve(request.model).id
+        arguments = {"request-id": request.request_id, "row": str(request.row), "endpoint": self._endpoint}
+        if request.output is not None:
+            arguments["output"] = request.output
+        if request.budget is not None:
+            arguments["budget"] = str(request.budget)
+        return self._jobs.start(JobRequest("explain", version, arguments=arguments, timeout=TIMEOUT))

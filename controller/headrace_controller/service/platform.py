@@ -1,0 +1,116 @@
+"""All use cases of one platform, wired to one store and one home."""
+
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from headrace_controller import clock
+from headrace_controller.catalog import Catalog
+from headrace_controller.environments.named import JobEnvironments
+from headrace_controller.logreader import LogReader
+from headrace_controller.service.aliases import Aliases
+from headrace_controller.service.assembly import Assembly
+from headrace_controller.service.builds import Builds
+from headrace_controller.service.changes import AnnouncedServices, Changes
+from headrace_controller.service.deployments import Deployments
+from headrace_controller.service.explanations import Explanations
+from headrace_controller.service.jobs import Jobs
+from headrace_controller.service.probing import RuntimeProbe
+from headrace_controller.service.provisioning import Provisioning
+from headrace_controller.service.reports import Reports
+from headrace_controller.service.schedules import Schedules
+from headrace_controller.service.sequences import Sequences
+from headrace_controller.service.services import Services, ServiceViews
+from headrace_controller.service.versions import Versions
+from headrace_controller.settings import Settings
+from headrace_functions.storage.documents import Documents
+from headrace_functions.storage.objects import ObjectStore
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """The use cases that API and pages call."""
+
+    home: Path
+    endpoint: str
+    """Public URL of the platform, without a slash at the end."""
+    started: str
+    catalog: Catalog
+    builds: Builds
+    versions: Versions
+    aliases: Aliases
+    sequences: Sequences
+    deployments: Deployments
+    services: ServiceViews
+    logs: LogReader
+    reports: Reports
+    jobs: Jobs
+    schedules: Schedules
+    explanations: Explanations
+    changes: Changes
+
+    def open(self) -> None:
+        """Mark what a crash cut short, then start to work on jobs and schedules."""
+        self.builds.recover()
+        self.jobs.open()
+        self.schedules.open()
+
+    def close(self) -> None:
+        self.schedules.close()
+        self.jobs.close()
+
+    def status(self) -> dict[str, Any]:
+        """What ``headrace status`` shows: version, address, counts."""
+        services = self.services.select()
+        return {
+            "version": metadata.version("headrace"),
+            "url": self.endpoint,
+            "home": str(self.home),
+            "storage": self.catalog.documents.objects.url,
+            "started": self.started,
+            "models": len(self.catalog.models()),
+            "sequences": len(self.catalog.sequences.names()),
+            "schedules": len(self.catalog.schedules.names()),
+            "services": services,
+        }
+
+
+def create_platform(settings: Settings, services: Services, endpoint: str) -> Platform:
+    """Wire the use cases. ``services`` is the running side; ``endpoint`` the public URL, e.g. ``http://127.0.0.1:8080``.
+
+    Nothing runs before ``open``. Raises ``StorageFailed`` where the store cannot be reached.
+    """
+    home = settings.home
+    documents = Documents(ObjectStore(settings.storage_url))
+    catalog = Catalog(documents)
+    changes = Changes()
+    announced = AnnouncedServices(services, changes)
+    provisioning = Provisioning(documents, settings.environments, settings.artifacts)
+    versions = Versions(catalog, announced)
+    jobs = Jobs(documents, JobEnvironments(provisioning.environments), settings.storage_url, home)
+    jobs.on_change(lambda _job: changes.announce())
+    return Platform(
+        home=home,
+        endpoint=endpoint,
+        started=clock.now(),
+        catalog=catalog,
+        builds=Builds(
+            catalog,
+            Assembly(documents, provisioning, RuntimeProbe()),
+            announced,
+            home / "builds",
+            settings.logs / "builds",
+        ),
+        versions=versions,
+        aliases=Aliases(catalog, announced),
+        sequences=Sequences(catalog, versions, announced),
+        deployments=Deployments(catalog),
+        services=ServiceViews(catalog, announced),
+        logs=LogReader(documents.objects),
+        reports=Reports(catalog),
+        jobs=jobs,
+        schedules=Schedules(catalog, versions, jobs),
+        explanations=Explanations(versions, jobs, endpoint),
+        changes=changes,
+    )

@@ -1,0 +1,105 @@
+"""Reports that jobs wrote: lists, the document, the page."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from headrace_controller import clock
+from headrace_controller.catalog import Catalog
+from headrace_controller.service.paging import Page, PageRequest, page
+from headrace_functions.errors import NotFound
+from headrace_functions.names import VersionId
+from headrace_functions.storage import layout
+from headrace_functions.storage.objects import ObjectInfo, ObjectStore
+
+
+@dataclass(frozen=True, slots=True)
+class ReportSummary:
+    """A report in a list. ``key`` is ``<kind>/<name>``; ``verdict`` and ``severity`` are empty where the kind has none."""
+
+    version: VersionId
+    kind: str
+    name: str
+    written: str
+    verdict: str = ""
+    severity: str = ""
+    engine: str = ""
+
+    @property
+    def key(self) -> str:
+        return f"{self.kind}/{self.name}"
+
+
+@dataclass(slots=True)
+class Reports:
+    catalog: Catalog
+    _seen: dict[str, ReportSummary] = field(default_factory=dict)
+    """By storage key; reports never change."""
+
+    @property
+    def _objects(self) -> ObjectStore:
+        return self.catalog.documents.objects
+
+    def select(
+        self,
+        request: PageRequest,
+        *,
+        version: VersionId | None = None,
+        model: str | None = None,
+        kind: str | None = None,
+    ) -> Page[ReportSummary]:
+        """Reports of a version, a model or all, the newest first."""
+        versions = [version] if version else list(self._versions_with_reports(model))
+        found = [r for v in versions for r in self._of(v, kind)]
+        found.sort(key=lambda r: (r.written, r.key), reverse=True)
+        return page(found, request, lambda r: f"{r.version}/{r.key}")
+
+    def document(self, version: VersionId, kind: str, name: str) -> dict[str, Any]:
+        """The JSON report; ``NotFound`` if there is none."""
+        found: dict[str, Any] = orjson.loads(self._get(version, kind, f"{name}.json"))
+        return found
+
+    def page(self, version: VersionId, kind: str, name: str) -> bytes:
+        """The self-contained HTML page of a report."""
+        return self._get(version, kind, f"{name}.html")
+
+    def _get(self, version: VersionId, kind: str, file: str) -> bytes:
+        try:
+            return self._objects.get(layout.report(version, kind, file))
+        except NotFound as error:
+            raise NotFound(
+                f"{version} has no report {kind}/{file}", field="report", hint=f"see: headrace report list {version}"
+            ) from error
+
+    def _versions_with_reports(self, model: str | None) -> Iterator[VersionId]:
+        # By their folders, so that reports of a deleted version are still found.
+        for name in [model] if model else self._objects.folders(layout.REPORTS):
+            for folder in self._objects.folders(layout.model_reports(name)):
+                if folder.startswith("v") and folder[1:].isdigit():
+                    yield VersionId(name, int(folder[1:]))
+
+    def _of(self, version: VersionId, kind: str | None) -> Iterator[ReportSummary]:
+        for info in self._objects.walk(layout.reports(version, kind or "")):
+            if info.key.endswith(".json"):
+                yield self._summary(version, info)
+
+    def _summary(self, version: VersionId, info: ObjectInfo) -> ReportSummary:
+        held = self._seen.get(info.key)
+        if held is None:
+            kind, name = info.key.removesuffix(".json").rsplit("/", 2)[-2:]
+            head = orjson.loads(self._objects.get(info.key))
+            written = clock.show(clock.from_seconds(info.modified))
+            held = ReportSummary(
+                version, kind, name, written, *(_text(head, k) for k in ("verdict", "severity", "engine"))
+            )
+            self._seen[info.key] = held
+        return held
+
+
+def _text(document: Mapping[str, Any], key: str) -> str:
+    """A member of a report's top level or of its ``summary``, where it is text."""
+    summary = document.get("summary")
+    found = document.get(key, summary.get(key) if isinstance(summary, Mapping) else None)
+    return found if isinstance(found, str) else ""
