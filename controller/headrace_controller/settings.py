@@ -59,6 +59,11 @@ class Settings:
         return self.home / "run"
 
     @property
+    def purpose(self) -> Path:
+        """The word that lets the platform's own questions stay out of the log; for the owner of the home alone."""
+        return self.run / "purpose"
+
+    @property
     def logs(self) -> Path:
         return self.home / "log"
 

@@ -9,7 +9,6 @@ import pytest
 from deltalake import DeltaTable
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.versions import version
 
 from headrace_controller.collector import collect
 from headrace_controller.collector.collect import Collector
@@ -24,6 +23,7 @@ from headrace_functions.storage import layout
 from headrace_functions.storage.documents import Documents
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Version
+from support.versions import version
 
 ONE, TWO = version("adder", 1), version("other", 1)
 _prefix = itertools.count()
@@ -49,7 +49,9 @@ def store(url: str) -> ObjectStore:
 
 def record(it: Version, request_id: str, x: float = 1.0) -> Record:
     asked = encode_request({"x": np.array([x])}, it.signature, binary=False)
-    answered = encode_response({"y": np.array([x + 1])}, it.signature, RequestInfo(), model=it.id.model, version=it.id.number)
+    answered = encode_response(
+        {"y": np.array([x + 1])}, it.signature, RequestInfo(), model=it.id.model, version=it.id.number
+    )
     header = RecordHeader(request_id, it.id.model, it.id.number, 1_700_000_000_000_000_000, 1.0, "ok", 200)
     return Record(header, asked.body, answered.body)
 
@@ -76,14 +78,18 @@ def test_what_was_spooled_is_in_the_log_and_gone_from_spool_and_inbox(objects: O
     assert [] == list((tmp_path / "spool").glob("*/*/*.seg"))
 
 
-@pytest.mark.parametrize("step", ["before the first table", "between the tables", "before the deletion", "between deletions"])
+@pytest.mark.parametrize(
+    "step", ["before the first table", "between the tables", "before the deletion", "between deletions"]
+)
 def test_a_collector_that_is_cut_short_is_redone_without_loss_or_doubles(
     objects: ObjectStore, tmp_path: Path, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for n in range(3):
         spooled(tmp_path / "spool", record(ONE, f"a{n}"), record(TWO, f"b{n}"))
     calls = itertools.count()
-    passes = {"before the first table": 0, "between the tables": 1, "before the deletion": 0, "between deletions": 1}[step]
+    passes = {"before the first table": 0, "between the tables": 1, "before the deletion": 0, "between deletions": 1}[
+        step
+    ]
     target: Any = LogTables if "table" in step else ObjectStore
     name = "append" if "table" in step else "delete"
     original = getattr(target, name)
@@ -104,7 +110,9 @@ def test_a_collector_that_is_cut_short_is_redone_without_loss_or_doubles(
     assert [] == list(objects.walk(layout.INBOX))
 
 
-def test_a_store_that_is_away_loses_nothing(objects: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_is_away_loses_nothing(
+    objects: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     spooled(tmp_path / "spool", record(ONE, "a"))
     collector = Collector(objects, Shipper(tmp_path / "spool", objects))
 

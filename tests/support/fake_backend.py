@@ -62,7 +62,7 @@ class FakeBackend:
 
     def warm(self, version: Version) -> None:
         name = version.id.service
-        if name not in self._starts or self._starts[name].done() and name not in self._ready:
+        if name not in self._starts or (self._starts[name].done() and name not in self._ready):
             self._starts[name] = asyncio.ensure_future(self._start(version))
 
     async def close(self) -> None:

@@ -99,7 +99,11 @@ class StubServices:
             self.asked[version].append(asked)
             answer = await self.handlers[version](asked)
             headers = [*answer.headers, ("content-length", str(len(answer.body)))]
-            for event in (h11.Response(status_code=answer.status, headers=headers), h11.Data(data=answer.body), h11.EndOfMessage()):
+            for event in (
+                h11.Response(status_code=answer.status, headers=headers),
+                h11.Data(data=answer.body),
+                h11.EndOfMessage(),
+            ):
                 writer.write(connection.send(event) or b"")
             await writer.drain()
             connection.start_next_cycle()

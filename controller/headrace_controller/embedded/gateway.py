@@ -67,7 +67,7 @@ def _server(app: object, settings: Settings) -> _Server:
     )
 
 
-async def serve(settings: Settings, public: socket.socket, purpose_token: str) -> None:
+async def serve(settings: Settings, public: socket.socket) -> None:
     """Serve until TERM; then stop accepting, finish what is open, stop the functions."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -83,7 +83,9 @@ async def serve(settings: Settings, public: socket.socket, purpose_token: str) -
     spool = Spool(settings.spool / "gateway", cap_bytes=settings.spool_cap)
     exchange = Exchange(node, upstream, spool, measures)
     runner = SequenceRunner(exchange, measures)
-    door = GatewaySettings(importlib.metadata.version("headrace"), f"unix:{settings.controller_socket}", purpose_token)
+    door = GatewaySettings(
+        importlib.metadata.version("headrace"), f"unix:{settings.controller_socket}", settings.purpose.read_text()
+    )
     gateway = Gateway(door, resolver, exchange, runner, upstream, measures)
 
     settings.gateway_socket.unlink(missing_ok=True)
@@ -117,11 +119,11 @@ async def _seal(spool: Spool) -> None:
         spool.seal_if_old()
 
 
-def main(path: str, fd: str, parent: str, purpose_token: str = "") -> int:
+def main(path: str, fd: str, parent: str) -> int:
     set_up_logging()
     die_with(int(parent))
     public = socket.socket(fileno=int(fd))
-    uvloop.run(serve(settings_of(Path(path)), public, purpose_token))
+    uvloop.run(serve(settings_of(Path(path)), public))
     return 0
 
 

@@ -33,6 +33,8 @@ def set_up_logging() -> None:
     formatter.converter = time.gmtime
     handler.setFormatter(formatter)
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    for noisy in ("httpx", "httpcore", "waitress.queue"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
 def die_with(parent: int) -> None:

@@ -115,10 +115,10 @@ class Supervisor:
         self._catch_signals()
         token = secrets.token_hex(16)
         write_settings(settings, settings.run / "settings.json")
-        replace_file(settings.run / "purpose", token.encode())
+        replace_file(settings.purpose, token.encode())
         gateway = Child(
             "gateway",
-            self._command("embedded.gateway", str(public.fileno()), str(os.getpid()), token),
+            self._command("embedded.gateway", str(public.fileno()), str(os.getpid())),
             settings.logs / "gateway.log",
             [public.fileno()],
         )

@@ -10,8 +10,6 @@ from typing import Any
 
 import orjson
 import pytest
-from support.fake_backend import FakeBackend
-from support.versions import version
 
 from headrace_controller.backends.base import Backend, ServiceSpec
 from headrace_controller.backends.local.launcher import LocalLauncher, Prepared
@@ -19,6 +17,8 @@ from headrace_controller.backends.local.node import LocalNode
 from headrace_controller.settings import Settings
 from headrace_functions.errors import DeadlineExceeded, NotReady
 from headrace_functions.version import Scaling, Version
+from support.fake_backend import FakeBackend
+from support.versions import version
 
 FUNCTION = "def predict(model, x):\n    return {'y': x + 1}\n"
 BROKEN = "raise RuntimeError('broken on purpose')\n"
@@ -41,7 +41,11 @@ class Subject:
 
 def versions() -> tuple[Version, Version, Version]:
     scaling = Scaling(idle_timeout=60)
-    return version("good", 1, scaling=scaling), version("other", 1, scaling=Scaling(min_replicas=1)), version("bad", 1, scaling=scaling)
+    return (
+        version("good", 1, scaling=scaling),
+        version("other", 1, scaling=Scaling(min_replicas=1)),
+        version("bad", 1, scaling=scaling),
+    )
 
 
 @asynccontextmanager
@@ -77,7 +81,9 @@ BACKENDS = {"fake": fake, "local": local}
 
 
 @pytest.fixture(params=BACKENDS)
-def on_backend(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Callable[[Subject], Coroutine[Any, Any, None]]], None]:
+def on_backend(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> Callable[[Callable[[Subject], Coroutine[Any, Any, None]]], None]:
     def run(test: Callable[[Subject], Coroutine[Any, Any, None]]) -> None:
         async def whole() -> None:
             async with BACKENDS[request.param](tmp_path) as subject:

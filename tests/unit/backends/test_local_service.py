@@ -5,14 +5,14 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
-from support import virtual_time
-from support.versions import version
 
 from headrace_controller.backends.base import ServiceSpec
 from headrace_controller.backends.local.service import LocalService
 from headrace_functions.errors import DeadlineExceeded, NotReady
 from headrace_functions.gateway.leases import Endpoint
 from headrace_functions.version import Scaling
+from support import virtual_time
+from support.versions import version
 
 
 class FakeReplica:

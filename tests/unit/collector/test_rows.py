@@ -7,7 +7,6 @@ import numpy as np
 import orjson
 import pyarrow as pa
 import pytest
-from support.versions import number, version
 
 from headrace_controller.collector.rows import MAX_RAW, schema, to_table
 from headrace_functions.profile import Profile
@@ -16,6 +15,7 @@ from headrace_functions.protocol.messages import RequestInfo
 from headrace_functions.record import Record, RecordHeader
 from headrace_functions.signature import Field, Tensors, dtype
 from headrace_functions.version import Version
+from support.versions import number, version
 
 AT = int(datetime(2026, 3, 4, 5, 6, 7, 8, tzinfo=UTC).timestamp() * 1e6) * 1000
 
@@ -23,9 +23,22 @@ AT = int(datetime(2026, 3, 4, 5, 6, 7, 8, tzinfo=UTC).timestamp() * 1e6) * 1000
 def record(it: Version, inputs: Tensors, outputs: Tensors, *, binary: bool = False, **more: Any) -> Record:
     """An answered exchange as the function server spools it."""
     asked = encode_request(inputs, it.signature, binary=binary, batch=it.batch)
-    answered = encode_response(outputs, it.signature, RequestInfo(binary=binary), model=it.id.model, version=it.id.number, batch=it.batch)
+    answered = encode_response(
+        outputs, it.signature, RequestInfo(binary=binary), model=it.id.model, version=it.id.number, batch=it.batch
+    )
     header = RecordHeader(
-        "r1", it.id.model, it.id.number, AT, 1.5, "ok", 200, "v2", asked.content_type, asked.json_length, answered.json_length, **more
+        "r1",
+        it.id.model,
+        it.id.number,
+        AT,
+        1.5,
+        "ok",
+        200,
+        "v2",
+        asked.content_type,
+        asked.json_length,
+        answered.json_length,
+        **more,
     )
     return Record(header, asked.body, answered.body)
 

@@ -10,8 +10,7 @@ from typing import Any
 import httpx
 import orjson
 import pytest
-from support.stub_services import Answer, Asked, HangUp, StubServices
-from support.versions import number, version
+import uvloop
 
 from headrace_functions.errors import NotReady
 from headrace_functions.gateway.app import Gateway, GatewaySettings
@@ -27,6 +26,8 @@ from headrace_functions.storage import layout
 from headrace_functions.storage.documents import Documents
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Limits, Version
+from support.stub_services import Answer, Asked, HangUp, StubServices
+from support.versions import number, version
 
 SLOPES = {"adder": 1.0, "double": 2.0}
 
@@ -66,7 +67,9 @@ class House:
 
     async def infer(self, name: str, x: list[float], **headers: str) -> httpx.Response:
         body = {"inputs": [{"name": "x", "shape": [len(x)], "datatype": "FP64", "data": x}]}
-        return await self.client.post(f"/v2/models/{name}/infer", json=body, headers={k.replace("_", "-"): v for k, v in headers.items()})
+        return await self.client.post(
+            f"/v2/models/{name}/infer", json=body, headers={k.replace("_", "-"): v for k, v in headers.items()}
+        )
 
 
 def answering(it: Version, function: Callable[..., Any]) -> Callable[[Asked], Coroutine[Any, Any, Answer]]:
@@ -74,7 +77,9 @@ def answering(it: Version, function: Callable[..., Any]) -> Callable[[Asked], Co
 
     async def handler(asked: Asked) -> Answer:
         length = asked.headers.get("inference-header-content-length")
-        tensors, info = decode_request(asked.body, asked.headers["content-type"], int(length) if length else None, it.signature)
+        tensors, info = decode_request(
+            asked.body, asked.headers["content-type"], int(length) if length else None, it.signature
+        )
         result = function(**tensors)
         if asyncio.iscoroutine(result):
             result = await result
@@ -111,7 +116,7 @@ def in_house(test: Callable[[House], Coroutine[Any, Any, None]]) -> Callable[[Pa
             async with house(tmp_path) as h:
                 await test(h)
 
-        asyncio.run(run())
+        uvloop.run(run())
 
     wrapped.__doc__ = test.__doc__
     wrapped.__name__ = test.__name__
@@ -123,7 +128,13 @@ async def test_a_model_its_version_and_its_alias_answer_by_the_same_routes(h: Ho
     await h.release(version("adder", 1))
     await h.release(version("adder", 2), lambda x: {"y": x + 100})
     h.documents.append(layout.alias("adder", "prod"), {"version": 1})
-    for path, expected in (("adder", 101), ("adder/versions/1", 2), ("adder/versions/2", 101), ("adder@prod", 2), ("adder:1", 2)):
+    for path, expected in (
+        ("adder", 101),
+        ("adder/versions/1", 2),
+        ("adder/versions/2", 101),
+        ("adder@prod", 2),
+        ("adder:1", 2),
+    ):
         reply = await h.infer(path, [1.0])
 
         assert (200, [expected]) == (reply.status_code, reply.json()["outputs"][0]["data"]), path
@@ -143,7 +154,14 @@ async def test_the_reply_names_the_request_and_the_version_that_answered(h: Hous
 async def test_headers_of_the_platform_cannot_be_forged_from_outside(h: House) -> None:
     it = await h.release(version("adder", 1))
 
-    await h.infer("adder", [1.0], x_headrace_shadow="1", x_headrace_sequence="forged", x_headrace_unrecorded="1", x_headrace_time="5")
+    await h.infer(
+        "adder",
+        [1.0],
+        x_headrace_shadow="1",
+        x_headrace_sequence="forged",
+        x_headrace_unrecorded="1",
+        x_headrace_time="5",
+    )
 
     asked = h.services.asked[it.id][0].headers
     assert "x-headrace-shadow" not in asked
@@ -192,7 +210,9 @@ async def test_a_version_that_cannot_start_is_503_with_the_reason_and_a_record(h
     reply = await h.infer("adder", [1.0], x_request_id="r1")
 
     assert (503, "7", "its pickle raises") == (reply.status_code, reply.headers["retry-after"], reply.json()["detail"])
-    assert [("r1", "not-ready", 503)] == [(r.header.request_id, r.header.outcome, r.header.status) for r in h.kept.records]
+    assert [("r1", "not-ready", 503)] == [
+        (r.header.request_id, r.header.outcome, r.header.status) for r in h.kept.records
+    ]
 
 
 @in_house
@@ -289,7 +309,11 @@ async def test_a_shadow_that_hangs_dies_or_cannot_start_changes_nothing_for_the_
     dying = await h.release(version("adder", 3), die)
     asleep = await h.release(version("adder", 4))
     h.services.refusals[asleep.id] = NotReady("never")
-    h.compose("shadowed", Stage((Variant(main.id),), (hanging.id, dying.id, asleep.id)), versions=[main, hanging, dying, asleep])
+    h.compose(
+        "shadowed",
+        Stage((Variant(main.id),), (hanging.id, dying.id, asleep.id)),
+        versions=[main, hanging, dying, asleep],
+    )
 
     reply = await h.infer("shadowed", [1.0])
 
@@ -370,7 +394,9 @@ async def test_v1_asks_sequences_too(h: House) -> None:
 @in_house
 async def test_a_record_that_was_not_kept_is_counted_and_its_header_removed(h: House) -> None:
     async def unlogged(x: Any) -> Answer:
-        return Answer(200, orjson.dumps({"outputs": []}), [("content-type", "application/json"), ("x-headrace-unlogged", "1")])
+        return Answer(
+            200, orjson.dumps({"outputs": []}), [("content-type", "application/json"), ("x-headrace-unlogged", "1")]
+        )
 
     await h.release(version("adder", 1), unlogged)
 
@@ -388,4 +414,4 @@ def test_an_unknown_path_is_404(path: str, tmp_path: Path) -> None:
             await h.release(version("adder", 1))
             assert 404 == (await h.client.get(path)).status_code
 
-    asyncio.run(run())
+    uvloop.run(run())
