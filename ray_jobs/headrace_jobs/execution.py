@@ -5,6 +5,7 @@ we build: every key becomes a task whose arguments are the results of other keys
 """
 
 import os
+import secrets
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -78,12 +79,10 @@ def executor(address: str) -> Iterator[Executor]:
 
 
 def _started(address: str, folder: str) -> Any:
-    # A Ray for one job on the loopback device has nobody to keep out; without this it asks for a token.
-    if address == "local":
-        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-        os.environ.pop("RAY_ADDRESS", None)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    if address == "local":
+        _keep_to_ourselves()
     import ray  # takes a second and reads the variables above when it is imported
 
     if address == "local":
@@ -98,6 +97,18 @@ def _started(address: str, folder: str) -> Any:
     else:
         ray.init(address=address, logging_level="warning", log_to_driver=False)
     return ray
+
+
+def _keep_to_ourselves() -> None:
+    """Whoever reaches a Ray runs code in it, so ours listens on the loopback device alone and asks for a secret.
+
+    The name of the second variable speaks of other systems, but it is what makes Ray take 127.0.0.1 for its own address;
+    ``_node_ip_address`` alone is turned into the machine's address, and then every port is open to the network.
+    """
+    os.environ.pop("RAY_ADDRESS", None)
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    os.environ["RAY_AUTH_MODE"] = "token"
+    os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 
 def _call(function: Callable[..., Any], *arguments: Any) -> Any:

@@ -3,7 +3,10 @@
 import json
 import os
 import signal
+import socket
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -98,24 +101,86 @@ def test_ray_and_the_synchronous_scheduler_give_the_same_bytes(jobs_python: Path
     assert on_ray["report"] == in_process["report"]
 
 
-def test_nothing_is_left_running_and_nothing_listened_beyond_loopback(jobs_python: Path, objects: ObjectStore) -> None:
-    given_traffic(objects)
-    before = _ray_processes()
+def test_ray_listens_on_the_loopback_device_alone_and_leaves_nothing_behind(
+    jobs_python: Path, objects: ObjectStore
+) -> None:
+    given_traffic(objects, files=6)
 
-    drift(jobs_python, objects)
+    with started_drift(jobs_python, objects) as job:
+        family = descendants(job.pid)
+        addresses = listening(family)
+        out, err = job.communicate(timeout=240)
 
-    assert _ray_processes() <= before
+    assert job.returncode == 0, err
+    assert addresses, "nothing listened: the test looked at the wrong time"
+    assert {a for a in addresses if a not in ("127.0.0.1", "::1", "::ffff:127.0.0.1")} == set()
+    assert {pid for pid in family if pid != job.pid and b"ray" in command_of(pid)} == set()
 
 
-def _ray_processes() -> set[int]:
-    found = set()
+def test_a_killed_worker_changes_nothing(jobs_python: Path, objects: ObjectStore) -> None:
+    """Ray does the task of a dead worker again, and the report is the same to the byte."""
+    given_traffic(objects, files=6)
+    expected, _, _ = drift(jobs_python, objects, "--address", "sync")
+
+    with started_drift(jobs_python, objects) as job:
+        workers = [pid for pid in descendants(job.pid) if command_of(pid).startswith((b"ray::_call", b"ray::IDLE"))]
+        for worker in workers:
+            os.kill(worker, signal.SIGKILL)
+        out, err = job.communicate(timeout=240)
+
+    assert workers
+    assert job.returncode == 0, err
+    assert json.loads(out.splitlines()[-1])["report"] == expected["report"]
+
+
+@contextmanager
+def started_drift(python: Path, objects: ObjectStore) -> Iterator[subprocess.Popen[str]]:
+    """A drift run on Ray of which the first file is done."""
+    kept = {k: v for k, v in os.environ.items() if k in {"PATH", "HOME", "TMPDIR"}}
+    command = [str(python), "-m", "headrace_jobs", "drift", *WINDOW, "--storage", objects.url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=kept) as job:
+        assert job.stderr is not None
+        first = job.stderr.readline()
+        assert "done" in first, first
+        yield job
+
+
+def descendants(root: int) -> set[int]:
+    """The process and all that came of it."""
+    parents: dict[int, int] = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            command = (folder / "cmdline").read_bytes()
+            parents[int(folder.name)] = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
         except OSError:
             continue  # it ended while we looked
-        if b"raylet" in command or b"gcs_server" in command:
-            found.add(int(folder.name))
+    family = {root}
+    while grown := {child for child, parent in parents.items() if parent in family} - family:
+        family |= grown
+    return family
+
+
+def command_of(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def listening(pids: set[int]) -> set[str]:
+    """Addresses on which some processes listen for TCP."""
+    sockets = set()
+    for pid in pids:
+        for handle in Path(f"/proc/{pid}/fd").glob("*"):
+            with suppress(OSError):  # closed while we looked
+                sockets.add(str(handle.readlink()))
+    found = set()
+    for table, family in (("/proc/net/tcp", socket.AF_INET), ("/proc/net/tcp6", socket.AF_INET6)):
+        for line in Path(table).read_text().splitlines()[1:]:
+            parts = line.split()
+            if parts[3] == "0A" and f"socket:[{parts[9]}]" in sockets:
+                words = bytes.fromhex(parts[1].split(":")[0])
+                packed = b"".join(words[i : i + 4][::-1] for i in range(0, len(words), 4))
+                found.add(socket.inet_ntop(family, packed))
     return found
 
 
@@ -272,42 +337,3 @@ def test_a_run_that_cannot_be_says_why(
     assert done.returncode == code
     assert said in done.stderr
     assert "Traceback" not in done.stderr
-
-
-def test_a_killed_worker_changes_nothing(jobs_python: Path, objects: ObjectStore) -> None:
-    """Ray does the task of a dead worker again, and the report is the same to the byte."""
-    given_traffic(objects, files=6)
-    expected, _, _ = drift(jobs_python, objects, "--address", "sync")
-    command = [str(jobs_python), "-m", "headrace_jobs", "drift", *WINDOW, "--storage", objects.url]
-    kept = {k: v for k, v in os.environ.items() if k in {"PATH", "HOME", "TMPDIR"}}
-
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=kept) as job:
-        assert job.stderr is not None
-        job.stderr.readline()  # the first file is done, so there are workers
-        for worker in _workers(job.pid):
-            os.kill(worker, signal.SIGKILL)
-        out, err = job.communicate(timeout=240)
-
-    assert job.returncode == 0, err
-    assert json.loads(out.splitlines()[-1])["report"] == expected["report"]
-
-
-def _workers(job: int) -> list[int]:
-    """Ray workers among the descendants of a process."""
-    parents: dict[int, int] = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            parents[int(folder.name)] = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
-        except OSError:
-            continue  # it ended while we looked
-    family = {job}
-    while grown := {child for child, parent in parents.items() if parent in family} - family:
-        family |= grown
-    return [pid for pid in family if b"ray::" in _command(pid)]
-
-
-def _command(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""
