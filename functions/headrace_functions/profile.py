@@ -169,9 +169,13 @@ def category_profile(counts: Mapping[Any, int]) -> CategoryProfile:
 
 def number_profile(finite: Array, infinite: int = 0) -> NumberProfile:
     """Statistics of ``finite``, float64 ``(n,)`` without NaN and infinity."""
-    if not len(finite):
+    return ordered_profile(np.sort(finite), infinite)
+
+
+def ordered_profile(ordered: Array, infinite: int = 0) -> NumberProfile:
+    """Statistics of finite numbers in ascending order."""
+    if not len(ordered):
         return NumberProfile(infinite=infinite)
-    ordered = np.sort(finite)
     low, high = float(ordered[0]), float(ordered[-1])
     with np.errstate(all="ignore"):
         mean = float(ordered.mean())
@@ -192,7 +196,8 @@ def _standardised_moments(ordered: Array, mean: float, spread: float) -> tuple[f
     if not 0 < spread < np.inf or ordered[0] == ordered[-1]:
         return None, None
     z = (ordered - mean) / spread
-    return _known(float((z**3).mean())), _known(float((z**4).mean() - 3))
+    square = z * z
+    return _known(float((square * z).mean())), _known(float((square * square).mean() - 3))
 
 
 def _histogram(ordered: Array, low: float, high: float) -> tuple[int, ...]:

@@ -49,11 +49,14 @@ class Ray:
             function, *arguments = graph[name]
             references[name] = call.remote(function, *(self._place(a, references, shared) for a in arguments))
         waiting = {reference: name for name, reference in references.items()}
+        result = references[key]
+        references.clear()  # a part that is merged may go: Ray keeps what is still an argument
+        shared.clear()
         while waiting:
             finished, _ = ray.wait(list(waiting), num_returns=1, fetch_local=False)
             for reference in finished:
                 done(waiting.pop(reference))
-        return ray.get(references[key])
+        return ray.get(result)
 
     def _place(self, argument: Any, references: Mapping[str, Any], shared: dict[int, Any]) -> Any:
         """Results by reference; anything else is put into the object store once, however many tasks take it."""

@@ -109,7 +109,7 @@ def test_ray_listens_on_the_loopback_device_alone_and_leaves_nothing_behind(
     with started_drift(jobs_python, objects) as job:
         family = descendants(job.pid)
         addresses = listening(family)
-        out, err = job.communicate(timeout=240)
+        _, err = job.communicate(timeout=240)
 
     assert job.returncode == 0, err
     assert addresses, "nothing listened: the test looked at the wrong time"

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from headrace_functions.profile import NumberProfile, number_profile
+from headrace_functions.profile import NumberProfile, ordered_profile
 from headrace_functions.views import Array
 
-GRID = 16_384
+GRID = 8192
 """Grid points at most. A reference with more distinct values keeps those at equal steps of probability: distances are then
 exact to 1 / GRID."""
 BINS = 10  # equally probable bins of PSI, Jensen-Shannon and the history
@@ -45,12 +45,12 @@ class NumberReference:
     @classmethod
     def of(cls, values: Array, sample: Array | None = None) -> "NumberReference":
         """Count the reference ``values``, float64 ``(n,)`` with NaN where missing, on their own grid."""
-        finite = values[np.isfinite(values)]
-        points = np.unique(finite)
+        ordered = np.sort(values[np.isfinite(values)])
+        points = ordered[np.concatenate(([True], ordered[1:] != ordered[:-1]))[: len(ordered)]]
         if len(points) > GRID:
             points = points[np.linspace(0, len(points) - 1, GRID).round().astype(np.int64)]
-        counted = NumberPartial.of(values, points)
-        ranks = np.linspace(0, len(finite), BINS + 1)[1:-1]
+        counted = NumberPartial.of_ordered(values, ordered, points)
+        ranks = np.linspace(0, len(ordered), BINS + 1)[1:-1]
         cuts = np.unique(np.searchsorted(counted.upto, ranks)) if len(points) else np.empty(0, np.int64)
         return cls(
             len(values),
@@ -63,7 +63,7 @@ class NumberReference:
             counted.finite,
             counted.infinite_low,
             cuts[cuts < len(points)],
-            number_profile(finite, counted.infinite),
+            ordered_profile(ordered, counted.infinite),
             np.empty(0) if sample is None else sample,
         )
 
@@ -106,11 +106,14 @@ class NumberPartial:
     @classmethod
     def of(cls, values: Array, grid: Array) -> "NumberPartial":
         """Count ``values`` (float64 ``(n,)``, NaN where missing) on ``grid``."""
-        finite = values[np.isfinite(values)]
+        return cls.of_ordered(values, np.sort(values[np.isfinite(values)]), grid)
+
+    @classmethod
+    def of_ordered(cls, values: Array, finite: Array, grid: Array) -> "NumberPartial":
+        """The same, where the finite ones of ``values`` are known in ascending order."""
         low = int((values == -np.inf).sum())
         high = int((values == np.inf).sum())
         count = len(finite) + low + high
-        finite.sort()
         left = np.searchsorted(finite, grid, "left")
         right = np.searchsorted(finite, grid, "right")
         with np.errstate(over="ignore", invalid="ignore"):
