@@ -1,7 +1,4 @@
-"""What a version needs on this machine before it can run: its environment built and its artifact unpacked.
-
-Builds use it when a version is made; a backend uses it before the first start on a machine that has not run the version.
-"""
+"""What a build needs on this machine: the environment made and the artifact unpacked, each once."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,16 +8,13 @@ from headrace_controller.childprocess import Log
 from headrace_controller.environments.named import functions_package
 from headrace_controller.environments.resolution import Lock, Resolver
 from headrace_controller.environments.virtual import VirtualEnvironments
-from headrace_functions.storage import layout
 from headrace_functions.storage.documents import Documents
-from headrace_functions.version import Version
 
 
 class Provisioning:
     """``environments`` and ``artifacts`` are folders of the home; both hold only what can be made again from the store."""
 
     def __init__(self, documents: Documents, environments: Path, artifacts: Path) -> None:
-        self._documents = documents
         self._resolver = Resolver(documents)
         self._artifacts = artifacts
         self.environments = VirtualEnvironments(environments)
@@ -39,8 +33,3 @@ class Provisioning:
         """The folder of an artifact by its SHA-256; ``fetch`` gives the archive if this machine has not unpacked it."""
         folder = self._artifacts / digest
         return folder if folder.is_dir() else archive.unpack_once(fetch(), folder)
-
-    def prepare(self, version: Version, log: Log = lambda _line: None) -> tuple[Path, Path]:
-        """Python and artifact folder of a released version. May take minutes the first time on a machine."""
-        folder = self.artifact(version.artifact, lambda: self._documents.objects.get(layout.artifact(version.id)))
-        return self.python(version.environment, log), folder

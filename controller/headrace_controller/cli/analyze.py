@@ -1,0 +1,89 @@
+"""``headrace analyze``"""
+
+import click
+
+from headrace_controller.cli.connection import connected
+from headrace_controller.cli.output import json_option, print_facts, print_json, print_table
+from headrace_controller.cli.waiting import wait_for
+from headrace_controller.client import Client
+
+ENGINES = click.Choice(["native", "alibi"])
+
+
+@click.group()
+def analyze() -> None:
+    """Analyse a log: start, list, show, cancel runs."""
+
+
+@analyze.command("drift")
+@click.argument("model", metavar="MODEL:NUMBER")
+@click.option("--window", default="24h", show_default=True, help="How far back, e.g. 30m, 24h, 7d.")
+@click.option("--until", help="RFC 3339 time where the window ends; now by default.")
+@click.option(
+    "--engine",
+    type=ENGINES,
+    default="native",
+    show_default=True,
+    help="alibi is Alibi Detect, under the Business Source License 1.1: production use needs a licence from Seldon.",
+)
+@click.option("--no-wait", is_flag=True, help="Start the run and return.")
+@json_option
+@connected
+def analyze_drift(
+    client: Client, model: str, window: str, until: str | None, engine: str, no_wait: bool, as_json: bool
+) -> None:
+    """Compare a window of the log with the training data, and write a report.
+
+    The first run of an engine builds its environment, which can take minutes.
+    """
+    job = client.start_job("drift", model, window=window, until=until, engine=engine)
+    if no_wait:
+        print_json(job) if as_json else click.echo(job.id)
+        return
+    job = wait_for(client, job)
+    if as_json:
+        print_json({**job.model_dump(), "document": client.report(job.report) if job.report else None})
+        return
+    print_facts({"report": job.report, **{k: v for k, v in job.result.items() if k != "report"}})
+    if job.report:
+        click.echo(f"see: headrace report show {job.report}")
+
+
+@analyze.command("list")
+@click.option("--model", metavar="MODEL:NUMBER", help="Only runs of this version.")
+@click.option("--status", type=click.Choice(["queued", "running", "done", "failed"]), help="Only runs of this state.")
+@json_option
+@connected
+def list_runs(client: Client, model: str | None, status: str | None, as_json: bool) -> None:
+    """List runs, the newest first."""
+    found = [j.model_dump() for j in client.jobs(model=model, status=status)]
+    print_json(found) if as_json else print_table(
+        found, ["id", "kind", "version", "engine", "state", "by", "reason"], empty="no run yet"
+    )
+
+
+@analyze.command("show")
+@click.argument("job")
+@json_option
+@connected
+def show_run(client: Client, job: str, as_json: bool) -> None:
+    """Show a run: state, reason, result."""
+    found = client.job(job)
+    print_json(found) if as_json else print_facts(found.model_dump())
+
+
+@analyze.command("log")
+@click.argument("job")
+@connected
+def show_log(client: Client, job: str) -> None:
+    """Show what a run wrote."""
+    click.echo(client.job_log(job), nl=False)
+
+
+@analyze.command("cancel")
+@click.argument("job")
+@connected
+def cancel_run(client: Client, job: str) -> None:
+    """Stop a run that waits or runs."""
+    found = client.cancel_job(job)
+    click.echo(f"{found.id}: {found.state} ({found.reason})" if found.reason else f"{found.id}: {found.state}")

@@ -1,0 +1,76 @@
+"""``headrace apply``: definitions become versions, sequences and deployment configurations."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import click
+
+from headrace_controller.cli.connection import connected
+from headrace_controller.cli.output import json_option, print_json, print_table, progress
+from headrace_controller.client import Client
+from headrace_controller.definitions import Definition, ModelDefinition, SequenceDefinition, Source, read
+from headrace_controller.packaging import package
+from headrace_functions.errors import FunctionFailed
+
+LOG_END = 20  # lines of the build log that a failed apply repeats where the log was not shown
+
+
+@click.command()
+@click.option("-f", "--file", "path", required=True, help="YAML file, folder of YAML files, or - for standard input.")
+@click.option(
+    "--quiet", "-q", is_flag=True, help="Do not show build logs; a failed build still shows the end of its log."
+)
+@json_option
+@connected
+def apply(client: Client, path: str, quiet: bool, as_json: bool) -> None:
+    """Make what definitions say: models, sequences, deployment configurations.
+
+    All documents are checked before the first is applied; they are applied in order and the first failure stops. The same
+    content applied again changes nothing. A failed build is a failed apply.
+    """
+    results = []
+    for definition, source in read(path):
+        results.append(_apply(client, definition, source, quiet=quiet))
+        if not as_json:
+            print_table(results[-1:], ["kind", "name", "result", "state"], empty="")
+    if as_json:
+        print_json(results)
+
+
+def _apply(client: Client, definition: Definition, source: Source, *, quiet: bool) -> dict[str, Any]:
+    if isinstance(definition, ModelDefinition):
+        return _apply_model(client, definition, source, quiet=quiet)
+    if isinstance(definition, SequenceDefinition):
+        applied = client.apply_sequence(definition)
+        result = f"revision {applied.sequence.revision}" if applied.changed else "unchanged"
+        return {"kind": "Sequence", "name": definition.name, "result": result, "state": "ready to call"}
+    found = client.apply_deployment(definition)
+    return {"kind": definition.kind, "name": definition.name, "result": f"revision {found.revision}", "state": "kept"}
+
+
+def _apply_model(client: Client, definition: ModelDefinition, source: Source, *, quiet: bool) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory(prefix="headrace-") as folder:
+        submitted = client.apply_model(package(definition, source, Path(folder)))
+    log: list[str] = []
+    version = client.follow_build(
+        submitted.version.id, lambda text: _tell(text, log, quiet=quiet or not submitted.created)
+    )
+    if version.state == "failed":
+        if quiet:
+            progress("\n".join("".join(log).splitlines()[-LOG_END:]))
+        raise FunctionFailed(
+            f"{version.id} failed: {version.reason}", hint=f"the whole log: headrace version log {version.id}"
+        )
+    return {
+        "kind": "Model",
+        "name": version.id,
+        "result": "created" if submitted.created else "unchanged",
+        "state": version.state,
+    }
+
+
+def _tell(text: str, log: list[str], *, quiet: bool) -> None:
+    log.append(text)
+    if text and not quiet:
+        progress(text)

@@ -1,0 +1,82 @@
+"""The front of the command line: the table of commands, loaded when asked for, and errors as people read them."""
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from headrace_functions.errors import HeadraceError
+
+# command: (module below this package, attribute, the first line of its help)
+COMMANDS: dict[str, tuple[str, str, str]] = {
+    "up": ("platform", "up", "Start a platform on this machine."),
+    "down": ("platform", "down", "Stop the platform of a home."),
+    "status": ("status", "status", "Show the platform: address, counts, services."),
+    "apply": ("apply", "apply", "Make what definitions say: models, sequences, deployment configurations."),
+    "new": ("new", "new", "Start a project from a template."),
+    "model": ("model", "model", "Models: list, show, delete."),
+    "version": ("version", "version", "Versions of models: list, show, build log, delete."),
+    "alias": ("alias", "alias", "Aliases: names of versions that can be moved and moved back."),
+    "sequence": ("sequence", "sequence", "Sequences: list, show, revisions, roll back, delete."),
+    "service": ("service", "service", "Services: what runs; wake one, put one to sleep."),
+    "predict": ("predict", "predict", "Send rows to a model or sequence and show the answers."),
+    "sample": ("predict", "sample", "Show an example request and the command that sends it."),
+    "log": ("log", "log", "Request logs: query, follow, export."),
+    "analyze": ("analyze", "analyze", "Analyse a log: start, list, show, cancel runs."),
+    "report": ("report", "report", "Reports: list, show, open."),
+    "explain": ("explain", "explain", "Explain one logged request."),
+    "schedule": ("schedule", "schedule", "Schedules: analyses on a cron expression."),
+    "config": ("config", "config", "Show which platform the commands talk to, and why."),
+}
+
+
+class Front(click.Group):
+    """The group of all commands, and the one place that prints errors."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        del ctx
+        if name not in COMMANDS:
+            return None
+        module, attribute, _ = COMMANDS[name]
+        # Imported here and not at the top: the client's libraries cost more time than all the rest of --help.
+        command: click.Command = getattr(importlib.import_module(f"{__package__}.{module}"), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, _, text) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except HeadraceError as error:
+            show_error(error)
+            ctx.exit(1)
+        except BrokenPipeError:
+            sys.stderr.close()  # the reader of our output has left; there is nobody to tell
+            ctx.exit(1)
+
+
+@click.group(cls=Front, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="headrace", message="headrace %(version)s")
+def front() -> None:
+    """Headrace serves, monitors and explains machine-learning models."""
+
+
+def show_error(error: HeadraceError) -> None:
+    """What went wrong on standard error: the message, what was expected and got, what to do next."""
+    click.secho("error: ", fg="red", nl=False, err=True)
+    click.echo(error.message, err=True)
+    for label, value in (("expected", error.expected), ("got", error.got), ("hint", error.hint)):
+        if value:
+            click.echo(f"  {label}: {value}", err=True)
+
+
+def main() -> None:
+    front(prog_name="headrace")

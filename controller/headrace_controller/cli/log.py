@@ -1,0 +1,116 @@
+"""``headrace log``"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from headrace_controller.cli.connection import connected
+from headrace_controller.cli.output import json_option, print_json, print_table
+from headrace_controller.client import Client
+from headrace_functions.names import VersionId
+
+POLL = 1.0  # seconds between two looks of `tail`
+OVERLAP = "30s"
+"""How far back each look of `tail` reaches: rows of requests that were slow to arrive come after rows received later."""
+
+_COLUMNS = [
+    "received",
+    "request_id",
+    "row",
+    "outcome",
+    "status",
+    "latency_ms",
+    "sequence",
+    "variant",
+    "shadow",
+    "error",
+]
+
+
+def _selection(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in (
+        click.option(
+            "--columns", default="", help="Columns, separated by commas; in.NAME and out.NAME are the tensors."
+        ),
+        click.option("--where", default="", help="One boolean expression, e.g. 'latency_ms > 20 AND in.age < 30'."),
+        click.option("--until", help="RFC 3339 time, or a duration back from now."),
+        click.option("--since", help="RFC 3339 time, or a duration back from now such as 1h."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group()
+def log() -> None:
+    """Request logs: query, follow, export."""
+
+
+@log.command("query")
+@click.argument("version", metavar="MODEL:NUMBER")
+@_selection
+@click.option("--limit", default=20, show_default=True, help="Rows, the newest first.")
+@json_option
+@connected
+def query_log(client: Client, version: str, limit: int, as_json: bool, **selection: str | None) -> None:
+    """Show rows of a version's log, the newest first."""
+    found = client.logs(client.resolve(version), limit=limit, **selection)
+    if as_json:
+        print_json(found.rows)
+        return
+    print_table(found.rows, _shown(found.columns, selection["columns"]), empty="no row")
+
+
+@log.command("tail")
+@click.argument("version", metavar="MODEL:NUMBER")
+@click.option("--where", default="", help="One boolean expression over the log's columns.")
+@click.option("--for", "seconds", type=float, help="Stop after so many seconds; without it at Ctrl-C.")
+@json_option
+@connected
+def tail_log(client: Client, version: str, where: str, seconds: float | None, as_json: bool) -> None:
+    """Show rows as they arrive, from now on."""
+    resolved = client.resolve(version)
+    seen = {_key(row) for row in _recent(client, resolved, where)}
+    end = None if seconds is None else time.monotonic() + seconds
+    try:
+        while end is None or time.monotonic() < end:
+            time.sleep(POLL)
+            rows = _recent(client, resolved, where)
+            fresh = [row for row in rows if _key(row) not in seen]
+            for row in fresh:
+                print_json(row) if as_json else click.echo("  ".join(str(row.get(c, "")) for c in _COLUMNS))
+            # Only what the next look can see again has to be remembered.
+            seen = {_key(row) for row in rows}
+    except KeyboardInterrupt:
+        return
+
+
+@log.command("export")
+@click.argument("version", metavar="MODEL:NUMBER")
+@click.option(
+    "--to", "target", required=True, type=click.Path(path_type=Path, dir_okay=False), help="Parquet file to write."
+)
+@_selection
+@connected
+def export_log(client: Client, version: str, target: Path, **selection: str | None) -> None:
+    """Write rows of a version's log to a Parquet file, without a limit."""
+    client.export_log(client.resolve(version), target, **selection)
+    click.echo(f"wrote {target} ({target.stat().st_size} bytes)")
+
+
+def _recent(client: Client, version: VersionId, where: str) -> list[dict[str, Any]]:
+    return client.logs(version, since=OVERLAP, where=where, order="asc", limit=10_000).rows
+
+
+def _key(row: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(row.get(c) for c in ("request_id", "row", "received", "replica"))
+
+
+def _shown(columns: list[str], asked: str | None) -> list[str]:
+    """The columns of the table: the ones asked for, else the exchange's own and the tensors' until the line is full."""
+    if asked:
+        return [c.strip() for c in asked.split(",")]
+    tensors = [c for c in columns if c.startswith(("in.", "out."))]
+    return [*_COLUMNS[:6], *tensors[:4]]

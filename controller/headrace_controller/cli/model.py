@@ -1,0 +1,48 @@
+"""``headrace model``"""
+
+import click
+
+from headrace_controller.cli.connection import connected
+from headrace_controller.cli.output import json_option, print_facts, print_json, print_table
+from headrace_controller.client import Client
+
+
+@click.group()
+def model() -> None:
+    """Models: list, show, delete."""
+
+
+@model.command("list")
+@click.argument("text", default="")
+@json_option
+@connected
+def list_models(client: Client, text: str, as_json: bool) -> None:
+    """List models whose name holds TEXT."""
+    found = [m.model_dump() for m in client.models(text)]
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        found,
+        ["name", "count", "latest", "state", "released", "aliases", "created"],
+        empty="no model yet; make one with: headrace new",
+    )
+
+
+@model.command("show")
+@click.argument("name")
+@json_option
+@connected
+def show_model(client: Client, name: str, as_json: bool) -> None:
+    """Show a model."""
+    found = client.model(name)
+    print_json(found) if as_json else print_facts(found.model_dump())
+
+
+@model.command("delete")
+@click.argument("name")
+@connected
+def delete_model(client: Client, name: str) -> None:
+    """Delete a model with all its versions, unless a sequence or schedule uses one."""
+    client.delete_model(name)
+    click.echo(f"deleted {name}")

@@ -1,0 +1,97 @@
+"""``headrace up`` and ``headrace down``: a platform on this machine."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from headrace_controller.app import up as run_platform
+from headrace_controller.backends.local.process import log_tail
+from headrace_controller.cli.output import json_option, print_json, progress
+from headrace_controller.embedded.home import Holder, HomeLock, holder_of, listen, stop_holder
+from headrace_controller.settings import Settings, default_home
+from headrace_functions.errors import NotReady
+
+START_SECONDS = 60.0
+
+_home = click.option(
+    "--home",
+    type=click.Path(path_type=Path),
+    help="Folder of everything the platform keeps [HEADRACE_HOME, ~/.headrace].",
+)
+
+
+@click.command()
+@_home
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to listen on; there is no authentication yet, so keep it loopback.",
+)
+@click.option("--port", default=8080, show_default=True, help="Port to listen on; 0 takes any free one.")
+@click.option(
+    "--storage",
+    default="",
+    help="Store of definitions, logs and reports: a folder or s3://bucket/prefix [<home>/data].",
+)
+@click.option("--detach", is_flag=True, help="Return when the platform answers; stop it with: headrace down.")
+@json_option
+def up(home: Path | None, host: str, port: int, storage: str, *, detach: bool, as_json: bool) -> None:
+    """Start a platform on this machine and serve until TERM or Ctrl-C.
+
+    Everything it keeps is in the home: the same home is the same platform later. One platform holds a home at a time.
+    """
+    settings = Settings((home or default_home()).expanduser().resolve(), host, port, storage)
+    if detach:
+        holder = _detached(settings)
+        _announce(holder.url, settings, as_json=as_json, pid=holder.identity.pid)
+        return
+    run_platform(settings, lambda url: _announce(url, settings, as_json=as_json))
+
+
+@click.command()
+@_home
+@json_option
+def down(home: Path | None, *, as_json: bool) -> None:
+    """Stop the platform of a home: open requests are answered and records taken in first."""
+    settings = Settings((home or default_home()).expanduser().resolve())
+    holder = stop_holder(settings)
+    if as_json:
+        print_json({"stopped": holder.url, "pid": holder.identity.pid})
+    else:
+        click.echo(f"stopped {holder.url}")
+
+
+def _announce(url: str, settings: Settings, *, as_json: bool, **more: Any) -> None:
+    if as_json:
+        print_json({"url": url, "home": str(settings.home), "storage": settings.storage_url, **more})
+    else:
+        click.echo(f"Headrace is up at {url}")
+        progress(f"home {settings.home}, logs in {settings.logs}")
+
+
+def _detached(settings: Settings) -> Holder:
+    """Start the same command in a session of its own and wait until it answers."""
+    HomeLock(settings).release()  # what is in the way is told here, not in a log
+    listen(settings).close()
+    log = settings.logs / "platform.log"
+    command = [
+        sys.executable, "-m", "headrace_controller.cli", "up", "--home", str(settings.home),
+        "--host", settings.host, "--port", str(settings.port), "--storage", settings.storage,
+    ]  # fmt: skip
+    with log.open("ab") as output:
+        child = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+        )
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and child.poll() is None:
+        holder = holder_of(settings)
+        if holder is not None and holder.identity.pid == child.pid:
+            return holder
+        time.sleep(0.02)
+    child.terminate()
+    raise NotReady(f"the platform did not start; {log} ends:\n{log_tail(log)}")

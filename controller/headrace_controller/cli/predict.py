@@ -1,0 +1,90 @@
+"""``headrace predict`` and ``headrace sample``"""
+
+import shlex
+import sys
+from pathlib import Path
+
+import click
+import orjson
+
+from headrace_controller import requests
+from headrace_controller.cli.connection import connected
+from headrace_controller.cli.output import json_option, print_json, print_table
+from headrace_controller.client import Client
+from headrace_functions.errors import InvalidInput, NotFound
+from headrace_functions.names import Reference
+
+
+@click.command()
+@click.argument("name")
+@click.option(
+    "-f",
+    "--file",
+    "path",
+    required=True,
+    help="CSV with a header, JSON rows or a JSON request; - for JSON on standard input.",
+)
+@json_option
+@connected
+def predict(client: Client, name: str, path: str, as_json: bool) -> None:
+    """Send rows to a model or sequence and show the answers.
+
+    NAME is a model, MODEL:NUMBER, MODEL@ALIAS or a sequence. Columns of a CSV that are no inputs are left out.
+    """
+    text = sys.stdin.read() if path == "-" else _read(Path(path))
+    metadata = client.endpoint_metadata(name)
+    request = requests.of_csv(text, metadata) if path.endswith(".csv") else requests.of_json(text, metadata)
+    answer = client.predict(name, request)
+    if as_json:
+        print_json(answer)
+        return
+    rows = requests.table_of(answer)
+    print_table(rows, list(rows[0]) if rows else [], empty="no answer")
+
+
+@click.command()
+@click.argument("name")
+@json_option
+@connected
+def sample(client: Client, name: str, as_json: bool) -> None:
+    """Show an example request and the command that sends it.
+
+    NAME is a model, MODEL:NUMBER, MODEL@ALIAS or a sequence.
+    """
+    body = requests.of_signature(_signature(client, name))
+    if as_json:
+        print_json(body)
+        return
+    reference = Reference.parse(name)
+    path = f"{reference.name}/versions/{reference.number}" if reference.number else str(reference)
+    url = f"{client.url}/v2/models/{path}/infer"
+    text = orjson.dumps(body, option=orjson.OPT_INDENT_2).decode()
+    click.echo(text)
+    click.echo(
+        f"\ncurl -s {shlex.quote(url)} -H 'content-type: application/json' -d {shlex.quote(orjson.dumps(body).decode())}"
+    )
+
+
+def _signature(client: Client, name: str) -> requests.Json:
+    """The signature behind a name; models and sequences share one name space."""
+    reference = Reference.parse(name)
+    signature = None
+    if reference.number is None and reference.alias is None:
+        try:
+            signature = client.sequence(name).signature
+        except NotFound:
+            signature = None  # then it is a model, or nothing: the next look says which
+    if signature is None:
+        signature = client.version(str(client.resolve(name))).signature
+    if signature is None:
+        raise NotFound(f"{name} has no signature yet", hint=f"see: headrace version show {name}")
+    return signature
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise NotFound(f"{file} cannot be read: {error.strerror}", field="file") from error
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"{file} is not text", field="file", expected="CSV or JSON") from error

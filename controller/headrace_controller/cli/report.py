@@ -1,0 +1,72 @@
+"""``headrace report``"""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import click
+
+from headrace_controller.cli.connection import connected
+from headrace_controller.cli.output import json_option, print_facts, print_json, print_table
+from headrace_controller.client import Client
+
+_ID = "MODEL:NUMBER/KIND/NAME"
+
+
+@click.group()
+def report() -> None:
+    """Reports: list, show, open."""
+
+
+@report.command("list")
+@click.argument("model", required=False, metavar="[MODEL[:NUMBER]]")
+@click.option("--kind", help="drift, explain or profile.")
+@json_option
+@connected
+def list_reports(client: Client, model: str | None, kind: str | None, as_json: bool) -> None:
+    """List reports, the newest first."""
+    found = [r.model_dump() for r in client.reports(model, kind=kind)]
+    print_json(found) if as_json else print_table(
+        found, ["id", "verdict", "severity", "engine", "written"], empty="no report yet"
+    )
+
+
+@report.command("show")
+@click.argument("report_id", metavar=_ID)
+@json_option
+@connected
+def show_report(client: Client, report_id: str, as_json: bool) -> None:
+    """Show a report's findings."""
+    found = client.report(report_id)
+    if as_json:
+        print_json(found)
+        return
+    print_facts({k: v for k, v in found.items() if not isinstance(v, list | dict)})
+    click.echo()
+    fields: list[dict[str, Any]] = found.get("fields", [])
+    print_table(
+        fields,
+        [c for c in ("name", "verdict", "severity", "score", "value", "sentence") if fields and c in fields[0]],
+        empty="no field",
+    )
+
+
+@report.command("open")
+@click.argument("report_id", metavar=_ID)
+@click.option(
+    "--to",
+    "target",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the page to this file instead of opening it.",
+)
+@connected
+def open_report(client: Client, report_id: str, target: Path | None) -> None:
+    """Open a report's page in the browser."""
+    if target is None:
+        folder = Path(tempfile.mkdtemp(prefix="headrace-report-"))
+        target = folder / f"{report_id.replace('/', '-').replace(':', '-')}.html"
+        target.write_text(client.report_page(report_id), encoding="utf-8")
+        click.launch(target.as_uri())
+    else:
+        target.write_text(client.report_page(report_id), encoding="utf-8")
+    click.echo(str(target))

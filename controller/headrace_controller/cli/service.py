@@ -1,0 +1,51 @@
+"""``headrace service``"""
+
+import click
+
+from headrace_controller.cli.connection import connected
+from headrace_controller.cli.output import json_option, print_facts, print_json, print_table
+from headrace_controller.client import Client
+
+
+@click.group()
+def service() -> None:
+    """Services: what runs; wake one, put one to sleep."""
+
+
+@service.command("list")
+@json_option
+@connected
+def list_services(client: Client, as_json: bool) -> None:
+    """List services and their states."""
+    found = [s.model_dump() for s in client.services()]
+    print_json(found) if as_json else print_table(
+        found, ["name", "version", "state", "replicas", "reason"], empty="no service yet"
+    )
+
+
+@service.command("show")
+@click.argument("version", metavar="MODEL:NUMBER")
+@json_option
+@connected
+def show_service(client: Client, version: str, as_json: bool) -> None:
+    """Show the service of a version."""
+    found = client.service(str(client.resolve(version)))
+    print_json(found) if as_json else print_facts(found.model_dump())
+
+
+@service.command("wake")
+@click.argument("version", metavar="MODEL:NUMBER")
+@connected
+def wake(client: Client, version: str) -> None:
+    """Start the service of a version before its first request."""
+    found = client.wake(str(client.resolve(version)))
+    click.echo(f"waking {found.name}")
+
+
+@service.command("sleep")
+@click.argument("version", metavar="MODEL:NUMBER")
+@connected
+def put_to_sleep(client: Client, version: str) -> None:
+    """Stop the service of a version if nobody uses it; the next request wakes it."""
+    found = client.put_to_sleep(str(client.resolve(version)))
+    click.echo(f"putting {found.name} to sleep")

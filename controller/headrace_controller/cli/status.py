@@ -1,0 +1,22 @@
+"""``headrace status``"""
+
+import click
+
+from headrace_controller.cli.connection import connected
+from headrace_controller.cli.output import json_option, print_facts, print_json, print_table
+from headrace_controller.client import Client
+
+
+@click.command()
+@json_option
+@connected
+def status(client: Client, as_json: bool) -> None:
+    """Show the platform: address, counts, services."""
+    found = client.status()
+    if as_json:
+        print_json(found)
+        return
+    print_facts(found.model_dump(exclude={"services"}))
+    click.echo()
+    services = [s.model_dump() for s in found.services]
+    print_table(services, ["name", "version", "state", "replicas", "reason"], empty="no service yet")

@@ -1,0 +1,83 @@
+"""``headrace version``"""
+
+from typing import Any
+
+import click
+
+from headrace_controller.cli.connection import connected
+from headrace_controller.cli.output import json_option, print_facts, print_json, print_table
+from headrace_controller.client import Client
+
+
+@click.group()
+def version() -> None:
+    """Versions of models: list, show, build log, delete."""
+
+
+@version.command("list")
+@click.argument("model", required=False)
+@click.option("--status", type=click.Choice(["assembling", "released", "failed"]), help="Only versions of this state.")
+@click.option(
+    "--label", "labels", multiple=True, metavar="KEY=VALUE", help="Only versions with this metadata; may be repeated."
+)
+@json_option
+@connected
+def list_versions(
+    client: Client, model: str | None, status: str | None, labels: tuple[str, ...], as_json: bool
+) -> None:
+    """List versions of MODEL, or of all models, the newest first."""
+    for label in labels:
+        if "=" not in label:
+            raise click.BadParameter(f"{label!r} is not KEY=VALUE", param_hint="--label")
+    wanted = dict(label.split("=", 1) for label in labels)
+    found = [v.model_dump() for v in client.versions(model, status=status, labels=wanted)]
+    if as_json:
+        print_json(found)
+        return
+    print_table(found, ["id", "state", "framework", "aliases", "created", "reason"], empty="no version")
+
+
+@version.command("show")
+@click.argument("version_id", metavar="MODEL:NUMBER")
+@json_option
+@connected
+def show_version(client: Client, version_id: str, as_json: bool) -> None:
+    """Show a version: state, signature, environment, metadata."""
+    found = client.version(str(client.resolve(version_id)))
+    if as_json:
+        print_json(found)
+        return
+    print_facts(found.model_dump(exclude={"signature", "model", "number"}))
+    if found.signature:
+        click.echo()
+        fields = [
+            {"side": side.removesuffix("s"), **f} for side in ("inputs", "outputs") for f in found.signature[side]
+        ]
+        print_table([_shown(f) for f in fields], ["side", "name", "type", "shape", "profile", "values"], empty="")
+
+
+@version.command("log")
+@click.argument("version_id", metavar="MODEL:NUMBER")
+@click.option("--follow", is_flag=True, help="Wait for more until the build is over.")
+@connected
+def show_log(client: Client, version_id: str, follow: bool) -> None:
+    """Show the build log of a version."""
+    if follow:
+        client.follow_build(version_id, lambda text: click.echo(text, nl=False))
+    else:
+        click.echo(client.build_log(version_id).text, nl=False)
+
+
+@version.command("delete")
+@click.argument("version_id", metavar="MODEL:NUMBER")
+@connected
+def delete_version(client: Client, version_id: str) -> None:
+    """Delete a version that no alias, sequence or schedule uses. Its log and reports stay."""
+    client.delete_version(version_id)
+    click.echo(f"deleted {version_id}")
+
+
+def _shown(field: dict[str, Any]) -> dict[str, Any]:
+    values = field.get("range") or field.get("categories") or field.get("columns")
+    shape = " x ".join(map(str, field["shape"])) if field["shape"] else "scalar"
+    return {**field, "shape": shape, "values": values}

@@ -1,0 +1,340 @@
+"""The Python client: the nouns of the platform, typed answers, errors of ``headrace_functions.errors``.
+
+>>> with Client("http://127.0.0.1:8080") as platform:  # doctest: +SKIP
+...     platform.version("churn:3").state
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+import httpx
+import orjson
+
+from headrace_controller import schemas
+from headrace_controller.definitions import DeploymentConfiguration, SequenceDefinition
+from headrace_controller.packaging import Package
+from headrace_functions import errors
+from headrace_functions.names import Reference, VersionId
+
+API = "/api/v1"
+POLL = 0.25  # seconds between two looks at a build log or a job
+
+Found = TypeVar("Found", bound=schemas.Answer)
+Json = dict[str, Any]
+
+_ERRORS: dict[str, type[errors.HeadraceError]] = {
+    kind.code: kind
+    for kind in (
+        errors.InvalidInput,
+        errors.SignatureMismatch,
+        errors.Malformed,
+        errors.TooLarge,
+        errors.NotFound,
+        errors.Conflict,
+        errors.DeadlineExceeded,
+        errors.FunctionFailed,
+        errors.Unreachable,
+        errors.StorageFailed,
+    )
+}
+
+
+class Client:
+    """One platform by its URL. ``timeout`` is in seconds for each request; uploads and builds have no other limit."""
+
+    def __init__(self, url: str, *, timeout: float = 60.0) -> None:
+        self.url = url.rstrip("/")
+        self._http = httpx.Client(base_url=self.url, timeout=timeout, trust_env=False)
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._http.close()
+
+    def status(self) -> schemas.StatusView:
+        return self._get("/status", schemas.StatusView)
+
+    # Models, versions, aliases
+
+    def models(self, text: str = "") -> Iterator[schemas.ModelView]:
+        return self._pages("/models", schemas.ModelPage, q=text)
+
+    def model(self, name: str) -> schemas.ModelView:
+        return self._get(f"/models/{name}", schemas.ModelView)
+
+    def delete_model(self, name: str) -> None:
+        self._request("DELETE", f"{API}/models/{name}")
+
+    def versions(
+        self, model: str | None = None, *, status: str | None = None, labels: Mapping[str, str] | None = None
+    ) -> Iterator[schemas.VersionView]:
+        """Versions of a model or of all, the newest of each model first."""
+        label = [f"{k}={v}" for k, v in (labels or {}).items()]
+        return self._pages(
+            f"/models/{model}/versions" if model else "/versions", schemas.VersionPage, status=status, label=label
+        )
+
+    def version(self, version: str) -> schemas.VersionView:
+        return self._get(_version_path(VersionId.parse(version)), schemas.VersionView)
+
+    def resolve(self, reference: str) -> VersionId:
+        """The version that ``churn``, ``churn:3`` or ``churn@prod`` means now."""
+        parsed = Reference.parse(reference)
+        if parsed.number is not None:
+            return VersionId(parsed.name, parsed.number)
+        if parsed.alias is not None:
+            number = self._get(f"/models/{parsed.name}/aliases/{parsed.alias}", schemas.AliasView).version
+        else:
+            number = self.model(parsed.name).released
+        if number is None:
+            raise errors.NotFound(
+                f"{reference} has no released version", hint=f"see: headrace version list {parsed.name}"
+            )
+        return VersionId(parsed.name, number)
+
+    def delete_version(self, version: str) -> None:
+        self._request("DELETE", API + _version_path(VersionId.parse(version)))
+
+    def apply_model(self, package: Package) -> schemas.SubmittedView:
+        """Send a model; answers while it is built, see ``follow_build``."""
+        with ExitStack() as stack:
+            files: dict[str, Any] = {"payload": ("payload.tar.zst", stack.enter_context(package.payload.open("rb")))}
+            for name, path in (("training-data", package.training), ("sample", package.sample)):
+                if path is not None:
+                    files[name] = (path.name, stack.enter_context(path.open("rb")))
+            data = {"definition": orjson.dumps(package.definition.to_document()).decode()}
+            answer = self._request("POST", f"{API}/models/{package.definition.name}/versions", data=data, files=files)
+        return schemas.SubmittedView.model_validate_json(answer.content)
+
+    def build_log(self, version: str, offset: int = 0) -> schemas.LogPart:
+        return self._get(f"{_version_path(VersionId.parse(version))}/build-log", schemas.LogPart, offset=offset)
+
+    def follow_build(self, version: str, write: Callable[[str], None]) -> schemas.VersionView:
+        """Pass the build log on as it grows; the version once it is released or failed."""
+        part = self.build_log(version)
+        write(part.text)
+        while not part.done:
+            time.sleep(POLL)
+            part = self.build_log(version, part.offset)
+            write(part.text)
+        return self.version(version)
+
+    def aliases(self, model: str) -> list[schemas.AliasView]:
+        return self._get(f"/models/{model}/aliases", schemas.AliasList).items
+
+    def alias_history(self, model: str, name: str) -> list[schemas.AliasView]:
+        return self._get(f"/models/{model}/aliases/{name}/history", schemas.AliasList).items
+
+    def move_alias(self, model: str, name: str, number: int) -> schemas.AliasView:
+        return self._put(f"/models/{model}/aliases/{name}", {"version": number}, schemas.AliasView)
+
+    def delete_alias(self, model: str, name: str) -> None:
+        self._request("DELETE", f"{API}/models/{model}/aliases/{name}")
+
+    # Sequences and deployment configurations
+
+    def sequences(self, text: str = "") -> Iterator[schemas.RevisionView]:
+        return self._pages("/sequences", schemas.SequencePage, q=text)
+
+    def sequence(self, name: str) -> schemas.RevisionView:
+        return self._get(f"/sequences/{name}", schemas.RevisionView)
+
+    def apply_sequence(self, definition: SequenceDefinition) -> schemas.SequenceApplied:
+        return self._put(f"/sequences/{definition.name}", definition.to_document(), schemas.SequenceApplied)
+
+    def revisions(self, name: str) -> list[schemas.RevisionView]:
+        return self._get(f"/sequences/{name}/revisions", schemas.RevisionList).items
+
+    def rollback(self, name: str, to: int | None = None) -> schemas.RevisionView:
+        body = {} if to is None else {"to": to}
+        return self._post(f"/sequences/{name}/rollback", body, schemas.RevisionView)
+
+    def delete_sequence(self, name: str) -> None:
+        self._request("DELETE", f"{API}/sequences/{name}")
+
+    def apply_deployment(self, definition: DeploymentConfiguration) -> schemas.DeploymentView:
+        return self._put(
+            f"/deployment-configurations/{definition.name}", definition.to_document(), schemas.DeploymentView
+        )
+
+    # What runs
+
+    def services(self) -> list[schemas.ServiceView]:
+        return self._get("/services", schemas.ServiceList).items
+
+    def service(self, version: str) -> schemas.ServiceView:
+        return self._get(_service_path(version), schemas.ServiceView)
+
+    def wake(self, version: str) -> schemas.ServiceView:
+        return self._post(f"{_service_path(version)}/wake", {}, schemas.ServiceView)
+
+    def put_to_sleep(self, version: str) -> schemas.ServiceView:
+        return self._post(f"{_service_path(version)}/sleep", {}, schemas.ServiceView)
+
+    def endpoint_metadata(self, name: str) -> Json:
+        """``GET /v2/models/<name>``: tensors with wire types; a sequence or an alias has one too."""
+        found: Json = orjson.loads(self._request("GET", _endpoint_path(name)).content)
+        return found
+
+    def predict(self, name: str, request: Json) -> Json:
+        """``POST /v2/models/<name>/infer`` with a JSON request of the Open Inference Protocol."""
+        answer = self._request("POST", f"{_endpoint_path(name)}/infer", content=_json(request))
+        found: Json = orjson.loads(answer.content)
+        return found
+
+    def logs(self, version: VersionId, **query: str | int | None) -> schemas.LogRows:
+        """Rows of a version's log; ``since``, ``until``, ``where``, ``columns``, ``limit``, ``order``."""
+        return self._get(f"/logs/{version.model}/{version.number}", schemas.LogRows, **query)
+
+    def export_log(self, version: VersionId, target: Path, **query: str | int | None) -> None:
+        """Write the rows of a query to a Parquet file."""
+        path = f"{API}/logs/{version.model}/{version.number}/export"
+        with self._http.stream("GET", path, params=_given(query), timeout=None) as answer:
+            if answer.is_error:
+                answer.read()
+                raise _error_of(answer)
+            with target.open("wb") as sink:
+                for piece in answer.iter_bytes():
+                    sink.write(piece)
+
+    # Analysis
+
+    def reports(self, model: str | None = None, *, kind: str | None = None) -> Iterator[schemas.ReportView]:
+        return self._pages("/reports", schemas.ReportPage, model=model, kind=kind)
+
+    def report(self, report_id: str) -> Json:
+        """The JSON of a report by its id ``MODEL:NUMBER/KIND/NAME``."""
+        found: Json = orjson.loads(self._request("GET", API + report_path(report_id)).content)
+        return found
+
+    def report_page(self, report_id: str) -> str:
+        return self._request("GET", f"{API}{report_path(report_id)}/page").text
+
+    def start_job(self, kind: str, model: str, **options: str | float | None) -> schemas.JobView:
+        return self._post("/jobs", {"kind": kind, "model": model, **_given(options)}, schemas.JobView)
+
+    def explain(self, model: str, request_id: str, **options: str | int | None) -> schemas.JobView:
+        return self._post(
+            "/explanations", {"model": model, "request_id": request_id, **_given(options)}, schemas.JobView
+        )
+
+    def jobs(self, **query: str | None) -> Iterator[schemas.JobView]:
+        return self._pages("/jobs", schemas.JobPage, **query)
+
+    def job(self, job_id: str) -> schemas.JobView:
+        return self._get(f"/jobs/{job_id}", schemas.JobView)
+
+    def job_log(self, job_id: str) -> str:
+        return self._get(f"/jobs/{job_id}/log", schemas.JobLog).text
+
+    def cancel_job(self, job_id: str) -> schemas.JobView:
+        return schemas.JobView.model_validate_json(self._request("DELETE", f"{API}/jobs/{job_id}").content)
+
+    def schedules(self) -> list[schemas.ScheduleView]:
+        return self._get("/schedules", schemas.ScheduleList).items
+
+    def put_schedule(self, name: str, **body: str) -> schemas.ScheduleView:
+        return self._put(f"/schedules/{name}", body, schemas.ScheduleView)
+
+    def delete_schedule(self, name: str) -> None:
+        self._request("DELETE", f"{API}/schedules/{name}")
+
+    def _get(self, path: str, answer: type[Found], /, **query: Any) -> Found:
+        return answer.model_validate_json(self._request("GET", API + path, params=_given(query)).content)
+
+    def _put(self, path: str, body: Json, kind: type[Found]) -> Found:
+        return kind.model_validate_json(self._request("PUT", API + path, content=_json(body)).content)
+
+    def _post(self, path: str, body: Json, kind: type[Found]) -> Found:
+        return kind.model_validate_json(self._request("POST", API + path, content=_json(body)).content)
+
+    def _pages(self, path: str, page_type: type[Any], /, **query: Any) -> Iterator[Any]:
+        token: str | None = None
+        while True:
+            page = self._get(path, page_type, **{**query, "page-token": token})
+            yield from page.items
+            token = page.next
+            if token is None:
+                return
+
+    def _request(self, method: str, path: str, **more: Any) -> httpx.Response:
+        if "content" in more:
+            more["headers"] = {"content-type": "application/json"}
+        try:
+            answer = self._http.request(method, path, **more)
+        except httpx.TimeoutException as error:
+            raise errors.DeadlineExceeded(f"{self.url} did not answer in time", hint="see: headrace status") from error
+        except httpx.TransportError as error:
+            raise errors.Unreachable(
+                f"no platform answers at {self.url}", hint="start one with: headrace up"
+            ) from error
+        if answer.is_error:
+            raise _error_of(answer)
+        return answer
+
+
+def report_path(report_id: str) -> str:
+    """The API's path of a report's id ``MODEL:NUMBER/KIND/NAME``."""
+    parts = report_id.split("/")
+    if len(parts) != 3:
+        raise errors.InvalidInput(
+            f"report: {report_id!r} is not one",
+            field="report",
+            expected="MODEL:NUMBER/KIND/NAME, as 'headrace report list' shows it",
+        )
+    version = VersionId.parse(parts[0], field="report")
+    return f"/reports/{version.model}/{version.number}/{parts[1]}/{parts[2]}"
+
+
+def _version_path(version: VersionId) -> str:
+    return f"/models/{version.model}/versions/{version.number}"
+
+
+def _service_path(version: str) -> str:
+    parsed = VersionId.parse(version)
+    return f"/services/{parsed.model}/{parsed.number}"
+
+
+def _endpoint_path(name: str) -> str:
+    reference = Reference.parse(name)
+    if reference.number is not None:
+        return f"/v2/models/{reference.name}/versions/{reference.number}"
+    return f"/v2/models/{reference}"
+
+
+def _given(values: Mapping[str, Any]) -> Json:
+    return {key: value for key, value in values.items() if value is not None and value != ""}
+
+
+def _json(body: Json) -> bytes:
+    return orjson.dumps(body)
+
+
+def _error_of(answer: httpx.Response) -> errors.HeadraceError:
+    """The problem document of an answer as the error that it was."""
+    try:
+        problem = orjson.loads(answer.content)
+    except orjson.JSONDecodeError:
+        problem = {}
+    if not isinstance(problem, dict):
+        problem = {}
+    message = str(problem.get("detail") or f"the platform answered {answer.status_code}")
+    hint = problem.get("hint")
+    code = problem.get("code", "")
+    if code in (errors.Overloaded.code, errors.NotReady.code):
+        kind = errors.Overloaded if code == errors.Overloaded.code else errors.NotReady
+        return kind(message, retry_after=float(answer.headers.get("retry-after", 1)), hint=hint)
+    known = _ERRORS.get(code, errors.HeadraceError)
+    return known(
+        message, field=problem.get("field"), expected=problem.get("expected"), got=problem.get("got"), hint=hint
+    )

@@ -1,0 +1,102 @@
+"""A model definition and the files it names, made ready to be sent: payload packed, requirements read, Git asked.
+
+The user's side of ``apply``: it runs where the files are. The platform checks everything again.
+"""
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from headrace_controller import archive
+from headrace_controller.definitions import ModelDefinition, Source
+from headrace_controller.environments import requirements
+from headrace_functions.errors import InvalidInput, NotFound
+
+GIT_TIMEOUT = 10.0  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """What is sent: a definition whose requirements are a list, and files."""
+
+    definition: ModelDefinition
+    payload: Path
+    training: Path | None
+    sample: Path | None
+
+
+def package(definition: ModelDefinition, source: Source, folder: Path) -> Package:
+    """Pack the payload into ``folder``. Relative paths start from the definition's own folder.
+
+    Raises ``NotFound`` for a file that is not there and ``InvalidInput`` for one that cannot be sent.
+    """
+    payload = folder / "payload.tar.zst"
+    archive.pack(definition.payload, source.folder, payload)
+    given = {
+        "requirements": _requirements(definition, source),
+        "metadata": {**git_metadata(source.folder), **definition.metadata},
+    }
+    return Package(
+        definition.model_copy(update=given),
+        payload,
+        _file(definition.training_data, source, "training-data"),
+        _file(definition.sample, source, "sample"),
+    )
+
+
+def git_metadata(folder: Path) -> dict[str, str]:
+    """``git.commit``, ``git.branch``, ``git.author`` and ``git.dirty`` of a folder; empty outside a repository or without Git."""
+    commit = _git(folder, "log", "-1", "--format=%H%n%an <%ae>")
+    if not commit:
+        return {}
+    digest, _, author = commit.partition("\n")
+    branch = _git(folder, "rev-parse", "--abbrev-ref", "HEAD") or ""
+    dirty = bool(_git(folder, "status", "--porcelain", "--", "."))
+    return {"git.commit": digest, "git.branch": branch, "git.author": author, "git.dirty": str(dirty).lower()}
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=GIT_TIMEOUT,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _requirements(definition: ModelDefinition, source: Source) -> list[str] | None:
+    named = definition.requirements if definition.requirements is not None else definition.installed_file()
+    if named is None:
+        return None
+    if isinstance(named, list):
+        return requirements.check(named)
+    file = source.folder / named
+    if not file.is_file():
+        raise NotFound(
+            f"{source.place(('requirements',))}requirements: {named} is not there",
+            field="requirements",
+            hint="correct the path, or list the packages",
+        )
+    try:
+        return requirements.parse(file.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"requirements: {named} is not text", field="requirements") from error
+
+
+def _file(name: str | None, source: Source, key: str) -> Path | None:
+    if name is None:
+        return None
+    file = source.folder / name
+    if not file.is_file():
+        raise NotFound(
+            f"{source.place((key,))}{key}: {name} is not there",
+            field=key,
+            hint="correct the path, it starts from the definition's folder",
+        )
+    return file
