@@ -32,6 +32,8 @@ def main(arguments: Sequence[str]) -> int:
     """Run one job; returns the exit code."""
     options = _parser().parse_args(arguments)  # exits with 2 on a wrong command line
     _log_to_stderr()
+    if options.id:
+        log.info("job %s", options.id)
     try:
         answer = options.run(options)
     except InvalidInput as error:

@@ -149,7 +149,7 @@ class Contribution(Part):
     name: str
     value: Scalar | None
     typical: Scalar | None = Field(description="median, or most frequent value, of the background")
-    shap: Number
+    shap: FiniteFloat = Field(description="not rounded: base and all values sum to the prediction")
     error: Number = Field(description="standard error of sampling; 0 for exact values")
 
 

@@ -14,6 +14,7 @@ from headrace_jobs.wording import number, share
 WIDTH, HEIGHT = 560, 170
 ROW = 24  # height of a row of a horizontal bar picture
 LABEL = 190  # width of the labels beside it
+CHARACTERS = 26  # of a label in that width
 SHOWN = 14  # contributions of a waterfall; the rest are one bar
 
 
@@ -65,7 +66,7 @@ def waterfall(explanation: Explanation) -> Markup:
         x, y = LABEL + (min(start, end) - low) * scale, 22 + i * ROW
         kind = "more" if step.shap >= 0 else "less"
         wide = max(abs(step.shap) * scale, 1)
-        parts.append(_text(LABEL - 8, y + 14, _cut(step.name, 28), "end", "label"))
+        parts.append(_text(LABEL - 8, y + 14, step.name, "end", "label"))
         box = (kind, x, y + 2, wide, ROW - 6, step.name, _signed(step.shap))
         parts.append(
             _format('<rect class="{}" x="{}" y="{}" width="{}" height="{}" rx="2"><title>{}: {}</title></rect>', *box)
@@ -95,9 +96,11 @@ def _steps(contributions: Sequence[Contribution]) -> list[_Step]:
 def _named(contribution: Contribution) -> str:
     value = contribution.value
     if value is None:
-        return f"{contribution.name} missing"
-    plain = number(float(value)) if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
-    return f"{contribution.name} = {plain}"
+        return f"{_cut(contribution.name, CHARACTERS - 8)} missing"
+    plain = _cut(
+        number(float(value)) if isinstance(value, int | float) and not isinstance(value, bool) else str(value), 12
+    )
+    return f"{_cut(contribution.name, CHARACTERS - 3 - len(plain))} = {plain}"
 
 
 def _columns(bars: Sequence[Bar]) -> Markup:
@@ -130,7 +133,7 @@ def _pairs(bars: Sequence[Bar]) -> Markup:
     parts = []
     for i, bar in enumerate(bars):
         y = i * ROW
-        parts.append(_text(LABEL - 8, y + 15, _cut(bar.label, 28), "end", "label"))
+        parts.append(_text(LABEL - 8, y + 15, _cut(bar.label, CHARACTERS), "end", "label"))
         before = (LABEL, y + 3, max(bar.reference * scale, 0.5))
         parts.append(_format('<rect class="reference" x="{}" y="{}" width="{}" height="8"/>', *before))
         now = ("outside" if bar.outside else "window", LABEL, y + 12, max(bar.window * scale, 0.5))
