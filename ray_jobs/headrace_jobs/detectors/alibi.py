@@ -15,7 +15,8 @@ from headrace_jobs.detectors.base import CategoryPair, NumberPair, TestResult
 
 LICENCE = (
     "This report was made with Alibi Detect, which is under the Business Source License 1.1 since release 0.11.5: production "
-    "use needs a licence from Seldon Technologies; non-production use does not. The native engine has no such condition."
+    "use needs a licence from Seldon Technologies (non-profit educational institutions excepted); other use does not. "
+    "The native engine has no such condition."
 )
 SAMPLE = 20_000
 
