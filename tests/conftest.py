@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["fixtures_s3"]
+pytest_plugins = ["fixtures_platform", "fixtures_s3"]
 
 _BENCHMARKS = Path(__file__).parent / "benchmarks"
 

@@ -198,6 +198,7 @@ class LocalService:
         if replica not in self._replicas:
             return  # we stopped it ourselves
         self._replicas.remove(replica)
+        self._spawn(replica.running.stop(STOP_GRACE))  # it is gone; this clears up after it
         self._crashes.append(self._loop.time())
         if len(self._crashes) == _CRASHES and self._crashes[-1] - self._crashes[0] < _CRASH_WINDOW:
             self._back_off(
