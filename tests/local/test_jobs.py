@@ -184,6 +184,23 @@ def listening(pids: set[int]) -> set[str]:
     return found
 
 
+def test_a_log_in_s3_gives_the_report_of_the_same_log_in_a_directory(
+    jobs_python: Path, objects: ObjectStore, s3_prefix: str
+) -> None:
+    given_traffic(objects)
+    bucket = ObjectStore(s3_prefix)
+    given_traffic(bucket)
+    credentials = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+
+    done = run_job(jobs_python, "drift", *WINDOW, "--storage", s3_prefix, "--address", "sync", **credentials)
+
+    assert done.returncode == 0, done.stderr
+    found = json.loads(bucket.get(last_line(done)["report"]))
+    _, expected, _ = drift(jobs_python, objects, "--address", "sync")
+    assert found["fields"] == expected["fields"]
+    assert bucket.exists(last_line(done)["report"].replace(".json", ".html"))
+
+
 HARD_CASES: dict[str, tuple[Table, Table]] = {
     "same": ({"x": np.random.default_rng(1).normal(size=800)}, {"x": np.random.default_rng(2).normal(size=600)}),
     "shift": ({"x": np.random.default_rng(1).normal(size=800)}, {"x": np.random.default_rng(2).normal(0.8, 1, 600)}),
