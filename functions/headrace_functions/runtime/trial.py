@@ -50,8 +50,9 @@ def try_artifact(trial: Trial) -> tuple[Signature, dict[str, Any]]:
     framework = find(trial.framework)
     model = load_model(framework, trial.artifact, trial.options)
     details: dict[str, Any] = {"load_seconds": round(time.perf_counter() - started, 3), "warnings": []}
-    said = framework.describe(model, trial.options)
-    inputs = _declared(trial.inputs) or said.inputs or _inputs_of(trial.sample)
+    declared = _declared(trial.inputs)
+    said = framework.describe(model, trial.options, declared)
+    inputs = declared or said.inputs or _inputs_of(trial.sample)
     outputs = _declared(trial.outputs) or said.outputs
     details["inferred"] = [side for side, given in (("inputs", trial.inputs), ("outputs", trial.outputs)) if not given]
     tensors, made_up = _rows(inputs, trial)

@@ -49,8 +49,8 @@ def last_step(model: Any) -> Any:
     return last_step(steps[-1][1]) if steps else model
 
 
-def offers(model: Any, kind: Kind) -> dict[str, Output]:
-    """Everything an estimator of this kind can answer, by name."""
+def offers(model: Any, kind: Kind, inputs: tuple[Field, ...] | None = None) -> dict[str, Output]:
+    """Everything an estimator of this kind can answer, by name. ``inputs`` name a transformer's columns where its fit did not."""
     if kind == "classifier":
         outputs = _classifier(model)
     elif kind == "outlier detector":
@@ -63,7 +63,7 @@ def offers(model: Any, kind: Kind) -> dict[str, Output]:
     elif hasattr(model, "predict"):
         outputs = [Output(Field("value", _FLOAT, _targets(last_step(model)), "numerical"), "predict", np.asarray)]
     elif hasattr(model, "transform"):
-        outputs = _transformer(model)
+        outputs = _transformer(model, inputs)
     else:
         outputs = []
     return {o.field.name: o for o in outputs}
@@ -101,8 +101,8 @@ def _targets(model: Any) -> tuple[int, ...]:
     return (int(count),) if count > 1 else ()
 
 
-def _transformer(model: Any) -> list[Output]:
-    names = _column_names(model)
+def _transformer(model: Any, inputs: tuple[Field, ...] | None) -> list[Output]:
+    names = _column_names(model, inputs)
     width = len(names) if names else -1
     vector = Output(Field("values", _FLOAT, (width,), "numerical", names or None), "transform", _dense, default=False)
     if names is None or len(names) > _COLUMNS or not _usable(names):
@@ -119,9 +119,17 @@ def _column(at: int) -> Callable[[Any], Array]:
     return lambda matrix: _dense(matrix)[:, at]
 
 
-def _column_names(model: Any) -> tuple[str, ...] | None:
+def _column_names(model: Any, inputs: tuple[Field, ...] | None) -> tuple[str, ...] | None:
+    """The model's own names; a model fitted without names gets the inputs', so that a scaler's columns feed a classifier."""
+    own = getattr(model, "feature_names_in_", None) is not None
+    scalars = (
+        inputs is not None
+        and all(f.is_scalar for f in inputs)
+        and len(inputs) == getattr(model, "n_features_in_", None)
+    )
+    given = [f.name for f in inputs] if inputs is not None and scalars and not own else None
     try:
-        return tuple(str(n) for n in model.get_feature_names_out())
+        return tuple(str(n) for n in model.get_feature_names_out(given))
     except (AttributeError, ValueError, NotImplementedError, TypeError):
         return None  # not every transformer names its columns
 

@@ -37,8 +37,8 @@ class Framework(Protocol):
     def load(self, artifact: Path, options: Options) -> Any:
         """The model in the folder ``artifact``. Runs the artifact's code."""
 
-    def describe(self, model: Any, options: Options) -> Description:
-        """What the model knows of its inputs and outputs."""
+    def describe(self, model: Any, options: Options, inputs: tuple[Field, ...] | None = None) -> Description:
+        """What the model knows of its inputs and outputs; ``inputs`` where definition or training data say them already."""
 
     def bind(self, model: Any, options: Options, signature: Signature) -> Function:
         """The function that answers for the signature; ``InvalidInput`` where the model can never do so."""

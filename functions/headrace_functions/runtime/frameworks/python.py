@@ -14,7 +14,7 @@ from typing import Any
 
 from headrace_functions.errors import InvalidInput
 from headrace_functions.runtime.frameworks.port import Description, Function, Options
-from headrace_functions.signature import Signature, Tensors
+from headrace_functions.signature import Field, Signature, Tensors
 
 ROWS = False
 ENTRY = "function.py"
@@ -81,9 +81,9 @@ def _import(path: Path) -> Any:
     return module
 
 
-def describe(model: UserFunction, options: Options) -> Description:
+def describe(model: UserFunction, options: Options, inputs: tuple[Field, ...] | None = None) -> Description:
     """Code says nothing of types; the signature is declared or found by trying."""
-    del model, options
+    del model, options, inputs
     return Description()
 
 

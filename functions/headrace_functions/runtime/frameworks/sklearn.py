@@ -107,11 +107,12 @@ def _use_one_thread(model: Any) -> None:
         model.set_params(**single)
 
 
-def describe(model: Any, options: Options) -> Description:
+def describe(model: Any, options: Options, inputs: tuple[Field, ...] | None = None) -> Description:
     """Inputs are unknown where steps pick columns of any type by name: then data or a contract must say them."""
     del options
-    outputs = estimators.offers(model, _kind(model))
-    return Description(_inputs(model), tuple(o.field for o in outputs.values() if o.default) or None)
+    known = inputs or _inputs(model)
+    outputs = estimators.offers(model, _kind(model), known)
+    return Description(known, tuple(o.field for o in outputs.values() if o.default) or None)
 
 
 def _kind(model: Any) -> estimators.Kind:
@@ -159,7 +160,7 @@ def bind(model: Any, options: Options, signature: Signature) -> Function:
     # Rows come as arrays in the order of the names that the model was fitted with: the warning would be wrong.
     warnings.filterwarnings("ignore", message="X does not have valid feature names", category=UserWarning)
     rows = _rows_of(model, signature)
-    outputs = estimators.choose(estimators.offers(model, _kind(model)), signature)
+    outputs = estimators.choose(estimators.offers(model, _kind(model), signature.inputs), signature)
     methods = {o.method: getattr(model, o.method) for _, o in outputs}
 
     def function(tensors: Tensors) -> Mapping[str, Any]:
