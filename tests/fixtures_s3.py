@@ -110,7 +110,9 @@ def _wait(endpoint: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
             time.sleep(0.1)
             continue
         try:
-            store = store or S3Store("first", client_options={"allow_http": True, "timeout": "5s"}, retry_config={"max_retries": 0})
+            store = store or S3Store(
+                "first", client_options={"allow_http": True, "timeout": "5s"}, retry_config={"max_retries": 0}
+            )
             obstore.put(store, "ready", b"1")
         except (BaseError, OSError):
             time.sleep(0.1)

@@ -61,7 +61,9 @@ def free_port() -> int:
 def running(command: list[str], folder: Path, **environ: str) -> Iterator[Callable[[], bool]]:
     """A server's process, stopped at the end; gives a function that says whether it lives."""
     with (folder / "server.log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, env={**os.environ, **environ}, start_new_session=True)
+        process = subprocess.Popen(
+            command, cwd=folder, stdout=log, stderr=log, env={**os.environ, **environ}, start_new_session=True
+        )
     try:
         yield lambda: process.poll() is None
     finally:
@@ -129,11 +131,17 @@ def mlserver(model: LogisticRegression, folder: Path, body: bytes) -> tuple[Load
         "debug": False,
         "gzip_enabled": False,
     }
-    implementation = {"name": "m", "implementation": "mlserver_sklearn.SKLearnModel", "parameters": {"uri": "./model.joblib"}}
+    implementation = {
+        "name": "m",
+        "implementation": "mlserver_sklearn.SKLearnModel",
+        "parameters": {"uri": "./model.joblib"},
+    }
     (folder / "settings.json").write_text(json.dumps(server))
     (folder / "model-settings.json").write_text(json.dumps(implementation))
     (folder / "logging.json").write_text(json.dumps({"version": 1, "disable_existing_loggers": True}))
-    with running([str(python.parent / "mlserver"), "start", str(folder)], folder, MLSERVER_LOGGING_SETTINGS="logging.json") as alive:
+    with running(
+        [str(python.parent / "mlserver"), "start", str(folder)], folder, MLSERVER_LOGGING_SETTINGS="logging.json"
+    ) as alive:
         return measure(f"http://127.0.0.1:{port}", "/v2/models/m/infer", body, folder, alive)
 
 
@@ -173,7 +181,9 @@ def test_the_function_server_beside_its_peers(model: LogisticRegression, row: li
     alone = predict_ms(model, row)
     ours = figures["headrace"]
 
-    print(f"\n{'server':10} {'c=1 req/s':>10} {'p50 ms':>8} {'p99 ms':>8} {'c=32 req/s':>11} {'p50 ms':>8} {'p99 ms':>8} {'ours / it':>10}")
+    print(
+        f"\n{'server':10} {'c=1 req/s':>10} {'p50 ms':>8} {'p99 ms':>8} {'c=32 req/s':>11} {'p50 ms':>8} {'p99 ms':>8} {'ours / it':>10}"
+    )
     for name, (one, many) in figures.items():
         ratio = ours[1].per_second / many.per_second
         print(

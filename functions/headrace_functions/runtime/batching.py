@@ -23,6 +23,7 @@ from headrace_functions.protocol.rows import PackedRows
 from headrace_functions.signature import Tensors
 
 TRIES = 20
+_ROUNDS = 8  # rounds of the loop that a batch may grow in; a round without a new request ends it
 _SLOW = 10.0  # times `fast` that a run on the loop may take
 
 Outcome = Tensors | BaseException
@@ -126,12 +127,16 @@ class Batcher:
             self._waiting.remove(waiting)
 
     def _schedule(self) -> None:
-        """Run soon: what the loop reads from other connections in this round joins the batch."""
+        """Run in the loop's next round: what other connections have sent by now joins the batch."""
         if not self._scheduled and self._waiting and self._running < self._concurrency:
             self._scheduled = True
-            self.loop.call_soon(self._start)
+            self.loop.call_soon(self._start, len(self._waiting), _ROUNDS)
 
-    def _start(self) -> None:
+    def _start(self, seen: int, rounds: int) -> None:
+        """Start a batch, unless the last round of the loop brought company: then look once more, a few times at most."""
+        if rounds and self._batch and len(self._waiting) > seen:
+            self.loop.call_soon(self._start, len(self._waiting), rounds - 1)
+            return
         self._scheduled = False
         if not self._waiting:
             return
