@@ -5,8 +5,10 @@ writers see who was first. Documents never change once written, so they are kept
 """
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Literal
 
 from headrace_controller import clock
@@ -20,6 +22,8 @@ from headrace_functions.version import BuildState, BuildStatus, Version
 
 Kind = Literal["model", "sequence"]
 _RACES = 100
+_TOGETHER = 100  # versions read in one go
+_READERS = 8  # threads that read; on S3 each document is a round trip
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,7 @@ class Catalog:
         self.deployments = Series(documents, "deployment configuration", layout.DEPLOYMENTS, layout.deployment)
         self._aliases: dict[str, Series] = {}
         self._lock = threading.RLock()
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="catalogue")
         self._numbers: dict[str, list[int]] | None = None
         self._final: dict[VersionId, ModelVersion] = {}
         self._deleted: set[VersionId] = set()
@@ -122,14 +127,22 @@ class Catalog:
             )
         return found
 
+    def find_all(self, versions: Iterable[VersionId]) -> Iterator[ModelVersion]:
+        """Those of the versions that there are, in the given order; documents not read before are read side by side."""
+        asked = iter(versions)
+        while chunk := list(islice(asked, _TOGETHER)):
+            if all(v in self._final for v in chunk):
+                yield from (self._final[v] for v in chunk)
+            else:
+                yield from (found for found in self._readers.map(self.find, chunk) if found is not None)
+
     def versions(self, model: str | None = None) -> Iterator[ModelVersion]:
-        for version in self.version_ids(model):
-            found = self.find(version)
-            if found is not None:
-                yield found
+        return self.find_all(self.version_ids(model))
 
     def newest_released(self, model: str) -> ModelVersion | None:
-        return next((v for v in self.versions(model) if v.released), None)
+        # One by one: mostly the first is the one.
+        found = (self.find(v) for v in self.version_ids(model))
+        return next((v for v in found if v is not None and v.released), None)
 
     def claim_version(self, model: str, given: Mapping[str, Any]) -> VersionId:
         """Take the next number of a model by writing what the user gave."""

@@ -1,7 +1,5 @@
 """``headrace explain``"""
 
-from typing import Any
-
 import click
 
 from headrace_controller.cli.connection import connected
@@ -35,17 +33,7 @@ def explain(
     if as_json:
         print_json(document)
         return
-    print_facts({**{k: v for k, v in document.items() if not isinstance(v, list | dict)}, "report": job.report})
+    print_facts({key: document[key] for key in ("sentence", "output", "prediction", "base", "method", "asked")})
+    print_facts({"report": job.report})
     click.echo()
-    values = _values(document)
-    print_table(
-        values, [c for c in ("name", "value", "contribution", "shapley") if values and c in values[0]], empty="no value"
-    )
-
-
-def _values(document: dict[str, Any]) -> list[dict[str, Any]]:
-    """The list of contributions in a report of kind explain."""
-    found = next(
-        (v for k, v in document.items() if k in ("fields", "values", "contributions") and isinstance(v, list)), []
-    )
-    return [dict(item) for item in found]
+    print_table(document["contributions"], ["name", "value", "typical", "shap"], empty="no contribution")

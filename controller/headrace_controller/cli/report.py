@@ -11,6 +11,7 @@ from headrace_controller.cli.output import json_option, print_facts, print_json,
 from headrace_controller.client import Client
 
 _ID = "MODEL:NUMBER/KIND/NAME"
+_COLUMNS = ("name", "severity", "score", "value", "typical", "shap", "sentence")  # of what a report says of each field
 
 
 @click.group()
@@ -41,14 +42,11 @@ def show_report(client: Client, report_id: str, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    print_facts({k: v for k, v in found.items() if not isinstance(v, list | dict)})
-    click.echo()
-    fields: list[dict[str, Any]] = found.get("fields", [])
-    print_table(
-        fields,
-        [c for c in ("name", "verdict", "severity", "score", "value", "sentence") if fields and c in fields[0]],
-        empty="no field",
-    )
+    print_facts({k: v for k, v in found.items() if v is not None and not isinstance(v, list | dict)})
+    rows: list[dict[str, Any]] = found.get("fields") or found.get("contributions") or []
+    if rows:
+        click.echo()
+        print_table(rows, [c for c in _COLUMNS if c in rows[0]], empty="")
 
 
 @report.command("open")

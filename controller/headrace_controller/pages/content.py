@@ -77,13 +77,13 @@ def sequence(platform: Platform, name: str) -> Content:
 
 
 def recent_requests(platform: Platform, version: VersionId) -> list[Content]:
-    """The newest rows of the log, without their fields; none where nothing was logged yet."""
+    """The newest exchanges of the log, without their fields; none where nothing was logged yet."""
     held = platform.logs.columns(version)
     if not held:
         return []
     columns = tuple(c for c in _REQUEST_COLUMNS if c in held)
     try:
-        return platform.logs.query(version, LogQuery(columns=columns, limit=RECENT))
+        return platform.logs.query(version, LogQuery(columns=columns, where="row = 0", limit=RECENT))
     except InvalidInput:
         # The table was made anew between the two looks; the next one sees it.
         return []

@@ -58,8 +58,8 @@ class Versions:
         ids = (v for v in self._catalog.version_ids(wanted.model) if wanted.text in str(v))
         if not wanted.status and not wanted.labels:
             found = page(ids, request, str)
-            return Page([v for i in found.items if (v := self._catalog.find(i)) is not None], found.next)
-        versions = (v for i in ids if (v := self._catalog.find(i)) is not None and wanted.matches(v))
+            return Page(list(self._catalog.find_all(found.items)), found.next)
+        versions = (v for v in self._catalog.find_all(ids) if wanted.matches(v))
         return page(versions, request, lambda v: str(v.id))
 
     def models(self, text: str, request: PageRequest) -> Page[ModelSummary]:
