@@ -19,11 +19,11 @@ import joblib
 import numpy as np
 import orjson
 import pytest
-from benchmarks.load import WRK, Load, wait_for, wrk
-from function_support import Home
 from sklearn.datasets import load_breast_cancer
 from sklearn.linear_model import LogisticRegression
 
+from benchmarks.load import WRK, Load, wait_for, wrk
+from function_support import Home
 from headrace_functions.record import Record, RecordHeader
 from headrace_functions.recording.spool import Spool
 from headrace_functions.runtime import RUNTIME_REQUIREMENTS
