@@ -26,6 +26,7 @@ MAX_WHERE = 4000  # characters
 _TABLE = "log"
 _EVERY_ROW = 2**62
 _TOKEN = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|--|/\*|[();]|[^\s'"();]+|\s+|['"]""")
+_QUOTES = ("'", '"')
 _FORBIDDEN = {
     "select",
     "with",
@@ -116,21 +117,32 @@ def boolean_expression(text: str, columns: Sequence[str]) -> str:
     names = re.compile(
         "|".join(rf"(?<![\w.]){re.escape(c)}(?![\w.])" for c in sorted(columns, key=len, reverse=True)) or r"(?!)"
     )
-    result, depth, previous = [], 0, ""
+    result, depth, before, previous = [], 0, "", ""
     for match in _TOKEN.finditer(text):
         token = match[0]
-        depth += {"(": 1, ")": -1}.get(token, 0)
-        word = token.lower()
-        if token in (";", "--", "/*", "'", '"') or "--" in token or "/*" in token or depth < 0:
-            raise _not_boolean(f"{token.strip()!r} cannot be part of it")
-        if word in _FORBIDDEN or (word == "from" and previous == "("):
-            raise _not_boolean(f"{token!r} would be a statement or sub-query")
-        quoted = token[0] in "'\""
-        result.append(token if quoted else names.sub(lambda m: f'"{m[0]}"', token))
-        previous = token if token.strip() else previous
+        if len(token) > 1 and token[0] in _QUOTES:
+            if before and (before[-1].isalnum() or before[-1] in "_&"):
+                raise _not_boolean(
+                    f"{before}{token[0]}…{token[0]} is a kind of text that is not taken: put a blank before it"
+                )
+            result.append(token)
+        else:
+            depth += {"(": 1, ")": -1}.get(token, 0)
+            _check_token(token, previous, depth)
+            result.append(names.sub(lambda m: f'"{m[0]}"', token))
+        before, previous = token, token if token.strip() else previous
     if depth:
         raise _not_boolean("its parentheses do not pair")
     return "".join(result)
+
+
+def _check_token(token: str, previous: str, depth: int) -> None:
+    """Refuse what could end the expression or open another query; ``token`` is outside of quotes."""
+    word = token.lower()
+    if token in (";", *_QUOTES) or any(mark in token for mark in ("--", "/*", "$$")) or depth < 0:
+        raise _not_boolean(f"{token.strip()!r} cannot be part of it")
+    if word in _FORBIDDEN or (word == "from" and previous == "("):
+        raise _not_boolean(f"{token!r} would be a statement or sub-query")
 
 
 def _not_boolean(why: str) -> InvalidInput:
