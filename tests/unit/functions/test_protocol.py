@@ -41,11 +41,8 @@ def decode(body: bytes, signature: Signature, **kwargs: Any) -> Tensors:
 
 def same(a: Tensors, b: Tensors) -> bool:
     def equal(x: Any, y: Any) -> bool:
-        return (
-            (x.dtype == y.dtype
-            and x.shape == y.shape
-            and (x == y).all())
-            or np.array_equal(x, y, equal_nan=x.dtype.kind == "f")
+        return (x.dtype == y.dtype and x.shape == y.shape and (x == y).all()) or np.array_equal(
+            x, y, equal_nan=x.dtype.kind == "f"
         )
 
     return a.keys() == b.keys() and all(equal(a[name], b[name]) for name in a)
@@ -209,22 +206,21 @@ def test_named_scalars_may_have_a_second_dimension_of_one() -> None:
         ("int64", "INT64", 3.5),
         ("int64", "INT64", None),
         ("int64", "INT64", True),
-    ]
-    + [
         ("float64", "FP64", True),
         ("float64", "FP64", "x"),
         ("float32", "FP32", 1e39),
         ("bool", "BOOL", 1),
         ("string", "BYTES", 1),
-    ]
-    + [
         ("int64", "FP64", 1.0),
         ("int32", "INT64", 1),
         ("float32", "FP64", 1.0),
         ("bool", "INT8", 1),
         ("string", "INT8", 1),
-    ]
-    + [("float32", "INT64", 1), ("int64", "BOOL", True), ("int64", "UINT64", 1), ("int64", "INT64", 2**63)],
+        ("float32", "INT64", 1),
+        ("int64", "BOOL", True),
+        ("int64", "UINT64", 1),
+        ("int64", "INT64", 2**63),
+    ],
 )
 def test_values_that_would_change_are_refused(kind: str, wire: str, data: Any) -> None:
     """Overflow, lost digits and other kinds of values are refused with the field, what was expected, what came."""
@@ -243,9 +239,13 @@ def test_values_that_would_change_are_refused(kind: str, wire: str, data: Any) -
         ("float64", "INT32", 5, 5.0),
         ("float64", "INT64", 5, 5.0),
         ("float64", "FP32", 0.5, 0.5),
-    ]
-    + [("float64", "FP64", 3, 3.0), ("int64", "INT64", 3.0, 3), ("uint64", "UINT64", 2**64 - 1, 2**64 - 1)]
-    + [("float16", "FP32", 0.5, 0.5), ("string", "BYTES", None, None), ("string", "BYTES", "ä", "ä")],
+        ("float64", "FP64", 3, 3.0),
+        ("int64", "INT64", 3.0, 3),
+        ("uint64", "UINT64", 2**64 - 1, 2**64 - 1),
+        ("float16", "FP32", 0.5, 0.5),
+        ("string", "BYTES", None, None),
+        ("string", "BYTES", "ä", "ä"),
+    ],
 )
 def test_values_that_fit_are_widened(kind: str, wire: str, data: Any, value: Any) -> None:
     array = decode(v2([tensor("v", wire, [1], [data])]), one("v", kind))["v"]
