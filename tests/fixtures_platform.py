@@ -48,7 +48,9 @@ def environment() -> dict[str, str]:
 def headrace(*arguments: str, stdin: str | None = None, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run the command as a user does."""
     command = [sys.executable, "-m", "headrace_controller.cli", *arguments]
-    return subprocess.run(command, input=stdin, text=True, capture_output=True, timeout=120, check=False, env=environment(), cwd=cwd)
+    return subprocess.run(
+        command, input=stdin, text=True, capture_output=True, timeout=120, check=False, env=environment(), cwd=cwd
+    )
 
 
 class RunningPlatform:
@@ -62,10 +64,22 @@ class RunningPlatform:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> "RunningPlatform":
-        command = [sys.executable, "-m", "headrace_controller.cli", "up", "--home", str(self.home), "--port", "0", *self._more]
+        command = [
+            sys.executable,
+            "-m",
+            "headrace_controller.cli",
+            "up",
+            "--home",
+            str(self.home),
+            "--port",
+            "0",
+            *self._more,
+        ]
         self.home.mkdir(parents=True, exist_ok=True)
         with (self.home / "up.log").open("ab") as output:
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment())
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment()
+            )
 
         def announced() -> bool:
             assert self._process is not None
@@ -130,7 +144,9 @@ class RunningPlatform:
         url = objects.table_url(layout.log_table(VersionId.parse(version)))
         if not DeltaTable.is_deltatable(url, objects.table_options()):
             return []
-        table: list[dict[str, Any]] = DeltaTable(url, storage_options=objects.table_options()).to_pyarrow_table().to_pylist()
+        table: list[dict[str, Any]] = (
+            DeltaTable(url, storage_options=objects.table_options()).to_pyarrow_table().to_pylist()
+        )
         return table
 
 
@@ -166,7 +182,9 @@ class Load:
                         return
                     request_id = f"c{number}-{i}"
                     try:
-                        reply = client.post(f"/v2/models/{self.name}/infer", json=body(float(i)), headers={"x-request-id": request_id})
+                        reply = client.post(
+                            f"/v2/models/{self.name}/infer", json=body(float(i)), headers={"x-request-id": request_id}
+                        )
                         self.statuses[request_id] = reply.status_code
                     except httpx.TransportError:
                         self.statuses[request_id] = 0
@@ -203,7 +221,9 @@ def shared_environments(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def new_platform(tmp_path_factory: pytest.TempPathFactory, shared_environments: Path) -> Iterator[Callable[..., RunningPlatform]]:
+def new_platform(
+    tmp_path_factory: pytest.TempPathFactory, shared_environments: Path
+) -> Iterator[Callable[..., RunningPlatform]]:
     """Start platforms on fresh homes; they are stopped after the test."""
     started: list[RunningPlatform] = []
 
