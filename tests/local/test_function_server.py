@@ -251,11 +251,11 @@ def test_an_unlogged_answer_says_so_and_is_counted(moody: Deployed) -> None:
 
 
 def test_an_open_segment_is_sealed_by_age(moody: Deployed) -> None:
+    spool = moody.settings.spool
+    assert spool is not None
     with serving(moody, segment_age=0.2), client(moody) as http:
         for _ in range(2):
             http.post(moody.infer_path, json=values(7))
-            spool = moody.settings.spool
-            assert spool is not None
             sealed = wait_until(lambda: list(spool.glob("*/*.seg")), what="a sealed segment")
             for path in sealed:
                 path.unlink()
