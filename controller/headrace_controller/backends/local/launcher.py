@@ -5,7 +5,7 @@ import itertools
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ from headrace_functions.errors import NotReady
 from headrace_functions.gateway.leases import Endpoint
 from headrace_functions.version import Version
 
+ZYGOTE_IDLE = 900.0
+"""Seconds after its last fork for which a zygote stays."""
 _LOG_CAP = 8 * 1024 * 1024  # a service log larger than this starts anew, the old one is kept once
 
 
@@ -91,7 +93,8 @@ class LocalLauncher:
         self._notifications = Notifications()
         self._transport: asyncio.DatagramTransport | None = None
         self._numbers = itertools.count(int(time.time()) % 1_000_000)
-        self._learned: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._retirements: dict[tuple[Path, str], asyncio.TimerHandle] = {}
 
     @property
     def _notify_path(self) -> Path:
@@ -112,6 +115,8 @@ class LocalLauncher:
 
     async def close(self) -> None:
         """End the zygotes. Replicas are stopped by their services."""
+        for timer in self._retirements.values():
+            timer.cancel()
         for zygote in self._zygotes.values():
             await zygote.close()
         if self._transport is not None:
@@ -125,6 +130,7 @@ class LocalLauncher:
         watched: Watched | None = None
         try:
             pid = await zygote.fork(self._function_settings(spec, prepared, replica))
+            self._retire_later((prepared.python, spec.version.framework))
             identity = identify(pid)
             if identity is None:
                 raise NotReady(f"the process ended at once; its log ends:\n{log_tail(self._log(spec.name))}")
@@ -184,9 +190,22 @@ class LocalLauncher:
         raise NotReady(f"not ready {spec.version.limits.start_timeout:.0f} s after its start; its log ends:\n{tail}")
 
     def _learn(self, zygote: Zygote, modules: list[str]) -> None:
-        task = asyncio.get_running_loop().create_task(zygote.learn(modules))
-        self._learned.add(task)
-        task.add_done_callback(self._learned.discard)
+        self._spawn(zygote.learn(modules))
+
+    def _retire_later(self, key: tuple[Path, str]) -> None:
+        """A zygote that has not forked for a while gives its memory back; the next start of its environment is slower once."""
+        if key in self._retirements:
+            self._retirements[key].cancel()
+        self._retirements[key] = asyncio.get_running_loop().call_later(ZYGOTE_IDLE, self._retire, key)
+
+    def _retire(self, key: tuple[Path, str]) -> None:
+        del self._retirements[key]
+        self._spawn(self._zygotes.pop(key).close())
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _zygote(self, python: Path, framework: str) -> Zygote:
         key = (python, framework)
