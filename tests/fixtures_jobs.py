@@ -82,14 +82,18 @@ def given_log(
     until: datetime = UNTIL,
     span: timedelta = timedelta(hours=1),
     request: str = "req",
+    same_request: bool = False,
 ) -> None:
-    """Append rows (columns by field name) to the version's log, spread evenly over ``span`` before ``until``."""
+    """Append rows (columns by field name) to the version's log, spread evenly over ``span`` before ``until``.
+
+    Each is a request of its own, ``req-0``, ``req-1``, …, or a row of the one request ``req``.
+    """
     count = len(next(iter(rows.values())))
     received = [until - span + span * i / max(count, 1) for i in range(count)]
     types = columns(version.signature)
     data: dict[str, Any] = {
-        "request_id": [f"{request}-{i}" for i in range(count)],
-        "row": np.zeros(count, np.int32),
+        "request_id": [request if same_request else f"{request}-{i}" for i in range(count)],
+        "row": np.arange(count, dtype=np.int32) if same_request else np.zeros(count, np.int32),
         "received": received,
         PARTITION: [f"{r:%Y-%m-%d}" for r in received],
         "latency_ms": np.ones(count),

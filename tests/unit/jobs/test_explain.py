@@ -147,3 +147,14 @@ def test_the_page_has_no_outside_assets_and_shows_each_feature(objects: ObjectSt
     assert "https://" not in text
     assert text.count("<svg") == 1
     assert all(f"<code>{name}</code>" in text for name in ("age", "visits", "plan"))
+
+
+def test_the_wanted_row_of_a_request_is_explained(objects: ObjectStore) -> None:
+    """Two lines of one request, as the collector writes a batch of two."""
+    version = given_version(objects, (number("age"),), {"age": np.arange(20.0)}, (number("value"),))
+    given_log(objects, version, {"age": [7.0, 11.0], "value": [14.0, 22.0]}, same_request=True)
+
+    with Answering(version, lambda age: {"value": age * 2.0}) as endpoint:
+        found = ExplainRun(CHURN, "req", 1, endpoint.url).report(objects, lambda *_: None)
+
+    assert (found.row, found.prediction) == (1, 22.0)

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from fixtures_jobs import category, number
+from headrace_functions.signature import Field, dtype
 from headrace_jobs.columns import Coded, Numbers, series
-from headrace_jobs.detectors import distances
+from headrace_jobs.detectors import defects, distances
 from headrace_jobs.detectors.base import CategoryPair, NumberPair
 from headrace_jobs.detectors.native import Native, pool
 from headrace_jobs.statistics import numbers
@@ -221,3 +222,36 @@ def test_nulls_and_nan_are_both_missing() -> None:
 
     assert isinstance(one, Numbers)
     assert NumberPartial.of(one.values, np.empty(0)).missing == 2
+
+
+def test_infinities_keep_their_rank() -> None:
+    before, now = [-np.inf, 1.0, 2.0, np.inf], [-np.inf, -np.inf, -np.inf, 2.0]
+    reference, window = both(before, now)
+
+    assert distances.kolmogorov_smirnov(reference, window)[0] == pytest.approx(stats.ks_2samp(before, now).statistic)
+
+
+def test_nan_among_categories_is_missing() -> None:
+    flag = Field("flag", dtype("float64"), profile="categorical")
+    (one,) = series(flag, pa.chunked_array([pa.array([1.0, None, float("nan"), 2.0])])).values()
+
+    assert isinstance(one, Coded)
+    assert dict(one.counts()) == {1.0: 1, 2.0: 1}
+
+
+@pytest.mark.parametrize("now", [[-9.0, -8.0, 1.0, 1.0], [1.0, 1.0, 8.0, 9.0]])
+def test_values_beyond_either_end_of_the_range_are_tested(now: list[float]) -> None:
+    """Both of the two extremes come from the window: (n/(n+m)) ((n-1)/(n+m-1)), and two ends are looked at."""
+    found = defects.out_of_range(*both([0.0, 1.0, 2.0], now))
+
+    assert found is not None
+    assert found.effect == 0.5
+    assert found.p == pytest.approx(2 * (4 / 7) * (3 / 6))
+
+
+def test_as_many_new_categories_as_training_had_rare_ones_are_expected() -> None:
+    rare = {**{f"rare {i}": 1 for i in range(100)}, "common": 900}
+    reference = CategoryReference.of(rare, 1000)
+    window = CategoryPartial.of({**{f"new {i}": 1 for i in range(10)}, "common": 90}, 100, reference)
+
+    assert defects.new_categories(reference, window) is None
