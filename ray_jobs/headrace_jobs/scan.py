@@ -79,36 +79,52 @@ def scan(file: LogFile, task: Task) -> Part:
         return Part(failed=seen - rows)
     keep = None if rows == len(answered) else answered
     times = _filtered(received, keep).cast(pa.int64()).to_numpy(zero_copy_only=False)
-    steps = history.step_of(times, *task.window.microseconds())
-    stride = -(-rows // history.ROWS)
-    priority = priorities(file.key, rows) if task.sample else np.empty(0, np.uint64)
-    chosen = lowest(priority, task.sample)
-    views: dict[str, Summary] = {}
-    histories: dict[str, Array] = {}
-    raw: dict[str, Array] = {}
-    problems: dict[str, str] = {}
-    lost: dict[str, int] = {}
+    leaf = _Leaf(task, rows, history.step_of(times, *task.window.microseconds()), priorities(file.key, rows))
     for column in task.columns:
         values = inputs.column(parquet, column.name)
+        leaf.add(column, None if values is None else _filtered(values, keep))
+    return leaf.part(seen - rows)
+
+
+class _Leaf:
+    """What one file adds, gathered column by column."""
+
+    def __init__(self, task: Task, rows: int, steps: Array, priority: Array) -> None:
+        self._task = task
+        self._rows = rows
+        self._steps = steps
+        self._stride = -(-rows // history.ROWS)
+        self._chosen = lowest(priority, task.sample)
+        self._priority = priority[self._chosen]
+        self._views: dict[str, Summary] = {}
+        self._histories: dict[str, Array] = {}
+        self._raw: dict[str, Array] = {}
+        self._problems: dict[str, str] = {}
+        self._lost: dict[str, int] = {}
+
+    def add(self, column: Column, values: pa.ChunkedArray | None) -> None:
+        """Count one column; None is a column that the file has not."""
         if values is None:
-            lost[column.name] = rows
-            continue
+            self._lost[column.name] = self._rows
+            return
         try:
-            found = series(column.field, _filtered(values, keep))
+            found = series(column.field, values)
         except InvalidInput as error:
-            problems[column.name] = error.message
-            continue
+            self._problems[column.name] = error.message
+            return
         for view, one in found.items():
             key = column.key(view)
-            reference = task.references.get(key)
+            reference = self._task.references.get(key)
             if reference is None:
                 continue
-            views[key] = summary(one, reference, rows)
-            histories[key] = history.count(one, steps, reference, stride)
-            if task.sample:
-                raw[key] = _take(one, chosen)
-    sample = RowSample(task.sample, priority[chosen], raw) if task.sample else None
-    return Part(rows, seen - rows, views, histories, problems, lost, sample)
+            self._views[key] = summary(one, reference, self._rows)
+            self._histories[key] = history.count(one, self._steps, reference, self._stride)
+            self._raw[key] = _take(one, self._chosen)
+
+    def part(self, failed: int) -> Part:
+        size = self._task.sample
+        sample = RowSample(size, self._priority, self._raw) if size else None
+        return Part(self._rows, failed, self._views, self._histories, self._problems, self._lost, sample)
 
 
 def summary(one: Series, reference: Reference, rows: int) -> Summary:

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -25,6 +25,7 @@ def objects(*values: object) -> np.ndarray:
     return array
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=300).filter(lambda v: np.ptp(v) > 1e-3))
 def test_moments_and_quantiles_equal_those_of_numpy_and_scipy(values: list[float]) -> None:
     array = np.array(values)
@@ -43,6 +44,7 @@ def test_moments_and_quantiles_equal_those_of_numpy_and_scipy(values: list[float
     assert found.distinct == len(set(values))
 
 
+@settings(deadline=None)
 @given(st.lists(st.one_of(st.none(), st.floats(allow_nan=True, allow_infinity=True)), max_size=60))
 def test_any_column_of_numbers_makes_a_document_of_plain_json_that_reads_back(values: list[float | None]) -> None:
     profile = Profile.of_columns({"age": objects(*values)}, [AGE])
@@ -52,6 +54,7 @@ def test_any_column_of_numbers_makes_a_document_of_plain_json_that_reads_back(va
     assert Profile.from_document(json.loads(text)) == profile
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=60))
 def test_no_row_of_the_training_data_fails_a_check(values: list[float]) -> None:
     array = np.array(values)
@@ -134,3 +137,11 @@ def test_a_field_without_training_data_is_still_held_to_its_declaration() -> Non
     declared = Field("plan", dtype("string"), profile="categorical", categories=("a", "b"))
 
     assert Profile(0, {}).check(declared, objects("a", "z")) == [(), ("new-category",)]
+
+
+def test_rows_of_free_size_are_looked_at_by_mean_and_norm() -> None:
+    free = Field("embedding", dtype("float64"), (-1,), "embedding")
+
+    found = {v.label: v.values.tolist() for v in views(free, objects([3.0, 4.0], [0.0, 0.0, 6.0]))}
+
+    assert found == {"mean": [3.5, 2.0], "norm": [5.0, 6.0]}
