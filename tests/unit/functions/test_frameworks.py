@@ -13,20 +13,31 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import clone
 from sklearn.cluster import KMeans
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_breast_cancer
-from sklearn.ensemble import IsolationForest, RandomForestClassifier
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    GradientBoostingClassifier,
+    HistGradientBoostingClassifier,
+    IsolationForest,
+    RandomForestClassifier,
+)
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.naive_bayes import GaussianNB, MultinomialNB
+from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import LinearSVC
+from sklearn.tree import DecisionTreeClassifier
 
 from function_support import scalars
 from headrace_functions.errors import FunctionFailed, InvalidInput
 from headrace_functions.protocol.rows import PackedRows
 from headrace_functions.runtime.frameworks import FRAMEWORKS, find
+from headrace_functions.runtime.frameworks.estimators import label_follows
 from headrace_functions.runtime.frameworks.pickles import UnreadablePickleError, contents
 from headrace_functions.runtime.loading import LoadedFunction, bind, load_function, load_model
 from headrace_functions.runtime.probe import ProbeRequest, ProbeResult, probe
@@ -132,6 +143,47 @@ class TestEstimators:
         assert ("bad", "good") == function.signature.outputs[1].columns == function.signature.outputs[0].categories
         assert model.predict(ROWS[:5]).tolist() == answer["label"].tolist()
         assert np.allclose(model.predict_proba(ROWS[:5]), answer["probabilities"], rtol=1e-12)
+
+    @pytest.mark.parametrize(
+        "model",
+        [
+            LogisticRegression(max_iter=300),
+            RandomForestClassifier(4, max_depth=3, random_state=0),
+            ExtraTreesClassifier(4, max_depth=3, random_state=0),
+            DecisionTreeClassifier(max_depth=2),
+            GaussianNB(),
+            MultinomialNB(),
+            GradientBoostingClassifier(n_estimators=5),
+            HistGradientBoostingClassifier(max_iter=5),
+            MLPClassifier((4,), max_iter=200, random_state=0),
+            make_pipeline(StandardScaler(), LogisticRegression()),
+        ],
+        ids=lambda m: type(m).__name__,
+    )
+    @pytest.mark.parametrize("classes", [2, 3])
+    @pytest.mark.filterwarnings("ignore")
+    def test_labels_are_what_predict_says(self, model: Any, classes: int) -> None:
+        """Where labels come from the probabilities, they are those of ``predict`` on every row, ties included."""
+        random = np.random.default_rng(7)
+        x = random.integers(0, 4, (400, 3)).astype(float)
+        y = (x.sum(axis=1) + random.integers(0, 2, 400)).astype(int) % classes
+        fitted = clone(model).fit(x, y)
+        rows = np.vstack([x, np.zeros((1, 3)), np.full((1, 3), 1e6)])
+
+        answer = loaded(fitted)(PackedRows(["x0", "x1", "x2"], rows))
+
+        assert label_follows(fitted)
+        assert fitted.predict(rows).tolist() == answer["label"].tolist()
+
+    def test_labels_of_rows_that_tie_are_left_to_predict(self) -> None:
+        model = LogisticRegression().fit(ROWS, Y)
+        model.coef_[:] = 0
+        model.intercept_[:] = 1e-18
+
+        answer = loaded(model)(PackedRows(["x0", "x1", "x2"], ROWS[:3]))
+
+        assert [[0.5, 0.5]] * 3 == answer["probabilities"].tolist()
+        assert model.predict(ROWS[:3]).tolist() == answer["label"].tolist() == [1, 1, 1]
 
     def test_packed_rows_and_named_columns_are_answered_alike(self) -> None:
         function = loaded(LogisticRegression(max_iter=5000).fit(X, Y))

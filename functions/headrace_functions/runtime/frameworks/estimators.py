@@ -22,6 +22,18 @@ from headrace_functions.signature import Field, Signature, dtype, dtype_of
 
 Kind = Literal["classifier", "outlier detector", "clusterer", "other"]
 
+_LABEL_FOLLOWS = {
+    "DecisionTreeClassifier",
+    "ExtraTreesClassifier",
+    "GaussianNB",
+    "GradientBoostingClassifier",
+    "HistGradientBoostingClassifier",
+    "LogisticRegression",
+    "MLPClassifier",
+    "MultinomialNB",
+    "RandomForestClassifier",
+}
+
 _FLOAT = dtype("float64")
 _INT = dtype("int64")
 _COLUMNS = 1000  # transformed columns above which the output is one vector
@@ -91,6 +103,21 @@ def _classifier(model: Any) -> list[Output]:
         field = Field("score", _FLOAT, (len(values),) if wide else (), "numerical", names if wide else None)
         outputs.append(Output(field, "decision_function", np.asarray, default=not likely))
     return outputs
+
+
+def label_follows(model: Any) -> bool:
+    """True for scikit-learn's own classifiers whose ``predict`` is the class of the largest probability, ties aside."""
+    kind = type(last_step(model))
+    return kind.__module__.startswith("sklearn.") and kind.__name__ in _LABEL_FOLLOWS
+
+
+def labels(model: Any, x: Any, probabilities: Any) -> Array:
+    """What ``predict`` answers, from its probabilities. Rows that tie (rounding makes ties) are left to the model."""
+    table = np.asarray(probabilities)
+    best = table.argmax(axis=1)
+    if np.count_nonzero(table == table.max(axis=1, keepdims=True)) != len(table):
+        return np.asarray(model.predict(x))
+    return np.asarray(model.classes_).take(best)
 
 
 def _targets(model: Any) -> tuple[int, ...]:

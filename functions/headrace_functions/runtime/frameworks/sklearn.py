@@ -155,17 +155,26 @@ def _needs_frame(model: Any) -> bool:
 
 
 def bind(model: Any, options: Options, signature: Signature) -> Function:
-    """The estimator's methods behind the signature's outputs, each called once a batch."""
+    """The estimator's methods behind the signature's outputs, each called once a batch.
+
+    Where the label follows from probabilities that are asked for anyway, ``predict`` is not called: it would do the
+    same work again, which is most of the time of a small model.
+    """
     del options
     # Rows come as arrays in the order of the names that the model was fitted with: the warning would be wrong.
     warnings.filterwarnings("ignore", message="X does not have valid feature names", category=UserWarning)
     rows = _rows_of(model, signature)
     outputs = estimators.choose(estimators.offers(model, _kind(model), signature.inputs), signature)
     methods = {o.method: getattr(model, o.method) for _, o in outputs}
+    derived = methods.keys() >= {"predict", "predict_proba"} and estimators.label_follows(model)
+    if derived:
+        del methods["predict"]
 
     def function(tensors: Tensors) -> Mapping[str, Any]:
         x = rows(tensors)
         answers = {name: method(x) for name, method in methods.items()}
+        if derived:
+            answers["predict"] = estimators.labels(model, x, answers["predict_proba"])
         return {f.name: estimators.in_type(o.pick(answers[o.method]), f) for f, o in outputs}
 
     return function
