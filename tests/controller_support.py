@@ -3,6 +3,7 @@
 Environments are the test run's own Python, so builds ask real artifacts in real processes and no package is downloaded.
 """
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,10 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-import sys
 
 import werkzeug.serving
 
+from headrace_controller import pages
 from headrace_controller.api import create_app
 from headrace_controller.catalog import Catalog
 from headrace_controller.environments.resolution import Lock
@@ -74,7 +75,9 @@ def make_platform(home: Path, services: FakeServices | None = None) -> Platform:
 @contextmanager
 def serving(platform: Platform) -> Iterator[str]:
     """The platform's API and pages on a free loopback port; its URL."""
-    server = werkzeug.serving.make_server("127.0.0.1", 0, create_app(platform), threaded=True)
+    server = werkzeug.serving.make_server(
+        "127.0.0.1", 0, create_app(platform, pages.blueprint(platform)), threaded=True
+    )
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
@@ -85,9 +88,15 @@ def serving(platform: Platform) -> Iterator[str]:
         server.server_close()
 
 
-def release(catalog: Catalog, model: str, *, inputs: str = "x", outputs: str = "y", metadata: dict[str, str] | None = None) -> VersionId:
+def release(
+    catalog: Catalog, model: str, *, inputs: str = "x", outputs: str = "y", metadata: dict[str, str] | None = None
+) -> VersionId:
     """A released version written straight to the store, its inputs and outputs float64 scalars named by words."""
-    given = {"definition": {"kind": "Model", "name": model, "metadata": metadata or {}}, "content": f"{time.monotonic_ns()}", "artifact": "0" * 64}
+    given = {
+        "definition": {"kind": "Model", "name": model, "metadata": metadata or {}},
+        "content": f"{time.monotonic_ns()}",
+        "artifact": "0" * 64,
+    }
     catalog.claim_name(model, "model")
     version = catalog.claim_version(model, {**given, "training": None, "created": "2026-11-22T09:00:00.000Z"})
     catalog.add_status(version, "assembling")
@@ -105,7 +114,13 @@ def describe(version: VersionId, inputs: str = "x", outputs: str = "y") -> Versi
 def fail(catalog: Catalog, model: str, reason: str = "no luck") -> VersionId:
     """A version whose build failed."""
     catalog.claim_name(model, "model")
-    given = {"definition": {"kind": "Model", "name": model}, "content": "", "artifact": "", "training": None, "created": ""}
+    given = {
+        "definition": {"kind": "Model", "name": model},
+        "content": "",
+        "artifact": "",
+        "training": None,
+        "created": "",
+    }
     version = catalog.claim_version(model, given)
     catalog.add_status(version, "failed", reason)
     return version

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import waitress
 from waitress.server import BaseWSGIServer
 
+from headrace_controller import pages
 from headrace_controller.api import create_app
 from headrace_controller.embedded.process import set_up_logging
 from headrace_controller.embedded.remote import RemoteGateway
@@ -39,7 +40,7 @@ class EmbeddedController:
         self._platform: Platform = create_platform(settings, gateway, url)
         settings.controller_socket.unlink(missing_ok=True)
         self._server: BaseWSGIServer = waitress.create_server(
-            create_app(self._platform),
+            create_app(self._platform, pages.blueprint(self._platform)),
             unix_socket=str(settings.controller_socket),
             unix_socket_perms="600",
             threads=THREADS,

@@ -1,4 +1,4 @@
-"""The Flask application: resources and pages mounted, errors as problem documents, limits, request ids."""
+"""The Flask application: resources mounted, errors as problem documents, limits, request ids."""
 
 import logging
 from urllib.parse import urlsplit
@@ -8,7 +8,6 @@ import orjson
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
-from headrace_controller import pages
 from headrace_controller.api import analysis, events, models, openapi, running, sequences
 from headrace_controller.api.routing import PREFIX, Resource
 from headrace_controller.service.platform import Platform
@@ -27,8 +26,8 @@ MAX_BODY = 16 * 1024 * 1024  # bytes of any body that has no limit of its own
 _log = logging.getLogger(__name__)
 
 
-def create_app(platform: Platform) -> flask.Flask:
-    """The WSGI application of a platform; it starts nothing, ``platform.open()`` does."""
+def create_app(platform: Platform, *pages: flask.Blueprint) -> flask.Flask:
+    """The WSGI application of a platform, with the given pages beside the API. It starts nothing, ``platform.open()`` does."""
     app = flask.Flask("headrace_controller", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.before_request(_begin)
@@ -40,7 +39,8 @@ def create_app(platform: Platform) -> flask.Flask:
     app.add_url_rule(
         f"{PREFIX}/openapi.json", "openapi", lambda: Response(description, content_type="application/json")
     )
-    app.register_blueprint(pages.blueprint(platform))
+    for page in pages:
+        app.register_blueprint(page)
     return app
 
 

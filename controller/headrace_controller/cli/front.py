@@ -14,7 +14,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "down": ("platform", "down", "Stop the platform of a home."),
     "status": ("status", "status", "Show the platform: address, counts, services."),
     "apply": ("apply", "apply", "Make what definitions say: models, sequences, deployment configurations."),
-    "new": ("new", "new", "Start a project from a template."),
+    "new": ("new", "new", "Start a project in FOLDER from a template."),
     "model": ("model", "model", "Models: list, show, delete."),
     "version": ("version", "version", "Versions of models: list, show, build log, delete."),
     "alias": ("alias", "alias", "Aliases: names of versions that can be moved and moved back."),

@@ -43,11 +43,20 @@ def client(app: flask.Flask) -> FlaskClient:
 def upload(folder: Path, definition: dict[str, Any], **parts: tuple[bytes, str]) -> dict[str, Any]:
     (folder / "function.py").write_text(FUNCTION)
     archive.pack(["function.py"], folder, folder / "payload.tar.zst")
-    data: dict[str, Any] = {"definition": json.dumps(definition), "payload": (io.BytesIO((folder / "payload.tar.zst").read_bytes()), "payload.tar.zst")}
+    data: dict[str, Any] = {
+        "definition": json.dumps(definition),
+        "payload": (io.BytesIO((folder / "payload.tar.zst").read_bytes()), "payload.tar.zst"),
+    }
     return {**data, **{name: (io.BytesIO(content), file) for name, (content, file) in parts.items()}}
 
 
-DEFINITION = {"kind": "Model", "name": "m", "framework": "python", "payload": ["function.py"], "contract": {"inputs": {"x": {"type": "double"}}}}
+DEFINITION = {
+    "kind": "Model",
+    "name": "m",
+    "framework": "python",
+    "payload": ["function.py"],
+    "contract": {"inputs": {"x": {"type": "double"}}},
+}
 
 
 def test_every_route_is_in_the_openapi_document_and_nothing_else(app: flask.Flask, client: FlaskClient) -> None:
@@ -81,7 +90,9 @@ def test_every_operation_has_a_sentence_of_documentation() -> None:
             assert operation.summary[0].isupper(), operation.name
 
 
-def test_a_version_is_built_from_an_upload_and_its_log_can_be_followed(client: FlaskClient, platform: Platform, tmp_path: Path) -> None:
+def test_a_version_is_built_from_an_upload_and_its_log_can_be_followed(
+    client: FlaskClient, platform: Platform, tmp_path: Path
+) -> None:
     answer = client.post("/api/v1/models/m/versions", data=upload(tmp_path, DEFINITION))
     assert answer.status_code == 202
     assert answer.json["created"]

@@ -40,7 +40,9 @@ def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.
 
 @given(st.dictionaries(NAMES, st.binary(max_size=200), min_size=1, max_size=6))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30)
-def test_packing_is_repeatable_and_unpacking_gives_the_files_back(tmp_path_factory: pytest.TempPathFactory, files: dict[str, bytes]) -> None:
+def test_packing_is_repeatable_and_unpacking_gives_the_files_back(
+    tmp_path_factory: pytest.TempPathFactory, files: dict[str, bytes]
+) -> None:
     here, there = tmp_path_factory.mktemp("here"), tmp_path_factory.mktemp("there")
     write(here, files)
     write(there, dict(reversed(files.items())))
@@ -49,7 +51,11 @@ def test_packing_is_repeatable_and_unpacking_gives_the_files_back(tmp_path_facto
     digest = archive.pack(tops, here, here / ".a")
     assert archive.pack(reversed(tops), there, there / ".a") == digest
     archive.unpack(here / ".a", here / ".unpacked")
-    found = {p.relative_to(here / ".unpacked").as_posix(): p.read_bytes() for p in (here / ".unpacked").rglob("*") if p.is_file()}
+    found = {
+        p.relative_to(here / ".unpacked").as_posix(): p.read_bytes()
+        for p in (here / ".unpacked").rglob("*")
+        if p.is_file()
+    }
     assert found == files
 
 
@@ -66,7 +72,9 @@ def test_packing_is_repeatable_and_unpacking_gives_the_files_back(tmp_path_facto
     ],
     ids=lambda m: m.name,
 )
-def test_a_member_that_could_leave_the_folder_is_refused_and_nothing_is_left(tmp_path: Path, bad: tarfile.TarInfo) -> None:
+def test_a_member_that_could_leave_the_folder_is_refused_and_nothing_is_left(
+    tmp_path: Path, bad: tarfile.TarInfo
+) -> None:
     with pytest.raises(InvalidInput, match="link, a device or outside"):
         archive.unpack(tar_of(member("model"), bad), tmp_path / "artifact")
     assert list(tmp_path.iterdir()) == []
@@ -119,7 +127,9 @@ def test_many_that_unpack_at_once_get_one_whole_folder(tmp_path: Path) -> None:
     archive.pack([f"f{i}.bin" for i in range(50)], tmp_path, tmp_path / "a")
     seen: list[int] = []
     threads = [
-        threading.Thread(target=lambda: seen.append(len(list(archive.unpack_once(tmp_path / "a", tmp_path / "artifact").iterdir()))))
+        threading.Thread(
+            target=lambda: seen.append(len(list(archive.unpack_once(tmp_path / "a", tmp_path / "artifact").iterdir())))
+        )
         for _ in range(8)
     ]
     for thread in threads:

@@ -54,7 +54,9 @@ def project(tmp_path: Path) -> Path:
     return folder
 
 
-def submit(platform: Platform, project: Path, files: dict[str, bytes | str], *, training: bool = True, **more: Any) -> VersionId:
+def submit(
+    platform: Platform, project: Path, files: dict[str, bytes | str], *, training: bool = True, **more: Any
+) -> VersionId:
     for name, content in files.items():
         (project / name).write_bytes(content.encode() if isinstance(content, str) else content)
     document = {"kind": "Model", "name": "m", "payload": list(files), **more}
@@ -114,7 +116,9 @@ def test_a_scikit_learn_classifier_answers_with_label_and_probabilities(platform
     assert "scikit-learn==" in log
 
 
-def test_the_same_content_is_the_same_version_and_any_other_content_a_new_one(platform: Platform, project: Path) -> None:
+def test_the_same_content_is_the_same_version_and_any_other_content_a_new_one(
+    platform: Platform, project: Path
+) -> None:
     def apply(source: str, **metadata: str) -> int:
         found = build(platform, project, {"function.py": source}, target="churned", metadata=metadata)
         assert found.state == "released", found.status.reason
@@ -220,7 +224,13 @@ def test_a_build_that_a_crash_cut_short_is_failed_at_the_next_start(tmp_path: Pa
     before = make_platform(tmp_path / "home")
     folder = before.builds.new_folder()
     (folder / "model").write_text("m")
-    given = {"definition": {"kind": "Model", "name": "m"}, "content": "", "artifact": "", "training": None, "created": ""}
+    given = {
+        "definition": {"kind": "Model", "name": "m"},
+        "content": "",
+        "artifact": "",
+        "training": None,
+        "created": "",
+    }
     version = before.catalog.claim_version("m", given)
     before.catalog.add_status(version, "assembling")
 
@@ -231,7 +241,13 @@ def test_a_build_that_a_crash_cut_short_is_failed_at_the_next_start(tmp_path: Pa
 
 
 def test_a_version_that_is_being_built_is_not_deleted(platform: Platform) -> None:
-    given = {"definition": {"kind": "Model", "name": "m"}, "content": "", "artifact": "", "training": None, "created": ""}
+    given = {
+        "definition": {"kind": "Model", "name": "m"},
+        "content": "",
+        "artifact": "",
+        "training": None,
+        "created": "",
+    }
     version = platform.catalog.claim_version("m", given)
     with pytest.raises(Conflict, match="being built"):
         platform.versions.delete(version)
@@ -253,7 +269,9 @@ def test_a_home_whose_build_folder_cannot_be_made_is_said(platform: Platform) ->
 
 
 def test_requirements_that_were_not_read_by_the_client_are_refused(platform: Platform, project: Path) -> None:
-    found = build(platform, project, {"function.py": GOOD_FUNCTION}, framework="python", requirements="requirements.txt")
+    found = build(
+        platform, project, {"function.py": GOOD_FUNCTION}, framework="python", requirements="requirements.txt"
+    )
     assert "a list is needed" in found.status.reason
 
 

@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +31,8 @@ class Silent:
 
 
 @pytest.fixture(params=["directory", "s3"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    yield str(tmp_path / "data") if request.param == "directory" else request.getfixturevalue("s3_prefix")
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return str(tmp_path / "data") if request.param == "directory" else request.getfixturevalue("s3_prefix")
 
 
 def open_catalog(url: str) -> Catalog:
@@ -41,13 +40,22 @@ def open_catalog(url: str) -> Catalog:
 
 
 def given(content: str = "") -> dict[str, Any]:
-    return {"definition": {"kind": "Model", "name": "m"}, "content": content, "artifact": "", "training": None, "created": ""}
+    return {
+        "definition": {"kind": "Model", "name": "m"},
+        "content": content,
+        "artifact": "",
+        "training": None,
+        "created": "",
+    }
 
 
 def test_writers_that_do_not_know_of_each_other_get_different_numbers(url: str) -> None:
     catalogs = [open_catalog(url) for _ in range(4)]
     claimed: list[VersionId] = []
-    threads = [threading.Thread(target=lambda c=c: claimed.extend(c.claim_version("m", given()) for _ in range(5))) for c in catalogs]
+    threads = [
+        threading.Thread(target=lambda c=c: claimed.extend(c.claim_version("m", given()) for _ in range(5)))
+        for c in catalogs
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

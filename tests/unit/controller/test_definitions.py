@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace_controller.definitions import DeploymentConfiguration, ModelDefinition, SequenceDefinition, check_document, read, read_text
+from headrace_controller.definitions import (
+    DeploymentConfiguration,
+    ModelDefinition,
+    SequenceDefinition,
+    check_document,
+    read,
+    read_text,
+)
 from headrace_controller.definitions.fields import parse_duration, show_duration
 from headrace_functions.errors import InvalidInput, NotFound
 
@@ -119,17 +126,37 @@ def test_an_unknown_key_is_refused_with_document_line_path_and_the_nearest_known
         ("- a\n- b", "kind", "not a mapping"),
         ("kind: Model\nname: Churn_1\npayload: a", "name", "not a usable name"),
         ("kind: Model\nname: x", "payload", "required"),
-        ("kind: Model\nname: x\npayload: a\nscaling: {idle-timeout: 3 parsecs}", "scaling.idle-timeout", "not a duration"),
-        ("kind: Model\nname: x\npayload: a\nscaling: {min-replicas: 3, max-replicas: 2}", "scaling", "below min-replicas"),
-        ("kind: Model\nname: x\npayload: a\ncontract: {inputs: {q: {type: quaternion}}}", "contract", "unknown type 'quaternion'"),
+        (
+            "kind: Model\nname: x\npayload: a\nscaling: {idle-timeout: 3 parsecs}",
+            "scaling.idle-timeout",
+            "not a duration",
+        ),
+        (
+            "kind: Model\nname: x\npayload: a\nscaling: {min-replicas: 3, max-replicas: 2}",
+            "scaling",
+            "below min-replicas",
+        ),
+        (
+            "kind: Model\nname: x\npayload: a\ncontract: {inputs: {q: {type: quaternion}}}",
+            "contract",
+            "unknown type 'quaternion'",
+        ),
         ("kind: Model\nname: x\npayload: a\ncontract: {inputs: {q: {type: int, shape: [0]}}}", "contract", "shape"),
         ("kind: Model\nname: x\npayload: a\ntraining-data: s3://b/train.csv", "training-data", "is not a file"),
         ("kind: Model\nname: x\npayload: a\ninstall-command: apt install jq", "install-command", "cannot be honoured"),
-        ("kind: Sequence\nname: x\npipeline: [[{model: a:1, weight: 80}, {model: a:2, weight: 30}]]", "pipeline.0", "sum to 110"),
+        (
+            "kind: Sequence\nname: x\npipeline: [[{model: a:1, weight: 80}, {model: a:2, weight: 30}]]",
+            "pipeline.0",
+            "sum to 110",
+        ),
         ("kind: Sequence\nname: x\npipeline: [[{model: a:1, shadow: true}]]", "pipeline.0", "only shadows"),
         ("kind: Sequence\nname: x\npipeline: [[{model: 'a:0'}]]", "pipeline.0.variants.0.model", "not a version"),
         ("kind: Sequence\nname: x\nsingular: {model: a:1}\npipeline: [[{model: a:1}]]", "singular", "both"),
-        ("kind: Application\nname: x\nsingular: {model: a:1}\nkafka-streaming: []", "kafka-streaming", "cannot be honoured"),
+        (
+            "kind: Application\nname: x\nsingular: {model: a:1}\nkafka-streaming: []",
+            "kafka-streaming",
+            "cannot be honoured",
+        ),
         ("kind: Model\nname: x\nname: y\npayload: a", "name", "appears twice"),
     ],
 )

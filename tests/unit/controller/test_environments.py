@@ -71,13 +71,17 @@ def test_the_order_of_a_list_does_not_matter() -> None:
     assert requirements_digest(["a"]) != requirements_digest(["a", "b"])
 
 
-def test_an_environment_is_built_once_with_our_package_linked_and_serves_every_caller(wheels: Path, resolver: Resolver, tmp_path: Path) -> None:
+def test_an_environment_is_built_once_with_our_package_linked_and_serves_every_caller(
+    wheels: Path, resolver: Resolver, tmp_path: Path
+) -> None:
     lock = resolver.resolve(["flume"], lambda _: None)
     log: list[str] = []
     environments = [VirtualEnvironments(tmp_path / "environments") for _ in range(3)]
     found: list[Path] = []
     threads = [
-        threading.Thread(target=lambda e=e: found.append(e.ensure(lock.key, lock.text, lock.key, [functions_package()], log.append)))
+        threading.Thread(
+            target=lambda e=e: found.append(e.ensure(lock.key, lock.text, lock.key, [functions_package()], log.append))
+        )
         for e in environments
     ]
     for thread in threads:
@@ -86,7 +90,12 @@ def test_an_environment_is_built_once_with_our_package_linked_and_serves_every_c
         thread.join()
     assert set(found) == {python_of(tmp_path / "environments" / lock.key)}
     assert sum("is built" in line for line in log) == 1
-    said = subprocess.run([found[0], "-c", "import flume, headrace_functions; print(flume.version)"], capture_output=True, text=True, check=True)
+    said = subprocess.run(
+        [found[0], "-c", "import flume, headrace_functions; print(flume.version)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert said.stdout.strip() == "1.0"
 
 
@@ -105,7 +114,9 @@ def test_a_named_environment_is_built_anew_when_its_lock_changes(wheels: Path, t
     environments = VirtualEnvironments(tmp_path / "environments")
     for digest in ("1.0", "2.0"):
         python = environments.ensure("jobs", f"flume=={digest}\n", digest, [], lambda _: None)
-        said = subprocess.run([python, "-c", "import flume; print(flume.version)"], capture_output=True, text=True, check=True)
+        said = subprocess.run(
+            [python, "-c", "import flume; print(flume.version)"], capture_output=True, text=True, check=True
+        )
         assert said.stdout.strip() == digest
 
 
@@ -127,5 +138,7 @@ def test_options_and_paths_in_requirements_are_refused(line: str) -> None:
 
 
 def test_the_users_requirement_wins_over_what_the_artifact_and_the_runtime_need() -> None:
-    joined = requirements.join(["Scikit_Learn==1.4", "numpy<2"], ["scikit-learn==1.5.2", "joblib"], ["numpy>=1.26", "orjson"])
+    joined = requirements.join(
+        ["Scikit_Learn==1.4", "numpy<2"], ["scikit-learn==1.5.2", "joblib"], ["numpy>=1.26", "orjson"]
+    )
     assert joined == ["Scikit_Learn==1.4", "numpy<2", "joblib", "orjson"]

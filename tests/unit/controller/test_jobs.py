@@ -64,7 +64,9 @@ def alive(pid: int) -> bool:
 
 
 def test_a_run_is_done_with_the_last_line_it_printed_as_its_result(jobs: Jobs, script: Script) -> None:
-    script.says('echo progress >&2; echo \'{"half": 1}\'; echo \'{"report": "reports/m/v1/drift/x.json", "verdict": "drift"}\'')
+    script.says(
+        'echo progress >&2; echo \'{"half": 1}\'; echo \'{"report": "reports/m/v1/drift/x.json", "verdict": "drift"}\''
+    )
     job = run(jobs)
     assert (job.state, job.reason) == ("done", "")
     assert job.result == {"report": "reports/m/v1/drift/x.json", "verdict": "drift"}
@@ -86,7 +88,9 @@ def test_a_run_that_fails_says_why(jobs: Jobs, script: Script, text: str, reason
     assert (job.state, job.reason) == ("failed", reason)
 
 
-def test_a_run_that_takes_too_long_is_stopped_with_everything_it_started(jobs: Jobs, script: Script, tmp_path: Path) -> None:
+def test_a_run_that_takes_too_long_is_stopped_with_everything_it_started(
+    jobs: Jobs, script: Script, tmp_path: Path
+) -> None:
     script.says(f"sleep 600 & echo $! > {tmp_path}/pid; wait")
     job = run(jobs, JobRequest("drift", VERSION, timeout=0.5))
     assert job.state == "failed"
@@ -94,13 +98,15 @@ def test_a_run_that_takes_too_long_is_stopped_with_everything_it_started(jobs: J
     wait_until(lambda: not alive(int((tmp_path / "pid").read_text())))
 
 
-def test_a_running_job_can_be_cancelled_and_a_waiting_one_never_starts(jobs: Jobs, script: Script, tmp_path: Path) -> None:
+def test_a_running_job_can_be_cancelled_and_a_waiting_one_never_starts(
+    jobs: Jobs, script: Script, tmp_path: Path
+) -> None:
     script.says(f"touch {tmp_path}/started; sleep 600")
     first, second = jobs.start(DRIFT), jobs.start(DRIFT)
     wait_until((tmp_path / "started").exists)
     assert jobs.get(second.id).state == "queued"
     assert (jobs.cancel(second.id).state, jobs.cancel(first.id).reason) == ("failed", CANCELLED)
-    script.says("echo '{\"verdict\": \"ok\"}'")
+    script.says('echo \'{"verdict": "ok"}\'')
     assert run(jobs).state == "done"
     assert jobs.get(second.id).reason == CANCELLED
 
@@ -115,7 +121,9 @@ def test_a_job_that_a_crash_cut_short_is_failed_at_the_next_start(tmp_path: Path
     before.close()
 
 
-def test_a_job_whose_environment_cannot_be_built_fails_with_the_reason(jobs: Jobs, script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_whose_environment_cannot_be_built_fails_with_the_reason(
+    jobs: Jobs, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(engine: str, log: object) -> Path:
         raise InvalidInput("no such package")
 
@@ -124,7 +132,7 @@ def test_a_job_whose_environment_cannot_be_built_fails_with_the_reason(jobs: Job
 
 
 def test_jobs_are_listed_newest_first_by_kind_model_and_state(jobs: Jobs, script: Script) -> None:
-    script.says("echo '{\"verdict\": \"ok\"}'")
+    script.says('echo \'{"verdict": "ok"}\'')
     made = [run(jobs, JobRequest(kind, VERSION)).id for kind in ("drift", "profile")]
     page = jobs.select(PageRequest(10))
     assert {j.id for j in page.items} == set(made)

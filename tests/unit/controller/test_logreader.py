@@ -124,7 +124,7 @@ def test_words_inside_text_are_text(reader: LogReader) -> None:
 
 
 def test_unknown_columns_and_limits_are_refused(reader: LogReader) -> None:
-    with pytest.raises(InvalidInput, match="no column 'in.height'"):
+    with pytest.raises(InvalidInput, match=r"no column 'in\.height'"):
         ids(reader, columns=("in.height",))
     with pytest.raises(InvalidInput, match="limit"):
         LogQuery(limit=0)

@@ -8,6 +8,7 @@ from flask.testing import FlaskClient
 from controller_support import FakeServices, fail, make_platform, release
 from headrace_controller.api import create_app
 from headrace_controller.definitions import SequenceDefinition
+from headrace_controller.pages import blueprint
 from headrace_controller.service.platform import Platform
 
 
@@ -24,7 +25,7 @@ def platform(tmp_path: Path) -> Platform:
 
 @pytest.fixture
 def client(platform: Platform) -> FlaskClient:
-    return create_app(platform).test_client()
+    return create_app(platform, blueprint(platform)).test_client()
 
 
 PAGES = ["/", "/models/a", "/models/a?version=1", "/models/broken", "/sequences/s"]

@@ -65,7 +65,9 @@ def test_a_cron_expression_that_does_not_parse_is_refused(cron: str) -> None:
     assert caught.value.field == "cron"
 
 
-@pytest.mark.parametrize(("window", "engine", "model"), [("soon", "native", "m"), ("24h", "magic", "m"), ("24h", "native", "Not A Model")])
+@pytest.mark.parametrize(
+    ("window", "engine", "model"), [("soon", "native", "m"), ("24h", "magic", "m"), ("24h", "native", "Not A Model")]
+)
 def test_window_engine_and_model_are_checked(window: str, engine: str, model: str) -> None:
     with pytest.raises(InvalidInput):
         Schedule("s", "0 * * * *", model, window, engine)  # type: ignore[arg-type]

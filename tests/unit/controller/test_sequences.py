@@ -34,7 +34,10 @@ def test_aliases_and_bare_names_become_versions_when_the_sequence_is_made(platfo
     platform.aliases.move("a", "prod", 1)
     applied = platform.sequences.apply(sequence([{"model": "a@prod", "weight": 30}, {"model": "a", "weight": 70}]))
     assert applied.revision.sequence is not None
-    assert [(str(v.version), v.weight) for v in applied.revision.sequence.stages[0].variants] == [("a:1", 30), ("a:2", 70)]
+    assert [(str(v.version), v.weight) for v in applied.revision.sequence.stages[0].variants] == [
+        ("a:1", 30),
+        ("a:2", 70),
+    ]
     platform.aliases.move("a", "prod", 2)
     assert platform.sequences.get("s").sequence == applied.revision.sequence
 
@@ -49,9 +52,15 @@ def test_the_same_sequence_again_is_no_new_revision(platform: Platform, services
 
 @pytest.mark.parametrize(
     ("stage", "says"),
-    [({"model": "ghost:1"}, "no version ghost:1"), ({"model": "ghost"}, "no released version"), ({"model": "bad:1"}, "bad:1 is failed")],
+    [
+        ({"model": "ghost:1"}, "no version ghost:1"),
+        ({"model": "ghost"}, "no released version"),
+        ({"model": "bad:1"}, "bad:1 is failed"),
+    ],
 )
-def test_a_sequence_of_an_unknown_or_failed_version_is_refused_naming_the_stage(platform: Platform, stage: dict[str, object], says: str) -> None:
+def test_a_sequence_of_an_unknown_or_failed_version_is_refused_naming_the_stage(
+    platform: Platform, stage: dict[str, object], says: str
+) -> None:
     release(platform.catalog, "a")
     fail(platform.catalog, "bad")
     with pytest.raises(InvalidInput, match=says) as caught:
@@ -90,7 +99,10 @@ def test_rolling_back_goes_one_change_back_each_time(platform: Platform, service
     for timeout in (1, 2, 3):
         platform.sequences.apply(sequence([{"model": "a"}], timeout=timeout))
     back = [platform.sequences.rollback("s") for _ in range(2)]
-    assert [(r.number, r.rolled_back_to, r.sequence.timeout if r.sequence else None) for r in back] == [(4, 2, 2.0), (5, 1, 1.0)]
+    assert [(r.number, r.rolled_back_to, r.sequence.timeout if r.sequence else None) for r in back] == [
+        (4, 2, 2.0),
+        (5, 1, 1.0),
+    ]
     with pytest.raises(NotFound, match="no earlier revision"):
         platform.sequences.rollback("s")
     assert platform.sequences.rollback("s", to=3).sequence == platform.sequences.history("s")[2].sequence

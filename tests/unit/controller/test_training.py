@@ -32,7 +32,10 @@ def test_a_csv_gives_typed_columns_with_nan_and_none_where_cells_are_empty(tmp_p
 
 
 def test_inputs_are_all_columns_but_the_target_with_profile_categories_and_range(tmp_path: Path) -> None:
-    rows = "\n".join(f"{i},{'xyz'[i % 3]},{i % 4},{i / 7},{i % 2},comment number {i} is long enough to be a text that nobody repeats" for i in range(200))
+    rows = "\n".join(
+        f"{i},{'xyz'[i % 3]},{i % 4},{i / 7},{i % 2},comment number {i} is long enough to be a text that nobody repeats"
+        for i in range(200)
+    )
     found = inference.infer_fields(csv(tmp_path, f"id,plan,grade,rate,label,comment\n{rows}\n"), ["label"])
     by_name = {f.name: f for f in found}
     assert list(by_name) == ["id", "plan", "grade", "rate", "comment"]
@@ -74,7 +77,9 @@ def test_lists_in_parquet_are_rows_of_tensors_and_of_free_size_where_they_differ
         ("d.csv", 'a"`b\n1\n', "field name"),
     ],
 )
-def test_a_file_that_is_no_training_data_is_refused_with_the_reason(tmp_path: Path, name: str, content: str, says: str) -> None:
+def test_a_file_that_is_no_training_data_is_refused_with_the_reason(
+    tmp_path: Path, name: str, content: str, says: str
+) -> None:
     (tmp_path / name).write_text(content)
     with pytest.raises(HeadraceError, match=says):
         tables.read(tmp_path / name)
@@ -91,14 +96,18 @@ COLUMNS = st.one_of(
     st.lists(st.integers(-(2**63), 2**63 - 1), min_size=3, max_size=3).map(lambda v: np.array(v, np.int64)),
     st.lists(st.floats(), min_size=3, max_size=3).map(lambda v: np.array(v, np.float64)),
     st.lists(st.booleans(), min_size=3, max_size=3).map(np.array),
-    st.lists(st.none() | st.text(st.characters(codec="utf-8")), min_size=3, max_size=3).map(lambda v: np.array(["x", *v], object)[1:]),
+    st.lists(st.none() | st.text(st.characters(codec="utf-8")), min_size=3, max_size=3).map(
+        lambda v: np.array(["x", *v], object)[1:]
+    ),
     st.lists(st.floats(), min_size=6, max_size=6).map(lambda v: np.array(v).reshape(3, 2)),
 )
 
 
 @given(st.dictionaries(st.text("abcd", min_size=1), COLUMNS, min_size=1, max_size=4))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
-def test_columns_written_as_parquet_are_read_back_as_they_were(tmp_path_factory: pytest.TempPathFactory, columns: tables.Columns) -> None:
+def test_columns_written_as_parquet_are_read_back_as_they_were(
+    tmp_path_factory: pytest.TempPathFactory, columns: tables.Columns
+) -> None:
     file = tmp_path_factory.mktemp("p") / "d.parquet"
     tables.write(columns, file)
     found = tables.read_parquet(file.read_bytes())
@@ -120,7 +129,9 @@ def test_columns_written_as_parquet_are_read_back_as_they_were(tmp_path_factory:
         (field("f", "int64"), np.array([1.0, np.nan]), np.array([1.0, np.nan])),
     ],
 )
-def test_columns_take_the_type_and_shape_of_the_contract(declared: Field, column: np.ndarray, expected: np.ndarray) -> None:
+def test_columns_take_the_type_and_shape_of_the_contract(
+    declared: Field, column: np.ndarray, expected: np.ndarray
+) -> None:
     found = inference.as_declared(declared, column)
     np.testing.assert_array_equal(found, expected)
     assert found.dtype == expected.dtype

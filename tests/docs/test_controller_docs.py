@@ -1,0 +1,107 @@
+"""Docs say what the code does: every command, route, definition key, setting and limit is in them."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from headrace_controller import archive, logreader
+from headrace_controller.api import events, routing
+from headrace_controller.api.application import RESOURCES
+from headrace_controller.cli.reference import reference
+from headrace_controller.definitions import DeploymentConfiguration, ModelDefinition, SequenceDefinition, read_text
+from headrace_controller.definitions.fields import FieldDefinition
+from headrace_controller.definitions.model import LimitsDefinition, ScalingDefinition
+from headrace_controller.environments import requirements
+from headrace_controller.service import builds, jobs, paging
+from headrace_controller.training import inference, tables
+from headrace_functions.protocol import problems
+
+PARAMETER = re.compile(r"<(?:int:)?\w+>")
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def page(name: str) -> str:
+    return (DOCS / name).read_text(encoding="utf-8")
+
+
+def test_the_command_line_reference_is_what_the_commands_say() -> None:
+    assert page("cli.md") == reference() + "\n", "run: python -m headrace_controller.cli.reference > docs/cli.md"
+
+
+def test_every_route_is_in_the_api_page_and_no_other() -> None:
+    served = {f"{o.method} {PARAMETER.sub('{name}', o.path)}" for r in RESOURCES for o in r.operations}
+    management = page("http-api.md").split("## Management")[1].split("## Pages")[0]
+    listed = re.findall(r"\| `((?:GET|PUT|POST|DELETE) /[^`]*)`", management)
+    assert {re.sub(r"\{\w+\}", "{name}", route) for route in listed} == served
+
+
+def test_every_error_status_and_code_is_in_the_api_page() -> None:
+    table = page("http-api.md").split("## Errors")[1].split("## Management")[0]
+    for kind, (status, _) in problems._TABLE.items():
+        assert re.search(rf"\| {status} \|[^\n]*`{kind.code}`", table), kind
+
+
+def keys(model: type[BaseModel]) -> Iterator[str]:
+    return (str(f.alias) for f in model.model_fields.values())
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        ModelDefinition,
+        SequenceDefinition,
+        DeploymentConfiguration,
+        FieldDefinition,
+        ScalingDefinition,
+        LimitsDefinition,
+    ],
+)
+def test_every_key_of_a_definition_is_documented(model: type[BaseModel]) -> None:
+    text = page("definitions.md")
+    missing = [k for k in keys(model) if k != "kind" and f"`{k}`" not in text and f"{k}:" not in text]
+    assert missing == []
+
+
+def test_the_examples_of_the_definitions_page_are_definitions() -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", page("definitions.md"), re.DOTALL)
+    assert len(blocks) >= 2
+    for block in blocks:
+        assert read_text(block)
+
+
+@pytest.mark.parametrize(
+    "name", ["--home", "--host", "--port", "--storage", "--url", "HEADRACE_HOME", "HEADRACE_URL", "AWS_ENDPOINT_URL"]
+)
+def test_every_setting_is_in_the_operations_page(name: str) -> None:
+    assert name in page("operations.md")
+
+
+@pytest.mark.parametrize(
+    ("number", "said", "where"),
+    [
+        (archive.MAX_ARCHIVE, "2 GiB", "http-api.md"),
+        (archive.MAX_UNPACKED, "8 GiB", "http-api.md"),
+        (archive.MAX_FILES, "20,000", "http-api.md"),
+        (tables.MAX_BYTES, "2 GiB", "http-api.md"),
+        (tables.MAX_COLUMNS, "5000", "http-api.md"),
+        (routing.JSON_BODY, "1 MiB", "http-api.md"),
+        (paging.MAX_LIMIT, "at most 1000", "http-api.md"),
+        (logreader.MAX_ROWS, "10,000", "http-api.md"),
+        (logreader.MAX_WHERE, "4000", "http-api.md"),
+        (events.MAX_STREAMS, "16", "http-api.md"),
+        (builds.CONCURRENT_BUILDS, "builds at once | 2", "http-api.md"),
+        (jobs.MAX_QUEUED, "100 of each", "http-api.md"),
+        (requirements.MAX_REQUIREMENTS, "500 packages", "definitions.md"),
+        (inference.MAX_CATEGORIES, "at most 100", "definitions.md"),
+        (inference.MAX_INTEGER_CATEGORIES, "at most 10", "definitions.md"),
+        (jobs.DEFAULT_TIMEOUT, "1800 s", "operations.md"),
+    ],
+)
+def test_limits_are_documented_as_they_are(number: float, said: str, where: str) -> None:
+    assert said in page(where)
+    digits = re.findall(r"[\d,]+", said)[0].replace(",", "")
+    unit = 1024**3 if "GiB" in said else 1024**2 if "MiB" in said else 1
+    assert number == int(digits) * unit
