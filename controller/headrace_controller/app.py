@@ -21,7 +21,7 @@ log = logging.getLogger("headrace.controller")
 
 THREADS = 32
 """Requests that the management API works on at once; each open event stream takes one."""
-PURPOSE = "HEADRACE_PURPOSE"
+PURPOSE = "HEADRACE_PURPOSE_TOKEN"
 """Environment variable by which jobs get the word that lets their questions stay out of the log."""
 
 
