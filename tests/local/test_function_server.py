@@ -337,23 +337,23 @@ def test_a_prediction_that_never_ends_does_not_keep_the_process(home: Home) -> N
         assert hanging.exception(10) is not None or hanging.result().status_code >= 500
 
 
-def test_an_idle_server_uses_no_processor_time(moody: Deployed) -> None:
-    """No timer runs without an open segment: a second of idling costs less than a hundredth of it."""
+def test_an_idle_server_sleeps(moody: Deployed) -> None:
+    """Without an open segment nothing wakes it: no timer, no polling."""
 
-    def ticks(pid: int) -> int:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return int(fields[11]) + int(fields[12])
+    def wake_ups(pid: int) -> int:
+        status = Path(f"/proc/{pid}/status").read_text()
+        return int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
 
+    spool = moody.settings.spool
+    assert spool is not None
     with serving(moody, segment_age=0.1) as process, client(moody) as http:
         http.post(moody.infer_path, json=values(7))
-        spool = moody.settings.spool
-        assert spool is not None
         wait_until(lambda: list(spool.glob("*/*.seg")), what="the seal")
-        before = ticks(process.pid)
+        before = wake_ups(process.pid)
         threading.Event().wait(1.0)
-        spent = ticks(process.pid) - before
+        spent = wake_ups(process.pid) - before
 
-    assert spent <= 1, "ticks of 10 ms"
+    assert spent <= 2
 
 
 def test_kill_9_loses_no_answer_that_was_given(home: Home) -> None:

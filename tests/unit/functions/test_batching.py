@@ -144,12 +144,17 @@ def test_concurrency_is_the_number_of_runs_at_once() -> None:
         tasks = [asyncio.create_task(batcher.submit({"x": np.array(float(i))}, WAIT)) for i in range(5)]
         await entered(gate)
         await entered(gate)
-        running = batcher.running
+        gate.leave.release()
+        await entered(gate)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        seen = (batcher.running, batcher.waiting)
         for _ in tasks:
             gate.leave.release()
         await asyncio.gather(*tasks)
 
-        assert (2, 2) == (running, gate.most_active)
+        assert (2, 2) == seen, "one of five is done, two run, two wait"
+        assert 2 == gate.most_active
         batcher.close()
 
     on_loop(test)

@@ -353,6 +353,16 @@ def test_torn_binary_data_is_malformed(cut: int) -> None:
         decode_request(request.body[:-cut], request.content_type, request.json_length, TEXT)
 
 
+@pytest.mark.parametrize("shape", [[1], [3], [2, 2]])
+def test_binary_text_with_another_number_of_elements_is_malformed(shape: list[int]) -> None:
+    data = b"\x01\x00\x00\x00a\x01\x00\x00\x00b"
+    entry = {"name": "word", "datatype": "BYTES", "shape": shape, "parameters": {"binary_data_size": len(data)}}
+    text = json.dumps({"inputs": [entry]}).encode()
+
+    with pytest.raises(Malformed, match="word"):
+        decode_request(text + data, "", len(text), TEXT)
+
+
 def test_without_batch_wire_shapes_are_the_signatures() -> None:
     """``batch: false``: no row dimension; a scalar may also be ``[1]``, packed rows one row."""
     picture = one("x", "float64", (2, 2))

@@ -97,6 +97,7 @@ class TestShippingToEveryStore:
 
         assert 2 == shipper.sweep()
         assert ["a", "b"] == arrived(objects)
+        assert encode(record("b")) == objects.get("inbox/m-v1/dead/000000000004.seg")
         assert not dead.exists()
 
     def test_what_arrived_before_is_not_doubled(self, folder: Path, shipper: Shipper, objects: ObjectStore) -> None:

@@ -117,8 +117,8 @@ def labels(model: Any, x: Any, probabilities: Any) -> Array:
     best = table.argmax(axis=1)
     if np.count_nonzero(table == table.max(axis=1, keepdims=True)) != len(table):
         return np.asarray(model.predict(x))
-    classes: Array = np.asarray(model.classes_)
-    return classes[best]
+    chosen: Array = np.asarray(model.classes_)[best]
+    return chosen
 
 
 def _targets(model: Any) -> tuple[int, ...]:

@@ -4,6 +4,7 @@ Options: ``entry``, the file in the artifact (default ``function.py``). Its fold
 be imported. Without ``load`` the model is None.
 """
 
+import importlib
 import importlib.util
 import inspect
 import sys
@@ -31,7 +32,8 @@ class UserFunction:
 
 
 def preload() -> None:
-    """Nothing beyond numpy, which the runtime has imported already."""
+    """The part of numpy that loads late and that many functions use."""
+    importlib.import_module("numpy.random")
 
 
 def requirements(artifact: Path, options: Options) -> list[str]:
