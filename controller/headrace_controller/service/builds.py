@@ -114,12 +114,19 @@ class Builds:
             self._catalog.add_status(version, "failed" if reason else "released", reason)
             log.file.unlink(missing_ok=True)
             shutil.rmtree(given.folder, ignore_errors=True)
-        except HeadraceError:
-            # The store went away: the folder stays, so the next start marks the version failed.
+        except (HeadraceError, OSError) as error:
             _log.exception("build of %s could not be finished", version)
+            self._give_up(version, error)
         with self._over:
             self._over.notify_all()
         self._services.changed(version.model)
+
+    def _give_up(self, version: VersionId, error: Exception) -> None:
+        """The home is full or the store away: say so in the store if it still takes a document, else at the next start."""
+        try:
+            self._catalog.add_status(version, "failed", f"the build could not be finished: {error}")
+        except HeadraceError:
+            _log.exception("%s stays assembling until the next start", version)
 
     def _run(self, version: VersionId, definition: ModelDefinition, given: Given, log: BuildLog) -> str:
         """Why the build failed, empty where it did not."""

@@ -1,5 +1,7 @@
 """Builds of real artifacts in real processes: what becomes a version, what is refused, and that nothing stays half done."""
 
+import contextlib
+import errno
 import json
 import os
 import pickle
@@ -17,6 +19,7 @@ from headrace_controller import archive
 from headrace_controller.catalog import ModelVersion
 from headrace_controller.definitions import ModelDefinition
 from headrace_controller.service.assembly import Given
+from headrace_controller.service.buildlog import BuildLog
 from headrace_controller.service.builds import INTERRUPTED
 from headrace_controller.service.platform import Platform
 from headrace_controller.training import tables
@@ -132,7 +135,18 @@ def test_the_same_content_is_the_same_version_and_any_other_content_a_new_one(
     assert apply(GOOD_FUNCTION, team="growth") == 4
 
 
-def test_appliers_of_one_content_at_once_share_one_version(platform: Platform, project: Path) -> None:
+def test_appliers_of_one_content_at_once_share_one_version(
+    platform: Platform, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Whoever claims waits for a second one to claim as well, so two that do not see each other would both get a number.
+    together, claim = threading.Barrier(2), platform.catalog.claim_version
+
+    def claim_together(*arguments: Any) -> VersionId:
+        with contextlib.suppress(threading.BrokenBarrierError):
+            together.wait(0.5)
+        return claim(*arguments)
+
+    monkeypatch.setattr(platform.catalog, "claim_version", claim_together)
     (project / "function.py").write_text(GOOD_FUNCTION)
     definition = ModelDefinition.model_validate({"name": "m", "payload": ["function.py"], "framework": "python"})
     folders = [platform.builds.new_folder() for _ in range(6)]
@@ -266,6 +280,18 @@ def test_a_home_whose_build_folder_cannot_be_made_is_said(platform: Platform) ->
     (platform.home / "builds").write_text("in the way")
     with pytest.raises(StorageFailed, match="need a folder"):
         platform.builds.new_folder()
+
+
+def test_a_home_that_fills_up_during_a_build_fails_the_version(
+    platform: Platform, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(log: BuildLog, line: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(BuildLog, "__call__", full)
+    found = build(platform, project, {"function.py": GOOD_FUNCTION}, framework="python")
+    assert found.state == "failed"
+    assert "No space left on device" in found.status.reason
 
 
 def test_requirements_that_were_not_read_by_the_client_are_refused(platform: Platform, project: Path) -> None:

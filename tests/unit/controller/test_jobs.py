@@ -98,6 +98,12 @@ def test_a_run_that_takes_too_long_is_stopped_with_everything_it_started(
     wait_until(lambda: not alive(int((tmp_path / "pid").read_text())))
 
 
+def test_what_a_finished_run_left_behind_is_ended(jobs: Jobs, script: Script, tmp_path: Path) -> None:
+    script.says(f'sleep 600 > /dev/null 2>&1 & echo $! > {tmp_path}/pid; echo \'{{"verdict": "ok"}}\'')
+    assert run(jobs).state == "done"
+    wait_until(lambda: not alive(int((tmp_path / "pid").read_text())))
+
+
 def test_a_running_job_can_be_cancelled_and_a_waiting_one_never_starts(
     jobs: Jobs, script: Script, tmp_path: Path
 ) -> None:
