@@ -103,7 +103,7 @@ class RunningPlatform:
     def pids(self, part: str) -> list[int]:
         """Processes of a part: ``gateway``, ``collector``, ``zygote`` or a service such as ``adder-v1``."""
         if part in ("gateway", "collector"):
-            wanted = f"headrace_controller.{'embedded.gateway' if part == 'gateway' else 'collector.process'} {self.settings.run}"
+            wanted = f"headrace_controller.{'embedded.gateway' if part == 'gateway' else 'embedded.collector'} {self.settings.run}"
             return [pid for pid, arguments in _processes() if wanted in arguments]
         notes = (self.settings.run / "replicas").glob(f"{part}-*.json")
         return [int(orjson.loads(note.read_bytes())["pid"]) for note in notes]
@@ -137,6 +137,10 @@ class RunningPlatform:
     def infer(self, name: str, *x: float, request_id: str = "", timeout: float = 30.0) -> httpx.Response:
         headers = {"x-request-id": request_id} if request_id else {}
         return httpx.post(f"{self.url}/v2/models/{name}/infer", json=body(*x), headers=headers, timeout=timeout)
+
+    def infer_body(self, name: str, content: bytes, request_id: str) -> httpx.Response:
+        headers = {"x-request-id": request_id, "content-type": "application/json"}
+        return httpx.post(f"{self.url}/v2/models/{name}/infer", content=content, headers=headers, timeout=30)
 
     def logged(self, version: str, store: str = "") -> list[dict[str, Any]]:
         """The lines of a version's log that are there now."""

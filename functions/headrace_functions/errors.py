@@ -1,18 +1,18 @@
 """Errors of the domain. They know nothing of HTTP; ``protocol.problems`` holds the one table that maps them.
 
-    HeadraceError
-    ├── InvalidInput          the request or definition is wrong; ``field`` names the place
-    │   ├── SignatureMismatch     tensors do not fit the signature
-    │   └── Malformed             bytes that are not what the protocol says
-    ├── TooLarge              a documented size limit
-    ├── NotFound              no such model, version, alias, sequence, report…
-    ├── Conflict              lost race, or the thing is in use
-    ├── Overloaded            a queue is full; try again after ``retry_after`` seconds
-    ├── NotReady              the version cannot serve now (load failed, starting, backing off)
-    ├── DeadlineExceeded      the caller's or the definition's time is over
-    ├── FunctionFailed        user code raised or answered what its signature forbids
-    ├── Unreachable           the service's process went away with the request in flight
-    └── StorageFailed         object storage refuses or is away
+HeadraceError
+├── InvalidInput          the request or definition is wrong; ``field`` names the place
+│   ├── SignatureMismatch     tensors do not fit the signature
+│   └── Malformed             bytes that are not what the protocol says
+├── TooLarge              a documented size limit
+├── NotFound              no such model, version, alias, sequence, report…
+├── Conflict              lost race, or the thing is in use
+├── Overloaded            a queue is full; try again after ``retry_after`` seconds
+├── NotReady              the version cannot serve now (load failed, starting, backing off)
+├── DeadlineExceeded      the caller's or the definition's time is over
+├── FunctionFailed        user code raised or answered what its signature forbids
+├── Unreachable           the service's process went away with the request in flight
+└── StorageFailed         object storage refuses or is away
 """
 
 from collections.abc import Mapping

@@ -77,7 +77,12 @@ class VersionId:
     def parse(cls, text: str, *, field: str = "version") -> "VersionId":
         model, _, number = text.partition(":")
         if not number.isascii() or not number.isdigit() or int(number) < 1:
-            raise InvalidInput(f"{field}: {text!r} is not a version", field=field, expected="MODEL:NUMBER, e.g. churn:3", got=repr(text))
+            raise InvalidInput(
+                f"{field}: {text!r} is not a version",
+                field=field,
+                expected="MODEL:NUMBER, e.g. churn:3",
+                got=repr(text),
+            )
         return cls(check_name(model, field=field), int(number))
 
 

@@ -97,7 +97,13 @@ class Sequence:
             )
             for stage in document["stages"]
         )
-        return cls(document["name"], stages, Signature.from_document(document["signature"]), document["timeout"], document["metadata"])
+        return cls(
+            document["name"],
+            stages,
+            Signature.from_document(document["signature"]),
+            document["timeout"],
+            document["metadata"],
+        )
 
 
 def infer_signature(name: str, stages: tuple[Stage, ...], signatures: Mapping[VersionId, Signature]) -> Signature:
@@ -121,7 +127,9 @@ def infer_signature(name: str, stages: tuple[Stage, ...], signatures: Mapping[Ve
     return Signature(tuple(needed.values()), given)
 
 
-def check_satisfied(name: str, stages: tuple[Stage, ...], signatures: Mapping[VersionId, Signature], inputs: tuple[Field, ...]) -> Signature:
+def check_satisfied(
+    name: str, stages: tuple[Stage, ...], signatures: Mapping[VersionId, Signature], inputs: tuple[Field, ...]
+) -> Signature:
     """The signature where the sequence's ``inputs`` are declared: every other need must come from an earlier stage."""
     inferred = infer_signature(name, stages, signatures)
     declared = {f.name: f for f in inputs}
@@ -139,7 +147,9 @@ def check_satisfied(name: str, stages: tuple[Stage, ...], signatures: Mapping[Ve
 
 
 def _check_fits(name: str, stage: int | None, version: VersionId | None, wanted: Field, held: Field) -> None:
-    same_shape = len(wanted.shape) == len(held.shape) and all(a in (-1, b) or b == -1 for a, b in zip(wanted.shape, held.shape, strict=True))
+    same_shape = len(wanted.shape) == len(held.shape) and all(
+        a in (-1, b) or b == -1 for a, b in zip(wanted.shape, held.shape, strict=True)
+    )
     if wanted.dtype is held.dtype and same_shape:
         return
     where = f"stage {stage + 1} ({version})" if stage is not None else "a stage"
@@ -158,7 +168,7 @@ def _outputs_of(name: str, index: int, stage: Stage, signatures: Mapping[Version
     for variant in stage.variants[1:]:
         other = {(f.name, f.dtype.name, f.shape) for f in signatures[variant.version].outputs}
         if other != expected:
-            field = sorted(expected ^ other)[0][0]
+            field = min(expected ^ other)[0]
             raise InvalidInput(
                 f"sequence {name}: variants of stage {index + 1} do not give the same outputs",
                 field=field,

@@ -16,7 +16,7 @@ from headrace_functions.errors import InvalidInput, SignatureMismatch
 from headrace_functions.names import check_field_name
 
 PROFILES = ("numerical", "categorical", "text", "image", "embedding", "none")
-_COLUMN_UNSAFE = str.maketrans({c: "_" for c in " ,;{}()\n\t=."})
+_COLUMN_UNSAFE = str.maketrans(dict.fromkeys(" ,;{}()\n\t=.", "_"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,12 @@ class Field:
         return self.name.translate(_COLUMN_UNSAFE)
 
     def to_document(self) -> dict[str, Any]:
-        document: dict[str, Any] = {"name": self.name, "type": self.dtype.name, "shape": list(self.shape), "profile": self.profile}
+        document: dict[str, Any] = {
+            "name": self.name,
+            "type": self.dtype.name,
+            "shape": list(self.shape),
+            "profile": self.profile,
+        }
         if self.columns is not None:
             document["columns"] = list(self.columns)
         if self.categories is not None:
@@ -114,10 +119,16 @@ class Field:
         shape = document.get("shape", ())
         shape = () if shape == "scalar" else tuple(shape)
         if not all(isinstance(n, int) and (n == -1 or n > 0) for n in shape):
-            raise InvalidInput(f"{name}: shape {list(shape)} is not one", field=name, expected="'scalar' or sizes > 0, -1 for a free one")
+            raise InvalidInput(
+                f"{name}: shape {list(shape)} is not one",
+                field=name,
+                expected="'scalar' or sizes > 0, -1 for a free one",
+            )
         profile = document.get("profile", "none")
         if profile not in PROFILES:
-            raise InvalidInput(f"{name}: unknown profile {profile!r}", field=name, expected=f"one of {', '.join(PROFILES)}")
+            raise InvalidInput(
+                f"{name}: unknown profile {profile!r}", field=name, expected=f"one of {', '.join(PROFILES)}"
+            )
         columns, categories, bounds = (document.get(k) for k in ("columns", "categories", "range"))
         return cls(
             name,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from fixtures_platform import ADDER, Load, RunningPlatform, until
 
 Start = Callable[..., RunningPlatform]

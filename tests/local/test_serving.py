@@ -11,6 +11,7 @@ import httpx
 import numpy as np
 import pytest
 import yaml
+
 from fixtures_platform import ADDER, NUMBER, Load, RunningPlatform, body, headrace, until
 
 Start = Callable[..., RunningPlatform]

@@ -63,10 +63,10 @@ def write_projects(folder: Path) -> Traffic:
     scaler = StandardScaler().fit(train)
     scaled = scaler.transform(train)
 
-    _project(folder / "scale", "cancer-scale", scaler, fields, train)
+    write_project(folder / "scale", "cancer-scale", scaler, fields, train)
     classifiers = (LogisticRegression(max_iter=2000), RandomForestClassifier(100, random_state=0), SVC(random_state=0))
     for number, classifier in enumerate(classifiers, 1):
-        _project(folder / f"cancer-v{number}", "cancer", classifier.fit(scaled, labels), fields, scaled, labels)
+        write_project(folder / f"cancer-v{number}", "cancer", classifier.fit(scaled, labels), fields, scaled, labels)
     _digits(folder / "digits")
     (folder / "sequence.yaml").write_text(yaml.safe_dump(SEQUENCE, sort_keys=False))
     odd = test[0].copy()
@@ -78,10 +78,10 @@ def _digits(folder: Path) -> None:
     data = load_digits()
     fields = tuple(f"pixel {i // 8} {i % 8}" for i in range(64))
     train, _, labels, _ = train_test_split(data.data, data.target, test_size=0.2, random_state=0)
-    _project(folder, "digits", KNeighborsClassifier(3).fit(train, labels), fields, train, labels)
+    write_project(folder, "digits", KNeighborsClassifier(3).fit(train, labels), fields, train, labels)
 
 
-def _project(
+def write_project(
     folder: Path, name: str, model: Any, fields: Sequence[str], rows: Array, labels: Array | None = None
 ) -> None:
     folder.mkdir(parents=True)

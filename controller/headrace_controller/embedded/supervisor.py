@@ -122,7 +122,7 @@ class Supervisor:
             settings.logs / "gateway.log",
             [public.fileno()],
         )
-        collector = Child("collector", self._command("collector.process"), settings.logs / "collector.log")
+        collector = Child("collector", self._command("embedded.collector"), settings.logs / "collector.log")
         remote = RemoteGateway(settings.gateway_socket)
         url = url_of(public)
         api = self._make_api(settings, remote, token, url)
@@ -160,7 +160,7 @@ class Supervisor:
         """What is still there is taken in now, or at the next ``up`` if the store is away."""
         if _records_wait(self._settings.spool):
             subprocess.run(
-                self._command("collector.process", "once"),
+                self._command("embedded.collector", "once"),
                 timeout=_COLLECT_SECONDS,
                 check=False,
                 stderr=subprocess.DEVNULL,

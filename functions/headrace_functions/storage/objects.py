@@ -143,7 +143,9 @@ def _open(url: str) -> tuple[str, Any]:
             options["client_options"] = {"allow_http": True}
         prefix = parts.path.strip("/") or None
         return url, S3Store(parts.netloc, prefix=prefix, **options)
-    raise InvalidInput(f"storage: {url!r} is not a URL we know", field="storage", expected="a path, file:///path or s3://bucket/prefix")
+    raise InvalidInput(
+        f"storage: {url!r} is not a URL we know", field="storage", expected="a path, file:///path or s3://bucket/prefix"
+    )
 
 
 def _failed(verb: str, key: str, error: Exception) -> StorageFailed:

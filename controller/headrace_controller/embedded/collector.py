@@ -1,4 +1,4 @@
-"""The collector as a process of the embedded platform: ``python -m headrace_controller.collector.process SETTINGS.json``."""
+"""The collector as a process of the embedded platform: ``python -m headrace_controller.embedded.collector SETTINGS.json``."""
 
 import fcntl
 import logging
