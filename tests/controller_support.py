@@ -42,6 +42,10 @@ class FakeServices:
     def observe(self) -> list[dict[str, Any]]:
         return list(self.services)
 
+    def summary(self) -> dict[str, Any]:
+        names = ("exchanges", "failed_exchanges", "unlogged_records", "dropped_shadows", "waiting_bytes")
+        return dict.fromkeys(names, 0)
+
     def changed(self, name: str) -> None:
         self.heard.append(("changed", name))
 

@@ -57,6 +57,10 @@ class EmbeddedController:
         self._serving.start()
 
     def gateway_is_up(self) -> None:
+        # Beside the start, not in its way: it looks at every version once.
+        threading.Thread(target=self._wake_minimum, name="wake minimum", daemon=True).start()
+
+    def _wake_minimum(self) -> None:
         for found in self._platform.catalog.versions():
             if found.version is not None and found.released and found.version.scaling.min_replicas > 0:
                 try:

@@ -192,15 +192,27 @@ class ScheduleList(Answer):
     items: list[ScheduleView]
 
 
+class TrafficView(Answer):
+    """Counters since the gateway started."""
+
+    exchanges: int = Field(description="exchanges with services, shadows included")
+    failed_exchanges: int = Field(description="of these, answered with a status of 500 or above")
+    unlogged_records: int = Field(description="records that neither disk nor store would take")
+    dropped_shadows: int = Field(description="copies for shadows that were not sent because too many were open")
+    waiting_bytes: int = Field(description="bytes of records that are on their way to the log")
+
+
 class StatusView(Answer):
     version: str
     url: str
     home: str
     storage: str
     started: str
-    models: int
-    sequences: int
-    schedules: int
+    storage_error: str = Field(default="", description="why the store cannot be used now; the counts are then null")
+    models: int | None
+    sequences: int | None
+    schedules: int | None
+    traffic: TrafficView
     services: list[ServiceView]
 
 

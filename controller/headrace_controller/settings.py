@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from headrace_functions.errors import InvalidInput
 
+SPOOL_CAP = 256 * 1024 * 1024
 DEFAULT_HOME = "~/.headrace"
 
 
@@ -26,7 +27,7 @@ class Settings:
     """0 takes any free port."""
     storage: str = ""
     """Storage URL; empty is ``<home>/data``. S3 takes credentials from ``AWS_*`` variables."""
-    spool_cap: int = 256 * 1024 * 1024
+    spool_cap: int = SPOOL_CAP
     """Bytes of records one process may hold back while the store is away; then records are dropped and counted."""
     collect_every: float = 0.5
     """Seconds between two looks of the collector for new segments."""

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import pytest
 
 from fixtures_platform import ADDER, Load, RunningPlatform, until
@@ -127,3 +128,34 @@ def test_requests_go_on_when_the_store_refuses_and_the_backlog_is_logged_later(p
 
     assert set(load.counts()) == {200}
     assert set(logged_once(platform, load).values()) == {1}
+
+
+def test_past_its_cap_records_are_dropped_and_counted_to_the_last_one(new_platform: Start, tmp_path: Path) -> None:
+    platform = new_platform("--spool-cap", "65536")
+    platform.apply_python("adder", ADDER, tmp_path / "adder")
+    data, hidden = platform.home / "data", platform.home / "data-away"
+    load = Load(platform, "adder")
+    with load.running():
+        load.wait_for(20)
+        data.rename(hidden)
+        data.write_text("in the way")
+        until(lambda: unlogged(platform) > 50, "records are dropped")
+        data.unlink()
+        hidden.rename(data)
+        load.wait_for(50)
+
+    assert set(load.counts()) == {200}
+    dropped = unlogged(platform)
+    expected = len(load.answered()) - dropped
+    until(lambda: len({line["request_id"] for line in platform.logged("adder:1")}) == expected, "the rest is logged")
+    assert (
+        f'headrace_unlogged_records_total{{model="adder",version="1"}} {dropped}'
+        in httpx.get(f"{platform.url}/metrics").text
+    )
+
+
+def unlogged(platform: RunningPlatform) -> int:
+    """What ``headrace status`` says was dropped."""
+    status = httpx.get(f"{platform.url}/api/v1/status").json()
+    assert "traffic" in status, status
+    return int(status["traffic"]["unlogged_records"])

@@ -12,7 +12,7 @@ from headrace_controller.app import up as run_platform
 from headrace_controller.backends.local.process import log_tail
 from headrace_controller.cli.output import json_option, print_json, progress
 from headrace_controller.embedded.home import Holder, HomeLock, holder_of, listen, stop_holder
-from headrace_controller.settings import Settings, default_home
+from headrace_controller.settings import SPOOL_CAP, Settings, default_home
 from headrace_functions.errors import NotReady
 
 START_SECONDS = 60.0
@@ -38,14 +38,21 @@ _home = click.option(
     default="",
     help="Store of definitions, logs and reports: a folder or s3://bucket/prefix [<home>/data].",
 )
+@click.option(
+    "--spool-cap",
+    type=click.IntRange(min=64 * 1024),
+    default=SPOOL_CAP,
+    show_default=True,
+    help="Bytes of records that a process holds back while the store is away; more are dropped and counted.",
+)
 @click.option("--detach", is_flag=True, help="Return when the platform answers; stop it with: headrace down.")
 @json_option
-def up(home: Path | None, host: str, port: int, storage: str, *, detach: bool, as_json: bool) -> None:
+def up(home: Path | None, *, detach: bool, as_json: bool, **settings_given: Any) -> None:
     """Start a platform on this machine and serve until TERM or Ctrl-C.
 
     Everything it keeps is in the home: the same home is the same platform later. One platform holds a home at a time.
     """
-    settings = Settings((home or default_home()).expanduser().resolve(), host, port, storage)
+    settings = Settings((home or default_home()).expanduser().resolve(), **settings_given)
     if detach:
         holder = _detached(settings)
         _announce(holder.url, settings, as_json=as_json, pid=holder.identity.pid)
@@ -82,6 +89,7 @@ def _detached(settings: Settings) -> Holder:
     command = [
         sys.executable, "-m", "headrace_controller.cli", "up", "--home", str(settings.home),
         "--host", settings.host, "--port", str(settings.port), "--storage", settings.storage,
+        "--spool-cap", str(settings.spool_cap),
     ]  # fmt: skip
     with log.open("ab") as output:
         child = subprocess.Popen(

@@ -5,13 +5,14 @@ Routes: ``POST /changed``, ``GET /services``, ``POST /services/<name>/wake``, ``
 """
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import orjson
 
 from headrace_controller.backends.base import ServiceSpec
 from headrace_controller.backends.local.node import LocalNode
-from headrace_functions.errors import HeadraceError, NotFound
+from headrace_functions.errors import HeadraceError, NotFound, NotReady
 from headrace_functions.gateway.measures import Measures
 from headrace_functions.gateway.passthrough import Receive, Scope, Send
 from headrace_functions.gateway.resolve import Resolver
@@ -21,7 +22,8 @@ from headrace_functions.version import Version
 
 
 class GatewayAdmin:
-    def __init__(self, node: LocalNode, resolver: Resolver, measures: Measures) -> None:
+    def __init__(self, node: LocalNode, resolver: Resolver, measures: Measures, spool: Path) -> None:
+        self._spool = spool
         self._node = node
         self._resolver = resolver
         self._measures = measures
@@ -39,10 +41,33 @@ class GatewayAdmin:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
+    async def _remove_deleted(self, model: str) -> None:
+        """Level-triggered: stop what runs of a model's versions that are no longer there."""
+        for service in self._node.observe():
+            version = VersionId.of_service(service)
+            if version.model == model:
+                try:
+                    await self._resolver.resolve(Reference(model, number=version.number))
+                except NotFound:
+                    self._node.remove(service)
+
+    async def _keep_awake(self, model: str) -> None:
+        """Start what a model's versions want to have running without a request."""
+        for number in self._resolver.versions_of(model):
+            try:
+                route = await self._resolver.resolve(Reference(model, number=number))
+            except (NotFound, NotReady):
+                continue
+            if isinstance(route, Version) and route.scaling.min_replicas > 0:
+                self._node.apply(ServiceSpec(route))
+
     async def _answer(self, method: str, parts: list[str]) -> Any:
         match (method, *parts):
-            case ("POST", "changed", *_):
+            case ("POST", "changed", *names):
                 self._resolver.forget()
+                for name in names:
+                    await self._remove_deleted(name)
+                    await self._keep_awake(name)
                 return {}
             case ("GET", "services"):
                 return [
@@ -63,5 +88,6 @@ class GatewayAdmin:
                 self._node.remove(name)
                 return {}
             case ("GET", "summary"):
-                return self._measures.summary()
+                waiting = sum(f.stat().st_size for f in self._spool.glob("*/*/*.*") if f.is_file())
+                return {**self._measures.summary(), "waiting_bytes": waiting}
         raise NotFound(f"the gateway's private side has no {method} /{'/'.join(parts)}")

@@ -94,7 +94,7 @@ async def serve(settings: Settings, public: socket.socket) -> None:
     settings.gateway_socket.chmod(0o600)
     servers = [
         (_server(gateway, settings), public),
-        (_server(GatewayAdmin(node, resolver, measures), settings), private),
+        (_server(GatewayAdmin(node, resolver, measures, settings.spool), settings), private),
     ]
     serving = [loop.create_task(server.serve(sockets=[s])) for server, s in servers]
     sealing = loop.create_task(_seal(spool))

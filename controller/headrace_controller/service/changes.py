@@ -35,6 +35,9 @@ class AnnouncedServices:
     def observe(self) -> list[dict[str, Any]]:
         return self._services.observe()
 
+    def summary(self) -> dict[str, Any]:
+        return self._services.summary()
+
     def changed(self, name: str) -> None:
         self._services.changed(name)
         self._changes.announce()

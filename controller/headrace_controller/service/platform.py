@@ -24,6 +24,7 @@ from headrace_controller.service.sequences import Sequences
 from headrace_controller.service.services import Services, ServiceViews
 from headrace_controller.service.versions import Versions
 from headrace_controller.settings import Settings
+from headrace_functions.errors import StorageFailed
 from headrace_functions.storage.documents import Documents
 from headrace_functions.storage.objects import ObjectStore
 
@@ -61,19 +62,29 @@ class Platform:
         self.jobs.close()
 
     def status(self) -> dict[str, Any]:
-        """What ``headrace status`` shows: version, address, counts."""
-        services = self.services.select()
+        """What ``headrace status`` shows. It answers while the store is away too: counts are then None, ``storage_error`` says why."""
         return {
             "version": metadata.version("headrace"),
             "url": self.endpoint,
             "home": str(self.home),
             "storage": self.catalog.documents.objects.url,
             "started": self.started,
-            "models": len(self.catalog.models()),
-            "sequences": len(self.catalog.sequences.names()),
-            "schedules": len(self.catalog.schedules.names()),
-            "services": services,
+            "traffic": self.services.summary(),
+            **self._contents(),
         }
+
+    def _contents(self) -> dict[str, Any]:
+        try:
+            return {
+                "storage_error": "",
+                "models": len(self.catalog.models()),
+                "sequences": len(self.catalog.sequences.names()),
+                "schedules": len(self.catalog.schedules.names()),
+                "services": self.services.select(),
+            }
+        except StorageFailed as error:
+            counts = dict.fromkeys(("models", "sequences", "schedules"))
+            return {"storage_error": error.message, **counts, "services": []}
 
 
 def create_platform(settings: Settings, services: Services, endpoint: str) -> Platform:

@@ -14,6 +14,10 @@ class Services(Protocol):
         """Every service: ``name``, ``version``, ``state``, ``reason``, ``replicas``, ``url``…; a snapshot for people."""
         ...
 
+    def summary(self) -> dict[str, Any]:
+        """Counters since the gateway started: exchanges, failed ones, records that could not be logged, dropped shadows…"""
+        ...
+
     def changed(self, name: str) -> None:
         """A model, alias or sequence of this name changed; what is in memory about it is stale."""
         ...
@@ -36,6 +40,9 @@ class ServiceViews:
 
     def select(self) -> list[dict[str, Any]]:
         return sorted(self._services.observe(), key=lambda s: str(s.get("name", "")))
+
+    def summary(self) -> dict[str, Any]:
+        return self._services.summary()
 
     def get(self, version: VersionId) -> dict[str, Any]:
         """What runs of a version; a released version that nobody called is ``asleep``."""
