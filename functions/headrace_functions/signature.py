@@ -48,13 +48,13 @@ DTYPES: tuple[DType, ...] = (
     DType("float64", "FP64", np.dtype(np.float64), ("double",)),
     DType("string", "BYTES", np.dtype(object), ("str", "object", "bytes", "text")),
 )
-_BY_NAME = {key: d for d in DTYPES for key in (d.name, d.wire, d.wire.lower(), "dt_" + d.name, *d.aliases)}
+_BY_NAME = {key: d for d in DTYPES for key in (d.name, d.wire, d.wire.lower(), *d.aliases)}
 _BY_NUMPY = {d.numpy: d for d in DTYPES}
 
 
 def dtype(name: str, *, field: str = "type") -> DType:
-    """Find a type by its name, wire name or alias (``double``, ``FP64``, ``float64`` are one)."""
-    found = _BY_NAME.get(name) or _BY_NAME.get(str(name).lower())
+    """Find a type by its name, wire name or alias (``double``, ``FP64``, ``DT_DOUBLE``, ``float64`` are one)."""
+    found = _BY_NAME.get(name) or _BY_NAME.get(str(name).lower().removeprefix("dt_"))
     if found is None:
         known = ", ".join(d.name for d in DTYPES)
         raise InvalidInput(f"{field}: unknown type {name!r}", field=field, expected=f"one of {known}", got=repr(name))
