@@ -356,6 +356,9 @@ def test_an_idle_server_sleeps(moody: Deployed) -> None:
     assert spent <= 2
 
 
+@pytest.mark.filterwarnings(
+    "ignore:unclosed:ResourceWarning"
+)  # a client that connects as the server dies leaves a socket
 def test_kill_9_loses_no_answer_that_was_given(home: Home) -> None:
     """Answered ids, counted by the callers, are all in the log; the log has no id twice."""
     deployed = home.version(TABLE, code="def predict(model, a): return {'y': a * 2}")

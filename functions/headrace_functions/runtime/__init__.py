@@ -1,7 +1,7 @@
 """The function server: one process that loads a version, answers for it and records every exchange.
 
 ``settings`` is what a process is told, ``frameworks`` know how artifacts load (one file each), ``loading`` turns an
-artifact into a checked function, ``batching`` decides when and where it runs, ``server`` speaks HTTP, ``process`` is the
+artifact into a checked function, ``batching`` decides when and where it runs, ``server`` speaks HTTP (``exchange`` is one request of it), ``process`` is the
 life of the process, ``zygote`` forks warm ones, ``probe`` tries an artifact during a build. What runs here runs in the
 user's environment: standard library, ``RUNTIME_REQUIREMENTS`` and what the user asked for, nothing else. Only the local
 backend and the controller's builds start it; nobody imports its inside but ``settings``, ``probe`` and this file.

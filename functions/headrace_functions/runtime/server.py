@@ -4,51 +4,40 @@ An exchange: read the body within its limit, decode and check, run, encode, spoo
 fails is spooled too. User errors answer as problem documents with the request id; tracebacks go to the service log only.
 """
 
-import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 import orjson
 
-from headrace_functions.errors import (
-    DeadlineExceeded,
-    FunctionFailed,
-    HeadraceError,
-    Malformed,
-    NotFound,
-    NotReady,
-    Overloaded,
-    TooLarge,
-)
-from headrace_functions.names import usable_request_id
+from headrace_functions.errors import Malformed, NotFound
 from headrace_functions.protocol import metadata
 from headrace_functions.protocol.codec import decode_request, encode_response
 from headrace_functions.protocol.messages import JSON_TYPE, EncodedBody, Protocol
 from headrace_functions.protocol.problems import PROBLEM_TYPE, problem
-from headrace_functions.record import Outcome, Record, RecordHeader
+from headrace_functions.record import Record, RecordHeader
 from headrace_functions.recording.spool import Spool
 from headrace_functions.runtime.batching import Batcher
+from headrace_functions.runtime.exchange import (
+    Answer,
+    Headers,
+    RawHeaders,
+    Receive,
+    failure,
+    forwarded,
+    log_failure,
+    number,
+    read_body,
+    request_id_of,
+    success,
+    text,
+)
 from headrace_functions.runtime.metrics import TEXT_TYPE, Metrics
 from headrace_functions.version import Version
 
 Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Headers = Mapping[bytes, bytes]
-RawHeaders = list[tuple[bytes, bytes]]
-
-_ERROR_TEXT = 1000  # characters of an error kept in a record
-_OUTCOMES: tuple[tuple[type[HeadraceError], Outcome], ...] = (
-    (DeadlineExceeded, "timeout"),
-    (Overloaded, "overloaded"),
-    (NotReady, "not-ready"),
-    (FunctionFailed, "failed"),
-    (HeadraceError, "refused"),
-)
-
-log = logging.getLogger(__name__)
+Read = Callable[[], tuple[int, str, bytes]]
 
 
 class FunctionServer:
@@ -82,15 +71,15 @@ class FunctionServer:
         if protocol is not None and scope["method"] == "POST":
             await self._exchange(protocol, headers, receive, send)
             return
-        request_id = _request_id(headers)
+        request_id = request_id_of(headers)
         status, content_type, body = self._answer(path, scope["method"], request_id)
         await _reply(send, status, [(b"content-type", content_type.encode())], body, request_id)
 
     # The cold side: documents about the server and its model.
 
-    def _read_paths(self) -> dict[str, Callable[[], tuple[int, str, bytes]]]:
+    def _read_paths(self) -> dict[str, Read]:
         name, number = self.version.id.model, self.version.id.number
-        paths: dict[str, Callable[[], tuple[int, str, bytes]]] = {
+        paths: dict[str, Read] = {
             "/v2": lambda: _document(metadata.server_metadata(self._platform)),
             "/v2/health/live": lambda: _document({"live": True}),
             "/v2/health/ready": lambda: _document({"ready": not self.draining}, 503 if self.draining else 200),
@@ -139,14 +128,14 @@ class FunctionServer:
 
     async def _exchange(self, protocol: Protocol, headers: Headers, receive: Receive, send: Send) -> None:
         received, started = time.time_ns(), time.perf_counter()
-        request_id = _request_id(headers)
+        request_id = request_id_of(headers)
         body = b""
         try:
             body = await read_body(receive, headers, self.version.limits.max_body)
-            answer = _success(await self._predict(protocol, headers, body))
+            answer = success(await self._predict(protocol, headers, body))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - every request is answered and recorded
-            answer = _failure(error, request_id)
-            _log_failure(error, request_id)
+            answer = failure(error, request_id)
+            log_failure(error, request_id)
         seconds = time.perf_counter() - started
         self._metrics.exchange(answer.outcome, seconds)
         # What the platform asks itself (explanations) is no traffic; the gateway lets nobody else say so.
@@ -160,17 +149,17 @@ class FunctionServer:
                 answer.outcome,
                 answer.status,
                 protocol,
-                _text(headers, b"content-type") or JSON_TYPE,
-                _number(headers, b"inference-header-content-length"),
+                text(headers, b"content-type") or JSON_TYPE,
+                number(headers, b"inference-header-content-length"),
                 answer.json_length,
                 error=answer.error,
                 replica=self._replica,
-                **_forwarded(headers),
+                **forwarded(headers),
             )
             self._record(self._spool, Record(header, body, answer.body), answer)
         await _reply(send, answer.status, answer.headers, answer.body, request_id)
 
-    def _record(self, spool: Spool, record: Record, answer: "Answer") -> None:
+    def _record(self, spool: Spool, record: Record, answer: Answer) -> None:
         """Spool before the reply: what was answered is logged, or the reply says that it is not."""
         if not spool.append(record):
             answer.headers.append((b"x-headrace-unlogged", b"1"))
@@ -180,11 +169,11 @@ class FunctionServer:
     async def _predict(self, protocol: Protocol, headers: Headers, body: bytes) -> EncodedBody:
         version = self.version
         limit = version.limits.predict_timeout
-        told = _number(headers, b"x-headrace-timeout")
+        told = number(headers, b"x-headrace-timeout")
         if told is not None:
             limit = min(limit, told / 1000)
         raw_length = headers.get(b"inference-header-content-length")
-        json_length = _number(headers, b"inference-header-content-length")
+        json_length = number(headers, b"inference-header-content-length")
         if raw_length is not None and json_length is None:
             raise Malformed(
                 "Inference-Header-Content-Length is no number",
@@ -215,58 +204,6 @@ class FunctionServer:
             self._batcher.loop.call_later(left, self._seal_later, spool)
 
 
-@dataclass(slots=True)
-class Answer:
-    """How an exchange ended. ``headers`` lack the length and the request id."""
-
-    status: int
-    outcome: Outcome
-    headers: RawHeaders
-    body: bytes
-    json_length: int | None = None
-    error: str = ""
-
-
-def _success(encoded: EncodedBody) -> Answer:
-    return Answer(200, "ok", _content(encoded), encoded.body, encoded.json_length)
-
-
-def _failure(error: BaseException, request_id: str) -> Answer:
-    told = problem(error, request_id)
-    headers = [(k.encode(), v.encode()) for k, v in told.headers]
-    if isinstance(error, TooLarge):
-        headers.append((b"connection", b"close"))  # the rest of the body is not read
-    return Answer(told.status, _outcome(error), headers, told.body, error=_described(error))
-
-
-async def read_body(receive: Receive, headers: Headers, limit: int) -> bytes:
-    """The request's body; ``TooLarge`` above ``limit`` bytes, as soon as that is known. ``Malformed`` if the caller goes away."""
-    announced = _number(headers, b"content-length")
-    if announced is not None and announced > limit:
-        raise _too_large(limit, f"{announced} bytes")
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    if message.get("more_body"):
-        parts = [body]
-        size = len(body)
-        while message.get("more_body"):
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise Malformed("the caller went away before the body was complete", field="body")
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
-            if size > limit:
-                raise _too_large(limit, f"more than {limit} bytes")
-        body = b"".join(parts)
-    if len(body) > limit:
-        raise _too_large(limit, f"{len(body)} bytes")
-    return body
-
-
-def _too_large(limit: int, got: str) -> TooLarge:
-    return TooLarge("the request's body is too large", field="body", expected=f"at most {limit} bytes", got=got)
-
-
 async def _reply(send: Send, status: int, extra: RawHeaders, body: bytes, request_id: str) -> None:
     headers = [*extra, (b"content-length", b"%d" % len(body)), (b"x-request-id", request_id.encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -284,64 +221,3 @@ def _infer_paths(version: Version) -> dict[str, Protocol]:
 
 def _document(document: dict[str, Any], status: int = 200) -> tuple[int, str, bytes]:
     return status, JSON_TYPE, orjson.dumps(document)
-
-
-def _content(encoded: EncodedBody) -> RawHeaders:
-    headers = [(b"content-type", encoded.content_type.encode())]
-    if encoded.json_length is not None:
-        headers.append((b"inference-header-content-length", b"%d" % encoded.json_length))
-    return headers
-
-
-def _request_id(headers: Headers) -> str:
-    return usable_request_id(_text(headers, b"x-request-id"))
-
-
-def _text(headers: Headers, name: bytes) -> str:
-    return headers.get(name, b"").decode("latin-1")
-
-
-def _number(headers: Headers, name: bytes) -> int | None:
-    value = headers.get(name)
-    return int(value) if value is not None and value.isdigit() and len(value) < 20 else None
-
-
-def _forwarded(headers: Headers) -> dict[str, Any]:
-    """What the gateway and the caller say of an exchange, as members of the record's header."""
-    told: dict[str, Any] = {}
-    if b"x-headrace-sequence" in headers:
-        told["sequence"] = _text(headers, b"x-headrace-sequence")
-        stage = _number(headers, b"x-headrace-stage")
-        told["stage"] = stage if stage is not None else -1
-    if b"x-headrace-variant" in headers:
-        told["variant"] = _text(headers, b"x-headrace-variant")
-    if b"x-headrace-shadow" in headers:
-        told["shadow"] = headers[b"x-headrace-shadow"] == b"1"
-    if b"x-headrace-time" in headers:
-        told["caller_time"] = _number(headers, b"x-headrace-time")
-    if b"traceparent" in headers:
-        told["traceparent"] = _text(headers, b"traceparent")
-    return told
-
-
-def _outcome(error: BaseException) -> Outcome:
-    for kind, outcome in _OUTCOMES:
-        if isinstance(error, kind):
-            return outcome
-    return "failed"
-
-
-def _described(error: BaseException) -> str:
-    """Code and message for the record; of user code's own error the log reader sees what it said."""
-    code, message = ("internal", repr(error)) if not isinstance(error, HeadraceError) else (error.code, error.message)
-    cause = error.__cause__ if isinstance(error, FunctionFailed) else None
-    said = f": {cause}" if cause is not None and not isinstance(cause, HeadraceError) else ""
-    return f"{code}: {message}{said}"[:_ERROR_TEXT]
-
-
-def _log_failure(error: BaseException, request_id: str) -> None:
-    """Refusals are the caller's business; what failed here is told with its traceback."""
-    if isinstance(error, FunctionFailed) or not isinstance(error, HeadraceError):
-        log.error("request %s failed", request_id, exc_info=error)
-    elif isinstance(error, DeadlineExceeded):
-        log.warning("request %s: %s", request_id, error.message)
