@@ -219,6 +219,33 @@ def test_nan_goes_in_and_out(moody: Deployed) -> None:
     assert body == records(moody)[0].request
 
 
+def test_an_answer_is_one_piece_and_nothing_is_held_back(moody: Deployed) -> None:
+    """Head and body arrive together; answers without a body, pipelined ones and 100 Continue arrive at all."""
+    body = orjson.dumps(values(7))
+    post = f"POST {moody.infer_path} HTTP/1.1\r\nhost: f\r\ncontent-length: {len(body)}\r\n".encode()
+
+    with serving(moody), socket.socket(socket.AF_UNIX) as caller, client(moody) as http:
+        caller.settimeout(10)
+        caller.connect(str(moody.settings.address()))
+        caller.sendall(post + b"\r\n" + body)
+        whole = caller.recv(1 << 16)
+        caller.sendall(2 * (post + b"\r\n" + body))
+        pipelined = b""
+        while pipelined.count(b"14.0") < 2:
+            pipelined += caller.recv(1 << 16)
+        caller.sendall(post + b"expect: 100-continue\r\n\r\n")
+        interim = caller.recv(1 << 16)
+        caller.sendall(body)
+        last = caller.recv(1 << 16)
+        head = http.head("/v2/health/ready")
+
+    assert whole.startswith(b"HTTP/1.1 200")
+    assert whole.endswith(b"[14.0]}]}")
+    assert b"HTTP/1.1 100 Continue\r\n\r\n" == interim
+    assert last.endswith(b"[14.0]}]}")
+    assert (200, b"") == (head.status_code, head.content)
+
+
 def test_what_the_gateway_says_is_in_the_record(moody: Deployed) -> None:
     headers = {
         "x-request-id": "r1", "x-headrace-sequence": "score", "x-headrace-stage": "2", "x-headrace-variant": "m:1",

@@ -103,6 +103,17 @@ def test_a_fork_serves_in_a_session_of_its_own(zygote: Zygote, home: Home) -> No
     assert pid == os.getsid(pid) == os.getpgid(pid)
 
 
+def test_a_caller_that_hangs_up_while_it_is_answered_harms_nobody(zygote: Zygote, home: Home) -> None:
+    """Writing to a closed connection is an error for the server, not the signal that would end the process."""
+    pid, _ = zygote.fork(home.version(TABLE, code=ECHO))
+
+    ignored = int(Path(f"/proc/{pid}/status").read_text().partition("SigIgn:")[2].split()[0], 16)
+
+    assert ignored >> (signal.SIGPIPE - 1) & 1
+    assert not ignored >> (signal.SIGCHLD - 1) & 1, "user code may wait for children of its own"
+    assert not ignored >> (signal.SIGINT - 1) & 1
+
+
 def test_children_are_reaped_by_the_kernel(zygote: Zygote, home: Home) -> None:
     pid, _ = zygote.fork(home.version(TABLE, code=ECHO))
 

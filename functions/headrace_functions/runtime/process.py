@@ -17,7 +17,6 @@ from typing import Any
 import uvicorn
 import uvloop
 from uvicorn.lifespan import off as _off
-from uvicorn.protocols.http import httptools_impl as _httptools_impl
 
 from headrace_functions.errors import HeadraceError
 from headrace_functions.recording.spool import Spool
@@ -26,8 +25,9 @@ from headrace_functions.runtime.loading import LoadedFunction, load_function
 from headrace_functions.runtime.metrics import Metrics
 from headrace_functions.runtime.server import FunctionServer
 from headrace_functions.runtime.settings import FunctionSettings
+from headrace_functions.runtime.transport import JoinedHttp
 
-WARM = (_off, _httptools_impl)
+WARM = (_off,)
 """Modules that uvicorn looks up by name when it starts: imported here, so that a fork has them."""
 
 _BACKLOG = 2048
@@ -109,7 +109,7 @@ class Server(uvicorn.Server):
             uvicorn.Config(
                 app,
                 loop="none",
-                http=_httptools_impl.HttpToolsProtocol,
+                http=JoinedHttp,
                 ws="none",
                 lifespan="off",
                 log_config=None,

@@ -32,7 +32,8 @@ from headrace_functions.runtime.settings import FunctionSettings  # noqa: E402
 
 _LINE = 1 << 20  # bytes of one message at most
 _TRIAL = 60  # seconds that importing may take
-_RESET = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE)
+# Not SIGPIPE, which Python ignores: a caller that hangs up while it is answered would end the process.
+_RESET = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
 class Zygote:
