@@ -31,40 +31,66 @@ from headrace_functions.gateway.execution import SequenceRunner
 from headrace_functions.gateway.measures import Measures
 from headrace_functions.gateway.resolve import Resolver
 from headrace_functions.gateway.upstream import Upstream
+from headrace_functions.record import Record
 from headrace_functions.recording.spool import Spool
 from headrace_functions.storage.documents import Documents
 from headrace_functions.storage.objects import ObjectStore
+from headrace_functions.transport import JoinedHttp
 
 log = logging.getLogger("headrace.gateway")
 
-_SEAL_EVERY = 0.5
-
 
 class _Server(uvicorn.Server):
-    """A server that leaves the signals to us: one TERM drains everything in order."""
+    """A server that leaves the signals to us (one TERM drains everything in order) and waits instead of looking ten times a second."""
+
+    def __init__(self, app: object, settings: Settings) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,  # type: ignore[arg-type]
+                loop="none",
+                http=JoinedHttp,
+                ws="none",
+                lifespan="off",
+                access_log=False,
+                proxy_headers=False,
+                log_config=None,
+                server_header=False,
+                date_header=False,
+                backlog=4096,
+                timeout_keep_alive=75,
+                timeout_graceful_shutdown=int(settings.drain),
+            )
+        )
+        self._stopped = asyncio.Event()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
+    async def main_loop(self) -> None:
+        await self._stopped.wait()
 
-def _server(app: object, settings: Settings) -> _Server:
-    return _Server(
-        uvicorn.Config(
-            app,  # type: ignore[arg-type]
-            loop="none",
-            http="httptools",
-            lifespan="off",
-            access_log=False,
-            proxy_headers=False,
-            log_config=None,
-            server_header=False,
-            date_header=False,
-            backlog=4096,
-            timeout_keep_alive=75,
-            timeout_graceful_shutdown=int(settings.drain),
-        )
-    )
+    def stop(self) -> None:
+        self.should_exit = True
+        self._stopped.set()
+
+
+class _SealedInTime:
+    """A spool whose open segment is sealed when it is old, by a timer that runs only while there is one."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+        self._timer: asyncio.TimerHandle | None = None
+
+    def append(self, record: Record) -> bool:
+        kept = self._spool.append(record)
+        if self._timer is None:
+            self._look()
+        return kept
+
+    def _look(self) -> None:
+        left = self._spool.seal_if_old()
+        self._timer = None if left is None else asyncio.get_running_loop().call_later(left, self._look)
 
 
 async def serve(settings: Settings, public: socket.socket) -> None:
@@ -81,7 +107,7 @@ async def serve(settings: Settings, public: socket.socket) -> None:
     await node.open()
     resolver, measures, upstream = Resolver(documents), Measures(), Upstream()
     spool = Spool(settings.spool / "gateway", cap_bytes=settings.spool_cap)
-    exchange = Exchange(node, upstream, spool, measures)
+    exchange = Exchange(node, upstream, _SealedInTime(spool), measures)
     runner = SequenceRunner(exchange, measures)
     door = GatewaySettings(
         importlib.metadata.version("headrace"), f"unix:{settings.controller_socket}", settings.purpose.read_text()
@@ -93,30 +119,22 @@ async def serve(settings: Settings, public: socket.socket) -> None:
     private.bind(str(settings.gateway_socket))
     settings.gateway_socket.chmod(0o600)
     servers = [
-        (_server(gateway, settings), public),
-        (_server(GatewayAdmin(node, resolver, measures, settings.spool), settings), private),
+        (_Server(gateway, settings), public),
+        (_Server(GatewayAdmin(node, resolver, measures, settings.spool), settings), private),
     ]
     serving = [loop.create_task(server.serve(sockets=[s])) for server, s in servers]
-    sealing = loop.create_task(_seal(spool))
     log.info("serving")
     await stop.wait()
 
     log.info("draining")
     for server, _ in servers:
-        server.should_exit = True
+        server.stop()
     await asyncio.wait(serving)
     await runner.drain(settings.drain)
     await node.close()
     upstream.close()
-    sealing.cancel()
     spool.close()
     log.info("stopped")
-
-
-async def _seal(spool: Spool) -> None:
-    while True:
-        await asyncio.sleep(_SEAL_EVERY)
-        spool.seal_if_old()
 
 
 def main(path: str, fd: str, parent: str) -> int:

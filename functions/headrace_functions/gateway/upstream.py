@@ -17,6 +17,7 @@ from headrace_functions.errors import DeadlineExceeded, Unreachable
 Headers = list[tuple[bytes, bytes]]
 
 _IDLE_SECONDS = 30.0  # below the function server's keep-alive of 75 s, so that it is we who close first
+_COPIED = 64 * 1024
 _STREAM_WINDOW = 256 * 1024
 
 
@@ -118,10 +119,10 @@ class _Connection(asyncio.Protocol):
     def send(self, head: bytes, body: bytes) -> "asyncio.Future[Reply]":
         assert self._transport is not None
         self._done = self._loop.create_future()
-        if body:
-            self._transport.writelines((head, body))
+        if len(body) < _COPIED:
+            self._transport.write(head + body)  # one buffer is sent quicker than two
         else:
-            self._transport.write(head)
+            self._transport.writelines((head, body))
         return self._done
 
     def begin_stream(self, head: bytes) -> "asyncio.Future[Reply]":

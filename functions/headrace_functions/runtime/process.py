@@ -25,7 +25,7 @@ from headrace_functions.runtime.loading import LoadedFunction, load_function
 from headrace_functions.runtime.metrics import Metrics
 from headrace_functions.runtime.server import FunctionServer
 from headrace_functions.runtime.settings import FunctionSettings
-from headrace_functions.runtime.transport import JoinedHttp
+from headrace_functions.transport import JoinedHttp
 
 WARM = (_off,)
 """Modules that uvicorn looks up by name when it starts: imported here, so that a fork has them."""
