@@ -1,29 +1,25 @@
 """Payloads as archives: the same files always give the same bytes, and unpacking never leaves its folder.
 
 An archive is a zstd-compressed tar of regular files and folders, sorted by path, with time 0, owner 0 and mode 644 or 755.
-Its SHA-256 is the artifact's digest.
+Its SHA-256 is the artifact's digest. Functions in a cluster unpack without a controller, so that half is ``storage.unpacking``.
 """
 
 import fcntl
 import hashlib
-import io
 import os
-import shutil
 import tarfile
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
 
 import zstandard
 
-from headrace_functions.errors import InvalidInput, Malformed, NotFound, TooLarge
+from headrace_functions.errors import InvalidInput, NotFound, TooLarge
+from headrace_functions.storage.unpacking import MAX_FILES, MAX_UNPACKED, unpack
+
+__all__ = ["MAX_ARCHIVE", "MAX_FILES", "MAX_UNPACKED", "digest", "names", "pack", "unpack", "unpack_once"]
 
 MAX_ARCHIVE = 2 * 1024**3  # bytes of an archive, compressed
-MAX_UNPACKED = 8 * 1024**3  # bytes of all files of a payload
-MAX_FILES = 20_000
 _LEVEL = 3
-_CHUNK = 1 << 20
 _IGNORED = {"__pycache__", ".git", ".venv", ".ipynb_checkpoints", ".DS_Store"}
 
 
@@ -54,29 +50,6 @@ def digest(file: Path) -> str:
     """SHA-256 of a file, hexadecimal."""
     with file.open("rb") as source:
         return hashlib.file_digest(source, "sha256").hexdigest()
-
-
-def unpack(archive: Path | bytes, folder: Path) -> None:
-    """Unpack into ``folder``, which must not exist: it appears whole or not at all.
-
-    Raises ``Malformed`` for bytes that are no such archive, ``InvalidInput`` for a member that is a link, a device or
-    outside of the folder, ``TooLarge`` past the limits.
-    """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        with io.BytesIO(archive) if isinstance(archive, bytes) else archive.open("rb") as source:
-            _extract(source, staging)
-        staging.chmod(0o755)
-        staging.rename(folder)
-    except (zstandard.ZstdError, tarfile.TarError, EOFError) as error:
-        raise Malformed(
-            f"payload: not a tar.zst archive: {error}",
-            field="payload",
-            hint="send the archive that 'headrace apply' makes",
-        ) from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
 
 
 def unpack_once(archive: Path | bytes, folder: Path) -> Path:
@@ -153,34 +126,3 @@ def _add(tar: tarfile.TarFile, name: str, file: Path) -> None:
     info.mode = 0o755 if os.access(file, os.X_OK) else 0o644
     with file.open("rb") as source:
         tar.addfile(info, source)
-
-
-def _extract(source: BinaryIO, folder: Path) -> None:
-    files = size = 0
-    with (
-        zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(source) as plain,
-        tarfile.open(fileobj=plain, mode="r|") as tar,
-    ):
-        for member in tar:
-            target = _safe_target(member, folder)
-            if member.isdir():
-                target.mkdir(parents=True, exist_ok=True)
-                continue
-            files, size = files + 1, size + member.size
-            if files > MAX_FILES or size > MAX_UNPACKED:
-                raise TooLarge(f"payload: at most {MAX_FILES} files of {MAX_UNPACKED} bytes together", field="payload")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            content = tar.extractfile(member)
-            assert content is not None
-            with target.open("xb") as sink:
-                shutil.copyfileobj(content, sink, _CHUNK)
-            target.chmod(0o755 if member.mode & 0o100 else 0o644)
-
-
-def _safe_target(member: tarfile.TarInfo, folder: Path) -> Path:
-    path = PurePosixPath(member.name)
-    if not (member.isfile() or member.isdir()) or path.is_absolute() or ".." in path.parts:
-        raise InvalidInput(
-            f"payload: the archive holds {member.name!r}, which is a link, a device or outside of it", field="payload"
-        )
-    return folder / path

@@ -1,5 +1,5 @@
 """Object storage: the bus and the database.
 
 ``layout`` spells every key, ``objects`` talks to a directory or an S3 bucket, ``documents`` keeps JSON with create-only
-writes. Nothing here knows what the documents mean. Anybody may import it.
+writes, ``unpacking`` makes folders of artifact archives. Nothing here knows what the documents mean. Anybody may import it.
 """

@@ -1,0 +1,106 @@
+"""A function server that starts alone in a pod: version and artifact come from object storage, named by digest.
+
+On one machine the launcher puts files in place and writes the settings; in a cluster nobody does, so the container's
+environment says where they are. ``backends/kserve/manifests.py`` of the controller writes these variables.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+import orjson
+
+from headrace_functions.errors import InvalidInput, Malformed
+from headrace_functions.names import VersionId
+from headrace_functions.runtime.settings import FunctionSettings
+from headrace_functions.version import Version
+
+VERSION = "HEADRACE_VERSION"
+"""``churn:3``"""
+STORAGE = "HEADRACE_STORAGE"
+"""URL of the store, e.g. ``s3://bucket/prefix``; credentials are its own variables, ``AWS_…``."""
+ARTIFACT = "HEADRACE_ARTIFACT"
+"""SHA-256 of the artifact archive, hexadecimal. What is fetched must have it."""
+LISTEN = "HEADRACE_LISTEN"
+"""Where to serve, as ``FunctionSettings.listen``."""
+WORK = "HEADRACE_WORK"
+"""Folder for the unpacked artifact; all else may be read-only."""
+REPLICA = "HOSTNAME"
+"""Kubernetes sets it to the name of the pod."""
+
+
+class Store(Protocol):
+    """What is asked of object storage; reading is enough."""
+
+    def get(self, key: str) -> bytes: ...
+
+
+def settings_from(environment: Mapping[str, str]) -> FunctionSettings:
+    """Fetch what the environment names and say where it is now.
+
+    ``InvalidInput`` for a variable that is missing, ``NotFound`` and ``StorageFailed`` of the store, ``Malformed`` where what
+    came is not what was named.
+    """
+    # Imported here alone: a function's environment on one machine has no client for object storage, its image has.
+    from headrace_functions.storage import layout, unpacking  # noqa: PLC0415
+    from headrace_functions.storage.objects import ObjectStore  # noqa: PLC0415
+
+    version_id = VersionId.parse(_required(environment, VERSION), field=VERSION)
+    digest = _required(environment, ARTIFACT)
+    work = Path(_required(environment, WORK))
+    settings = FunctionSettings(
+        version=work / "version.json",
+        artifact=work / "artifact",
+        listen=_required(environment, LISTEN),
+        replica=environment.get(REPLICA, ""),
+    )
+    settings.address()
+    store = ObjectStore(_required(environment, STORAGE))
+    document = checked_document(store, layout.version_document(version_id), digest)
+    if not settings.artifact.is_dir():  # a container that starts anew in its pod finds it there
+        unpacking.unpack(checked_archive(store, layout.artifact(version_id), digest), settings.artifact)
+    settings.version.write_bytes(document)
+    return settings
+
+
+def checked_document(store: Store, key: str, digest: str) -> bytes:
+    """``version.json``, which must speak of the artifact with this digest."""
+    content = store.get(key)
+    try:
+        named = Version.from_document(orjson.loads(content)).artifact
+    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        raise Malformed(f"{key} is no version: {error}", field="version") from error
+    if named != digest:
+        raise Malformed(
+            f"{key} speaks of another artifact than this pod was made for",
+            field=ARTIFACT,
+            expected=digest,
+            got=named,
+            hint="does HEADRACE_STORAGE name the store of the platform that made this pod?",
+        )
+    return content
+
+
+def checked_archive(store: Store, key: str, digest: str) -> bytes:
+    """The artifact archive, which must have this SHA-256."""
+    content = store.get(key)
+    found = hashlib.sha256(content).hexdigest()
+    if found != digest:
+        raise Malformed(
+            f"{key} is not what was released: its SHA-256 differs",
+            field="artifact",
+            expected=digest,
+            got=found,
+            hint="the object was damaged or replaced: apply the model again",
+        )
+    return content
+
+
+def _required(environment: Mapping[str, str], name: str) -> str:
+    value = environment.get(name, "")
+    if not value:
+        raise InvalidInput(
+            f"the variable {name} is not set", field=name, hint="the platform sets it in the pod it makes"
+        )
+    return value
