@@ -49,6 +49,7 @@ class Pod(KubernetesDocument):
     node_selector: dict[str, Text] = Field(default_factory=dict)
     affinity: dict[str, Any] = Field(default_factory=dict)
     tolerations: list[dict[str, Any]] = Field(default_factory=list)
+    runtime_class_name: Text | None = None
 
 
 class Deployment(KubernetesDocument):

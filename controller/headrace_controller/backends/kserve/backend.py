@@ -1,0 +1,140 @@
+"""``Backend`` over InferenceServices on a cluster."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from headrace_controller.backends.base import Observed, ServiceSpec
+from headrace_controller.backends.kserve.cluster import Cluster, Kind
+from headrace_controller.backends.kserve.manifests import MODEL, VERSION, inference_service
+from headrace_controller.backends.kserve.service import KServeService
+from headrace_controller.definitions.deployment import DeploymentConfiguration
+from headrace_functions.gateway.leases import Endpoint
+from headrace_functions.gateway.upstream import Upstream
+from headrace_functions.version import Version
+
+Json = dict[str, Any]
+Configurations = Callable[[Version], DeploymentConfiguration | None]
+"""The deployment configuration of a version, None where it has none."""
+
+RECONCILE_EVERY = 300.0
+"""Seconds after which every service is applied again, in case a change was missed. What is as it should be stays as it is."""
+
+
+class _Lease:
+    """One lease as a context manager, as the local backend's."""
+
+    __slots__ = ("_deadline", "_service", "_version")
+
+    def __init__(self, service: KServeService, version: Version, deadline: float) -> None:
+        self._service = service
+        self._version = version
+        self._deadline = deadline
+
+    async def __aenter__(self) -> Endpoint:
+        return await self._service.acquire(self._version, self._deadline)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._service.release()
+
+
+class KServeBackend:
+    """Services of one platform on a cluster; all methods belong to the loop that opened it.
+
+    The InferenceServices are the state: a new backend finds what an earlier one left, and ``close`` leaves everything running.
+    While a lease is held, requests through its endpoint keep the pod; Knative knows nothing of leases without requests.
+    """
+
+    def __init__(self, cluster: Cluster, configurations: Configurations = lambda _: None) -> None:
+        self._cluster = cluster
+        self._configurations = configurations
+        self._services: dict[str, KServeService] = {}
+        self._specs: dict[str, ServiceSpec] = {}
+        self._objects: dict[Kind, Mapping[str, Json]] = {"services": {}, "pods": {}}
+        self._closed = False
+
+    async def open(self) -> None:
+        """Begin to follow the cluster; it may be away."""
+        self._loop = asyncio.get_running_loop()
+        self._upstream = Upstream()
+        kinds: tuple[Kind, ...] = ("services", "pods")
+        for kind in kinds:
+            # Threads of their own: a watch lasts as long as the backend and would hold a pool's thread.
+            threading.Thread(
+                target=self._cluster.watch, args=(kind, self._tell), name=f"watch {kind}", daemon=True
+            ).start()
+        self._timer = self._loop.call_later(RECONCILE_EVERY, self._reconcile)
+
+    def apply(self, spec: ServiceSpec) -> None:
+        self._specs[spec.name] = spec
+        self._service(spec.name).want(self._document(spec))
+
+    def remove(self, name: str) -> None:
+        self._specs.pop(name, None)
+        service = self._services.get(name)
+        if service is not None:
+            service.want(None)
+
+    def observe(self) -> Mapping[str, Observed]:
+        return {name: service.observed() for name, service in sorted(self._services.items()) if service.shown}
+
+    def lease(self, version: Version, *, deadline: float) -> _Lease:
+        return _Lease(self._applied(version), version, deadline)
+
+    def warm(self, version: Version) -> None:
+        self._applied(version).wake(version)
+
+    async def close(self) -> None:
+        """Let go of the cluster, which goes on as it is."""
+        self._closed = True
+        self._timer.cancel()
+        await asyncio.gather(*(service.close() for service in self._services.values()))
+        self._upstream.close()
+        await asyncio.to_thread(self._cluster.close)
+
+    def _applied(self, version: Version) -> KServeService:
+        """The service of a version; versions are immutable and asleep ones cost little, so asking for one applies it."""
+        if version.id.service not in self._specs:
+            self.apply(ServiceSpec(version))
+        return self._services[version.id.service]
+
+    def _document(self, spec: ServiceSpec) -> Json:
+        return inference_service(spec, self._cluster.settings, self._configurations(spec.version))
+
+    def _service(self, name: str) -> KServeService:
+        if name not in self._services:
+            self._services[name] = KServeService(name, self._cluster, self._upstream, self._cluster.settings.ingress)
+            self._inform(name)
+        return self._services[name]
+
+    def _reconcile(self) -> None:
+        for spec in self._specs.values():
+            self._service(spec.name).want(self._document(spec))
+        self._timer = self._loop.call_later(RECONCILE_EVERY, self._reconcile)
+
+    # -- what the watches tell
+
+    def _tell(self, kind: Kind, objects: dict[str, Json]) -> None:
+        """Called in a watch's thread."""
+        if not self._closed:
+            self._loop.call_soon_threadsafe(self._hear, kind, objects)
+
+    def _hear(self, kind: Kind, objects: dict[str, Json]) -> None:
+        self._objects[kind] = objects
+        if kind == "services":
+            for name in objects.keys() - self._services.keys():
+                self._service(name)
+        for name in list(self._services):
+            self._inform(name)
+            if self._services[name].forgotten:
+                del self._services[name]
+
+    def _inform(self, name: str) -> None:
+        pods = {key: pod for key, pod in self._objects["pods"].items() if _service_of(pod) == name}
+        self._services[name].heard(self._objects["services"].get(name), pods)
+
+
+def _service_of(pod: Json) -> str:
+    labels = pod["metadata"]["labels"]
+    return f"{labels.get(MODEL)}-v{labels.get(VERSION)}"

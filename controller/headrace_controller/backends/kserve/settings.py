@@ -1,0 +1,66 @@
+"""Where in a cluster services live and what they are made from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+
+from headrace_functions.errors import InvalidInput
+
+NAMESPACE = "HEADRACE_NAMESPACE"
+FUNCTION_IMAGE = "HEADRACE_FUNCTION_IMAGE"
+STORAGE_SECRET = "HEADRACE_STORAGE_SECRET"  # noqa: S105 -- the name of the variable that names the secret
+INGRESS = "HEADRACE_INGRESS"
+PLATFORM = "HEADRACE_PLATFORM"
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSettings:
+    """One platform in one namespace."""
+
+    storage: str
+    """URL of the store as pods reach it; ``s3://bucket/prefix``."""
+    namespace: str = "headrace"
+    platform: str = "headrace"
+    """Marks what is ours; two platforms of one namespace need two names."""
+    image: str = "headrace-function-{framework}:{version}"
+    """Runtime image; ``{framework}`` and ``{version}`` (of Headrace) are filled in. A tag other than ``latest``."""
+    storage_secret: str = "headrace-storage"  # noqa: S105 -- its name, not its content
+    """Secret of the namespace whose keys become the variables with which pods read the store (``AWS_…``)."""
+    ingress: str = ""
+    """``tcp:HOST:PORT`` of the cluster's gateway for callers outside; empty calls services by their cluster-local names."""
+
+    def __post_init__(self) -> None:
+        kind, _, where = self.ingress.partition(":")
+        host, _, port = where.rpartition(":")
+        if self.ingress and not (kind == "tcp" and host and port.isdigit()):
+            raise InvalidInput(
+                f"ingress: {self.ingress!r} is no address", field=INGRESS, expected="tcp:HOST:PORT", got=self.ingress
+            )
+        if not _tag(self.image_of("python")) or _tag(self.image) == "latest":
+            raise InvalidInput(
+                f"image: {self.image!r} has no fixed tag",
+                field=FUNCTION_IMAGE,
+                expected="e.g. registry.example/headrace-function-{framework}:{version}",
+                hint="without one Kubernetes pulls at every start, and a version would not stay what it was",
+            )
+
+    def image_of(self, framework: str) -> str:
+        """The runtime image for a framework's functions."""
+        return self.image.replace("{framework}", framework).replace("{version}", metadata.version("headrace"))
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str], storage: str) -> "ClusterSettings":
+        """Settings of variables; what is not set keeps its default."""
+        variables = {
+            "namespace": NAMESPACE,
+            "platform": PLATFORM,
+            "image": FUNCTION_IMAGE,
+            "storage_secret": STORAGE_SECRET,
+            "ingress": INGRESS,
+        }
+        return cls(storage, **{f: environment[v] for f, v in variables.items() if environment.get(v)})
+
+
+def _tag(image: str) -> str:
+    """The tag or digest of an image's name; a port of its registry is neither."""
+    return image.rpartition("/")[2].partition("@" if "@" in image else ":")[2]
