@@ -1,4 +1,7 @@
-"""A real S3 on loopback for tests: SeaweedFS, started once a session, with a fresh bucket a test."""
+"""A real S3 for tests: SeaweedFS, started once a session, with a fresh bucket a test.
+
+It serves on loopback; tests on a cluster set ``HEADRACE_TEST_S3_HOST`` to an address of this machine that pods reach.
+"""
 
 import os
 import shutil
@@ -18,6 +21,7 @@ from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
 _START = 60.0
+_HOST = os.environ.get("HEADRACE_TEST_S3_HOST", "127.0.0.1")
 
 
 def _free_ports(count: int) -> list[int]:
@@ -27,13 +31,13 @@ def _free_ports(count: int) -> list[int]:
     try:
         while len(ports) < count:
             first = socket.socket()
-            first.bind(("127.0.0.1", 0))
+            first.bind((_HOST, 0))
             port = first.getsockname()[1]
             sockets.append(first)
             second = socket.socket()
             sockets.append(second)
             try:
-                second.bind(("127.0.0.1", port + 10_000))
+                second.bind((_HOST, port + 10_000))
             except (OSError, OverflowError):
                 continue
             ports.append(port)
@@ -55,11 +59,11 @@ def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "AWS_ACCESS_KEY_ID": "headrace",
         "AWS_SECRET_ACCESS_KEY": "headrace-secret",
         "AWS_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{s3}",
+        "AWS_ENDPOINT_URL": f"http://{_HOST}:{s3}",
         "AWS_ALLOW_HTTP": "true",
     }
     command = [
-        weed, "mini", f"-dir={folder}", "-bucket=first", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-admin.ui=false",
+        weed, "mini", f"-dir={folder}", "-bucket=first", f"-ip={_HOST}", f"-ip.bind={_HOST}", "-admin.ui=false",
         f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}", f"-s3.port={s3}",
         "-webdav=false", "-s3.port.iceberg=0",
     ]  # fmt: skip

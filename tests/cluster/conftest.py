@@ -1,0 +1,74 @@
+"""A namespace of its own on the cluster that KUBECONFIG names, with object storage that its pods reach.
+
+``HEADRACE_FUNCTION_IMAGE`` is the runtime image. Storage is ``HEADRACE_TEST_STORAGE`` (an S3 URL, with ``AWS_…`` variables), or
+a SeaweedFS started here at ``HEADRACE_TEST_S3_HOST``. ``HEADRACE_INGRESS`` is the gateway's address for callers who do not
+have the cluster's DNS.
+"""
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import orjson
+import pytest
+from kubernetes import client, config
+
+from headrace_controller import archive
+from headrace_controller.backends.kserve.settings import ClusterSettings
+from headrace_functions.storage import layout
+from headrace_functions.storage.objects import ObjectStore
+from headrace_functions.version import Version
+
+
+@pytest.fixture(scope="session")
+def storage(request: pytest.FixtureRequest) -> str:
+    """A prefix nobody else uses, as pods see it."""
+    url = os.environ.get("HEADRACE_TEST_STORAGE") or request.getfixturevalue("s3_url")
+    return f"{url}/{uuid.uuid4().hex}"
+
+
+@pytest.fixture(scope="session")
+def api() -> Iterator[client.ApiClient]:
+    config.load_kube_config()
+    with client.ApiClient() as connected:
+        yield connected
+
+
+@pytest.fixture
+def cluster_settings(api: client.ApiClient, storage: str) -> Iterator[ClusterSettings]:
+    """Settings for a fresh namespace with the storage secret in it."""
+    namespace = f"headrace-{uuid.uuid4().hex[:8]}"
+    core = client.CoreV1Api(api)
+    core.create_namespace(client.V1Namespace(metadata=client.V1ObjectMeta(name=namespace)))
+    keys = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+    secret = client.V1Secret(metadata=client.V1ObjectMeta(name="headrace-storage"), string_data=keys)
+    core.create_namespaced_secret(namespace, secret)
+    yield ClusterSettings.from_environment({**os.environ, "HEADRACE_NAMESPACE": namespace}, storage)
+    core.delete_namespace(namespace)
+
+
+class Publisher:
+    """Puts versions into the store as a build does."""
+
+    def __init__(self, storage: str, folder: Path) -> None:
+        self._objects = ObjectStore(storage)
+        self._folder = folder
+
+    def publish(self, version: Version, payload: dict[str, bytes]) -> Version:
+        """The version with the digest of its artifact, both in the store."""
+        folder = self._folder / version.id.service
+        folder.mkdir()
+        for name, content in payload.items():
+            (folder / name).write_bytes(content)
+        packed = self._folder / f"{version.id.service}.tar.zst"
+        digest = archive.pack(sorted(payload), folder, packed)
+        released = Version.from_document(version.to_document() | {"artifact": digest})
+        self._objects.put(layout.artifact(version.id), packed)
+        self._objects.put(layout.version_document(version.id), orjson.dumps(released.to_document()))
+        return released
+
+
+@pytest.fixture
+def publisher(cluster_settings: ClusterSettings, tmp_path: Path) -> Publisher:
+    return Publisher(cluster_settings.storage, tmp_path)
