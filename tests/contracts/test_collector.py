@@ -140,6 +140,30 @@ def test_a_backlog_larger_than_one_round_takes_is_worked_off_in_parts(
     assert 20 == len(set(logged(objects, ONE)))
 
 
+def test_a_listing_that_misses_an_early_segment_loses_nothing(
+    objects: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = Spool(tmp_path / "spool" / "adder-v1", segment_bytes=1)
+    for n in range(3):
+        assert spool.append(record(ONE, f"r{n}"))
+    spool.close()
+    shipper = Shipper(tmp_path / "spool", objects)
+    shipper.sweep()
+    walk = ObjectStore.walk
+    listings = itertools.count()
+
+    def late(self: ObjectStore, prefix: str) -> Any:
+        found = list(walk(self, prefix))
+        return found[1:] if prefix == layout.INBOX and next(listings) == 0 else found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ObjectStore, "walk", late)
+        Collector(objects, shipper).round()
+    Collector(objects, shipper).round()
+
+    assert ["r0", "r1", "r2"] == logged(objects, ONE)
+
+
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(plan=st.lists(st.tuples(st.integers(0, 2), st.integers(1, 4), st.booleans()), min_size=1, max_size=8))
 def test_however_spooling_and_rounds_interleave_each_record_is_logged_once(

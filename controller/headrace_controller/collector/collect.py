@@ -62,7 +62,7 @@ class Collector:
     def _batches(self) -> Iterator[list[ObjectInfo]]:
         batch: list[ObjectInfo] = []
         size = 0
-        for info in self._objects.walk(layout.INBOX):
+        for info in self._waiting():
             if batch and size + info.size > BATCH_BYTES:
                 yield batch
                 batch, size = [], 0
@@ -71,9 +71,23 @@ class Collector:
         if batch:
             yield batch
 
+    def _waiting(self) -> list[ObjectInfo]:
+        """The inbox without gaps, in the order of each spool.
+
+        A listing is no snapshot: it may show a spool's fifth segment and miss the fourth that arrived meanwhile, which would
+        then be taken for committed. Shippers send in order, so what a first listing shows had its forerunners in place
+        before, and a second listing shows those too.
+        """
+        last: dict[str, int] = {}
+        for info in self._objects.walk(layout.INBOX):
+            spool, number = _place(info)
+            last[spool] = max(number, last.get(spool, -1))
+        if not last:
+            return []
+        return [i for i in self._objects.walk(layout.INBOX) if _place(i)[1] <= last.get(_place(i)[0], -1)]
+
     def _read(self, info: ObjectInfo) -> Segment:
-        _, _, spool, name = info.key.split("/")
-        return Segment(info.key, spool, int(name.removesuffix(".seg")), list(decode(self._objects.get(info.key))))
+        return Segment(info.key, *_place(info), list(decode(self._objects.get(info.key))))
 
     def _append(self, version_id: VersionId, segments: list[Segment]) -> None:
         version = self._version(version_id)
@@ -105,6 +119,12 @@ class Collector:
             document = self._documents.find(layout.profile(version))
             self._profiles[version] = Profile.from_document(document) if document else None
         return self._profiles[version]
+
+
+def _place(info: ObjectInfo) -> tuple[str, int]:
+    """Spool and number of a segment in the inbox."""
+    _, _, spool, name = info.key.split("/")
+    return spool, int(name.removesuffix(".seg"))
 
 
 def _by_version(segments: list[Segment]) -> dict[VersionId, list[Segment]]:
