@@ -248,3 +248,11 @@ def _known_categories(profile: ViewProfile | None, field: Field) -> frozenset[An
     ):
         return None
     return frozenset(value for value, _ in profile.categories.values)
+
+
+def spread_rows(rows: int, limit: int) -> Array:
+    """At most ``limit`` of ``rows`` places, evenly spread and always the same ones, int64 ascending.
+
+    A build answers these rows of the training data; whoever holds the answers against it takes them by the same rule.
+    """
+    return np.unique(np.linspace(0, rows - 1, min(rows, limit)).astype(np.int64)) if rows else np.empty(0, np.int64)

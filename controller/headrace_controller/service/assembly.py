@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import orjson
 
 from headrace_controller import archive, clock
@@ -21,7 +20,7 @@ from headrace_controller.service.provisioning import Provisioning
 from headrace_controller.training import inference, tables
 from headrace_functions.errors import InvalidInput, Malformed
 from headrace_functions.names import VersionId
-from headrace_functions.profile import Profile
+from headrace_functions.profile import Profile, spread_rows
 from headrace_functions.runtime import RUNTIME_REQUIREMENTS, frameworks
 from headrace_functions.signature import Field, Signature
 from headrace_functions.storage import layout
@@ -210,8 +209,7 @@ def complete_inputs(definition: ModelDefinition, inputs: tuple[Field, ...], data
 
 def sample_of(data: TrainingData, rows: int) -> Columns:
     """At most ``rows`` rows of the inputs, evenly spread and always the same ones, typed as the fields say."""
-    n = _rows(data.columns)
-    chosen = np.unique(np.linspace(0, n - 1, min(n, rows)).astype(np.int64)) if n else np.empty(0, np.int64)
+    chosen = spread_rows(_rows(data.columns), rows)
     return {
         f.name: inference.as_declared(f, data.columns[f.name][chosen]) for f in data.inputs if f.name in data.columns
     }

@@ -112,6 +112,18 @@ def log_table(v: VersionId) -> str:
     return f"logs/{v.model}/v{v.number}"
 
 
+def labels(v: VersionId) -> str:
+    """Folder of the labels that came late: files ``<k:09d>.parquet``, created once; of a row's labels the last one counts.
+
+    Columns are ``request_id`` (string), ``row`` (int32) and the version's target columns.
+    """
+    return f"labels/{v.model}/v{v.number}/"
+
+
+def label_file(v: VersionId, number: int) -> str:
+    return f"{labels(v)}{number:09d}.parquet"
+
+
 def report(v: VersionId, kind: str, name: str) -> str:
     return f"{REPORTS}{v.model}/v{v.number}/{kind}/{name}"
 
