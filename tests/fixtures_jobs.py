@@ -51,6 +51,7 @@ def given_version(
     outputs: Sequence[Field] = (SCORE,),
     answers: Table | None = None,
     version: VersionId = CHURN,
+    target: Sequence[str] = (),
 ) -> Version:
     """A released version with its training data (columns by field name) and its answers on it (by field name)."""
     key = layout.training(version) if training is not None else None
@@ -61,6 +62,7 @@ def given_version(
         "0" * 64,
         "env",
         "content",
+        target=tuple(target),
         training=key,
         created="2026-11-01T00:00:00Z",
     )
@@ -114,6 +116,13 @@ def given_log(
         storage_options=objects.table_options(),
         writer_properties=WriterProperties(compression="ZSTD"),
     )
+
+
+def given_labels(objects: ObjectStore, version: Version, number: int, rows: Table) -> None:
+    """Labels as a push writes them: ``request_id``, ``row`` and the target columns."""
+    columns = {name: pa.array(values) for name, values in rows.items()}
+    columns.setdefault("row", pa.array(np.zeros(len(columns["request_id"]), np.int32)))
+    _put(objects, layout.label_file(version.id, number), pa.table(columns))
 
 
 def _array(values: Any, name: str) -> pa.Array:

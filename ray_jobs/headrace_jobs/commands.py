@@ -18,6 +18,7 @@ from headrace_jobs.detectors.engines import ENGINES, engine
 from headrace_jobs.drift import DriftRun
 from headrace_jobs.execution import executor
 from headrace_jobs.explain.job import ExplainRun
+from headrace_jobs.performance.job import PerformanceRun
 from headrace_jobs.profiling import make_profile
 from headrace_jobs.report.keep import encode, keep
 from headrace_jobs.report.page import page
@@ -81,6 +82,20 @@ def _explain(options: argparse.Namespace) -> dict[str, Any]:
     return {"report": key, "output": report.output, "sentence": report.sentence}
 
 
+def _performance(options: argparse.Namespace) -> dict[str, Any]:
+    run = PerformanceRun(
+        VersionId.parse(options.model, field="model"), Window.parse(options.window, options.until), options.output
+    )
+    objects = ObjectStore(options.storage)
+    with executor(options.address) as chosen:
+        started = time.monotonic()
+        report = run.report(objects, chosen, _progress)
+        log.info("estimated in %.2f s", time.monotonic() - started)
+    key = keep(objects, run.version, run.window.slug, report, page(report))
+    _write(encode(report), options.out)
+    return {"report": key, "verdict": report.verdict, "severity": report.severity}
+
+
 def _profile(options: argparse.Namespace) -> dict[str, Any]:
     objects = ObjectStore(options.storage)
     key = make_profile(objects, VersionId.parse(options.model, field="model"))
@@ -108,13 +123,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
     drift = _kind(kinds, "drift", _drift, "compare a window of the log with the training data")
-    drift.add_argument("--window", default="24h", help="length of the window: 30m, 24h, 7d (default: %(default)s)")
-    drift.add_argument("--until", help="end of the window, RFC 3339 (default: now)")
+    _window(drift)
     drift.add_argument("--engine", default="native", choices=ENGINES, help="who does the tests (default: %(default)s)")
-    drift.add_argument(
-        "--address",
-        default=os.environ.get("RAY_ADDRESS", "local"),
-        help="a Ray cluster; 'local' starts one here, 'sync' does without (default: $RAY_ADDRESS or local)",
+    performance = _kind(kinds, "performance", _performance, "metrics of a window, before labels are known and after")
+    _window(performance)
+    performance.add_argument(
+        "--output", metavar="NAME", help="the output that predicts the target (default: the first)"
     )
     explain = _kind(kinds, "explain", _explain, "SHAP values of one logged request, by asking the endpoint")
     explain.add_argument("--request-id", required=True, metavar="ID", help="the request, as its x-request-id says")
@@ -126,6 +140,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     _kind(kinds, "profile", _profile, "statistics of the training data, kept beside the version")
     return parser
+
+
+def _window(parser: argparse.ArgumentParser) -> None:
+    """What jobs over a window of the log have in common."""
+    parser.add_argument("--window", default="24h", help="length of the window: 30m, 24h, 7d (default: %(default)s)")
+    parser.add_argument("--until", help="end of the window, RFC 3339 (default: now)")
+    parser.add_argument(
+        "--address",
+        default=os.environ.get("RAY_ADDRESS", "local"),
+        help="a Ray cluster; 'local' starts one here, 'sync' does without (default: $RAY_ADDRESS or local)",
+    )
 
 
 def _kind(

@@ -89,6 +89,35 @@ def column(file: pq.ParquetFile, name: str) -> Any | None:
     return file.read(columns=[name], use_threads=False).column(name)
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The rows of a log file that are in a window and were answered; ``failed`` others are in the window too."""
+
+    file: pq.ParquetFile
+    keep: Any
+    """Arrow mask, or None where all rows are kept."""
+    received: Any
+    rows: int
+    failed: int
+
+    def column(self, name: str) -> Any | None:
+        """These rows of a column, or None where the file has no such column."""
+        found = column(self.file, name)
+        if found is None:
+            return None
+        return found if self.keep is None else found.filter(self.keep)
+
+
+def answered(file: pq.ParquetFile, window: Window) -> Answered:
+    """Which rows of a log file an analysis looks at."""
+    received, outcome = file.read(columns=list(FILTER_COLUMNS), use_threads=False).columns
+    inside = in_window(received, window)
+    mask = pc.and_(inside, pc.fill_null(pc.equal(outcome, "ok"), False))
+    rows, seen = (int(pc.sum(m).as_py() or 0) for m in (mask, inside))
+    keep = None if rows == len(mask) else mask
+    return Answered(file, keep, received if keep is None else received.filter(keep), rows, seen - rows)
+
+
 def in_window(received: Any, window: Window) -> Any:
     """Rows of ``received`` (timestamps) in the half-open window, as an Arrow mask without nulls."""
     since, until = (pa.scalar(us, pa.timestamp("us", "UTC")) for us in window.microseconds())

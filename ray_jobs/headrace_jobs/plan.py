@@ -1,10 +1,11 @@
 """The plan of a run: a leaf for each file of the log, merged by a tree of small fan-in into one part."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from headrace_jobs.execution import Graph
 from headrace_jobs.inputs import LogFile
-from headrace_jobs.scan import Part, Task, merge_all, scan
+from headrace_jobs.scan import Task, merge_all, scan
 
 FAN_IN = 8
 """Parts that one task merges: bounds the memory of a merge, and the depth of the tree to log8 of the files."""
@@ -12,16 +13,21 @@ ROOT = "whole"
 
 
 def plan(files: Sequence[LogFile], task: Task) -> Graph:
-    """A Dask graph whose key ``ROOT`` is the whole window. It depends on the order of ``files`` alone."""
-    graph: dict[str, tuple[object, ...]] = {f"file-{i}": (scan, file, task) for i, file in enumerate(files)}
+    """The plan of a drift run. It depends on the order of ``files`` alone."""
+    return tree([(scan, file, task) for file in files], merge_all)
+
+
+def tree(leaves: Sequence[tuple[Any, ...]], merge: Callable[..., Any]) -> Graph:
+    """A Dask graph whose key ``ROOT`` is all ``leaves`` merged; ``merge`` takes parts in order, or none at all."""
+    graph: dict[str, tuple[Any, ...]] = {f"file-{i}": leaf for i, leaf in enumerate(leaves)}
     level = list(graph)
     depth = 0
     while len(level) > FAN_IN:
         depth += 1
         groups = [level[i : i + FAN_IN] for i in range(0, len(level), FAN_IN)]
         level = [f"merge-{depth}-{i}" for i in range(len(groups))]
-        graph.update({name: (merge_all, *group) for name, group in zip(level, groups, strict=True)})
-    graph[ROOT] = (merge_all, *level) if level else (Part,)
+        graph.update({name: (merge, *group) for name, group in zip(level, groups, strict=True)})
+    graph[ROOT] = (merge, *level)
     return graph
 
 

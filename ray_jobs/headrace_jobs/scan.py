@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from headrace_functions.errors import InvalidInput
 from headrace_functions.storage.objects import ObjectStore
@@ -70,20 +69,15 @@ def merge_all(*parts: Part) -> Part:
 
 def scan(file: LogFile, task: Task) -> Part:
     """Count the rows of one file that are in the window and were answered; one column is in memory at a time."""
-    parquet = inputs.open_parquet(ObjectStore(file.storage), file.key)
-    received, outcome = (inputs.column(parquet, name) for name in inputs.FILTER_COLUMNS)
-    inside = inputs.in_window(received, task.window)
-    answered = pc.and_(inside, pc.fill_null(pc.equal(outcome, "ok"), False))
-    rows, seen = (int(pc.sum(mask).as_py() or 0) for mask in (answered, inside))
-    if not rows:
-        return Part(failed=seen - rows)
-    keep = None if rows == len(answered) else answered
-    times = _filtered(received, keep).cast(pa.int64()).to_numpy(zero_copy_only=False)
-    leaf = _Leaf(task, rows, history.step_of(times, *task.window.microseconds()), priorities(file.key, rows))
+    answered = inputs.answered(inputs.open_parquet(ObjectStore(file.storage), file.key), task.window)
+    if not answered.rows:
+        return Part(failed=answered.failed)
+    times = answered.received.cast(pa.int64()).to_numpy(zero_copy_only=False)
+    steps = history.step_of(times, *task.window.microseconds())
+    leaf = _Leaf(task, answered.rows, steps, priorities(file.key, answered.rows))
     for column in task.columns:
-        values = inputs.column(parquet, column.name)
-        leaf.add(column, None if values is None else _filtered(values, keep))
-    return leaf.part(seen - rows)
+        leaf.add(column, answered.column(column.name))
+    return leaf.part(answered.failed)
 
 
 class _Leaf:
@@ -143,10 +137,6 @@ def reference(one: Series, name: str, sample: int) -> Reference:
         return NumberReference.of(one.values, one.values[chosen])
     chosen = lowest(priorities(name, len(one.codes)), sample)
     return CategoryReference.of(one.counts(), len(one.codes), tuple(v for v in one.take(chosen) if v is not None))
-
-
-def _filtered(column: pa.ChunkedArray, keep: pa.ChunkedArray | None) -> pa.ChunkedArray:
-    return column if keep is None else column.filter(keep)
 
 
 def _take(one: Series, rows: Array) -> Array:

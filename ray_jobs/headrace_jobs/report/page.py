@@ -6,7 +6,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from headrace_jobs.report import svg
-from headrace_jobs.report.models import DriftReport, FieldDrift, Report
+from headrace_jobs.report.models import DriftReport, FieldDrift, PerformanceReport, Report
 from headrace_jobs.wording import number, share
 
 CARDS = 40
@@ -23,6 +23,8 @@ def page(report: Report) -> str:
         drifted = [f for f in report.fields if f.verdict == "drift"]
         shown = {"report": report, "cards": report.fields[:CARDS], "drifted": drifted, "rows": report.fields[:ROWS]}
         return _environment().get_template("drift.html").render(**shown)
+    if isinstance(report, PerformanceReport):
+        return _environment().get_template("performance.html").render(report=report)
     largest = max((abs(c.shap) for c in report.contributions), default=0.0) or 1.0
     return _environment().get_template("explain.html").render(report=report, largest=largest)
 
@@ -35,7 +37,9 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(distribution=svg.distribution, history=svg.history, waterfall=svg.waterfall)
+    environment.globals.update(
+        distribution=svg.distribution, history=svg.history, waterfall=svg.waterfall, gauge=svg.gauge
+    )
     environment.filters.update(number=number, share=share, said=_said, clock=_clock, effect=_effect)
     return environment
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from headrace_jobs.report.models import Bar, Contribution, Explanation, FieldDrift, Step
+from headrace_jobs.report.models import Bar, Contribution, Explanation, FieldDrift, MetricPerformance, Step
 from headrace_jobs.wording import number, share
 
 WIDTH, HEIGHT = 560, 170
@@ -79,6 +79,38 @@ def waterfall(explanation: Explanation) -> Markup:
     end_x = LABEL + (ends[-1] - low) * scale
     parts.append(_text(end_x, height - 4, f"this answer {number(explanation.prediction)}", "middle", "strong"))
     return _svg(height, parts, "waterfall of the contributions")
+
+
+def gauge(metric: MetricPerformance) -> Markup:
+    """A metric on a line: the band, the reference, the estimate with its interval, and the realised value as a diamond."""
+    given = (metric.band_low, metric.band_high, metric.reference, metric.low, metric.high, metric.realised)
+    known = [v for v in given if v is not None]
+    if not known:
+        return Markup()
+    low, high = min(known), max(known)
+    pad = (high - low) * 0.06 or abs(low) * 0.1 or 1.0
+    scale = WIDTH / (high - low + 2 * pad)
+
+    def x(value: float) -> float:
+        return (value - low + pad) * scale
+
+    parts = [_format('<line class="axis" x1="0" x2="{}" y1="13" y2="13"/>', WIDTH)]
+    if metric.band_low is not None and metric.band_high is not None:
+        box = (x(metric.band_low), max(x(metric.band_high) - x(metric.band_low), 1.0))
+        title = f"without change: {number(metric.band_low)} to {number(metric.band_high)}"
+        text = '<rect class="reference" x="{}" y="5" width="{}" height="16" rx="2"><title>{}</title></rect>'
+        parts.append(_format(text, *box, title))
+    if metric.estimated is not None and metric.low is not None and metric.high is not None:
+        title = f"estimated {number(metric.estimated)}, {number(metric.low)} to {number(metric.high)}"
+        text = '<rect class="window" x="{}" y="11" width="{}" height="4"><title>{}</title></rect>'
+        parts.append(_format(text, x(metric.low), max(x(metric.high) - x(metric.low), 1.0), title))
+        text = '<circle class="window" cx="{}" cy="13" r="5"><title>{}</title></circle>'
+        parts.append(_format(text, x(metric.estimated), title))
+    if metric.realised is not None:
+        at = x(metric.realised)
+        text = '<path class="less" d="M{} 4 l7 9 l-7 9 l-7 -9 z"><title>realised {}</title></path>'
+        parts.append(_format(text, at, number(metric.realised)))
+    return _svg(26, parts, f"{metric.name} of the window in the band of the reference")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,18 @@ from pathlib import Path
 import pytest
 
 from headrace_jobs.commands import _parser
-from headrace_jobs.report.models import Contribution, DriftReport, Explanation, FieldDrift, Side, Test
+from headrace_jobs.performance import calibration, counting, judging, problem
+from headrace_jobs.report.models import (
+    Contribution,
+    DriftReport,
+    Explanation,
+    FieldDrift,
+    MetricPerformance,
+    PerformanceReport,
+    PerformanceRows,
+    Side,
+    Test,
+)
 from headrace_jobs.statistics import history, numbers
 from headrace_jobs.verdict import DEFAULT
 
@@ -15,7 +26,20 @@ REPORTS = (ROOT / "docs" / "reports.md").read_text()
 README = (ROOT / "ray_jobs" / "README.md").read_text()
 
 
-@pytest.mark.parametrize("model", [DriftReport, FieldDrift, Test, Side, Explanation, Contribution])
+@pytest.mark.parametrize(
+    "model",
+    [
+        DriftReport,
+        FieldDrift,
+        Test,
+        Side,
+        Explanation,
+        Contribution,
+        PerformanceReport,
+        MetricPerformance,
+        PerformanceRows,
+    ],
+)
 def test_each_member_of_a_report_is_documented(model: type) -> None:
     members = {f.alias or name for name, f in model.model_fields.items()}  # type: ignore[attr-defined]
 
@@ -29,6 +53,16 @@ def test_the_thresholds_are_the_documented_ones() -> None:
     assert f"at most {DEFAULT.alpha}" in REPORTS
     assert f"up to {numbers.GRID} values" in REPORTS
     assert f"of {history.STEPS} equal steps" in REPORTS
+
+
+def test_the_limits_of_performance_are_the_documented_ones() -> None:
+    assert f"{judging.MIN_REFERENCE} reference rows" in REPORTS
+    assert f"{judging.MIN_ROWS} rows" in REPORTS
+    assert f"{judging.TOLERANCE} of a metric up to 1" in REPORTS
+    assert f"{judging.LOSS_TOLERANCE:.0%} of a loss".replace("%", " %") in REPORTS
+    assert f"at most {problem.MAX_CLASSES} classes" in REPORTS
+    assert f"{calibration.ENOUGH} rows of the class" in REPORTS
+    assert f"{counting.SAMPLE:,} rows" in REPORTS
 
 
 def test_each_option_of_each_job_is_in_the_readme() -> None:

@@ -1,0 +1,116 @@
+"""The performance job: how well a version did in a window of its log, estimated and, where labels have come, realised."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from headrace_functions.names import VersionId
+from headrace_functions.storage.objects import ObjectStore
+from headrace_functions.views import Array
+from headrace_jobs import inputs
+from headrace_jobs.execution import Executor
+from headrace_jobs.performance import cbpe, dle, judging, reference
+from headrace_jobs.performance.calibration import method_for
+from headrace_jobs.performance.cbpe import Estimate, Known
+from headrace_jobs.performance.counting import Counted, Task, count_file, merge_all
+from headrace_jobs.performance.findings import Findings, describe
+from headrace_jobs.performance.labels import read_labels
+from headrace_jobs.performance.metrics import CLASSIFICATION, REGRESSION, Errors, Values
+from headrace_jobs.performance.problem import Classes
+from headrace_jobs.performance.reference import NumberRows, Source
+from headrace_jobs.plan import ROOT, is_leaf, tree
+from headrace_jobs.report.models import PerformanceReport
+from headrace_jobs.window import Window
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class PerformanceRun:
+    """One run of the job. ``output`` is chosen (see ``problem.problem_of``) where it is None."""
+
+    version: VersionId
+    window: Window
+    output: str | None = None
+
+    def report(self, objects: ObjectStore, executor: Executor, progress: Progress) -> PerformanceReport:
+        """Read, count, estimate and judge; ``NotFound`` for an unknown version, ``InvalidInput`` where nothing can be measured."""
+        version = inputs.read_version(objects, self.version)
+        problem, source = reference.read(objects, version, self.output)
+        files = inputs.log_files(objects, self.version, self.window)
+        labels = read_labels(objects, self.version, problem.target)
+
+        def count(task: Task) -> Counted:
+            return _run([(count_file, file, task) for file in files], executor, progress)
+
+        if isinstance(problem, Classes):
+            counted = count(Task(self.window, problem, labels))
+            found = _classes(problem, source, counted)
+        else:
+            rows = reference.number_rows(problem, source, version)
+            counted = count(Task(self.window, problem, labels, rows.encodings, rows.columns))
+            found = _numbers(rows, counted)
+        return describe(self.version, self.window, problem, counted, found, len(files))
+
+
+def _run(leaves: list[tuple[object, ...]], executor: Executor, progress: Progress) -> Counted:
+    finished = 0
+
+    def done(key: str) -> None:
+        nonlocal finished
+        if is_leaf(key):
+            finished += 1
+            progress(finished, len(leaves), "files")
+
+    whole: Counted = executor.run(tree(leaves, merge_all), ROOT, done)
+    return whole
+
+
+def _classes(problem: Classes, source: Source, counted: Counted) -> Findings:
+    rows = reference.class_rows(problem, source)
+    count = len(rows.actual)
+
+    def known(chosen: Array) -> Known:
+        return reference.known_of(problem, rows, chosen)
+
+    whole = known(np.arange(count))
+    curves = sorted(
+        {method_for(p.sum(axis=0), n.sum(axis=0)) for p, n in zip(whole.positives, whole.negatives, strict=True)}
+    )
+    size = judging.judged_rows(counted.usable, counted.labelled)
+    estimates: Mapping[str, Estimate] = {}
+    if count >= judging.MIN_REFERENCE and counted.scores is not None and counted.usable >= judging.MIN_ROWS:
+        estimates = cbpe.estimate(whole, counted.scores)
+    return Findings(
+        CLASSIFICATION,
+        f"confidence-based, {' and '.join(curves)} calibration",
+        count,
+        whole.metrics(),
+        judging.bands(CLASSIFICATION, count, size, lambda chosen: known(chosen).metrics()),
+        estimates,
+        counted.known.metrics() if counted.known is not None and counted.labelled else {},
+    )
+
+
+def _numbers(rows: NumberRows, counted: Counted) -> Findings:
+    count = len(rows.actual)
+
+    def values(chosen: Array) -> Values:
+        return Errors.of(rows.answers[chosen], rows.actual[chosen]).metrics()
+
+    size = judging.judged_rows(counted.usable, counted.labelled)
+    estimates: Mapping[str, Estimate] = {}
+    sample = counted.sample
+    if count >= judging.MIN_REFERENCE and sample is not None and counted.usable >= judging.MIN_ROWS:
+        window = np.column_stack([sample.columns[name] for name in reference.feature_names(rows)])
+        estimates = dle.estimate(rows.features, rows.answers - rows.actual, window, counted.usable)
+    return Findings(
+        REGRESSION,
+        "direct loss estimation",
+        count,
+        values(np.arange(count)),
+        judging.bands(REGRESSION, count, size, values),
+        estimates,
+        counted.errors.metrics() if counted.labelled else {},
+    )

@@ -1,0 +1,144 @@
+"""Metrics: what each is called, which way is better, and how it follows from counts or from errors.
+
+Definitions are scikit-learn's. Of several classes, ``roc_auc``, ``f1``, ``precision`` and ``recall`` are means over the
+classes, each against the others; ``brier`` is Brier's own sum over the classes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from headrace_functions.views import Array
+from headrace_jobs.performance.scores import CENTRES, PROBABILITIES
+
+Values = Mapping[str, float]
+"""Metrics by name; NaN where one is not defined, such as ``roc_auc`` of rows that are all of one class."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """``low`` and ``high`` bound what values are possible."""
+
+    name: str
+    better: Literal["higher", "lower"]
+    low: float
+    high: float
+
+
+def _share(name: str) -> Metric:
+    return Metric(name, "higher", 0.0, 1.0)
+
+
+CLASSIFICATION: tuple[Metric, ...] = (
+    *(_share(name) for name in ("roc_auc", "f1", "precision", "recall", "accuracy")),
+    Metric("log_loss", "lower", 0.0, np.inf),
+    Metric("brier", "lower", 0.0, 2.0),
+)
+REGRESSION: tuple[Metric, ...] = (
+    Metric("mae", "lower", 0.0, np.inf),
+    Metric("rmse", "lower", 0.0, np.inf),
+    Metric("mape", "lower", 0.0, np.inf),
+    Metric("r2", "higher", -np.inf, 1.0),
+)
+
+
+def of_counts(positives: Array, negatives: Array, at: Array) -> Values:
+    """Metrics of rows that are (``positives``) or are not (``negatives``) of each class, counts or expected counts.
+
+    Both are ``(k, 2, m)``: class, answered or not, bin; ``at`` are the ``m`` bins that they stand for, ascending. With k = 1
+    there are two classes.
+    """
+    binary = len(positives) == 1
+    rows = max(float(positives[0].sum() + negatives[0].sum()), 1e-300)
+    hit, alarm = positives[:, 1].sum(axis=1), negatives[:, 1].sum(axis=1)
+    miss = positives[:, 0].sum(axis=1)
+    right = hit[0] + negatives[0, 0].sum() if binary else hit.sum()
+    p = PROBABILITIES[at]
+    surely, hardly = np.logaddexp(0.0, -CENTRES[at]), np.logaddexp(0.0, CENTRES[at])  # -log p, -log(1 - p)
+    yes, no = positives.sum(axis=1), negatives.sum(axis=1)
+    loss = (yes * surely).sum() + ((no * hardly).sum() if binary else 0.0)
+    return {
+        "roc_auc": _mean([_area(a, b) for a, b in zip(yes, no, strict=True)]),
+        "f1": float(np.mean(_ratio(2 * hit, 2 * hit + alarm + miss))),
+        "precision": float(np.mean(_ratio(hit, hit + alarm))),
+        "recall": float(np.mean(_ratio(hit, hit + miss))),
+        "accuracy": float(right / rows),
+        "log_loss": float(loss / rows),
+        "brier": float(((yes * (1 - p) ** 2).sum() + (no * p**2).sum()) / rows),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Errors:
+    """Mergeable sums over rows: errors are answers less actual values."""
+
+    rows: int = 0
+    absolute: float = 0.0
+    squared: float = 0.0
+    relative: float = 0.0
+    zeros: int = 0
+    """Actual values of 0, which have no relative error."""
+    mean: float = 0.0
+    spread: float = 0.0
+    """Sum of squared distances of the actual values from their mean."""
+
+    @classmethod
+    def of(cls, answers: Array, actual: Array) -> "Errors":
+        """Both ``(n,)`` and finite."""
+        if not len(actual):
+            return cls()
+        errors, apart = answers - actual, actual != 0
+        with np.errstate(over="ignore"):  # a value of almost 0 has an error beyond all numbers, which is not reported
+            relative = np.abs(errors[apart] / actual[apart]).sum()
+        return cls(
+            len(actual),
+            float(np.abs(errors).sum()),
+            float((errors**2).sum()),
+            float(relative),
+            int((~apart).sum()),
+            float(actual.mean()),
+            float(((actual - actual.mean()) ** 2).sum()),
+        )
+
+    def merge(self, other: "Errors") -> "Errors":
+        rows = self.rows + other.rows
+        if not rows:
+            return self
+        apart = other.mean - self.mean
+        return Errors(
+            rows,
+            self.absolute + other.absolute,
+            self.squared + other.squared,
+            self.relative + other.relative,
+            self.zeros + other.zeros,
+            self.mean + apart * other.rows / rows,
+            self.spread + other.spread + apart**2 * self.rows * other.rows / rows,  # Chan, Golub and LeVeque 1983
+        )
+
+    def metrics(self) -> Values:
+        """``mape`` is NaN where an actual value is 0, ``r2`` where all are the same."""
+        if not self.rows:
+            return {m.name: np.nan for m in REGRESSION}
+        return {
+            "mae": self.absolute / self.rows,
+            "rmse": (self.squared / self.rows) ** 0.5,
+            "mape": np.nan if self.zeros else self.relative / self.rows,
+            "r2": 1 - self.squared / self.spread if self.spread > 0 else np.nan,
+        }
+
+
+def _area(positives: Array, negatives: Array) -> float:
+    """Area under the ROC curve: how often a row of the class scores above another one; ties count half (Hanley and McNeil 1982)."""
+    pairs = float(positives.sum() * negatives.sum())
+    below = np.cumsum(negatives) - negatives / 2
+    return float((positives * below).sum() / pairs) if pairs > 0 else np.nan
+
+
+def _mean(values: list[float]) -> float:
+    return float(np.mean(values))  # NaN where one is: a mean over other classes would be another metric
+
+
+def _ratio(part: Array, whole: Array) -> Array:
+    return np.divide(part, whole, out=np.zeros_like(part, dtype=np.float64), where=whole > 0)
