@@ -190,7 +190,9 @@ class Cluster:
         namespace = self.settings.namespace
         what = f"{verb.partition('_')[0]} InferenceService {namespace}/{name}"
         try:
-            found: Json = call(GROUP, API_VERSION, namespace, PLURAL, name, _request_timeout=TIMEOUT, **options)
+            # Read here, because the client keeps nothing of an answer 201.
+            options |= {"_request_timeout": TIMEOUT, "_preload_content": False}
+            found: Json = json.loads(call(GROUP, API_VERSION, namespace, PLURAL, name, **options).data)
         except ApiException as error:
             raise explained(error, what) from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
@@ -223,7 +225,8 @@ def explained(error: ApiException, what: str) -> HeadraceError:
         return InvalidInput(advised(where), hint="see docs/cluster.md for what the platform's account must be allowed")
     if error.status == 409:
         return _Raced(where)
-    if error.status in (400, 422):
+    # A patch with a field that the schema lacks is answered with 500, though trying again would not help.
+    if error.status in (400, 422) or "field not declared in schema" in message:
         return InvalidInput(advised(where))
     return Unreachable(where)
 

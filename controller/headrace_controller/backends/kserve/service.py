@@ -49,6 +49,7 @@ class KServeService:
         self._keeping: asyncio.Task[None] | None = None
         self._waking: asyncio.Task[None] | None = None
         self._refused = ""
+        self._delayed = ""
         self._document: Json | None = None
         self._generation = 0
         self._pods: Mapping[str, Json] = {}
@@ -92,7 +93,7 @@ class KServeService:
         if self._serves and seen.state == "starting":
             # It answered, which the pod's own conditions say up to a second later.
             return replace(seen, state="ready", reason="", replicas=max(seen.replicas, 1))
-        return seen
+        return replace(seen, reason=seen.reason or self._delayed)
 
     async def acquire(self, version: Version, deadline: float) -> Endpoint:
         """Wait until it serves, waking it if it sleeps, and count one open lease; see ``Leases.lease``."""
@@ -141,7 +142,8 @@ class KServeService:
                     await self._write()
                 except _TRANSIENT as error:
                     log.warning("%s: %s; again in %.1f s", self.name, error.message, pause)
-                    self._dirty = True
+                    self._dirty, self._delayed = True, error.message
+                    self._notify()
                     await asyncio.sleep(pause)
                     pause = min(pause * 2, _LAST_PAUSE)
                 except HeadraceError as error:
@@ -156,7 +158,7 @@ class KServeService:
             return
         made = await asyncio.to_thread(self._cluster.apply, wanted)
         self._generation = made["metadata"].get("generation", 0)
-        self._refused = ""
+        self._refused = self._delayed = ""
         self._notify()
 
     def _refuse(self, error: HeadraceError) -> None:
