@@ -172,6 +172,7 @@ def test_cold_starts(cancer: RunningPlatform) -> None:
             client.put_to_sleep("cancer:1")
             until(lambda: not cancer.pids("cancer-v1"), "it sleeps")
             cold.append(answered())
+    connection.close()
     rows: list[list[object]] = [
         [name, percentile(times, 0.5), percentile(times, 0.95), percentile(times, 0.99)]
         for name, times in (("warm", warm), ("asleep", cold))

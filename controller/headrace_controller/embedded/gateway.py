@@ -7,16 +7,13 @@ comes back. Replicas survive a killed gateway and are adopted by the next one.
 """
 
 import asyncio
-import contextlib
 import importlib.metadata
 import logging
 import signal
 import socket
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import uvicorn
 import uvloop
 
 from headrace_controller.backends.local.launcher import LocalLauncher
@@ -33,46 +30,11 @@ from headrace_functions.gateway.resolve import Resolver
 from headrace_functions.gateway.upstream import Upstream
 from headrace_functions.record import Record
 from headrace_functions.recording.spool import Spool
+from headrace_functions.serving import WaitingServer
 from headrace_functions.storage.documents import Documents
 from headrace_functions.storage.objects import ObjectStore
-from headrace_functions.transport import JoinedHttp
 
 log = logging.getLogger("headrace.gateway")
-
-
-class _Server(uvicorn.Server):
-    """A server that leaves the signals to us (one TERM drains everything in order) and waits instead of looking ten times a second."""
-
-    def __init__(self, app: object, settings: Settings) -> None:
-        super().__init__(
-            uvicorn.Config(
-                app,  # type: ignore[arg-type]
-                loop="none",
-                http=JoinedHttp,
-                ws="none",
-                lifespan="off",
-                access_log=False,
-                proxy_headers=False,
-                log_config=None,
-                server_header=False,
-                date_header=False,
-                backlog=4096,
-                timeout_keep_alive=75,
-                timeout_graceful_shutdown=int(settings.drain),
-            )
-        )
-        self._stopped = asyncio.Event()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    async def main_loop(self) -> None:
-        await self._stopped.wait()
-
-    def stop(self) -> None:
-        self.should_exit = True
-        self._stopped.set()
 
 
 class _SealedInTime:
@@ -119,8 +81,8 @@ async def serve(settings: Settings, public: socket.socket) -> None:
     private.bind(str(settings.gateway_socket))
     settings.gateway_socket.chmod(0o600)
     servers = [
-        (_Server(gateway, settings), public),
-        (_Server(GatewayAdmin(node, resolver, measures, settings.spool), settings), private),
+        (WaitingServer(gateway, drain=settings.drain), public),
+        (WaitingServer(GatewayAdmin(node, resolver, measures, settings.spool), drain=settings.drain), private),
     ]
     serving = [loop.create_task(server.serve(sockets=[s])) for server, s in servers]
     log.info("serving")

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import uvicorn
 import uvloop
 from uvicorn.lifespan import off as _off
 
@@ -25,7 +24,7 @@ from headrace_functions.runtime.loading import LoadedFunction, load_function
 from headrace_functions.runtime.metrics import Metrics
 from headrace_functions.runtime.server import FunctionServer
 from headrace_functions.runtime.settings import FunctionSettings
-from headrace_functions.transport import JoinedHttp
+from headrace_functions.serving import WaitingServer
 
 WARM = (_off,)
 """Modules that uvicorn looks up by name when it starts: imported here, so that a fork has them."""
@@ -101,35 +100,17 @@ def open_spool(settings: FunctionSettings) -> Spool | None:
     )
 
 
-class Server(uvicorn.Server):
-    """uvicorn's server, which waits instead of looking ten times a second, and drains as our processes do."""
+class Server(WaitingServer):
+    """The function server's: SIGTERM and SIGINT begin the drain, readiness off first."""
 
     def __init__(self, app: FunctionServer, settings: FunctionSettings, modules: list[str]) -> None:
-        super().__init__(
-            uvicorn.Config(
-                app,
-                loop="none",
-                http=JoinedHttp,
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                date_header=False,
-                proxy_headers=False,
-                backlog=_BACKLOG,
-                timeout_graceful_shutdown=max(1, round(settings.drain_timeout)),
-                timeout_keep_alive=75,
-            )
-        )
+        super().__init__(app, drain=settings.drain_timeout, backlog=_BACKLOG)
         self._app = app
         self._settings = settings
         self._modules = modules
-        self._stopped = asyncio.Event()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """SIGTERM and SIGINT begin the drain; uvicorn's own way would raise the signal again at the end."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._drain)
@@ -140,13 +121,9 @@ class Server(uvicorn.Server):
         notify(self._settings, "ready", modules=self._modules)
         log.info("ready: %s on %s", self._app.version.id, self._settings.listen)
 
-    async def main_loop(self) -> None:
-        await self._stopped.wait()
-
     def _drain(self) -> None:
         self._app.draining = True
-        self.should_exit = True
-        self._stopped.set()
+        self.stop()
         # A request that never ends, or a thread of user code, must not keep the process.
         guard = threading.Timer(self._settings.drain_timeout + _EXIT_GRACE, os._exit, (0,))
         guard.daemon = True

@@ -1,0 +1,93 @@
+"""uvicorn as both our servers use it: an answer in one write, no polling, signals left to the owner.
+
+uvicorn writes an answer's head and body apart and uvloop sends each at once: two system calls here, two packets and two
+wake-ups there, which is a good part of the time of a small answer. Its main loop looks ten times a second whether to stop;
+an idle process should not.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+_HEAD = b"HTTP/1.1 "
+_INTERIM = b"HTTP/1.1 1"
+_END = b"\r\n\r\n"
+
+
+class JoinedWrites:
+    """Holds a response's head back until its body is written, at most until the loop's next round; all else passes."""
+
+    __slots__ = ("_held", "_loop", "_transport")
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._held = b""
+
+    def write(self, data: bytes) -> None:
+        if self._held:
+            data, self._held = self._held + data, b""
+        elif data.endswith(_END) and data.startswith(_HEAD) and not data.startswith(_INTERIM):
+            self._held = data
+            self._loop.call_soon(self._flush)  # an answer without a body has no second write
+            return
+        self._transport.write(data)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        if self._held:
+            data, self._held = self._held, b""
+            self._transport.write(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
+class JoinedHttp(HttpToolsProtocol):
+    """uvicorn's protocol on joined writes."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(JoinedWrites(transport, asyncio.get_running_loop()))  # type: ignore[arg-type]
+
+
+class WaitingServer(uvicorn.Server):
+    """Serves until ``stop``; then it accepts no more, finishes open requests for at most ``drain`` seconds, and returns."""
+
+    def __init__(self, app: Any, *, drain: float, backlog: int = 4096) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                loop="none",
+                http=JoinedHttp,
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                date_header=False,
+                proxy_headers=False,
+                backlog=backlog,
+                timeout_graceful_shutdown=max(1, round(drain)),
+                timeout_keep_alive=75,  # longer than the gateway keeps an idle connection, so that it closes first
+            )
+        )
+        self._stopped = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """The owner decides what a signal means; uvicorn's own way would raise it again at the end."""
+        yield
+
+    async def main_loop(self) -> None:
+        await self._stopped.wait()
+
+    def stop(self) -> None:
+        self.should_exit = True
+        self._stopped.set()
