@@ -141,6 +141,13 @@ class Client:
     def delete_alias(self, model: str, name: str) -> None:
         self._request("DELETE", f"{API}/models/{model}/aliases/{name}")
 
+    def push_labels(self, version: VersionId, file: Path) -> schemas.LabelsView:
+        """Send labels that came late, a CSV or Parquet file."""
+        with file.open("rb") as content:
+            path = f"{API}{_version_path(version)}/labels"
+            answer = self._request("POST", path, files={"labels": (file.name, content)})
+        return schemas.LabelsView.model_validate_json(answer.content)
+
     # Sequences and deployment configurations
 
     def sequences(self, text: str = "") -> Iterator[schemas.RevisionView]:
@@ -166,6 +173,10 @@ class Client:
         return self._put(
             f"/deployment-configurations/{definition.name}", definition.to_document(), schemas.DeploymentView
         )
+
+    def manifests(self, name: str) -> list[Json]:
+        """Kubernetes documents of a version, alias, model or sequence, as the cluster backend would apply them."""
+        return self._get(f"/manifests/{name}", schemas.ManifestList).items
 
     # What runs
 

@@ -1,13 +1,14 @@
 """Queries over the log tables: SQL of DataFusion on Delta. The only reader of ``deltalake`` in the controller's API process."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake import DeltaTable, QueryBuilder
 from deltalake.exceptions import DeltaError, TableNotFoundError
@@ -95,6 +96,21 @@ class LogReader:
                 writer.write_batch(batch)
                 rows += batch.num_rows
         return rows
+
+    def count_answered(self, version: VersionId, rows: Set[tuple[str, int]]) -> int:
+        """How many of ``rows`` (request id and row) the log has answers for."""
+        table = self._table(version)
+        if table is None or not rows:
+            return 0
+        wanted = pa.array(sorted({request for request, _ in rows}), pa.string())
+        found: set[tuple[str, int]] = set()
+        for batch in _execute(table, f"SELECT request_id, row FROM {_TABLE} WHERE outcome = 'ok'"):  # noqa: S608 - all ours
+            requests = batch.column(0).cast(pa.string())
+            known = pc.is_in(requests, wanted)
+            found.update(
+                zip(requests.filter(known).to_pylist(), batch.column(1).filter(known).to_pylist(), strict=True)
+            )
+        return len(found & rows)
 
     def _table(self, version: VersionId) -> DeltaTable | None:
         try:

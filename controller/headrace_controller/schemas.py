@@ -133,9 +133,20 @@ class ServiceList(Answer):
     items: list[ServiceView]
 
 
+class ManifestList(Answer):
+    items: list[Json] = Field(description="Kubernetes documents, one a version")
+
+
 class LogRows(Answer):
     columns: list[str] = Field(description="all columns of the log; empty where nothing was logged yet")
     rows: list[Json]
+
+
+class LabelsView(Answer):
+    version: str
+    number: int = Field(description="number of the file that was kept")
+    rows: int = Field(description="labels that it holds")
+    logged: int = Field(description="labels of rows that the log has answers for by now")
 
 
 class ReportView(Answer):

@@ -15,7 +15,7 @@ from headrace_controller.definitions import DeploymentConfiguration, ModelDefini
 from headrace_controller.definitions.fields import FieldDefinition
 from headrace_controller.definitions.model import LimitsDefinition, ScalingDefinition
 from headrace_controller.environments import requirements
-from headrace_controller.service import builds, jobs, paging
+from headrace_controller.service import builds, jobs, labels, paging
 from headrace_controller.training import inference, tables
 from headrace_functions.protocol import problems
 
@@ -87,6 +87,7 @@ def test_every_setting_is_in_the_operations_page(name: str) -> None:
         (archive.MAX_FILES, "20,000", "http-api.md"),
         (tables.MAX_BYTES, "2 GiB", "http-api.md"),
         (tables.MAX_COLUMNS, "5000", "http-api.md"),
+        (labels.MAX_FILE, "256 MiB", "http-api.md"),
         (routing.JSON_BODY, "1 MiB", "http-api.md"),
         (paging.MAX_LIMIT, "at most 1000", "http-api.md"),
         (logreader.MAX_ROWS, "10,000", "http-api.md"),

@@ -25,7 +25,7 @@ _REPORT = "/reports/<model>/<int:number>/<kind>/<name>"
 
 class ReportQuery(PageQuery):
     model: str | None = Field(default=None, description="MODEL or MODEL:NUMBER")
-    kind: str | None = Field(default=None, description="drift, explain or profile")
+    kind: str | None = Field(default=None, description="drift, performance or explain")
 
 
 class JobQuery(Query):
@@ -44,6 +44,7 @@ class JobBody(Body):
     engine: Engine = "native"
     window: str | None = Field(default=None, description="duration back from 'until', e.g. 24h")
     until: str | None = Field(default=None, description="RFC 3339 time; now by default")
+    output: str | None = Field(default=None, description="performance: the output that predicts the target")
     timeout: float = Field(default=DEFAULT_TIMEOUT, gt=0, le=86400, description="seconds")
 
 
@@ -99,7 +100,10 @@ def start_job(platform: Platform, body: JobBody) -> schemas.JobView:
         raise InvalidInput(
             "kind: explanations have a route of their own", field="kind", hint="POST /api/v1/explanations"
         )
-    arguments = {k: v for k, v in (("window", body.window), ("until", body.until)) if v is not None}
+    given = (("window", body.window), ("until", body.until), ("output", body.output))
+    arguments = {k: v for k, v in given if v is not None}
+    if body.output is not None and body.kind != "performance":
+        raise InvalidInput("output: only performance takes it", field="output", hint="leave it out")
     if body.window is not None:
         parse_duration(body.window)
     version = platform.versions.resolve(Reference.parse(body.model)).id

@@ -8,7 +8,7 @@ import orjson
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
-from headrace_controller.api import analysis, events, models, openapi, running, sequences
+from headrace_controller.api import analysis, events, manifests, models, openapi, running, sequences
 from headrace_controller.api.routing import PREFIX, Resource
 from headrace_controller.service.platform import Platform
 from headrace_functions.names import usable_request_id
@@ -18,6 +18,7 @@ RESOURCES: tuple[Resource, ...] = (
     models.resource,
     sequences.resource,
     running.resource,
+    manifests.resource,
     analysis.resource,
     events.resource,
 )

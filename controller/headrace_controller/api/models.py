@@ -1,7 +1,8 @@
-"""Models, versions, build logs and aliases."""
+"""Models, versions, build logs, labels and aliases."""
 
 import re
 import shutil
+import tempfile
 from pathlib import Path
 
 import flask
@@ -13,7 +14,7 @@ from headrace_controller import archive, schemas
 from headrace_controller.api import views
 from headrace_controller.api.routing import Body, Query, Resource, read_json
 from headrace_controller.definitions import ModelDefinition, check_document
-from headrace_controller.service import paging
+from headrace_controller.service import labels, paging
 from headrace_controller.service.assembly import Given
 from headrace_controller.service.platform import Platform
 from headrace_controller.service.versions import VersionFilter
@@ -141,6 +142,19 @@ def get_profile(platform: Platform, model: str, number: int) -> Response:
     return flask.jsonify(found.to_document() if found else None)
 
 
+@resource.route("POST", f"{_VERSION}/labels", answer=schemas.LabelsView, status=201)
+def push_labels(platform: Platform, model: str, number: int) -> schemas.LabelsView:
+    """Keep labels that came late: a multipart part 'labels' with a CSV or Parquet file of request_id, row and target columns."""
+    flask.request.max_content_length = labels.MAX_FILE + _CHUNK
+    part = flask.request.files.get("labels")
+    if part is None:
+        raise Malformed("labels: the part is missing", field="labels", expected="a part 'labels' with the file")
+    version = VersionId(model, number)
+    with tempfile.TemporaryDirectory() as folder:
+        pushed = platform.labels.push(version, _save_table(part, Path(folder), "labels", labels.MAX_FILE))
+    return schemas.LabelsView(version=str(version), number=pushed.number, rows=pushed.rows, logged=pushed.logged)
+
+
 @resource.route("GET", "/models/<model>/aliases", answer=schemas.AliasList)
 def list_aliases(platform: Platform, model: str) -> schemas.AliasList:
     """List the aliases of a model."""
@@ -197,7 +211,7 @@ def _given(folder: Path) -> Given:
     return Given(folder, payload, archive.digest(payload), data.get("training-data"), data.get("sample"))
 
 
-def _save_table(part: FileStorage, folder: Path, name: str) -> Path:
+def _save_table(part: FileStorage, folder: Path, name: str, limit: int = tables.MAX_BYTES) -> Path:
     suffix = Path(part.filename or "").suffix
     if suffix not in tables.SUFFIXES:
         raise InvalidInput(
@@ -209,7 +223,7 @@ def _save_table(part: FileStorage, folder: Path, name: str) -> Path:
     stem = re.sub(r"[^A-Za-z0-9_-]", "_", Path(part.filename or "").stem)[:80] or name
     target = folder / name / f"{stem}{suffix}"
     target.parent.mkdir()
-    _save(part, target, tables.MAX_BYTES)
+    _save(part, target, limit)
     return target
 
 

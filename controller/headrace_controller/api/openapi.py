@@ -49,6 +49,8 @@ def _operation(tag: str, operation: Operation) -> dict[str, Any]:
     }
     if operation.body is not None:
         found["requestBody"] = {"required": True, "content": {"application/json": _ref(operation.body)}}
+    if operation.name == "push_labels":
+        found["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": _labels()}}}
     if operation.name == "create_version":
         found["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": _upload()}}}
     return found
@@ -96,6 +98,10 @@ def _upload() -> dict[str, Any]:
         "sample": binary,
     }
     return {"type": "object", "required": ["definition", "payload"], "properties": properties}
+
+
+def _labels() -> dict[str, Any]:
+    return {"type": "object", "required": ["labels"], "properties": {"labels": {"type": "string", "format": "binary"}}}
 
 
 def _ref(model: type[BaseModel]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from headrace_controller.cli.connection import connected
 from headrace_controller.cli.output import json_option, print_facts, print_json, print_table
 from headrace_controller.cli.waiting import wait_for
 from headrace_controller.client import Client
+from headrace_controller.schemas import JobView
 
 ENGINES = click.Choice(["native", "alibi"])
 
@@ -36,7 +37,30 @@ def analyze_drift(
 
     The first run of an engine builds its environment, which can take minutes.
     """
-    job = client.start_job("drift", model, window=window, until=until, engine=engine)
+    _follow(client, client.start_job("drift", model, window=window, until=until, engine=engine), no_wait, as_json)
+
+
+@analyze.command("performance")
+@click.argument("model", metavar="MODEL:NUMBER")
+@click.option("--window", default="24h", show_default=True, help="How far back, e.g. 30m, 24h, 7d.")
+@click.option("--until", help="RFC 3339 time where the window ends; now by default.")
+@click.option("--output", help="The output that predicts the target; the first that can by default.")
+@click.option("--no-wait", is_flag=True, help="Start the run and return.")
+@json_option
+@connected
+def analyze_performance(
+    client: Client, model: str, window: str, until: str | None, output: str | None, no_wait: bool, as_json: bool
+) -> None:
+    """Estimate metrics of a window without labels, realise them where 'headrace labels push' brought some, write a report.
+
+    The first run builds the environment of the analysis, which can take minutes.
+    """
+    job = client.start_job("performance", model, window=window, until=until, output=output)
+    _follow(client, job, no_wait, as_json)
+
+
+def _follow(client: Client, job: JobView, no_wait: bool, as_json: bool) -> None:
+    """Wait for a run unless told otherwise, and say what it found."""
     if no_wait:
         print_json(job) if as_json else click.echo(job.id)
         return

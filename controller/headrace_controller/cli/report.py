@@ -11,7 +11,20 @@ from headrace_controller.cli.output import json_option, print_facts, print_json,
 from headrace_controller.client import Client
 
 _ID = "MODEL:NUMBER/KIND/NAME"
-_COLUMNS = ("name", "severity", "score", "value", "typical", "shap", "sentence")  # of what a report says of each field
+_COLUMNS = (  # of what a report says of each field or metric
+    "name",
+    "severity",
+    "score",
+    "value",
+    "typical",
+    "shap",
+    "reference",
+    "estimated",
+    "low",
+    "high",
+    "realised",
+    "sentence",
+)
 
 
 @click.group()
@@ -21,7 +34,7 @@ def report() -> None:
 
 @report.command("list")
 @click.argument("model", required=False, metavar="[MODEL[:NUMBER]]")
-@click.option("--kind", help="drift, explain or profile.")
+@click.option("--kind", help="drift, performance or explain.")
 @json_option
 @connected
 def list_reports(client: Client, model: str | None, kind: str | None, as_json: bool) -> None:
@@ -43,7 +56,7 @@ def show_report(client: Client, report_id: str, as_json: bool) -> None:
         print_json(found)
         return
     print_facts({k: v for k, v in found.items() if v is not None and not isinstance(v, list | dict)})
-    rows: list[dict[str, Any]] = found.get("fields") or found.get("contributions") or []
+    rows: list[dict[str, Any]] = found.get("fields") or found.get("metrics") or found.get("contributions") or []
     if rows:
         click.echo()
         print_table(rows, [c for c in _COLUMNS if c in rows[0]], empty="")

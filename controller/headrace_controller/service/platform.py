@@ -16,8 +16,10 @@ from headrace_controller.service.changes import AnnouncedServices, Changes
 from headrace_controller.service.deployments import Deployments
 from headrace_controller.service.explanations import Explanations
 from headrace_controller.service.jobs import Jobs
+from headrace_controller.service.labels import Labels
 from headrace_controller.service.probing import RuntimeProbe
 from headrace_controller.service.provisioning import Provisioning
+from headrace_controller.service.rendering import Manifest, Rendering
 from headrace_controller.service.reports import Reports
 from headrace_controller.service.schedules import Schedules
 from headrace_controller.service.sequences import Sequences
@@ -43,12 +45,14 @@ class Platform:
     aliases: Aliases
     sequences: Sequences
     deployments: Deployments
+    rendering: Rendering
     services: ServiceViews
     logs: LogReader
     reports: Reports
     jobs: Jobs
     schedules: Schedules
     explanations: Explanations
+    labels: Labels
     changes: Changes
 
     def open(self) -> None:
@@ -87,7 +91,7 @@ class Platform:
             return {"storage_error": error.message, **counts, "services": []}
 
 
-def create_platform(settings: Settings, services: Services, endpoint: str) -> Platform:
+def create_platform(settings: Settings, services: Services, endpoint: str, manifest: Manifest) -> Platform:
     """Wire the use cases. ``services`` is the running side; ``endpoint`` the public URL, e.g. ``http://127.0.0.1:8080``.
 
     Nothing runs before ``open``. Raises ``StorageFailed`` where the store cannot be reached.
@@ -101,6 +105,7 @@ def create_platform(settings: Settings, services: Services, endpoint: str) -> Pl
     versions = Versions(catalog, announced)
     jobs = Jobs(documents, JobEnvironments(provisioning.environments), settings.storage_url, home)
     jobs.on_change(lambda _job: changes.announce())
+    logs = LogReader(documents.objects)
     return Platform(
         home=home,
         endpoint=endpoint,
@@ -117,11 +122,13 @@ def create_platform(settings: Settings, services: Services, endpoint: str) -> Pl
         aliases=Aliases(catalog, announced),
         sequences=Sequences(catalog, versions, announced),
         deployments=Deployments(catalog),
+        rendering=Rendering(catalog, versions, manifest),
         services=ServiceViews(catalog, announced),
-        logs=LogReader(documents.objects),
+        logs=logs,
         reports=Reports(catalog),
         jobs=jobs,
         schedules=Schedules(catalog, versions, jobs),
         explanations=Explanations(versions, jobs, endpoint),
+        labels=Labels(catalog, logs),
         changes=changes,
     )

@@ -4,7 +4,7 @@ A column is an array ``(n,)`` of bool, integers or floats (missing: NaN), ``(n,)
 ``(n, k)`` numbers where each row holds k, or ``(n,)`` objects of arrays where rows differ in length.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,14 @@ MAX_COLUMNS = 5000
 SUFFIXES = (".csv", ".parquet")
 
 
-def read(file: Path, *, field: str = "training-data") -> Columns:
+def read(file: Path, *, field: str = "training-data", text: Sequence[str] = ()) -> Columns:
     """The columns of a file, by its suffix ``.csv`` (with a header) or ``.parquet``, in the file's order.
+
+    The CSV columns named by ``text`` are text, even where every value looks like a number.
 
     Raises ``InvalidInput`` for what is not such a file, repeated or unusable column names and types that are none of ours.
     """
-    table = _read(file, field)
+    table = _read(file, field, text)
     if table.num_columns > MAX_COLUMNS:
         raise TooLarge(f"{field}: at most {MAX_COLUMNS} columns", field=field, got=str(table.num_columns))
     if not table.num_rows:
@@ -58,7 +60,7 @@ def read_parquet(data: bytes) -> Columns:
     }
 
 
-def _read(file: Path, field: str) -> pa.Table:
+def _read(file: Path, field: str, text: Sequence[str]) -> pa.Table:
     if not file.is_file():
         raise NotFound(
             f"{field}: {file} is not there",
@@ -69,7 +71,9 @@ def _read(file: Path, field: str) -> pa.Table:
         raise TooLarge(f"{field}: at most {MAX_BYTES} bytes", field=field, got=str(file.stat().st_size))
     try:
         if file.suffix == ".csv":
-            return pa.csv.read_csv(file, convert_options=pa.csv.ConvertOptions(strings_can_be_null=True))
+            types = {name: pa.string() for name in text}
+            options = pa.csv.ConvertOptions(strings_can_be_null=True, column_types=types)
+            return pa.csv.read_csv(file, convert_options=options)
         if file.suffix == ".parquet":
             return pq.read_table(file)
     except (pa.ArrowInvalid, OSError) as error:
