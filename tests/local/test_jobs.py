@@ -21,6 +21,7 @@ from fixtures_jobs import (
     Table,
     alibi_python,
     category,
+    given_labels,
     given_log,
     given_version,
     jobs_python,
@@ -311,6 +312,45 @@ def test_an_explanation_does_not_wait_for_libraries_that_it_does_not_need(jobs_p
     done = subprocess.run([str(jobs_python), "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == "[]"
+
+
+def test_performance_is_estimated_on_ray_and_realised_by_labels(jobs_python: Path, objects: ObjectStore) -> None:
+    """On Ray and in this process, before labels and after; the page and the report are the same to the byte."""
+    random = np.random.default_rng(0)
+
+    def sample(count: int) -> dict[str, Any]:
+        age = random.normal(0, 1, count)
+        p = 1 / (1 + np.exp(-2 * age))
+        return {"age": age, "score": p, "churned": (random.random(count) < p).astype(np.int64)}
+
+    training, window = sample(2000), sample(900)
+    inputs = {"age": training["age"], "churned": training["churned"]}
+    version = given_version(
+        objects, [number("age")], inputs, (SCORE,), {"score": training["score"]}, target=["churned"]
+    )
+    given_log(objects, version, window)
+
+    def run(*options: str) -> dict[str, Any]:
+        done = run_job(jobs_python, "performance", *WINDOW, "--storage", objects.url, *options)
+        assert done.returncode == 0, done.stderr
+        return last_line(done)
+
+    estimated = run("--address", "local")
+    assert estimated == run("--address", "sync")
+    given_labels(objects, version, 1, {"request_id": [f"req-{i}" for i in range(900)], "churned": window["churned"]})
+    realised = run("--address", "sync")
+
+    before, after = (json.loads(objects.get(answer["report"])) for answer in (estimated, realised))
+    assert (before["judged"], before["verdict"], after["judged"], after["verdict"]) == (
+        "estimated",
+        "steady",
+        "realised",
+        "steady",
+    )
+    accuracy = next(m for m in after["metrics"] if m["name"] == "accuracy")
+    assert accuracy["realised"] == pytest.approx(((window["score"] >= 0.5) == window["churned"]).mean())
+    assert accuracy["low"] <= accuracy["realised"] <= accuracy["high"]
+    assert b"<svg" in objects.get(estimated["report"].replace(".json", ".html"))
 
 
 def test_a_profile_is_made_once(jobs_python: Path, objects: ObjectStore) -> None:
