@@ -16,6 +16,8 @@ import werkzeug.serving
 
 from headrace_controller import pages
 from headrace_controller.api import create_app
+from headrace_controller.backends.kserve.manifests import manifests_for
+from headrace_controller.backends.kserve.settings import ClusterSettings
 from headrace_controller.catalog import Catalog
 from headrace_controller.environments.resolution import Lock
 from headrace_controller.service.assembly import Assembly
@@ -69,7 +71,12 @@ class OwnPython(Provisioning):
 
 def make_platform(home: Path, services: FakeServices | None = None) -> Platform:
     settings = Settings(home=home)
-    platform = create_platform(settings, services or FakeServices(), "http://127.0.0.1:8080")
+    platform = create_platform(
+        settings,
+        services or FakeServices(),
+        "http://127.0.0.1:8080",
+        manifests_for(ClusterSettings(settings.storage_url)),
+    )
     documents = platform.catalog.documents
     assembly = Assembly(documents, OwnPython(documents, settings.environments, settings.artifacts), RuntimeProbe())
     builds = Builds(platform.catalog, assembly, services or FakeServices(), home / "builds", settings.logs / "builds")

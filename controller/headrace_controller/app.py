@@ -10,6 +10,8 @@ from waitress.server import BaseWSGIServer
 
 from headrace_controller import pages
 from headrace_controller.api import create_app
+from headrace_controller.backends.kserve.manifests import manifests_for
+from headrace_controller.backends.kserve.settings import ClusterSettings
 from headrace_controller.embedded.process import set_up_logging
 from headrace_controller.embedded.remote import RemoteGateway
 from headrace_controller.embedded.supervisor import Supervisor
@@ -37,7 +39,8 @@ class EmbeddedController:
     def __init__(self, settings: Settings, gateway: RemoteGateway, purpose_token: str, url: str) -> None:
         os.environ[PURPOSE] = purpose_token
         self._gateway = gateway
-        self._platform: Platform = create_platform(settings, gateway, url)
+        cluster = ClusterSettings.from_environment(os.environ, settings.storage_url)
+        self._platform: Platform = create_platform(settings, gateway, url, manifests_for(cluster))
         settings.controller_socket.unlink(missing_ok=True)
         self._server: BaseWSGIServer = waitress.create_server(
             create_app(self._platform, pages.blueprint(self._platform)),

@@ -5,7 +5,7 @@ default of a cluster decides how a version runs.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from headrace_controller.backends.base import ServiceSpec
@@ -57,6 +57,15 @@ def inference_service(
         },
         "spec": {"predictor": _predictor(version, cluster, configuration, standard=standard)},
     }
+
+
+def manifests_for(cluster: ClusterSettings) -> Callable[[Version, DeploymentConfiguration | None], Json]:
+    """``inference_service`` for one cluster."""
+
+    def manifest(version: Version, configuration: DeploymentConfiguration | None) -> Json:
+        return inference_service(ServiceSpec(version), cluster, configuration)
+
+    return manifest
 
 
 def labels(version: Version, cluster: ClusterSettings) -> dict[str, str]:

@@ -30,6 +30,10 @@ _ADVICE: tuple[tuple[str, str], ...] = (
 )
 
 
+# Controllers of the cluster that were in each other's way try again by themselves within a second.
+_PASSING = ("the object has been modified", "please apply your changes to the latest version")
+
+
 @dataclass(frozen=True, slots=True)
 class Trouble:
     """Why a pod does not serve. ``final`` if waiting alone will not help."""
@@ -54,7 +58,7 @@ def observed(service: Json | None, pods: Iterable[Json], open_requests: int = 0)
         return Observed("ready", "", ready, open_requests, address, since)
     if trouble is not None:
         return Observed("failed" if trouble.final else "starting", trouble.reason, ready, open_requests, address, since)
-    if condition == "False":
+    if condition == "False" and not _passing(refusal(service)):
         return Observed("failed", refusal(service), ready, open_requests, address, since)
     if condition == "True" and not alive:
         return Observed("asleep", "", 0, open_requests, address, since)
@@ -95,6 +99,10 @@ def refusal(service: Json) -> str:
             return advised(str(condition["message"]))
     reason = found.get("Ready", {}).get("reason", "no reason was given")
     return f"the cluster could not make it: {reason}"
+
+
+def _passing(message: str) -> bool:
+    return any(words in message for words in _PASSING)
 
 
 def advised(message: str) -> str:

@@ -107,6 +107,12 @@ TABLE: dict[str, tuple[Json | None, list[Json], str, str]] = {
         "failed",
         "change the deployment configuration",
     ),
+    "controllers in each other's way": (
+        service("False", message='cannot be fulfilled on services "x": the object has been modified; try again'),
+        [],
+        "starting",
+        "",
+    ),
     "no reason": ({**service("False")}, [], "failed", "no reason was given"),
 }
 
