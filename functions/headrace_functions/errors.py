@@ -3,7 +3,8 @@
 HeadraceError
 ├── InvalidInput          the request or definition is wrong; ``field`` names the place
 │   ├── SignatureMismatch     tensors do not fit the signature
-│   └── Malformed             bytes that are not what the protocol says
+│   ├── Malformed             bytes that are not what the protocol says
+│   └── MethodNotAllowed      the path takes ``allowed``
 ├── TooLarge              a documented size limit
 ├── NotFound              no such model, version, alias, sequence, report…
 ├── Conflict              lost race, or the thing is in use
@@ -60,6 +61,14 @@ class SignatureMismatch(InvalidInput):
 
 class Malformed(InvalidInput):
     code = "malformed"
+
+
+class MethodNotAllowed(InvalidInput):
+    code = "method-not-allowed"
+
+    def __init__(self, message: str, *, allowed: str, got: str) -> None:
+        super().__init__(message, field="method", expected=allowed, got=got)
+        self.allowed = allowed
 
 
 class TooLarge(HeadraceError):

@@ -14,7 +14,15 @@ from urllib.parse import unquote
 
 import orjson
 
-from headrace_functions.errors import HeadraceError, InvalidInput, Malformed, NotFound, Overloaded, TooLarge
+from headrace_functions.errors import (
+    HeadraceError,
+    InvalidInput,
+    Malformed,
+    MethodNotAllowed,
+    NotFound,
+    Overloaded,
+    TooLarge,
+)
 from headrace_functions.gateway.calls import JSON_LENGTH, REQUEST_ID, Call
 from headrace_functions.gateway.calls import Protocol as WireProtocol
 from headrace_functions.gateway.exchange import Exchange
@@ -225,13 +233,9 @@ def _request_id(scope: Scope) -> str:
 
 
 def _require(scope: Scope, method: str) -> None:
-    if scope["method"] != method and not (method == "GET" and scope["method"] == "HEAD"):
-        raise InvalidInput(
-            f"{scope['path']} takes {method}, not {scope['method']}",
-            field="method",
-            expected=method,
-            got=scope["method"],
-        )
+    got = scope["method"]
+    if got != method and not (method == "GET" and got == "HEAD"):
+        raise MethodNotAllowed(f"{scope['path']} takes {method}, not {got}", allowed=method, got=got)
 
 
 def _json(document: dict[str, Any]) -> Reply:

@@ -13,6 +13,7 @@ _TABLE: dict[type[errors.HeadraceError], tuple[int, str]] = {
     errors.Malformed: (400, "The request cannot be read"),
     errors.SignatureMismatch: (422, "The tensors do not fit the signature"),
     errors.InvalidInput: (400, "The request is not valid"),
+    errors.MethodNotAllowed: (405, "The method is not allowed here"),
     errors.TooLarge: (413, "The body is too large"),
     errors.NotFound: (404, "There is no such thing"),
     errors.Conflict: (409, "The thing is in use or was changed by another"),
@@ -66,6 +67,8 @@ def problem(error: BaseException, request_id: str = "", *, instance: str = "") -
     retry = getattr(error, "retry_after", None)
     if retry is not None:
         headers.append(("retry-after", str(max(1, math.ceil(retry)))))
+    if isinstance(error, errors.MethodNotAllowed):
+        headers.append(("allow", error.allowed))
     return Problem(status, code, orjson.dumps(document), tuple(headers))
 
 

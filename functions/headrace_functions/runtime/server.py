@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from headrace_functions.errors import Malformed, NotFound
+from headrace_functions.errors import Malformed, MethodNotAllowed, NotFound
 from headrace_functions.protocol import metadata
 from headrace_functions.protocol.codec import decode_request, encode_response
 from headrace_functions.protocol.messages import JSON_TYPE, EncodedBody, Protocol
@@ -102,15 +102,9 @@ class FunctionServer:
             return found()
         if found is not None or path in self._infer:
             allowed = "POST" if path in self._infer else "GET"
-            document = {
-                "type": "urn:headrace:problem:method-not-allowed",
-                "title": "The method is not allowed here",
-                "status": 405,
-                "detail": f"{method} {path}: use {allowed}",
-                "code": "method-not-allowed",
-                "request_id": request_id,
-            }
-            return 405, PROBLEM_TYPE, orjson.dumps(document)
+            refusal = MethodNotAllowed(f"{path} takes {allowed}, not {method}", allowed=allowed, got=method)
+            told = problem(refusal, request_id)
+            return told.status, PROBLEM_TYPE, told.body
         told = problem(NotFound(f"there is nothing at {path}", hint=f"this server runs {self.version.id}"), request_id)
         return told.status, PROBLEM_TYPE, told.body
 

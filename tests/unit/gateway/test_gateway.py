@@ -407,6 +407,16 @@ async def test_a_record_that_was_not_kept_is_counted_and_its_header_removed(h: H
     assert 'headrace_unlogged_records_total{model="adder",version="1"} 1' in h.measures.prometheus()
 
 
+@in_house
+async def test_a_method_that_a_path_does_not_take_is_405_with_the_one_it_takes(h: House) -> None:
+    await h.release(version("adder", 1))
+
+    reply = await h.client.get("/v2/models/adder/infer")
+    other = await h.client.post("/v2/models/adder", json={})
+
+    assert [(405, "POST"), (405, "GET")] == [(r.status_code, r.headers["allow"]) for r in (reply, other)]
+
+
 @pytest.mark.parametrize("path", ["/v2/models/adder/nothing", "/v2/nothing", "/nothing"])
 def test_an_unknown_path_is_404(path: str, tmp_path: Path) -> None:
     async def run() -> None:
