@@ -1,0 +1,128 @@
+"""A function server that starts alone fetches what its environment names, and refuses what is not that."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from headrace_controller import archive
+from headrace_functions.errors import InvalidInput, Malformed, NotFound
+from headrace_functions.names import VersionId
+from headrace_functions.runtime import fetch
+from headrace_functions.storage import layout
+from headrace_functions.storage.objects import ObjectStore
+from headrace_functions.version import Version
+from support.versions import version
+
+FUNCTION = "def predict(model, x):\n    return {'y': x + 1}\n"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ObjectStore:
+    return ObjectStore(str(tmp_path / "store"))
+
+
+@pytest.fixture
+def released(tmp_path: Path, store: ObjectStore) -> Version:
+    (tmp_path / "function.py").write_text(FUNCTION)
+    digest = archive.pack(["function.py"], tmp_path, tmp_path / "artifact.tar.zst")
+    it = Version.from_document(version("adder", 3).to_document() | {"artifact": digest})
+    store.put(layout.artifact(it.id), tmp_path / "artifact.tar.zst")
+    store.put(layout.version_document(it.id), orjson.dumps(it.to_document()))
+    return it
+
+
+@pytest.fixture
+def environment(tmp_path: Path, released: Version) -> dict[str, str]:
+    (tmp_path / "work").mkdir()
+    return {
+        "HEADRACE_VERSION": "adder:3",
+        "HEADRACE_STORAGE": str(tmp_path / "store"),
+        "HEADRACE_ARTIFACT": released.artifact,
+        "HEADRACE_LISTEN": "tcp:127.0.0.1:0",
+        "HEADRACE_WORK": str(tmp_path / "work"),
+        "HOSTNAME": "adder-v3-pod-1",
+    }
+
+
+def test_version_and_artifact_are_where_the_settings_say(environment: dict[str, str], released: Version) -> None:
+    settings = fetch.settings_from(environment)
+    assert settings.read_version() == released
+    assert (settings.artifact / "function.py").read_text() == FUNCTION
+    assert (settings.listen, settings.replica) == ("tcp:127.0.0.1:0", "adder-v3-pod-1")
+
+
+def test_a_container_that_starts_anew_in_its_pod_finds_the_artifact_there(environment: dict[str, str]) -> None:
+    first = fetch.settings_from(environment)
+    (first.artifact / "kept").touch()
+    assert (fetch.settings_from(environment).artifact / "kept").exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["HEADRACE_VERSION", "HEADRACE_STORAGE", "HEADRACE_ARTIFACT", "HEADRACE_LISTEN", "HEADRACE_WORK"]
+)
+def test_a_variable_that_is_missing_is_named(environment: dict[str, str], name: str) -> None:
+    del environment[name]
+    with pytest.raises(InvalidInput, match=name):
+        fetch.settings_from(environment)
+
+
+@pytest.mark.parametrize(("name", "value"), [("HEADRACE_VERSION", "adder"), ("HEADRACE_LISTEN", "8080")])
+def test_a_variable_that_makes_no_sense_is_refused_before_anything_is_fetched(
+    environment: dict[str, str], name: str, value: str
+) -> None:
+    with pytest.raises(InvalidInput):
+        fetch.settings_from(environment | {name: value})
+    assert list(Path(environment["HEADRACE_WORK"]).iterdir()) == []
+
+
+def test_a_version_that_is_not_in_the_store_is_named(environment: dict[str, str]) -> None:
+    with pytest.raises(NotFound, match=r"models/adder/versions/9/version\.json"):
+        fetch.settings_from(environment | {"HEADRACE_VERSION": "adder:9"})
+
+
+def test_an_artifact_that_was_changed_in_the_store_is_not_loaded(
+    environment: dict[str, str], store: ObjectStore, released: Version
+) -> None:
+    store.put(layout.artifact(released.id), store.get(layout.artifact(released.id)) + b"more")
+    with pytest.raises(Malformed, match="SHA-256 differs") as caught:
+        fetch.settings_from(environment)
+    assert caught.value.expected == released.artifact
+    assert not (Path(environment["HEADRACE_WORK"]) / "artifact").exists()
+
+
+def test_a_version_of_another_platform_is_not_served(environment: dict[str, str]) -> None:
+    with pytest.raises(Malformed, match="another artifact"):
+        fetch.settings_from(environment | {"HEADRACE_ARTIFACT": "0" * 64})
+
+
+@pytest.mark.parametrize("content", [b"not json", b"{}", b"[]"])
+def test_a_document_that_is_no_version_is_refused(
+    environment: dict[str, str], store: ObjectStore, content: bytes
+) -> None:
+    store.put(layout.version_document(VersionId("adder", 3)), content)
+    with pytest.raises(Malformed, match="is no version"):
+        fetch.settings_from(environment)
+
+
+def start(environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "headrace_functions.runtime"]
+    path = {"PATH": os.environ["PATH"]}
+    return subprocess.run(command, check=False, env=path | environment, capture_output=True, text=True, timeout=60)
+
+
+def test_a_process_without_settings_says_what_it_lacks_and_ends_with_1() -> None:
+    ended = start({})
+    assert ended.returncode == 1
+    assert "HEADRACE_VERSION is not set" in ended.stderr
+
+
+def test_a_process_on_one_machine_never_imports_a_client_of_object_storage(tmp_path: Path) -> None:
+    code = "import sys, headrace_functions.runtime.fetch, json; print(json.dumps(sorted(sys.modules)))"
+    loaded: list[Any] = json.loads(subprocess.check_output([sys.executable, "-c", code], timeout=60))
+    assert not {"obstore", "zstandard"} & {name.partition(".")[0] for name in loaded}
