@@ -25,7 +25,7 @@ ARTIFACT = "HEADRACE_ARTIFACT"
 LISTEN = "HEADRACE_LISTEN"
 """Where to serve, as ``FunctionSettings.listen``."""
 WORK = "HEADRACE_WORK"
-"""Folder for the unpacked artifact; all else may be read-only."""
+"""Folder for the unpacked artifact and for records on their way; all else may be read-only."""
 REPLICA = "HOSTNAME"
 """Kubernetes sets it to the name of the pod."""
 
@@ -54,6 +54,7 @@ def settings_from(environment: Mapping[str, str]) -> FunctionSettings:
         artifact=work / "artifact",
         listen=_required(environment, LISTEN),
         replica=environment.get(REPLICA, ""),
+        spool=work / "spool" / version_id.service,
     )
     settings.address()
     store = ObjectStore(_required(environment, STORAGE))

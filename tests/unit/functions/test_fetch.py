@@ -2,14 +2,17 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import httpx
 import orjson
 import pytest
 
+from controller_support import wait_until
 from headrace_controller import archive
 from headrace_functions.errors import InvalidInput, Malformed, NotFound
 from headrace_functions.names import VersionId
@@ -108,6 +111,37 @@ def test_a_document_that_is_no_version_is_refused(
     store.put(layout.version_document(VersionId("adder", 3)), content)
     with pytest.raises(Malformed, match="is no version"):
         fetch.settings_from(environment)
+
+
+def test_a_process_that_is_told_by_its_environment_serves_and_ships_its_records(
+    environment: dict[str, str], store: ObjectStore
+) -> None:
+    """One request, then TERM: its record is in the inbox when the process has ended."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "headrace_functions.runtime"]
+    variables = environment | {"PATH": os.environ["PATH"], "HEADRACE_LISTEN": f"tcp:127.0.0.1:{port}"}
+    with subprocess.Popen(command, env=variables) as process:
+        try:
+            url = f"http://127.0.0.1:{port}/v2/models/adder"
+            wait_until(lambda: answers(f"{url}/ready"))
+            body = {"inputs": [{"name": "x", "shape": [2], "datatype": "FP64", "data": [1.0, 2.0]}]}
+            answer = httpx.post(f"{url}/infer", json=body, headers={"x-request-id": "one"}, trust_env=False)
+            assert answer.json()["outputs"][0]["data"] == [2.0, 3.0]
+        finally:
+            process.terminate()
+            process.wait(30)
+    assert process.returncode == 0
+    (segment,) = list(store.walk("inbox/adder-v3/"))
+    assert b"one" in store.get(segment.key)
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(url, trust_env=False).status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 def start(environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
