@@ -1,0 +1,96 @@
+"""The pages in a real browser: they show what is there, follow what changes, and work without JavaScript."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from fixtures_platform import ADDER, RunningPlatform
+
+CHROMIUM = shutil.which("chromium")
+QUIET = [
+    "--no-sandbox",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian's package chromium)"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    context = browser.new_context()
+    opened = context.new_page()
+    errors: list[str] = []
+    opened.on("pageerror", lambda error: errors.append(str(error)))
+    yield opened
+    context.close()
+    assert [] == errors, "no script of a page fails"
+
+
+def test_the_overview_lists_models_and_leads_to_each(platform: RunningPlatform, page: Page) -> None:
+    page.goto(platform.url)
+
+    page.get_by_role("link", name="adder", exact=True).first.click()
+
+    expect(page).to_have_url(f"{platform.url}/models/adder")
+    expect(page.get_by_text("adder:1").first).to_be_visible()
+
+
+def test_the_overview_shows_a_new_model_without_being_loaded_again(
+    platform: RunningPlatform, page: Page, tmp_path: Path
+) -> None:
+    page.goto(platform.url)
+    page.evaluate("window.loadedOnce = true")
+
+    platform.apply_python("newcomer", ADDER, tmp_path / "newcomer")
+
+    expect(page.get_by_role("link", name="newcomer", exact=True).first).to_be_visible(timeout=10_000)
+    assert page.evaluate("window.loadedOnce") is True
+
+
+def test_the_overview_shows_a_service_waking_up(platform: RunningPlatform, page: Page) -> None:
+    with platform.client() as client:
+        client.put_to_sleep("adder:1")
+    page.goto(platform.url)
+
+    assert platform.infer("adder", 1.0).status_code == 200
+
+    row = page.get_by_role("row").filter(has=page.get_by_role("link", name="adder", exact=True)).first
+    expect(row.get_by_text("ready")).to_be_visible(timeout=10_000)
+
+
+def test_the_pages_work_without_javascript(platform: RunningPlatform, browser: Browser) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(platform.url)
+    page.get_by_role("link", name="adder", exact=True).first.click()
+
+    expect(page.get_by_text("adder:1").first).to_be_visible()
+    context.close()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_no_page_is_wider_than_the_window(platform: RunningPlatform, browser: Browser, width: int) -> None:
+    context = browser.new_context(viewport={"width": width, "height": 900})
+    page = context.new_page()
+    for path in ("/", "/models/adder"):
+        page.goto(platform.url + path)
+        overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert overflow <= 0, path
+    context.close()
