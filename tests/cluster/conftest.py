@@ -17,8 +17,9 @@ from kubernetes import client, config
 from headrace_controller import archive
 from headrace_controller.backends.kserve.settings import ClusterSettings
 from headrace_functions.storage import layout
+from headrace_functions.storage.documents import Documents
 from headrace_functions.storage.objects import ObjectStore
-from headrace_functions.version import Version
+from headrace_functions.version import BuildStatus, Version
 
 
 @pytest.fixture(scope="session")
@@ -66,6 +67,7 @@ class Publisher:
         released = Version.from_document(version.to_document() | {"artifact": digest})
         self._objects.put(layout.artifact(version.id), packed)
         self._objects.put(layout.version_document(version.id), orjson.dumps(released.to_document()))
+        Documents(self._objects).append(layout.status(version.id), BuildStatus("released").to_document())
         return released
 
 
