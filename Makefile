@@ -5,10 +5,15 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench lock clean
+# A cluster for `make test-cluster`: a command with `up`, `build-image -t TAG [-f FILE] CONTEXT` and `exec -- COMMAND`, which sets KUBECONFIG.
+CLUSTER ?= ../shared/cluster/cluster
+FUNCTION_IMAGE ?= dev.local/headrace-function-{framework}:test
+# Address of this machine that the cluster's pods reach; the tests' object storage serves there.
+CLUSTER_S3_HOST ?= 10.250.0.1
+.PHONY: help setup demo test test-cluster check bench lock clean
 
 help: ## Show these verbs
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/.ready: requirements/dev.txt pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -24,6 +29,15 @@ demo: setup ## Run the whole story on real data, embedded
 
 test: setup ## Run every test that this machine can run
 	@$(BIN)/python -m pytest
+
+test-cluster: setup ## Run the tests that need a Kubernetes with Knative and KServe
+	@$(CLUSTER) up
+	@mkdir -p .cache
+	@for framework in python sklearn; do \
+		awk -v last="AS $$framework" '/^FROM/ && done { exit } $$0 ~ last "$$" { done = 1 } { print }' functions/Dockerfile > .cache/Dockerfile.$$framework; \
+		$(CLUSTER) build-image -t "$$(echo '$(FUNCTION_IMAGE)' | sed "s/{framework}/$$framework/")" -f .cache/Dockerfile.$$framework functions || exit 1; \
+	done
+	@$(CLUSTER) exec -- env HEADRACE_FUNCTION_IMAGE='$(FUNCTION_IMAGE)' HEADRACE_TEST_S3_HOST=$(CLUSTER_S3_HOST) $(BIN)/python -m pytest tests/cluster
 
 check: setup ## Format, lint, types, import contracts
 	@$(BIN)/ruff format --check .
