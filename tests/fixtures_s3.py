@@ -4,6 +4,7 @@ It serves on loopback; tests on a cluster set ``HEADRACE_TEST_S3_HOST`` to an ad
 """
 
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -25,20 +26,21 @@ _HOST = os.environ.get("HEADRACE_TEST_S3_HOST", "127.0.0.1")
 
 
 def _free_ports(count: int) -> list[int]:
-    """Ports for servers whose gRPC port is theirs + 10000: both are free now."""
+    """Ports for servers whose gRPC port is theirs + 10000: both are free now.
+
+    All below 32768, where the system takes the ports of outgoing connections from; the servers make many while they start.
+    """
     sockets: list[socket.socket] = []
     ports: list[int] = []
     try:
         while len(ports) < count:
-            first = socket.socket()
-            first.bind((_HOST, 0))
-            port = first.getsockname()[1]
-            sockets.append(first)
-            second = socket.socket()
-            sockets.append(second)
+            port = random.randrange(12_000, 22_000)
+            first, second = socket.socket(), socket.socket()
+            sockets += [first, second]
             try:
+                first.bind((_HOST, port))
                 second.bind((_HOST, port + 10_000))
-            except (OSError, OverflowError):
+            except OSError:
                 continue
             ports.append(port)
     finally:
