@@ -62,4 +62,4 @@ class Backend(Leases, Protocol):
         """A snapshot of every applied service."""
 
     async def close(self) -> None:
-        """Stop what this backend runs, within the grace period."""
+        """Stop what this backend runs on this machine, within the grace period; what a cluster runs goes on."""

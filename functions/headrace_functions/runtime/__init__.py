@@ -4,7 +4,8 @@
 artifact into a checked function, ``batching`` decides when and where it runs, ``server`` speaks HTTP (``exchange`` is one request of it), ``process`` is the
 life of the process, ``zygote`` forks warm ones, ``probe`` tries an artifact during a build. What runs here runs in the
 user's environment: standard library, ``RUNTIME_REQUIREMENTS`` and what the user asked for, nothing else. Only the local
-backend and the controller's builds start it; nobody imports its inside but ``settings``, ``probe`` and this file.
+backend, the controller's builds and runtime images start it (there ``fetch`` brings the artifact and ``shipping`` takes the records away); nobody imports its
+inside but ``settings``, ``probe``, ``fetch`` and this file.
 """
 
 RUNTIME_REQUIREMENTS: tuple[str, ...] = (
