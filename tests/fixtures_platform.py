@@ -169,10 +169,10 @@ class Load:
     """Status by request id; 0 where no answer came."""
 
     def answered(self, *statuses: int) -> set[str]:
-        return {i for i, s in list(self.statuses.items()) if s in (statuses or (200,))}
+        return {i for i, s in self.statuses.copy().items() if s in (statuses or (200,))}
 
     def counts(self) -> Counter[int]:
-        return Counter(list(self.statuses.values()))
+        return Counter(self.statuses.copy().values())
 
     @contextmanager
     def running(self, *, at_most: int = 20_000) -> Iterator["Load"]:

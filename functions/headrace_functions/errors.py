@@ -66,8 +66,8 @@ class Malformed(InvalidInput):
 class MethodNotAllowed(InvalidInput):
     code = "method-not-allowed"
 
-    def __init__(self, message: str, *, allowed: str, got: str) -> None:
-        super().__init__(message, field="method", expected=allowed, got=got)
+    def __init__(self, message: str, *, allowed: str = "", got: str | None = None) -> None:
+        super().__init__(message, field="method", expected=allowed or None, got=got)
         self.allowed = allowed
 
 

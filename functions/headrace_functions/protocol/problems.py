@@ -67,7 +67,7 @@ def problem(error: BaseException, request_id: str = "", *, instance: str = "") -
     retry = getattr(error, "retry_after", None)
     if retry is not None:
         headers.append(("retry-after", str(max(1, math.ceil(retry)))))
-    if isinstance(error, errors.MethodNotAllowed):
+    if isinstance(error, errors.MethodNotAllowed) and error.allowed:
         headers.append(("allow", error.allowed))
     return Problem(status, code, orjson.dumps(document), tuple(headers))
 

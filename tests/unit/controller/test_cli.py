@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -79,14 +78,11 @@ def test_every_command_has_a_sentence_of_help_and_every_read_has_json() -> None:
             assert "--json" in options, path
 
 
-def test_help_answers_at_once_because_nothing_heavy_is_imported() -> None:
+def test_help_imports_nothing_heavy() -> None:
     code = "import sys; sys.argv = ['headrace', '--help']\nfrom headrace_controller.cli import main\ntry:\n    main()\nexcept SystemExit: pass\n"
     code += "print([m for m in ('httpx', 'pydantic', 'numpy', 'flask', 'pyarrow', 'deltalake') if m in sys.modules])"
-    started = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    took = time.perf_counter() - started
     assert done.stdout.splitlines()[-1] == "[]"
-    assert took < 3, "a generous bound for a busy machine; alone it takes 60 ms"
 
 
 def test_apply_builds_a_model_shows_its_log_and_changes_nothing_the_second_time(url: str, project: Path) -> None:

@@ -109,7 +109,7 @@ def test_answers_that_break_the_signature_are_the_functions_failure(value: Any) 
 def test_every_domain_error_has_a_status() -> None:
     """The table of statuses, and that no error class is left out of it."""
     wanted = {
-        "InvalidInput": 400, "Malformed": 400, "SignatureMismatch": 422, "TooLarge": 413, "NotFound": 404, "Conflict": 409,
+        "InvalidInput": 400, "Malformed": 400, "MethodNotAllowed": 405, "SignatureMismatch": 422, "TooLarge": 413, "NotFound": 404, "Conflict": 409,
         "Overloaded": 429, "NotReady": 503, "DeadlineExceeded": 504, "FunctionFailed": 500, "Unreachable": 502, "StorageFailed": 503,
     }  # fmt: skip
     ours = [
