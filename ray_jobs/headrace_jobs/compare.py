@@ -1,15 +1,16 @@
 """Comparing: every view of the window against its reference, by the engine and by the tests for defects."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from headrace_functions.views import ViewName
+from headrace_functions.views import Array, ViewName
 from headrace_jobs.columns import Column
 from headrace_jobs.detectors import defects
 from headrace_jobs.detectors.base import CategoryPair, Detector, Finding, NumberPair, TestResult
 from headrace_jobs.detectors.distances import kolmogorov_smirnov, share_bound, total_variation
+from headrace_jobs.detectors.joint import joint
 from headrace_jobs.scan import Part, Reference, Summary
 from headrace_jobs.statistics.categories import CategoryPartial, CategoryReference
 from headrace_jobs.statistics.numbers import NumberPartial, NumberReference
@@ -25,6 +26,8 @@ class Comparison:
     views: Mapping[str, tuple[Column, ViewName]]
     window: Part
     files: int
+    rows: Mapping[str, Array] = field(default_factory=dict)
+    """Rows of the reference by view, the same row at the same place, for the test of the whole model; empty for none."""
 
     def lost(self) -> Mapping[str, int]:
         """Keys of views whose column some file of the window lacks, with the rows of these files."""
@@ -32,8 +35,15 @@ class Comparison:
         return {key: rows for key, rows in missing.items() if rows}
 
 
+WHOLE = "*"
+"""Key of the findings that are about all fields together."""
+
+
 def compare(sides: Comparison, detector: Detector, policy: Policy) -> dict[str, list[Judged]]:
-    """The judged findings of each view by key; views without enough rows on a side have none for their distribution."""
+    """The judged findings of each view by key; views without enough rows on a side have none for their distribution.
+
+    Those of the whole model are under ``WHOLE``, which is left out where it could not be tested.
+    """
     found: dict[str, list[Finding]] = {key: [] for key in sides.views}
     if min(sides.window.rows, sides.reference_rows) < policy.min_rows:
         return {key: [] for key in found}
@@ -54,6 +64,9 @@ def compare(sides: Comparison, detector: Detector, policy: Policy) -> dict[str, 
         found[key].append(_moved_numbers(numbers[key], result))
     for key, result in zip(categories, detector.categories(list(categories.values())), strict=True):
         found[key].append(_moved_categories(categories[key], result))
+    whole = joint(sides.rows, sides.window.sample.columns) if sides.window.sample else None
+    if whole is not None:
+        found[WHOLE] = [whole]
     return _judged(found, policy)
 
 

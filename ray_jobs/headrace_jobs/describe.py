@@ -8,7 +8,7 @@ import numpy as np
 from headrace_functions.names import VersionId
 from headrace_jobs import pictures, wording
 from headrace_jobs.advice import advice
-from headrace_jobs.compare import Comparison
+from headrace_jobs.compare import WHOLE, Comparison
 from headrace_jobs.detectors import distances
 from headrace_jobs.detectors.base import CategoryPair, Detector
 from headrace_jobs.report.models import DriftReport, FieldDrift, Note, Rows, Side, Span, Test, Thresholds
@@ -32,7 +32,8 @@ def describe(
     fields = [_field(key, sides, judged[key], window, policy) for key in sides.views]
     fields.sort(key=lambda f: (-_rank(f), -f.score, -max((t.effect for t in f.tests), default=0.0), f.name))
     enough = min(sides.window.rows, sides.reference_rows) >= policy.min_rows
-    severity = worst([f.severity for f in fields])
+    whole = tuple(_test(j) for j in judged.get(WHOLE, ()))
+    severity = worst([*(f.severity for f in fields), *(t.severity for t in whole)])
     verdict: Verdict = "not-enough-data" if not enough else "drift" if severity != "none" else "no-drift"
     if enough and fields and all(f.verdict == "not-enough-data" for f in fields):
         verdict = "not-enough-data"
@@ -46,9 +47,10 @@ def describe(
         ),
         verdict=verdict,
         severity=severity,
-        sentence=_sentence(verdict, sides, fields, policy),
+        sentence=_sentence(verdict, sides, fields, whole, policy),
         advice=advice(fields),
         fields=tuple(fields),
+        whole=whole,
         notes=tuple(Note(name=n, reason=r) for n, r in (*notes, *_log_notes(sides))),
         thresholds=Thresholds(alpha=policy.alpha, min_rows=policy.min_rows, moved=policy.moved, defect=policy.defect),
     )
@@ -62,9 +64,11 @@ def _rank(field: FieldDrift) -> int:
     return ("none", "low", "medium", "severe").index(field.severity)
 
 
-def _sentence(verdict: Verdict, sides: Comparison, fields: Sequence[FieldDrift], policy: Policy) -> str:
+def _sentence(
+    verdict: Verdict, sides: Comparison, fields: Sequence[FieldDrift], whole: Sequence[Test], policy: Policy
+) -> str:
     if verdict != "not-enough-data":
-        return wording.drift_sentence(fields)
+        return wording.drift_sentence(fields, whole)
     have = f"the window has {wording.rows(sides.window.rows)}, the training data {wording.rows(sides.reference_rows)}"
     return f"Not enough data for a verdict: {have}, and {policy.min_rows} are needed."
 

@@ -4,20 +4,24 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from headrace_functions.errors import InvalidInput
 from headrace_functions.names import VersionId
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Version
-from headrace_functions.views import ViewName
+from headrace_functions.views import Array, ViewName
 from headrace_jobs import inputs
 from headrace_jobs.columns import Column, columns_of, series
 from headrace_jobs.compare import Comparison, compare
 from headrace_jobs.describe import describe
+from headrace_jobs.detectors import joint
 from headrace_jobs.detectors.base import Detector
 from headrace_jobs.execution import Executor
 from headrace_jobs.plan import ROOT, is_leaf, plan
 from headrace_jobs.report.models import DriftReport
-from headrace_jobs.scan import Part, Reference, Task, reference
+from headrace_jobs.scan import Part, Reference, Task, reference, take
+from headrace_jobs.statistics.sample import lowest, priorities
 from headrace_jobs.verdict import DEFAULT, Policy
 from headrace_jobs.window import Window
 
@@ -33,6 +37,8 @@ class Baseline:
     references: Mapping[str, Reference] = field(default_factory=dict)
     views: Mapping[str, tuple[Column, ViewName]] = field(default_factory=dict)
     notes: tuple[tuple[str, str], ...] = ()
+    sample: Mapping[str, Array] = field(default_factory=dict)
+    """At most ``joint.ROWS`` rows of the inputs by key, the same row at the same place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +56,9 @@ class DriftRun:
         base = baseline(objects, version, self.detector.sample)
         files = inputs.log_files(objects, self.version, self.window)
         columns = columns_of(version.signature)
-        task = Task(self.window, columns, base.references, self.detector.sample)
+        task = Task(self.window, columns, base.references, max(self.detector.sample, joint.ROWS))
         whole = self._count(files, task, executor, progress)
-        comparison = Comparison(base.rows, base.references, base.views, whole, len(files))
+        comparison = Comparison(base.rows, base.references, base.views, whole, len(files), base.sample)
         tested = compare(comparison, self.detector, self.policy)
         return describe(self.version, self.window, self.detector, self.policy, comparison, tested, base.notes)
 
@@ -82,6 +88,9 @@ def baseline(objects: ObjectStore, version: Version, sample: int) -> Baseline:
     references: dict[str, Reference] = {}
     views: dict[str, tuple[Column, ViewName]] = {}
     notes: list[tuple[str, str]] = []
+    rows = training.metadata.num_rows
+    chosen = np.sort(lowest(priorities(str(version.id), rows), joint.ROWS))
+    together: dict[str, Array] = {}
     for column in columns_of(version.signature):
         file, name = (training, column.field.name) if column.side == "input" else (answers, column.name)
         values: Any | None = inputs.column(file, name) if file is not None else None
@@ -96,7 +105,9 @@ def baseline(objects: ObjectStore, version: Version, sample: int) -> Baseline:
         for view, one in found.items():
             references[column.key(view)] = reference(one, column.side, sample)
             views[column.key(view)] = (column, view)
-    return Baseline(training.metadata.num_rows, references, views, tuple(notes))
+            if column.side == "input":
+                together[column.key(view)] = take(one, chosen)
+    return Baseline(rows, references, views, tuple(notes), together)
 
 
 def _absent(column: Column, answered: bool) -> str:

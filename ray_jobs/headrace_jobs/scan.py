@@ -113,7 +113,7 @@ class _Leaf:
                 continue
             self._views[key] = summary(one, reference, self._rows)
             self._histories[key] = history.count(one, self._steps, reference, self._stride)
-            self._raw[key] = _take(one, self._chosen)
+            self._raw[key] = take(one, self._chosen)
 
     def part(self, failed: int) -> Part:
         size = self._task.sample
@@ -139,7 +139,8 @@ def reference(one: Series, name: str, sample: int) -> Reference:
     return CategoryReference.of(one.counts(), len(one.codes), tuple(v for v in one.take(chosen) if v is not None))
 
 
-def _take(one: Series, rows: Array) -> Array:
+def take(one: Series, rows: Array) -> Array:
+    """Some rows of a series: float64, or objects with None where missing."""
     return one.values[rows] if isinstance(one, Numbers) else one.take(rows)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from headrace_jobs.report.models import Bar, FieldDrift, Side
+from headrace_jobs.report.models import Bar, FieldDrift, Side, Test
 
 NAMED = 3  # fields or categories that a sentence names; the rest are counted
 
@@ -43,10 +43,14 @@ def field_sentence(name: str, field: FieldDrift) -> str:
     return f"`{name}`: {said}" if said else f"`{name}`: no change that matters"
 
 
-def drift_sentence(fields: Sequence[FieldDrift]) -> str:
+def drift_sentence(fields: Sequence[FieldDrift], whole: Sequence[Test] = ()) -> str:
     """What a whole run found."""
     drifted = [f for f in fields if f.verdict == "drift"]
     if not drifted:
+        together = [t for t in whole if t.severity != "none"]
+        if together:
+            least = share(max(t.effect_low for t in together))
+            return f"No field has moved by itself, but their combinations have: at least {least} of rows lie where training has fewer."
         tested = sum(f.verdict == "no-drift" for f in fields)
         return f"No field of {tested} has moved away from the training data."
     named = ", ".join(f"`{f.name}`" for f in drifted[:NAMED])

@@ -22,7 +22,7 @@ class Finding:
     """The answer of one test. Effects are shares of rows, 0 to 1."""
 
     test: str
-    """``distribution``, ``missing``, ``range`` or ``new-category``."""
+    """``distribution``, ``missing``, ``range``, ``new-category`` or ``joint``."""
     method: str
     statistic: float
     p: float

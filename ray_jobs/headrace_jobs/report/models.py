@@ -37,7 +37,7 @@ class Test(Part):
 
     __test__ = False  # not a test case, whatever its name
 
-    test: Literal["distribution", "missing", "range", "new-category", "column"]
+    test: Literal["distribution", "missing", "range", "new-category", "column", "joint"]
     method: str
     statistic: Number
     p: Number
@@ -137,6 +137,7 @@ class DriftReport(Part):
     sentence: str
     advice: tuple[str, ...] = Field(default=(), description="what to look at next, a sentence each")
     fields: tuple[FieldDrift, ...] = Field(description="the most drifted first")
+    whole: tuple[Test, ...] = Field(default=(), description="tests of all inputs together; none with too few rows")
     notes: tuple[Note, ...] = ()
     thresholds: Thresholds
 

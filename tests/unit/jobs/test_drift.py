@@ -356,3 +356,17 @@ def test_an_end_without_offset_is_refused(until: str) -> None:
 def test_a_window_before_the_first_year_is_refused() -> None:
     with pytest.raises(InvalidInput, match="until"):
         Window.parse("3000d", "0001-01-02T00:00:00Z")
+
+
+def test_a_changed_correlation_is_drift_of_the_whole_model_where_no_field_moved(objects: ObjectStore) -> None:
+    random = np.random.default_rng(4)
+    a, b, c, d = random.normal(size=(4, 2000))
+    version = given_version(objects, [number("a"), number("b")], {"a": a, "b": b})
+    given_log(objects, version, {"a": c, "b": 0.6 * c + 0.8 * d})
+
+    report = drift(objects)
+
+    assert {f.verdict for f in report.fields} == {"no-drift"}
+    assert (report.verdict, report.severity) == ("drift", report.whole[0].severity)
+    assert report.sentence.startswith("No field has moved by itself, but their combinations have: at least ")
+    assert "relations between fields changed" in page(report)

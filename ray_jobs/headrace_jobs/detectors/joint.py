@@ -1,0 +1,120 @@
+"""The whole model: do rows lie elsewhere, even where each field by itself does not? A change of correlation is such a case.
+
+A classifier is asked to tell rows of the window from rows of training. It learns on one half and is judged on the other, so
+its p-value needs no repetition: if both sides have one distribution, its scores on rows that it has not seen are exchangeable
+(Lopez-Paz and Oquab 2017), and the Mann-Whitney test of them is valid whatever it learnt. Then the halves change places.
+The classifier is kernel ridge regression with a quadratic kernel over normal scores, which is enough for any
+change of means, spreads and correlations, and takes numpy alone.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from math import erfc, sqrt
+
+import numpy as np
+
+from headrace_functions.views import Array
+from headrace_jobs.detectors.base import Finding, Z
+
+ROWS = 2000
+"""Rows of a side that are looked at."""
+MIN_ROWS = 100
+"""Rows that either side must have: half of them judge."""
+CATEGORIES = 8
+"""Categories of a field with a column of their own, the most frequent of both sides."""
+PENALTY = 0.03
+"""Of the ridge, for each row that it learns from."""
+METHOD = "domain classifier (quadratic kernel ridge, two halves), Mann-Whitney"
+
+
+def joint(reference: Mapping[str, Array], window: Mapping[str, Array]) -> Finding | None:
+    """Test rows ``(n,)`` and ``(m,)`` by view, the same row at the same place; float64, or objects with None where missing.
+
+    The statistic is the area under the classifier's ROC curve. The effect is the share of rows that it tells right beyond
+    chance (hits less false alarms), which the total variation distance of the two distributions is at least. None with
+    fewer than two views that both sides have, or with fewer than ``MIN_ROWS`` rows on a side.
+    """
+    keys = [key for key in reference if key in window]
+    if len(keys) < 2:
+        return None
+    n, m = (min(len(side[keys[0]]), ROWS) for side in (reference, window))
+    if min(n, m) < MIN_ROWS:
+        return None
+    x = np.column_stack([_scores(reference[k][:n], window[k][:m]) for k in keys])
+    now = np.arange(n + m) >= n
+    first = _halves(n, m)
+    found = [_judged(x, now, learn, ~learn) for learn in (first, ~first)]
+    area, p, effect, error = np.array(found).T
+    share = float(effect.mean())
+    # The halves share their rows, so neither their p-values nor their errors are independent.
+    low = max(share - Z * float(error.mean()), 0.0)
+    return Finding("joint", METHOD, float(area.mean()), min(2 * float(p.min()), 1.0), max(share, 0.0), low, "moved")
+
+
+def _halves(n: int, m: int) -> Array:
+    """Rows of the first half, of both sides: every other one at random, always the same."""
+    random = np.random.default_rng(0)
+    return np.concatenate([random.permutation(size) % 2 == 0 for size in (n, m)])
+
+
+def _scores(before: Array, now: Array) -> Array:
+    """A view as columns ``(n + m, c)`` of mean about 0 and variance about 1; what is missing is 0, and marked by a column."""
+    both = np.concatenate((before, now))
+    if both.dtype == object:
+        return _marks(both)
+    missing = np.isnan(both)
+    scores = np.zeros(len(both))
+    scores[~missing] = _normal_scores(both[~missing])
+    return np.column_stack([scores, _standard(missing)]) if missing.any() else scores[:, None]
+
+
+def _marks(values: Array) -> Array:
+    kept = [value for value, _ in Counter(values.tolist()).most_common(CATEGORIES)]
+    return np.column_stack([_standard(np.array([v == value for v in values.tolist()])) for value in kept])
+
+
+def _standard(mark: Array) -> Array:
+    share = mark.mean()
+    return np.asarray((mark - share) / max(sqrt(share * (1 - share)), 1e-3))
+
+
+def _normal_scores(values: Array) -> Array:
+    """Ranks of both sides as quantiles of the standard normal distribution; ties share the mean rank."""
+    from scipy.special import ndtri  # an explanation shall not wait for its import
+
+    return np.asarray(ndtri((_ranks(values) - 0.5) / max(len(values), 1)))
+
+
+def _ranks(values: Array) -> Array:
+    """Ranks from 1 on, the mean rank for ties."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ends = np.cumsum(counts)
+    return np.asarray((ends - (counts - 1) / 2)[place])
+
+
+def _judged(x: Array, now: Array, learn: Array, judge: Array) -> tuple[float, float, float, float]:
+    """Area, one-sided p-value, share told right beyond chance and its standard error, on rows that were not learnt."""
+    scores = _learnt(x[learn], now[learn], x[judge])
+    positive = now[judge]
+    n, m = int((~positive).sum()), int(positive.sum())
+    ranks = _ranks(scores)
+    area = (ranks[positive].sum() - m * (m + 1) / 2) / (n * m)
+    _, ties = np.unique(scores, return_counts=True)
+    total = n + m
+    spread = (total + 1 - (ties**3 - ties).sum() / (total * (total - 1))) / (12 * n * m)
+    p = erfc((area - 0.5) / sqrt(max(spread, 1e-300)) / sqrt(2)) / 2
+    hits, alarms = float((scores[positive] > 0).mean()), float((scores[~positive] > 0).mean())
+    error = sqrt((hits * (1 - hits) + 0.25 / m) / m + (alarms * (1 - alarms) + 0.25 / n) / n)
+    return float(area), float(p), hits - alarms, error
+
+
+def _learnt(x: Array, now: Array, at: Array) -> Array:
+    """Scores of rows ``at``: above 0 where they look like the window. Both sides weigh the same, whatever their size."""
+    weight = np.where(now, 0.5 / now.mean(), 0.5 / (~now).mean())
+    kernel = _kernel(x, x)
+    kernel[np.diag_indices_from(kernel)] += PENALTY * len(x) / weight
+    return np.asarray(_kernel(at, x) @ np.linalg.solve(kernel, np.where(now, 1.0, -1.0)))
+
+
+def _kernel(a: Array, b: Array) -> Array:
+    return np.asarray((1 + a @ b.T / sqrt(a.shape[1])) ** 2)
