@@ -1,5 +1,6 @@
 """The documentation of reports names what reports have and what decides."""
 
+import json
 import re
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from headrace_jobs.commands import _parser
 from headrace_jobs.detectors import joint
 from headrace_jobs.performance import calibration, counting, judging, problem
+from headrace_jobs.report import schema
 from headrace_jobs.report.models import (
     Contribution,
     DriftReport,
@@ -66,6 +68,22 @@ def test_the_limits_of_performance_are_the_documented_ones() -> None:
     assert f"at most {problem.MAX_CLASSES} classes" in REPORTS
     assert f"{calibration.ENOUGH} rows of the class" in REPORTS
     assert f"{counting.SAMPLE:,} rows" in REPORTS
+
+
+def test_the_published_schema_is_that_of_the_models() -> None:
+    published = (ROOT / "docs" / "report.schema.json").read_text()
+
+    assert published == schema.text(), "run: python -m headrace_jobs.report.schema > docs/report.schema.json"
+
+
+@pytest.mark.parametrize("kind", [DriftReport, Explanation, PerformanceReport])
+def test_the_published_schema_has_every_kind_and_requires_what_it_always_says(kind: type) -> None:
+    found = json.loads(schema.text())
+    (described,) = (d for name, d in found["$defs"].items() if name == kind.__name__)
+
+    assert {"$ref": f"#/$defs/{kind.__name__}"} in found["anyOf"]
+    assert {"kind", "schema", "model"} <= set(described["properties"])
+    assert described["additionalProperties"] is False
 
 
 def test_each_option_of_each_job_is_in_the_readme() -> None:
