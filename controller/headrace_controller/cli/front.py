@@ -26,7 +26,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "log": ("log", "log", "Request logs: query, follow, export."),
     "analyze": ("analyze", "analyze", "Analyse a log: start, list, show, cancel runs."),
     "labels": ("labels", "labels", "Labels that come late: push them, to measure performance."),
-    "report": ("report", "report", "Reports: list, show, open."),
+    "report": ("report", "report", "Reports: list, show, compare, open."),
     "explain": ("explain", "explain", "Explain one logged request."),
     "schedule": ("schedule", "schedule", "Schedules: analyses on a cron expression."),
     "config": ("config", "config", "Show which platform the commands talk to, and why."),

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from headrace_controller.cli.comparing import differences
 from headrace_controller.cli.connection import connected
 from headrace_controller.cli.output import json_option, print_facts, print_json, print_table
 from headrace_controller.client import Client
@@ -29,7 +30,7 @@ _COLUMNS = (  # of what a report says of each field or metric
 
 @click.group()
 def report() -> None:
-    """Reports: list, show, open."""
+    """Reports: list, show, compare, open."""
 
 
 @report.command("list")
@@ -81,3 +82,16 @@ def open_report(client: Client, report_id: str, target: Path | None) -> None:
     else:
         target.write_text(client.report_page(report_id), encoding="utf-8")
     click.echo(str(target))
+
+
+@report.command("diff")
+@click.argument("before", metavar=_ID)
+@click.argument("after", metavar=_ID)
+@json_option
+@connected
+def diff_reports(client: Client, before: str, after: str, as_json: bool) -> None:
+    """Show what two reports of one kind say differently: verdicts, rows, and each field or metric."""
+    found = differences(client.report(before), client.report(after))
+    print_json(found) if as_json else print_table(
+        found, ["name", "member", "before", "after"], empty="the reports say the same"
+    )

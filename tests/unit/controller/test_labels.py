@@ -172,6 +172,21 @@ def test_the_command_says_what_was_kept_and_what_to_do_next(version: VersionId, 
     assert "unknown columns 'churn'" in refused.stderr
 
 
+def test_the_command_line_shows_what_two_reports_say_differently(
+    platform: Platform, version: VersionId, client: Client
+) -> None:
+    objects = platform.catalog.documents.objects
+    for name, severity in (("a", "none"), ("b", "severe")):
+        document = f'{{"kind": "performance", "severity": "{severity}", "metrics": []}}'
+        objects.create(layout.report(version, "performance", f"{name}.json"), document.encode())
+
+    found = run(client.url, "report", "diff", "churn:1/performance/a", "churn:1/performance/b", "--json")
+    same = run(client.url, "report", "diff", "churn:1/performance/a", "churn:1/performance/a")
+
+    assert json.loads(found.stdout) == [{"name": "", "member": "severity", "before": "none", "after": "severe"}]
+    assert "the reports say the same" in same.stderr
+
+
 def test_a_performance_run_is_started_with_its_options(platform: Platform, version: VersionId, client: Client) -> None:
     (platform.home / "jobs").mkdir()  # nobody works on the queue
 
