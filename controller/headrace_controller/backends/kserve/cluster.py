@@ -92,7 +92,7 @@ class Cluster:
                 for objects in self._follow(kind):
                     listener(kind, objects)
                     pause = _FIRST_PAUSE
-            except (HeadraceError, urllib3.exceptions.HTTPError, OSError) as error:
+            except (HeadraceError, urllib3.exceptions.HTTPError, OSError, ValueError) as error:  # ValueError: no JSON
                 if self._stopping.is_set():
                     return
                 log.warning("watching %s: %s; again in %.1f s", kind, error, pause)
@@ -158,6 +158,8 @@ class Cluster:
         try:
             rest = b""
             for piece in stream.stream(None, decode_content=False):
+                if self._stopping.is_set():
+                    return  # what TLS gives after `close` has shut it down is not even text
                 *lines, rest = (rest + piece).split(b"\n")
                 yield from (json.loads(line) for line in lines if line)
         finally:
