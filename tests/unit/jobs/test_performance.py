@@ -8,6 +8,7 @@ import pytest
 
 from fixtures_jobs import CHURN, SCORE, InProcess, given_labels, given_log, given_version, number, objects
 from headrace_functions.errors import InvalidInput
+from headrace_functions.profile import spread_rows
 from headrace_functions.signature import Field, dtype
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Version
@@ -325,3 +326,16 @@ def test_more_classes_than_can_be_counted_are_refused(objects: ObjectStore) -> N
 
     with pytest.raises(InvalidInput, match="33 classes"):
         performance(objects)
+
+
+def test_answers_on_some_of_the_training_rows_are_held_against_the_labels_of_these_rows(objects: ObjectStore) -> None:
+    """A build answers 10,000 rows, evenly spread over the training data."""
+    x, p, label = rows(12_345, 1)
+    chosen = spread_rows(12_345, 10_000)
+    training = {"x": x, "churned": (label == "yes").astype(np.int64)}
+    given_version(objects, [number("x")], training, (PROBABILITY,), {"probability": p[chosen]}, target=["churned"])
+
+    report = performance(objects)
+
+    assert report.rows.reference == 10_000
+    assert of(report, "accuracy").reference == pytest.approx(((p >= 0.5) == (label == "yes"))[chosen].mean())
