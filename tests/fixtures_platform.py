@@ -249,6 +249,8 @@ def platform(tmp_path_factory: pytest.TempPathFactory, shared_environments: Path
     home = tmp_path_factory.mktemp("home")
     (home / "environments").symlink_to(shared_environments)
     running = RunningPlatform(home).start()
-    running.apply_python("adder", ADDER, home / "adder")
-    yield running
-    assert running.stop() == 0
+    try:
+        running.apply_python("adder", ADDER, home / "adder")
+        yield running
+    finally:
+        assert running.stop() == 0
