@@ -10,6 +10,7 @@ from headrace_controller.cli.comparing import differences
 from headrace_controller.cli.connection import connected
 from headrace_controller.cli.output import json_option, print_facts, print_json, print_table
 from headrace_controller.client import Client
+from headrace_functions.errors import NotFound
 
 _ID = "MODEL:NUMBER/KIND/NAME"
 _COLUMNS = (  # of what a report says of each field or metric
@@ -47,12 +48,12 @@ def list_reports(client: Client, model: str | None, kind: str | None, as_json: b
 
 
 @report.command("show")
-@click.argument("report_id", metavar=_ID)
+@click.argument("report_id", metavar=f"[{_ID}]", required=False)
 @json_option
 @connected
-def show_report(client: Client, report_id: str, as_json: bool) -> None:
-    """Show a report's findings."""
-    found = client.report(report_id)
+def show_report(client: Client, report_id: str | None, as_json: bool) -> None:
+    """Show a report's findings; without a name, the newest one's."""
+    found = client.report(report_id or _newest(client))
     if as_json:
         print_json(found)
         return
@@ -64,7 +65,7 @@ def show_report(client: Client, report_id: str, as_json: bool) -> None:
 
 
 @report.command("open")
-@click.argument("report_id", metavar=_ID)
+@click.argument("report_id", metavar=f"[{_ID}]", required=False)
 @click.option(
     "--to",
     "target",
@@ -72,8 +73,9 @@ def show_report(client: Client, report_id: str, as_json: bool) -> None:
     help="Write the page to this file instead of opening it.",
 )
 @connected
-def open_report(client: Client, report_id: str, target: Path | None) -> None:
-    """Open a report's page in the browser."""
+def open_report(client: Client, report_id: str | None, target: Path | None) -> None:
+    """Open a report's page in the browser; without a name, the newest one's."""
+    report_id = report_id or _newest(client)
     if target is None:
         folder = Path(tempfile.mkdtemp(prefix="headrace-report-"))
         target = folder / f"{report_id.replace('/', '-').replace(':', '-')}.html"
@@ -82,6 +84,13 @@ def open_report(client: Client, report_id: str, target: Path | None) -> None:
     else:
         target.write_text(client.report_page(report_id), encoding="utf-8")
     click.echo(str(target))
+
+
+def _newest(client: Client) -> str:
+    newest = next(client.reports(), None)
+    if newest is None:
+        raise NotFound("there is no report yet", hint="make one with: headrace analyze drift MODEL:NUMBER")
+    return newest.id
 
 
 @report.command("diff")
