@@ -9,7 +9,7 @@ import orjson
 
 from headrace_controller import requests
 from headrace_controller.cli.connection import connected
-from headrace_controller.cli.output import json_option, print_json, print_table
+from headrace_controller.cli.output import json_option, print_json, print_table, progress
 from headrace_controller.client import Client
 from headrace_functions.errors import InvalidInput, NotFound
 from headrace_functions.names import Reference
@@ -60,7 +60,8 @@ def sample(client: Client, name: str, as_json: bool) -> None:
     url = f"{client.url}/v2/models/{path}/infer"
     text = orjson.dumps(body, option=orjson.OPT_INDENT_2).decode()
     click.echo(text)
-    click.echo(
+    # On standard error, so that the request alone can be piped into ``headrace predict NAME -f -``.
+    progress(
         f"\ncurl -s {shlex.quote(url)} -H 'content-type: application/json' -d {shlex.quote(orjson.dumps(body).decode())}"
     )
 

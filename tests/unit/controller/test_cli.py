@@ -212,8 +212,9 @@ def test_the_platform_is_found_by_option_then_variable_then_home(tmp_path: Path)
 
 def test_sample_prints_a_request_and_the_command_that_sends_it(url: str, platform: Platform) -> None:
     release(platform.catalog, "churn", inputs="age")
-    text = on(url, "sample", "churn:1").stdout
-    assert f"curl -s {url}/v2/models/churn/versions/1/infer" in text
+    done = on(url, "sample", "churn:1")
+    assert f"curl -s {url}/v2/models/churn/versions/1/infer" in done.stderr
+    assert json.loads(done.stdout)["inputs"][0]["name"] == "age", "standard output can be piped into predict"
     body = json.loads(on(url, "sample", "churn", "--json").stdout)
     assert body == {"inputs": [{"name": "age", "shape": [1], "datatype": "FP64", "data": [0.0]}]}
 
