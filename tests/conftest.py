@@ -8,10 +8,18 @@ pytest.register_assert_rewrite("support.backend_contract")
 
 pytest_plugins = ["fixtures_platform", "fixtures_s3"]
 
-_ON_DEMAND = {Path(__file__).parent / name for name in ("benchmarks", "cluster")}
+_HOW = {"benchmarks": "make bench", "cluster": "make test-cluster, which needs a Kubernetes with Knative and KServe"}
+_ON_DEMAND = {Path(__file__).parent / name for name in _HOW}
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Benchmarks and cluster tests are collected only where the command line names them (``make bench``, ``test-cluster``)."""
     asked = any(collection_path.name in argument for argument in config.args)
     return True if collection_path in _ON_DEMAND and not asked else None
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Name what was left out, so that nobody takes it for tested."""
+    for name, how in _HOW.items():
+        if not any(name in argument for argument in config.args):
+            terminalreporter.write_line(f"not run here: tests/{name} ({how})")
