@@ -15,7 +15,7 @@ from headrace_jobs.inputs import LogFile
 from headrace_jobs.statistics import history
 from headrace_jobs.statistics.categories import CategoryPartial, CategoryReference
 from headrace_jobs.statistics.numbers import NumberPartial, NumberReference
-from headrace_jobs.statistics.sample import RowSample, lowest, priorities
+from headrace_jobs.statistics.sample import RowSample, logged_priorities, lowest, priorities
 from headrace_jobs.window import Window
 
 Reference = NumberReference | CategoryReference
@@ -74,7 +74,9 @@ def scan(file: LogFile, task: Task) -> Part:
         return Part(failed=answered.failed)
     times = answered.received.cast(pa.int64()).to_numpy(zero_copy_only=False)
     steps = history.step_of(times, *task.window.microseconds())
-    leaf = _Leaf(task, answered.rows, steps, priorities(file.key, answered.rows))
+    numbers = answered.column("row")
+    row = np.zeros(answered.rows, np.int64) if numbers is None else numbers.cast(pa.int64()).to_numpy()
+    leaf = _Leaf(task, answered.rows, steps, logged_priorities(times, row))
     for column in task.columns:
         leaf.add(column, answered.column(column.name))
     return leaf.part(answered.failed)
