@@ -1,7 +1,9 @@
 """Running a sequence: a bag of named tensors goes from stage to stage; one variant answers a stage, shadows get copies."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from headrace_functions.errors import HeadraceError, Malformed
 from headrace_functions.gateway.calls import JSON_LENGTH, Call
@@ -10,9 +12,11 @@ from headrace_functions.gateway.measures import Measures
 from headrace_functions.gateway.resolve import SequenceRoute
 from headrace_functions.gateway.upstream import Reply
 from headrace_functions.protocol.codec import decode_request, decode_response, encode_request, encode_response
-from headrace_functions.sequence import Stage
 from headrace_functions.signature import Tensors
 from headrace_functions.version import Version
+
+CallOf = Callable[[Version], Call]
+"""The call as one version takes it: versions of a stage may name or order their inputs differently."""
 
 MAX_SHADOWS = 64
 """Copies to shadows that may be open at once in one sequence; more are dropped and counted, the caller never waits."""
@@ -36,9 +40,9 @@ class SequenceRunner:
     async def run(self, route: SequenceRoute, call: Call) -> Reply:
         """The answer of the last stage. Raises what ended it early: ``Malformed``, ``SignatureMismatch``, ``NotReady``…"""
         sequence = route.sequence
-        if len(sequence.stages) == 1:
+        if route.passes_through:
             # Nothing to carry between stages, so the body goes through as it came, byte for byte.
-            return await self._stage(route, 0, call)
+            return await self._stage(route, 0, route.choose(0, call.request_id), lambda _: call)
         for version in route.versions.values():
             self._exchange.warm(version)
         batch = route.batch
@@ -47,10 +51,9 @@ class SequenceRunner:
             call.body, content_type, json_length, sequence.signature, protocol=call.protocol, batch=batch
         )
         reply = Reply()
-        for index, stage in enumerate(sequence.stages):
-            chosen = stage.choose(call.request_id, f"{sequence.name}\0{index}").version
-            version = route.versions[chosen]
-            reply = await self._stage(route, index, _call_with(call, bag, version))
+        for index in range(len(sequence.stages)):
+            version = route.choose(index, call.request_id)
+            reply = await self._stage(route, index, version, partial(_call_with, call, bag))
             if reply.status != 200:
                 return reply
             bag.update(_tensors_of(reply, version))
@@ -70,21 +73,20 @@ class SequenceRunner:
             headers.append((JSON_LENGTH, str(encoded.json_length).encode()))
         return Reply(200, headers, encoded.body)
 
-    async def _stage(self, route: SequenceRoute, index: int, call: Call) -> Reply:
-        name, stage = route.sequence.name, route.sequence.stages[index]
-        chosen = stage.choose(call.request_id, f"{name}\0{index}").version
-        self._send_shadows(route, index, stage, call)
-        return await self._exchange.ask(route.versions[chosen], call.at_stage(name, index, chosen))
+    async def _stage(self, route: SequenceRoute, index: int, version: Version, call_of: CallOf) -> Reply:
+        self._send_shadows(route, index, call_of)
+        return await self._exchange.ask(version, call_of(version).at_stage(route.sequence.name, index, version.id))
 
-    def _send_shadows(self, route: SequenceRoute, index: int, stage: Stage, call: Call) -> None:
-        name = route.sequence.name
+    def _send_shadows(self, route: SequenceRoute, index: int, call_of: CallOf) -> None:
+        name, stage = route.sequence.name, route.sequence.stages[index]
         open_shadows = self._shadows.setdefault(name, set())
         for shadow in stage.shadows:
             if len(open_shadows) >= MAX_SHADOWS:
                 self._measures.shadow_dropped(name)
                 continue
+            version = route.versions[shadow]
             task = asyncio.get_running_loop().create_task(
-                self._shadow(route.versions[shadow], call.at_stage(name, index, shadow, shadow=True))
+                self._shadow(version, call_of(version).at_stage(name, index, shadow, shadow=True))
             )
             open_shadows.add(task)
             task.add_done_callback(open_shadows.discard)

@@ -23,6 +23,19 @@ class SequenceRoute:
         """Whether requests carry the row dimension; a sequence is not created over versions that differ in it."""
         return all(v.batch for v in self.versions.values())
 
+    @property
+    def passes_through(self) -> bool:
+        """Whether a body may go to the one stage as it came: packed rows mean the same only where inputs are in one order."""
+        return (
+            len(self.sequence.stages) == 1
+            and len({tuple(f.name for f in v.signature.inputs) for v in self.versions.values()}) == 1
+        )
+
+    def choose(self, index: int, request_id: str) -> Version:
+        """The version that answers a request at a stage."""
+        chosen = self.sequence.stages[index].choose(request_id, f"{self.sequence.name}\0{index}")
+        return self.versions[chosen.version]
+
 
 Route = Version | SequenceRoute
 

@@ -325,6 +325,26 @@ async def test_a_shadow_that_hangs_dies_or_cannot_start_changes_nothing_for_the_
 
 
 @in_house
+async def test_packed_rows_mean_the_same_to_a_shadow_that_orders_its_inputs_differently(h: House) -> None:
+    seen: list[tuple[float, float]] = []
+
+    def difference(x: Any, z: Any) -> dict[str, Any]:
+        seen.append((float(x[0]), float(z[0])))
+        return {"y": x - z}
+
+    one = await h.release(version("order", 1, inputs=(number("x"), number("z"))), difference)
+    two = await h.release(version("order", 2, inputs=(number("z"), number("x"))), difference)
+    h.compose("ordered", Stage((Variant(one.id),), (two.id,)), versions=[one, two])
+
+    body = {"inputs": [{"name": "rows", "shape": [1, 2], "datatype": "FP64", "data": [5.0, 3.0]}]}
+    reply = await h.client.post("/v2/models/ordered/infer", json=body)
+    await h.runner.drain(5)
+
+    assert [2.0] == reply.json()["outputs"][0]["data"]
+    assert [(5.0, 3.0), (5.0, 3.0)] == seen
+
+
+@in_house
 async def test_shadows_are_bounded_and_the_dropped_ones_counted(h: House) -> None:
     release = asyncio.Event()
 
