@@ -26,33 +26,15 @@ from headrace_functions.gateway.app import Gateway, GatewaySettings
 from headrace_functions.gateway.exchange import Exchange
 from headrace_functions.gateway.execution import SequenceRunner
 from headrace_functions.gateway.measures import Measures
+from headrace_functions.gateway.recorder import SealedInTime
 from headrace_functions.gateway.resolve import Resolver
 from headrace_functions.gateway.upstream import Upstream
-from headrace_functions.record import Record
 from headrace_functions.recording.spool import Spool
 from headrace_functions.serving import WaitingServer
 from headrace_functions.storage.documents import Documents
 from headrace_functions.storage.objects import ObjectStore
 
 log = logging.getLogger("headrace.gateway")
-
-
-class _SealedInTime:
-    """A spool whose open segment is sealed when it is old, by a timer that runs only while there is one."""
-
-    def __init__(self, spool: Spool) -> None:
-        self._spool = spool
-        self._timer: asyncio.TimerHandle | None = None
-
-    def append(self, record: Record) -> bool:
-        kept = self._spool.append(record)
-        if self._timer is None:
-            self._look()
-        return kept
-
-    def _look(self) -> None:
-        left = self._spool.seal_if_old()
-        self._timer = None if left is None else asyncio.get_running_loop().call_later(left, self._look)
 
 
 async def serve(settings: Settings, public: socket.socket) -> None:
@@ -69,7 +51,7 @@ async def serve(settings: Settings, public: socket.socket) -> None:
     await node.open()
     resolver, measures, upstream = Resolver(documents), Measures(), Upstream()
     spool = Spool(settings.spool / "gateway", cap_bytes=settings.spool_cap)
-    exchange = Exchange(node, upstream, _SealedInTime(spool), measures)
+    exchange = Exchange(node, upstream, SealedInTime(spool), measures)
     runner = SequenceRunner(exchange, measures)
     door = GatewaySettings(
         importlib.metadata.version("headrace"), f"unix:{settings.controller_socket}", settings.purpose.read_text()

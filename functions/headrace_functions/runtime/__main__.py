@@ -13,10 +13,9 @@ from headrace_functions.runtime import threads
 threads.cap()  # before numpy is imported below: its libraries read the variables when they load
 
 from headrace_functions.errors import HeadraceError  # noqa: E402
-from headrace_functions.runtime.fetch import STORAGE, settings_from  # noqa: E402
+from headrace_functions.runtime.fetch import COLLECTOR, STORAGE, settings_from  # noqa: E402
 from headrace_functions.runtime.process import serve  # noqa: E402
 from headrace_functions.runtime.settings import FunctionSettings  # noqa: E402
-from headrace_functions.runtime.shipping import Shipping  # noqa: E402
 
 
 def main() -> None:
@@ -33,9 +32,12 @@ def main() -> None:
 
 def serve_alone(environment: Mapping[str, str]) -> int:
     """Serve what the environment names, and ship its records to the store; the process's exit code."""
+    # Imported here alone: a function's environment on one machine has no client for object storage, its image has.
+    from headrace_functions.recording.shipping import Shipping  # noqa: PLC0415
+
     settings = settings_from(environment)
     assert settings.spool is not None
-    shipping = Shipping(settings.spool.parent, environment[STORAGE])
+    shipping = Shipping(settings.spool.parent, environment[STORAGE], environment.get(COLLECTOR, ""))
     shipping.start()
     try:
         return serve(settings)

@@ -26,6 +26,8 @@ LISTEN = "HEADRACE_LISTEN"
 """Where to serve, as ``FunctionSettings.listen``."""
 WORK = "HEADRACE_WORK"
 """Folder for the unpacked artifact and for records on their way; all else may be read-only."""
+COLLECTOR = "HEADRACE_COLLECTOR"
+"""URL that hears of records that arrived in the store, if there is one."""
 REPLICA = "HOSTNAME"
 """Kubernetes sets it to the name of the pod."""
 

@@ -11,6 +11,10 @@ DEPLOYMENTS = "deployment-configurations/"
 ENVIRONMENTS = "environments/"
 JOBS = "jobs/"
 NAMES = "names/"
+CHANGES = "changes"
+"""Another content each time a name may mean something else: a hint for gateways that nobody could tell, no state."""
+PURPOSE = "purpose"
+"""The token with which the platform's own questions are told from traffic, in a cluster."""
 
 
 def public_name(name: str) -> str:

@@ -1,0 +1,97 @@
+"""``python -m headrace_functions.gateway``: a gateway in a cluster, told by its environment.
+
+On one machine the controller's package starts the gateway, with the local node in the same process.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+
+import uvloop
+
+from headrace_functions.errors import HeadraceError
+from headrace_functions.gateway.app import Gateway, GatewaySettings
+from headrace_functions.gateway.exchange import Exchange
+from headrace_functions.gateway.execution import SequenceRunner
+from headrace_functions.gateway.incluster import InCluster, controller_voice, purpose_token
+from headrace_functions.gateway.knative import KnativeLeases, KnativeUpstream
+from headrace_functions.gateway.measures import Measures
+from headrace_functions.gateway.private import GatewayPrivate
+from headrace_functions.gateway.recorder import SealedInTime
+from headrace_functions.gateway.reload import follow
+from headrace_functions.gateway.resolve import Resolver
+from headrace_functions.recording.shipping import Shipping
+from headrace_functions.recording.spool import Spool
+from headrace_functions.serving import WaitingServer
+from headrace_functions.storage.documents import Documents
+from headrace_functions.storage.objects import ObjectStore
+
+log = logging.getLogger("headrace.gateway")
+
+
+async def serve(settings: InCluster) -> None:
+    """Serve until TERM; then finish what is open and ship the records."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+
+    objects = ObjectStore(settings.storage)
+    resolver, measures, upstream = Resolver(Documents(objects)), Measures(), KnativeUpstream()
+    leases = KnativeLeases(settings.host_of, upstream, controller_voice(upstream, settings.controller))
+    spool = Spool(settings.spool / "gateway")
+    shipping = Shipping(settings.spool, settings.storage, settings.collector)
+    exchange = Exchange(leases, upstream, SealedInTime(spool), measures)
+    runner = SequenceRunner(exchange, measures)
+    door = GatewaySettings(settings.version, None, purpose_token(objects))
+    gateway = Gateway(door, resolver, exchange, runner, upstream, measures)
+
+    public = WaitingServer(gateway, drain=settings.drain)
+    private = WaitingServer(GatewayPrivate(resolver, measures), drain=1)
+    serving = [
+        loop.create_task(server.serve(sockets=[_listen(port)]))
+        for server, port in ((public, settings.port), (private, settings.private_port))
+    ]
+    shipping.start()
+    following = loop.create_task(follow(resolver, objects))
+    log.info("serving on port %d", settings.port)
+    await stop.wait()
+
+    log.info("draining")
+    public.stop()
+    private.stop()
+    await asyncio.wait(serving)
+    await runner.drain(settings.drain)
+    following.cancel()
+    await leases.close()
+    upstream.close()
+    spool.close()
+    await asyncio.to_thread(shipping.close)
+    log.info("stopped")
+
+
+def _listen(port: int) -> socket.socket:
+    """In a pod, whose addresses are its own."""
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.bind(("0.0.0.0", port))  # noqa: S104 -- inside its pod
+    listening.listen(4096)
+    return listening
+
+
+def main() -> int:
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", datefmt="%Y-%m-%dT%H:%M:%S%z"
+    )
+    try:
+        uvloop.run(serve(InCluster.from_environment(os.environ)))
+    except HeadraceError as error:
+        sys.exit(f"cannot start: {error.message}" + "".join(f"\n  {k}: {v}" for k, v in error.details().items()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,105 @@
+"""Where a gateway in a cluster finds its platform: settings from the environment, and the controller's word on a service."""
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import orjson
+
+from headrace_functions.errors import Conflict, HeadraceError, InvalidInput
+from headrace_functions.gateway.knative import Why, nobody_knows
+from headrace_functions.gateway.upstream import Upstream
+from headrace_functions.names import VersionId
+from headrace_functions.storage import layout
+from headrace_functions.storage.objects import ObjectStore
+
+STORAGE = "HEADRACE_STORAGE"
+NAMESPACE = "HEADRACE_NAMESPACE"
+CONTROLLER = "HEADRACE_CONTROLLER"
+COLLECTOR = "HEADRACE_COLLECTOR"
+WORK = "HEADRACE_WORK"
+VERSION = "HEADRACE_PLATFORM_VERSION"
+PORT = "PORT"  # Knative's own
+PRIVATE_PORT = 8081
+"""Where the controller finds each gateway's private side; not the one port that Knative routes to."""
+_ASK_SECONDS = 2.0
+_OK = 200
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class InCluster:
+    """Settings of one gateway process."""
+
+    storage: str
+    namespace: str
+    spool: Path
+    controller: str = ""
+    """URL of the management API, empty for none: then nobody says why a service cannot start."""
+    collector: str = ""
+    port: int = 8080
+    private_port: int = PRIVATE_PORT
+    drain: float = 30.0
+    """Seconds that open requests get after TERM; Knative has waited for them before it sends it."""
+    version: str = ""
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "InCluster":
+        """``InvalidInput`` names the variable that is missing or wrong."""
+        port = environment.get(PORT) or "8080"
+        if not port.isdigit():
+            raise InvalidInput(f"{PORT}: {port!r} is no port", field=PORT, expected="1 to 65535", got=port)
+        return cls(
+            storage=_required(environment, STORAGE),
+            namespace=_required(environment, NAMESPACE),
+            spool=Path(_required(environment, WORK)) / "spool",
+            controller=environment.get(CONTROLLER, ""),
+            collector=environment.get(COLLECTOR, ""),
+            port=int(port),
+            version=environment.get(VERSION, ""),
+        )
+
+    def host_of(self, service: str) -> str:
+        """The cluster-local host of a service's predictor; without the cluster's own domain, which may be another one."""
+        return f"{service}-predictor.{self.namespace}.svc"
+
+
+def purpose_token(objects: ObjectStore) -> str:
+    """The word that tells the platform's own questions from traffic, kept in the store; whoever comes first makes it."""
+    with contextlib.suppress(Conflict):  # somebody made it before
+        objects.create(layout.PURPOSE, secrets.token_urlsafe(32).encode())
+    return objects.get(layout.PURPOSE).decode()
+
+
+def controller_voice(upstream: Upstream, controller: str) -> Why:
+    """``Why`` that asks the management API at a URL. Where it does not answer nothing is known to be wrong."""
+    if not controller:
+        return nobody_knows
+    where = urlsplit(controller)
+    address, host = f"tcp:{where.hostname}:{where.port or 80}", where.hostname
+    loop = asyncio.get_running_loop()
+
+    async def why(version: VersionId) -> str:
+        head = f"GET /api/v1/services/{version.model}/{version.number} HTTP/1.1\r\nhost: {host}\r\n\r\n".encode()
+        try:
+            reply = await upstream.request(address, head, b"", loop.time() + _ASK_SECONDS)
+            service = orjson.loads(reply.body) if reply.status == _OK else {}
+        except (HeadraceError, orjson.JSONDecodeError) as error:
+            log.info("the controller does not say what keeps %s: %s", version, error)
+            return ""
+        return str(service.get("reason", "")) if service.get("state") == "failed" else ""
+
+    return why
+
+
+def _required(environment: Mapping[str, str], name: str) -> str:
+    value = environment.get(name, "")
+    if not value:
+        raise InvalidInput(f"the variable {name} is not set", field=name, hint="knative/base sets it")
+    return value

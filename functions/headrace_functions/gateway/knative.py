@@ -1,0 +1,204 @@
+"""Services behind Knative, as a gateway in the cluster sees them: addressed by name, woken by asking.
+
+A service's name gives its host, Knative's activator holds what comes while it starts, so no Kubernetes API is needed here and
+the gateway's account may do nothing with it.
+
+======== ============================================== ==========================================
+state    ``lease``                                      becomes
+======== ============================================== ==========================================
+unknown  asks whether it is ready, which wakes it       awake when it answers, else stays
+waking   waits with the others for the one question     awake; refused once the controller says why
+awake    at once                                        unknown ``FRESH`` s after its last answer, or when it was not reached
+======== ============================================== ==========================================
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from headrace_functions.errors import DeadlineExceeded, HeadraceError, NotReady, Unreachable
+from headrace_functions.gateway.calls import REQUEST_ID
+from headrace_functions.gateway.leases import Endpoint
+from headrace_functions.gateway.upstream import NotSent, Reply, Upstream
+from headrace_functions.names import VersionId
+from headrace_functions.version import Version
+
+FRESH = 5.0
+"""Seconds for which a service that answered is taken to be awake; Knative keeps an idle one for six at least."""
+ASK_WHY = 1.0
+"""Seconds a start may take before the controller is asked, and from then on between two questions, whether it has failed."""
+RETRY_AFTER = 5.0
+"""Seconds that callers of a service which cannot start are told to wait."""
+_FIRST_PAUSE, _LAST_PAUSE = 0.05, 1.0  # seconds between questions to a name that leads nowhere yet
+_NOT_FOUND, _SERVER_ERROR = 404, 500
+
+# What Envoy and Knative's activator say of a request that no pod has seen.
+_UNSENT = (b"no healthy upstream", b"connection failure", b"connection refused", b"delayed connect error", b"no route")
+
+Why = Callable[[VersionId], Awaitable[str]]
+"""Why a version's service cannot start, as the controller sees it; empty while nothing is known to be wrong."""
+
+log = logging.getLogger(__name__)
+
+
+async def nobody_knows(_: VersionId) -> str:
+    """``Why`` where there is no controller to ask."""
+    return ""
+
+
+class KnativeUpstream(Upstream):
+    """HTTP to services with the cluster's network between: what did not come from a function is told apart.
+
+    A function's answer bears the request's id, an answer of Envoy, activator or queue-proxy does not.
+    """
+
+    async def request(self, address: str, head: bytes, body: bytes, deadline: float) -> Reply:
+        """As ``Upstream.request``; ``NotSent`` also where the cluster says that no function has seen the request."""
+        reply = await super().request(address, head, body, deadline)
+        if reply.header(REQUEST_ID) is None:
+            raise _foreign(reply)
+        return reply
+
+
+class KnativeLeases:
+    """``Leases`` over the services of one namespace."""
+
+    def __init__(self, host: Callable[[str], str], upstream: Upstream, why: Why = nobody_knows) -> None:
+        """``host`` gives the host name of a service, e.g. ``churn-v3-predictor.models.svc``; all listen on port 80."""
+        self._host = host
+        self._upstream = upstream
+        self._why = why
+        self._services: dict[str, _Service] = {}
+
+    def lease(self, version: Version, *, deadline: float) -> "_Lease":
+        return _Lease(self._service(version), deadline)
+
+    def warm(self, version: Version) -> None:
+        service = self._service(version)
+        if not service.awake:
+            service.begin()
+
+    async def close(self) -> None:
+        """Stop asking; the cluster goes on as it is."""
+        await asyncio.gather(*(service.close() for service in self._services.values()))
+
+    def _service(self, version: Version) -> "_Service":
+        found = self._services.get(version.id.service)
+        if found is None:
+            endpoint = _endpoint(self._host(version.id.service), version.id.service)
+            found = self._services[version.id.service] = _Service(version, endpoint, self._upstream, self._why)
+        return found
+
+
+class _Lease:
+    """One lease as a context manager; how its block ends tells whether the service is awake."""
+
+    __slots__ = ("_deadline", "_service")
+
+    def __init__(self, service: "_Service", deadline: float) -> None:
+        self._service = service
+        self._deadline = deadline
+
+    async def __aenter__(self) -> Endpoint:
+        if not self._service.awake:
+            await self._service.wait(self._deadline)
+        return self._service.endpoint
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._service.answered()
+        elif issubclass(kind, Unreachable):
+            self._service.doubt()
+
+
+class _Service:
+    """What this gateway knows of one service."""
+
+    def __init__(self, version: Version, endpoint: Endpoint, upstream: Upstream, why: Why) -> None:
+        self.endpoint = endpoint
+        self._version = version
+        self._upstream = upstream
+        self._why = why
+        self._loop = asyncio.get_running_loop()
+        self._fresh_until = 0.0
+        self._waking: asyncio.Task[None] | None = None
+
+    @property
+    def awake(self) -> bool:
+        return self._loop.time() < self._fresh_until
+
+    def answered(self) -> None:
+        self._fresh_until = self._loop.time() + FRESH
+
+    def doubt(self) -> None:
+        """It was not reached: ask before the next request is sent."""
+        self._fresh_until = 0.0
+
+    def begin(self) -> "asyncio.Task[None]":
+        """Ask until it answers; one question for all who wait."""
+        if self._waking is None:
+            self._waking = self._loop.create_task(self._wake(), name=f"wake {self._version.id}")
+            self._waking.add_done_callback(self._ended)
+        return self._waking
+
+    async def wait(self, deadline: float) -> None:
+        """Until it answers; ``NotReady`` with the reason where it cannot start, ``DeadlineExceeded`` after ``deadline``."""
+        try:
+            async with asyncio.timeout_at(deadline):
+                await asyncio.shield(self.begin())
+        except TimeoutError as error:
+            raise DeadlineExceeded(
+                f"{self._version.id} was not ready in time", hint="raise the time-out or min-replicas"
+            ) from error
+
+    async def close(self) -> None:
+        if self._waking is not None:
+            self._waking.cancel()
+            await asyncio.wait([self._waking])
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._waking = None
+        if not task.cancelled() and task.exception() is not None:
+            log.info("%s", task.exception())  # whoever waits is told; after ``warm`` nobody does
+
+    async def _wake(self) -> None:
+        asking = self._loop.create_task(self._ask())
+        try:
+            while not (await asyncio.wait([asking], timeout=ASK_WHY))[0]:
+                reason = await self._why(self._version.id)
+                if reason:
+                    raise NotReady(f"{self._version.id} cannot start: {reason}", retry_after=RETRY_AFTER)
+            await asking
+        finally:
+            asking.cancel()
+        self.answered()
+
+    async def _ask(self) -> None:
+        end = self._loop.time() + self._version.limits.start_timeout
+        head = (
+            f"GET /v2/models/{self._version.id.model}/ready HTTP/1.1\r\n"
+            f"host: {self.endpoint.host}\r\nx-request-id: wake\r\n\r\n"
+        ).encode()
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                if (await self._upstream.request(self.endpoint.address, head, b"", end)).status < _SERVER_ERROR:
+                    return
+            except Unreachable as error:
+                log.debug("%s does not answer yet: %s", self._version.id, error.message)
+            if self._loop.time() + pause > end:
+                raise NotReady(f"{self._version.id} did not answer within its start-timeout", retry_after=RETRY_AFTER)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LAST_PAUSE)
+
+
+def _endpoint(host: str, replica: str) -> Endpoint:
+    name, _, port = host.partition(":")
+    return Endpoint(f"tcp:{name}:{port or 80}", replica, name)
+
+
+def _foreign(reply: Reply) -> HeadraceError:
+    words = reply.body[:200].decode("utf-8", "replace").strip()
+    unsent = reply.status == _NOT_FOUND or any(phrase in reply.body for phrase in _UNSENT)
+    kind = NotSent if unsent else Unreachable
+    return kind(f"the cluster answered {reply.status} in the function's place{f': {words}' if words else ''}")

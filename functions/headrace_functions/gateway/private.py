@@ -1,0 +1,39 @@
+"""The gateway's private side in a cluster, on a port of its own: the controller says what changed and asks what was counted.
+
+``POST /changed`` and ``GET /summary``. Nothing here changes what is served, so a caller who should not be here learns totals.
+"""
+
+import orjson
+
+from headrace_functions.errors import HeadraceError, NotFound
+from headrace_functions.gateway.measures import Measures
+from headrace_functions.gateway.passthrough import Receive, Scope, Send
+from headrace_functions.gateway.resolve import Resolver
+from headrace_functions.protocol.problems import problem
+
+
+class GatewayPrivate:
+    def __init__(self, resolver: Resolver, measures: Measures) -> None:
+        self._resolver = resolver
+        self._measures = measures
+
+    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        try:
+            status, body = 200, orjson.dumps(self._answer(scope["method"], scope["path"]))
+        except HeadraceError as error:
+            answer = problem(error)
+            status, body = answer.status, answer.body
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    def _answer(self, method: str, path: str) -> dict[str, object]:
+        match method, path:
+            case "POST", "/changed":
+                self._resolver.forget()
+                return {}
+            case "GET", "/summary":
+                return self._measures.summary()
+        raise NotFound(f"the gateway's private side has no {method} {path}")

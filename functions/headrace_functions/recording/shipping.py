@@ -1,0 +1,82 @@
+"""The records of a process that runs alone in a pod, on their way to the store.
+
+On one machine the collector's process ships for all; a pod's disk goes away with it, so it ships its own: about every second
+while it serves, and once more when it has drained. What a killed container left, the next one of the pod ships.
+A collector that sleeps while the inbox is empty is told of what arrived.
+"""
+
+import logging
+import threading
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from headrace_functions.errors import StorageFailed
+from headrace_functions.recording.shipper import Shipper
+from headrace_functions.storage.objects import ObjectStore
+
+EVERY = 1.0
+"""Seconds between two looks for sealed segments."""
+_LAST_TRIES = 3
+_BETWEEN_TRIES = 1.0  # seconds; the process ends by itself a second after the time for its drain
+_WAKE_SECONDS = 10.0  # a collector that sleeps answers when it is up, which nobody needs to wait for
+
+log = logging.getLogger(__name__)
+
+
+class Shipping:
+    """Ships what is below ``root`` to a store from a thread of its own, which touches nothing but files.
+
+    ``collector`` is the URL that hears of what arrived, empty for none. What is not heard is not lost: the next segment
+    tells it too, and the controller looks after the inbox.
+    """
+
+    def __init__(self, root: Path, storage: str, collector: str = "") -> None:
+        self._shipper = Shipper(root, ObjectStore(storage))
+        self._collector = collector
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="ship records", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        """Ship what is left; call it when the spool is closed. What the store does not take in time is lost, and said."""
+        self._stop.set()
+        self._thread.join()
+        for _ in range(_LAST_TRIES):
+            if self._sweep():
+                return
+            threading.Event().wait(_BETWEEN_TRIES)
+        log.error("the store took no records at the end; those of the last seconds are lost")
+
+    def _run(self) -> None:
+        while not self._stop.wait(EVERY):
+            self._sweep()
+
+    def _sweep(self) -> bool:
+        try:
+            shipped = self._shipper.sweep()
+        except StorageFailed as error:
+            log.warning("%s; the records wait", error.message)
+            return False
+        if shipped and self._collector:
+            threading.Thread(target=wake, args=(self._collector,), name="wake collector", daemon=True).start()
+        return True
+
+
+def wake(collector: str) -> bool:
+    """Tell the collector at ``collector`` (a URL) that segments have arrived; whether it heard."""
+    where = urlsplit(collector)
+    connection = HTTPConnection(where.hostname or "", where.port or 80, timeout=_WAKE_SECONDS)
+    try:
+        connection.request("POST", where.path or "/", headers={"content-length": "0"})
+        status = connection.getresponse().status
+    except (OSError, HTTPException) as error:
+        log.warning("the collector at %s did not hear: %s", collector, error)
+        return False
+    finally:
+        connection.close()
+    if status >= 400:
+        log.warning("the collector at %s answered %d", collector, status)
+    return status < 400
