@@ -22,6 +22,7 @@ from headrace_controller.catalog import Catalog
 from headrace_controller.environments.resolution import Lock
 from headrace_controller.service.assembly import Assembly
 from headrace_controller.service.builds import Builds
+from headrace_controller.service.localroom import LocalBuildRoom
 from headrace_controller.service.platform import Platform, create_platform
 from headrace_controller.service.probing import RuntimeProbe
 from headrace_controller.service.provisioning import Provisioning
@@ -78,7 +79,10 @@ def make_platform(home: Path, services: FakeServices | None = None) -> Platform:
         manifests_for(ClusterSettings(settings.storage_url)),
     )
     documents = platform.catalog.documents
-    assembly = Assembly(documents, OwnPython(documents, settings.environments, settings.artifacts), RuntimeProbe())
+    assembly = Assembly(
+        documents,
+        LocalBuildRoom(OwnPython(documents, settings.environments, settings.artifacts), RuntimeProbe()),
+    )
     builds = Builds(platform.catalog, assembly, services or FakeServices(), home / "builds", settings.logs / "builds")
     return replace(platform, builds=builds)
 

@@ -43,6 +43,21 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Runtime:
+    """What a version runs in on a cluster, chosen when it was built; a later platform still runs it in this."""
+
+    image: str
+    """Exact reference of the image."""
+    lock: str = ""
+    """SHA-256 of the lock that the image was made from; empty for an image that the user named."""
+    layer: str = ""
+    """SHA-256 of the archive of libraries that the image lacks, see ``layout.layer``; empty where it lacks none."""
+
+    def to_document(self) -> dict[str, Any]:
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+
+@dataclass(frozen=True, slots=True)
 class Version:
     """``version.json``: everything that makes a version, fixed when its number was given."""
 
@@ -68,6 +83,8 @@ class Version:
     monitoring: tuple[Mapping[str, Any], ...] = ()
     created: str = ""
     """RFC 3339 time in UTC."""
+    runtime: Runtime | None = None
+    """None for a version that was built on one machine; a cluster runs it in its framework's image of the day."""
 
     def to_document(self) -> dict[str, Any]:
         return {
@@ -88,6 +105,7 @@ class Version:
             "metadata": dict(self.metadata),
             "monitoring": [dict(m) for m in self.monitoring],
             "created": self.created,
+            "runtime": self.runtime.to_document() if self.runtime is not None else None,
         }
 
     @classmethod
@@ -108,6 +126,8 @@ class Version:
             metadata=document["metadata"],
             monitoring=tuple(document["monitoring"]),
             created=document["created"],
+            # Absent in documents of versions that are older than runtimes.
+            runtime=Runtime(**document["runtime"]) if document.get("runtime") else None,
         )
 
     def with_number(self, number: int) -> "Version":

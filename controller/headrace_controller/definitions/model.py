@@ -10,6 +10,7 @@ from headrace_controller.definitions.fields import Contract, Document, Duration,
 from headrace_functions import version
 
 MAX_METADATA = 100  # entries
+_IMAGE = re.compile(r"[a-z0-9][A-Za-z0-9._:/-]{0,254}(?:@sha256:[0-9a-f]{64})?")
 _PIP_INSTALL = re.compile(r"\s*(?:python -m )?pip3? install (?:-r|--requirement)[ =](?P<file>\S+)\s*")
 
 
@@ -18,6 +19,12 @@ def _as_list(value: Any) -> Any:
 
 
 Strings = Annotated[list[str], BeforeValidator(_as_list)]
+
+
+def _fixed_tag(image: str) -> bool:
+    """Whether an image's name ends in a digest or a tag other than ``latest``; a port of its registry is neither."""
+    last = image.rpartition("/")[2]
+    return "@" in last or last.partition(":")[2] not in ("", "latest")
 
 
 class ScalingDefinition(Document):
@@ -77,8 +84,20 @@ class ModelDefinition(Document):
     monitoring: list[MonitoringDefinition] = Field(default_factory=list)
     scaling: ScalingDefinition = ScalingDefinition()
     limits: LimitsDefinition = LimitsDefinition()
+    image: str | None = None
     runtime: str | None = None
     install_command: str | None = None
+
+    @field_validator("image")
+    @classmethod
+    def _image_stays_what_it_is(cls, value: str | None) -> str | None:
+        if value is not None and not (_IMAGE.fullmatch(value) and _fixed_tag(value)):
+            raise refuse(
+                f"{value!r} is no image with a fixed tag or digest",
+                expected="e.g. registry.example/churn:3 or registry.example/churn@sha256:…",
+                hint="'latest' and no tag at all may be another image tomorrow; a version must stay what it is",
+            )
+        return value
 
     @field_validator("training_data", "sample")
     @classmethod

@@ -12,11 +12,10 @@ from typing import Any
 import orjson
 
 from headrace_controller import archive, clock
+from headrace_controller.building.room import BuildRoom, Ground, Needs, Question
 from headrace_controller.childprocess import Log
 from headrace_controller.definitions import ModelDefinition
 from headrace_controller.environments import requirements
-from headrace_controller.service.probing import Probe, Question
-from headrace_controller.service.provisioning import Provisioning
 from headrace_controller.training import inference, tables
 from headrace_functions.errors import InvalidInput, Malformed
 from headrace_functions.names import VersionId
@@ -67,10 +66,9 @@ def content_digest(definition: ModelDefinition, given: Given) -> str:
 
 
 class Assembly:
-    def __init__(self, documents: Documents, provisioning: Provisioning, probe: Probe) -> None:
+    def __init__(self, documents: Documents, room: BuildRoom) -> None:
         self._documents = documents
-        self._provisioning = provisioning
-        self._probe = probe
+        self._room = room
 
     def assemble(self, version: VersionId, definition: ModelDefinition, given: Given, log: Log) -> Version:
         """Everything that ``version.json`` says, its files in the store. Raises a ``HeadraceError`` that says what to correct."""
@@ -78,14 +76,20 @@ class Assembly:
             log(note)
         folder = self._keep_artifact(version, given, log)
         framework = definition.framework or guess_framework(archive.names(given.payload), log)
-        lock = self._provisioning.resolve(needed(definition, framework, folder, log), log)
-        python = self._provisioning.python(lock.key, log)
+        ground = self._room.prepare(needed(definition, framework, folder, log), log)
         data = read_training(definition, given)
         question = Question(
-            framework, folder, definition.options, data.inputs, definition.contract.output_fields(), definition.batch
+            version,
+            given.payload_digest,
+            framework,
+            folder,
+            definition.options,
+            data.inputs,
+            definition.contract.output_fields(),
+            definition.batch,
         )
         log("asking the function in its environment")
-        inputs, outputs = self._probe.signature(python, question, sample_of(data, SAMPLE_ROWS), given.folder, log)
+        inputs, outputs = self._room.signature(ground, question, sample_of(data, SAMPLE_ROWS), given.folder, log)
         signature = Signature(complete_inputs(definition, inputs, data), outputs)
         log("inputs:  " + ", ".join(_show(f) for f in signature.inputs))
         log("outputs: " + ", ".join(_show(f) for f in signature.outputs))
@@ -94,7 +98,8 @@ class Assembly:
             framework=framework,
             signature=signature,
             artifact=given.payload_digest,
-            environment=lock.key,
+            environment=ground.environment,
+            runtime=ground.runtime,
             content=content_digest(definition, given),
             batch=definition.batch,
             scaling=definition.scaling.to_scaling(),
@@ -109,7 +114,7 @@ class Assembly:
             return made
         self._keep_training(made, data, given.folder, log)
         self._keep_reference(
-            python, replace(question, inputs=signature.inputs, outputs=signature.outputs), made, data, given.folder, log
+            ground, replace(question, inputs=signature.inputs, outputs=signature.outputs), made, data, given.folder, log
         )
         return replace(made, training=layout.training(version))
 
@@ -119,7 +124,7 @@ class Assembly:
             raise Malformed(
                 "payload: the archive changed on its way", field="payload", expected=given.payload_digest, got=found
             )
-        folder = self._provisioning.artifact(given.payload_digest, lambda: given.payload)
+        folder = self._room.artifact(given.payload_digest, given.payload, given.folder)
         self._documents.objects.put(layout.artifact(version), given.payload)
         log(f"artifact {given.payload_digest[:12]}: {', '.join(archive.names(given.payload)[:10])}")
         return folder
@@ -141,10 +146,10 @@ class Assembly:
         log(f"training data: {_rows(typed)} rows, {len(typed)} inputs, {len(extra)} targets")
 
     def _keep_reference(
-        self, python: Path, question: Question, version: Version, data: TrainingData, folder: Path, log: Log
+        self, ground: Ground, question: Question, version: Version, data: TrainingData, folder: Path, log: Log
     ) -> None:
         """The version's own answers on training rows, columns ``out.<column>``."""
-        answers = self._probe.answers(python, question, sample_of(data, REFERENCE_ROWS), folder, log)
+        answers = self._room.answers(ground, question, sample_of(data, REFERENCE_ROWS), folder, log)
         file = folder / "reference.parquet"
         tables.write({f"out.{f.column}": answers[f.name] for f in version.signature.outputs}, file)
         self._documents.objects.put(layout.reference(version.id), file)
@@ -168,8 +173,10 @@ def guess_framework(files: list[str], log: Log) -> str:
     return guess
 
 
-def needed(definition: ModelDefinition, framework: str, folder: Path, log: Log) -> list[str]:
-    """The user's requirements, what the artifact was made with where the user says nothing of it, and the runtime's."""
+def needed(definition: ModelDefinition, framework: str, folder: Path, log: Log) -> Needs:
+    """The user's requirements, what the artifact was made with where the user says nothing of it, and the runtime's; or an image."""
+    if definition.image is not None:
+        return Needs((), definition.image)
     if isinstance(definition.requirements, str):
         raise InvalidInput(
             "requirements: a list is needed here",
@@ -180,7 +187,7 @@ def needed(definition: ModelDefinition, framework: str, folder: Path, log: Log) 
     found = frameworks.find(framework).requirements(folder, definition.options)
     listed = requirements.join(own, found, RUNTIME_REQUIREMENTS)
     log(f"requirements: {', '.join(listed)}")
-    return listed
+    return Needs(tuple(listed))
 
 
 def read_training(definition: ModelDefinition, given: Given) -> TrainingData:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from headrace_controller import clock
+from headrace_controller.building.room import BuildRoom
 from headrace_controller.catalog import Catalog
 from headrace_controller.environments.named import JobEnvironments
 from headrace_controller.logreader import LogReader
@@ -17,6 +18,7 @@ from headrace_controller.service.deployments import Deployments
 from headrace_controller.service.explanations import Explanations
 from headrace_controller.service.jobs import Jobs
 from headrace_controller.service.labels import Labels
+from headrace_controller.service.localroom import LocalBuildRoom
 from headrace_controller.service.probing import RuntimeProbe
 from headrace_controller.service.provisioning import Provisioning
 from headrace_controller.service.rendering import Manifest, Rendering
@@ -91,8 +93,11 @@ class Platform:
             return {"storage_error": error.message, **counts, "services": []}
 
 
-def create_platform(settings: Settings, services: Services, endpoint: str, manifest: Manifest) -> Platform:
+def create_platform(
+    settings: Settings, services: Services, endpoint: str, manifest: Manifest, room: BuildRoom | None = None
+) -> Platform:
     """Wire the use cases. ``services`` is the running side; ``endpoint`` the public URL, e.g. ``http://127.0.0.1:8080``.
+    ``room`` is where builds happen, this machine where it is None.
 
     Nothing runs before ``open``. Raises ``StorageFailed`` where the store cannot be reached.
     """
@@ -113,7 +118,7 @@ def create_platform(settings: Settings, services: Services, endpoint: str, manif
         catalog=catalog,
         builds=Builds(
             catalog,
-            Assembly(documents, provisioning, RuntimeProbe()),
+            Assembly(documents, room or LocalBuildRoom(provisioning, RuntimeProbe())),
             announced,
             home / "builds",
             settings.logs / "builds",
