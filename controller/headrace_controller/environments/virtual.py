@@ -1,9 +1,9 @@
 """The virtual environment of a lock: built once a machine, whole or not at all, shared by every version with that lock."""
 
 import fcntl
-import os
 import shutil
 import sys
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -89,7 +89,6 @@ def _link(environment: Path, packages: Sequence[Path]) -> None:
         link = site / package.name
         if link.is_symlink() and link.readlink() == package:
             continue
-        fresh = site / f".{package.name}.{os.getpid()}"
-        fresh.unlink(missing_ok=True)
+        fresh = site / f".{package.name}.{uuid.uuid4().hex}"  # threads of one process link at the same time
         fresh.symlink_to(package, target_is_directory=True)
         fresh.replace(link)
