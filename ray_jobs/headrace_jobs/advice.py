@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from math import log10
 
 from headrace_jobs.report.models import FieldDrift
+from headrace_jobs.wording import TRAINING, Words
 
 NAMED = 4
 SAME = 0.08  # decades that a ratio may be off a power of ten
 
 
-def advice(fields: Sequence[FieldDrift]) -> tuple[str, ...]:
+def advice(fields: Sequence[FieldDrift], words: Words = TRAINING) -> tuple[str, ...]:
     """Advice on drifted ``fields`` (the most drifted first); none where nothing drifted."""
     drifted = [f for f in fields if f.verdict == "drift"]
     scaled = [f for f in drifted if factor(f) is not None]
@@ -17,15 +18,20 @@ def advice(fields: Sequence[FieldDrift]) -> tuple[str, ...]:
     inputs = [f for f in drifted if f.side == "input"]
     said = [
         *(
-            f"`{f.name}` is about {factor(f)} times what it was in training: look for a changed unit."
+            f"`{f.name}` is about {factor(f)} times what it was in {words.short}: look for a changed unit."
             for f in scaled[:NAMED]
         ),
         _about(_with(drifted, "missing"), "{} lost or gained values: ask the system that fills {them}."),
         _about(
             _with(drifted, "new-category"),
-            "{} met categories the model never saw: it cannot have learnt what they mean.",
+            "{} met categories the model never saw: it cannot have learnt what they mean."
+            if words is TRAINING
+            else f"{{}} met categories that {words.short} has not.",
         ),
-        _about(_with(inputs, "range"), "{} left the range of training: the model extrapolates there."),
+        _about(
+            _with(inputs, "range"),
+            f"{{}} left the range of {words.short}" + (": the model extrapolates there." if words is TRAINING else "."),
+        ),
         "The outputs moved with the inputs: compare them with labels as soon as there are some."
         if outputs and inputs
         else "",
@@ -35,7 +41,9 @@ def advice(fields: Sequence[FieldDrift]) -> tuple[str, ...]:
         "The inputs moved but the outputs did not: the model may not depend on them."
         if inputs and _tested(fields) and not outputs
         else "",
-        "Retrain on the window's rows if the change is here to stay." if drifted and not scaled else "",
+        "Retrain on the window's rows if the change is here to stay."
+        if drifted and not scaled and words is TRAINING
+        else "",
     ]
     return tuple(sentence for sentence in said if sentence)
 

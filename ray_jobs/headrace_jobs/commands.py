@@ -14,15 +14,17 @@ import orjson
 from headrace_functions.errors import HeadraceError, InvalidInput
 from headrace_functions.names import VersionId
 from headrace_functions.storage.objects import ObjectStore
+from headrace_jobs.baseline import against_of
 from headrace_jobs.detectors.engines import ENGINES, engine
 from headrace_jobs.drift import DriftRun
 from headrace_jobs.execution import executor
 from headrace_jobs.explain.job import ExplainRun
+from headrace_jobs.inputs import window_of
+from headrace_jobs.outliers.job import OutlierRun
 from headrace_jobs.performance.job import PerformanceRun
 from headrace_jobs.profiling import make_profile
 from headrace_jobs.report.keep import encode, keep
 from headrace_jobs.report.page import page
-from headrace_jobs.window import Window
 
 log = logging.getLogger("headrace.jobs")
 
@@ -46,14 +48,18 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _drift(options: argparse.Namespace) -> dict[str, Any]:
+    version = VersionId.parse(options.model, field="model")
+    objects = ObjectStore(options.storage)
+    window = window_of(objects, version, options.window, options.until)
     run = DriftRun(
-        VersionId.parse(options.model, field="model"),
-        Window.parse(options.window, options.until),
+        version,
+        window,
         engine(options.engine),
+        against=against_of(objects, version, options.against, window),
+        chunks=window.chunks(options.chunks) if options.chunks else (),
     )
     if run.detector.licence is not None:
         log.warning(run.detector.licence)
-    objects = ObjectStore(options.storage)
     started = time.monotonic()
     with executor(options.address) as chosen:
         ready = time.monotonic()
@@ -83,10 +89,9 @@ def _explain(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _performance(options: argparse.Namespace) -> dict[str, Any]:
-    run = PerformanceRun(
-        VersionId.parse(options.model, field="model"), Window.parse(options.window, options.until), options.output
-    )
+    version = VersionId.parse(options.model, field="model")
     objects = ObjectStore(options.storage)
+    run = PerformanceRun(version, window_of(objects, version, options.window, options.until), options.output)
     with executor(options.address) as chosen:
         started = time.monotonic()
         report = run.report(objects, chosen, _progress)
@@ -94,6 +99,19 @@ def _performance(options: argparse.Namespace) -> dict[str, Any]:
     key = keep(objects, run.version, run.window.slug, report, page(report))
     _write(encode(report), options.out)
     return {"report": key, "verdict": report.verdict, "severity": report.severity}
+
+
+def _outliers(options: argparse.Namespace) -> dict[str, Any]:
+    version = VersionId.parse(options.model, field="model")
+    objects = ObjectStore(options.storage)
+    run = OutlierRun(version, window_of(objects, version, options.window, options.until), options.rate)
+    with executor(options.address) as chosen:
+        started = time.monotonic()
+        report, function = run.report(objects, chosen, _progress)
+        log.info("scored in %.2f s", time.monotonic() - started)
+    key = keep(objects, version, run.window.slug, report, page(report))
+    _write(encode(report), options.out)
+    return {"report": key, "verdict": report.verdict, "severity": report.severity, "function": function}
 
 
 def _profile(options: argparse.Namespace) -> dict[str, Any]:
@@ -122,13 +140,25 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m headrace_jobs", description="Analyse the request log of a model version."
     )
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
-    drift = _kind(kinds, "drift", _drift, "compare a window of the log with the training data")
+    drift = _kind(kinds, "drift", _drift, "compare a window of the log with the training data or another window")
     _window(drift)
+    drift.add_argument(
+        "--against",
+        default="training",
+        metavar="REFERENCE",
+        help="training, previous (the window before this one) or START/END in RFC 3339 (default: %(default)s)",
+    )
+    drift.add_argument("--chunks", metavar="LENGTH", help="judge pieces of the window by themselves too, e.g. 1h")
     drift.add_argument("--engine", default="native", choices=ENGINES, help="who does the tests (default: %(default)s)")
     performance = _kind(kinds, "performance", _performance, "metrics of a window, before labels are known and after")
     _window(performance)
     performance.add_argument(
         "--output", metavar="NAME", help="the output that predicts the target (default: the first)"
+    )
+    outliers = _kind(kinds, "outliers", _outliers, "learn what rows are usual, and report on the unusual ones")
+    _window(outliers)
+    outliers.add_argument(
+        "--rate", type=float, default=0.01, help="wanted share of false alarms (default: %(default)s)"
     )
     explain = _kind(kinds, "explain", _explain, "SHAP values of one logged request, by asking the endpoint")
     explain.add_argument("--request-id", required=True, metavar="ID", help="the request, as its x-request-id says")
@@ -144,7 +174,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _window(parser: argparse.ArgumentParser) -> None:
     """What jobs over a window of the log have in common."""
-    parser.add_argument("--window", default="24h", help="length of the window: 30m, 24h, 7d (default: %(default)s)")
+    parser.add_argument(
+        "--window", default="24h", help="length of the window: 30m, 24h, 7d or 10000rows (default: %(default)s)"
+    )
     parser.add_argument("--until", help="end of the window, RFC 3339 (default: now)")
     parser.add_argument(
         "--address",
@@ -157,7 +189,9 @@ def _kind(
     kinds: Any, name: str, run: Callable[[argparse.Namespace], dict[str, Any]], text: str
 ) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = kinds.add_parser(name, help=text, description=text)
-    parser.set_defaults(run=run, usage=("model", "window", "until", "storage", "endpoint", "budget"))
+    parser.set_defaults(
+        run=run, usage=("model", "window", "until", "against", "chunks", "storage", "endpoint", "budget", "rate")
+    )
     parser.add_argument("--model", required=True, metavar="MODEL:VERSION", help="the version, e.g. churn:1")
     parser.add_argument("--storage", required=True, metavar="URL", help="the platform's store: a directory or s3://…")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the report's JSON here too")

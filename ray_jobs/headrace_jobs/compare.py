@@ -1,7 +1,8 @@
 """Comparing: every view of the window against its reference, by the engine and by the tests for defects."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 
@@ -35,6 +36,8 @@ class Comparison:
         return {key: rows for key, rows in missing.items() if rows}
 
 
+_Key = TypeVar("_Key", bound=Hashable)
+
 WHOLE = "*"
 """Key of the findings that are about all fields together."""
 
@@ -44,6 +47,11 @@ def compare(sides: Comparison, detector: Detector, policy: Policy) -> dict[str, 
 
     Those of the whole model are under ``WHOLE``, which is left out where it could not be tested.
     """
+    return judged(findings(sides, detector, policy), policy)
+
+
+def findings(sides: Comparison, detector: Detector, policy: Policy) -> dict[str, list[Finding]]:
+    """The findings of each view by key, before they are judged."""
     found: dict[str, list[Finding]] = {key: [] for key in sides.views}
     if min(sides.window.rows, sides.reference_rows) < policy.min_rows:
         return {key: [] for key in found}
@@ -67,12 +75,13 @@ def compare(sides: Comparison, detector: Detector, policy: Policy) -> dict[str, 
     whole = joint(sides.rows, sides.window.sample.columns) if sides.window.sample else None
     if whole is not None:
         found[WHOLE] = [whole]
-    return _judged(found, policy)
+    return found
 
 
-def _judged(found: Mapping[str, list[Finding]], policy: Policy) -> dict[str, list[Judged]]:
-    judged = iter(judge([finding for findings in found.values() for finding in findings], policy))
-    return {key: [next(judged) for _ in findings] for key, findings in found.items()}
+def judged(found: Mapping[_Key, Sequence[Finding]], policy: Policy) -> dict[_Key, list[Judged]]:
+    """All findings of a run, judged together."""
+    answers = iter(judge([finding for some in found.values() for finding in some], policy))
+    return {key: [next(answers) for _ in some] for key, some in found.items()}
 
 
 def _defects(before: Reference, now: Summary | None, lost: int) -> list[Finding]:

@@ -1,6 +1,7 @@
 """From judged findings to the report: verdicts of fields, their pictures, sentences and ranking."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -8,10 +9,12 @@ import numpy as np
 from headrace_functions.names import VersionId
 from headrace_jobs import pictures, wording
 from headrace_jobs.advice import advice
+from headrace_jobs.baseline import Against
 from headrace_jobs.compare import WHOLE, Comparison
 from headrace_jobs.detectors import distances
 from headrace_jobs.detectors.base import CategoryPair, Detector
-from headrace_jobs.report.models import DriftReport, FieldDrift, Note, Rows, Side, Span, Test, Thresholds
+from headrace_jobs.report import models as report
+from headrace_jobs.report.models import Chunk, DriftReport, FieldDrift, Note, Rows, Side, Span, Test, Thresholds
 from headrace_jobs.scan import Reference, Summary
 from headrace_jobs.statistics.categories import CategoryPartial, CategoryReference
 from headrace_jobs.statistics.numbers import NumberPartial, NumberReference
@@ -19,17 +22,23 @@ from headrace_jobs.verdict import Judged, Policy, Verdict, worst
 from headrace_jobs.window import Window, text
 
 
-def describe(
-    version: VersionId,
-    window: Window,
-    detector: Detector,
-    policy: Policy,
-    sides: Comparison,
-    judged: Mapping[str, Sequence[Judged]],
-    notes: Sequence[tuple[str, str]],
-) -> DriftReport:
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a report says besides the comparison itself."""
+
+    version: VersionId
+    window: Window
+    against: Against
+    detector: Detector
+    policy: Policy
+    notes: Sequence[tuple[str, str]] = ()
+    chunks: tuple[Chunk, ...] = ()
+
+
+def describe(told: Told, sides: Comparison, judged: Mapping[str, Sequence[Judged]]) -> DriftReport:
     """The report of a run."""
-    fields = [_field(key, sides, judged[key], window, policy) for key in sides.views]
+    policy, words = told.policy, told.against.words
+    fields = [_field(key, sides, judged[key], told) for key in sides.views]
     fields.sort(key=lambda f: (-_rank(f), -f.score, -max((t.effect for t in f.tests), default=0.0), f.name))
     enough = min(sides.window.rows, sides.reference_rows) >= policy.min_rows
     whole = tuple(_test(j) for j in judged.get(WHOLE, ()))
@@ -38,22 +47,31 @@ def describe(
     if enough and fields and all(f.verdict == "not-enough-data" for f in fields):
         verdict = "not-enough-data"
     return DriftReport(
-        model=str(version),
-        engine=_engine(detector),
-        licence=detector.licence,
-        window=Span(since=text(window.since), until=text(window.until), length=window.length),
+        model=str(told.version),
+        engine=_engine(told.detector),
+        licence=told.detector.licence,
+        against=_against(told.against),
+        window=Span(since=text(told.window.since), until=text(told.window.until), length=told.window.length),
         rows=Rows(
             reference=sides.reference_rows, window=sides.window.rows, failed=sides.window.failed, files=sides.files
         ),
         verdict=verdict,
         severity=severity,
-        sentence=_sentence(verdict, sides, fields, whole, policy),
-        advice=advice(fields),
+        sentence=_sentence(verdict, sides, fields, whole, told),
+        advice=advice(fields, words),
         fields=tuple(fields),
         whole=whole,
-        notes=tuple(Note(name=n, reason=r) for n, r in (*notes, *_log_notes(sides))),
+        chunks=told.chunks,
+        notes=tuple(Note(name=n, reason=r) for n, r in (*told.notes, *_log_notes(sides))),
         thresholds=Thresholds(alpha=policy.alpha, min_rows=policy.min_rows, moved=policy.moved, defect=policy.defect),
     )
+
+
+def _against(against: Against) -> report.Against:
+    window = against.window
+    if window is None:
+        return report.Against(kind=against.words.kind)
+    return report.Against(kind=against.words.kind, since=text(window.since), until=text(window.until))
 
 
 def _engine(detector: Detector) -> Literal["native", "alibi"]:
@@ -65,12 +83,13 @@ def _rank(field: FieldDrift) -> int:
 
 
 def _sentence(
-    verdict: Verdict, sides: Comparison, fields: Sequence[FieldDrift], whole: Sequence[Test], policy: Policy
+    verdict: Verdict, sides: Comparison, fields: Sequence[FieldDrift], whole: Sequence[Test], told: Told
 ) -> str:
     if verdict != "not-enough-data":
-        return wording.drift_sentence(fields, whole)
-    have = f"the window has {wording.rows(sides.window.rows)}, the training data {wording.rows(sides.reference_rows)}"
-    return f"Not enough data for a verdict: {have}, and {policy.min_rows} are needed."
+        return wording.drift_sentence(fields, whole, told.against.words) + wording.chunks_sentence(told.chunks)
+    reference, window = wording.rows(sides.reference_rows), wording.rows(sides.window.rows)
+    have = f"the window has {window}, {told.against.words.whole} {reference}"
+    return f"Not enough data for a verdict: {have}, and {told.policy.min_rows} are needed."
 
 
 def _log_notes(sides: Comparison) -> list[tuple[str, str]]:
@@ -84,13 +103,13 @@ def _log_notes(sides: Comparison) -> list[tuple[str, str]]:
     return [*lost.items(), *problems.items()]
 
 
-def _field(key: str, sides: Comparison, judged: Sequence[Judged], window: Window, policy: Policy) -> FieldDrift:
+def _field(key: str, sides: Comparison, judged: Sequence[Judged], told: Told) -> FieldDrift:
     column, view = sides.views[key]
     before, now = sides.references[key], sides.window.views.get(key)
     severity = worst([j.severity for j in judged])
     verdict: Verdict = "no-drift" if any(j.finding.test == "distribution" for j in judged) else "not-enough-data"
     history = sides.window.histories.get(key)
-    shown = pictures.steps(history, before, window) if history is not None else ()
+    shown = pictures.steps(history, before, told.window) if history is not None else ()
     tests = tuple(_test(j) for j in judged)
     field = FieldDrift(
         name=view.of(column.field),
@@ -100,7 +119,7 @@ def _field(key: str, sides: Comparison, judged: Sequence[Judged], window: Window
         severity=severity,
         score=max((j.finding.effect_low for j in judged if j.severity != "none"), default=0.0),
         sentence="",
-        since=pictures.since(shown, policy.moved[0]) if severity != "none" else None,
+        since=pictures.since(shown, told.policy.moved[0]) if severity != "none" else None,
         tests=tests,
         distances=_distances(before, now),
         reference=_reference_side(before),
@@ -108,7 +127,7 @@ def _field(key: str, sides: Comparison, judged: Sequence[Judged], window: Window
         bars=_bars(before, now),
         history=shown,
     )
-    return field.model_copy(update={"sentence": wording.field_sentence(field.name, field)})
+    return field.model_copy(update={"sentence": wording.field_sentence(field.name, field, told.against.words)})
 
 
 def _test(judged: Judged) -> Test:

@@ -2,9 +2,12 @@
 
 import io
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import groupby
 from typing import Any
 from urllib.parse import unquote
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -18,7 +21,8 @@ from headrace_functions.storage import layout
 from headrace_functions.storage.documents import Documents
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Version
-from headrace_jobs.window import Window
+from headrace_functions.views import Array
+from headrace_jobs.window import EPOCH, MAX_LENGTH, Window, end_of, rows_of
 
 FILTER_COLUMNS = ("received", "outcome")
 
@@ -129,6 +133,32 @@ def in_window(received: Any, window: Window) -> Any:
 def _key(version: VersionId, uri: str) -> str:
     table = layout.log_table(version) + "/"
     return table + unquote(uri[uri.rindex(table) + len(table) :])
+
+
+def window_of(objects: ObjectStore, version: VersionId, length: str, until: str | None) -> Window:
+    """The window that a user asks for: a length of time, or the newest so many answered rows (``10000rows``)."""
+    count = rows_of(length)
+    return Window.parse(length, until) if count is None else last_rows(objects, version, count, end_of(until))
+
+
+def last_rows(objects: ObjectStore, version: VersionId, count: int, until: datetime) -> Window:
+    """The window that holds the newest ``count`` rows answered before ``until``, and others received with the first of them.
+
+    With fewer rows than that it holds them all; without any it is empty. Dates are read from the newest on.
+    """
+    before = Window(until - MAX_LENGTH, until, f"{count}rows")
+    table = open_log(objects, version)
+    found: Array = np.empty(0, np.int64)
+    for date, keys in groupby(newest_first(table, version) if table else [], key=lambda key: key.rsplit("/", 1)[0]):
+        if date.rsplit("=", 1)[-1] > before.dates()[1]:
+            continue
+        for key in keys:
+            received = answered(open_parquet(objects, key), before).received
+            found = np.sort(np.concatenate((found, received.cast(pa.int64()).to_numpy())))[-count:]
+        if len(found) >= count:
+            break
+    since = EPOCH + timedelta(microseconds=int(found[0])) if len(found) else until - timedelta(microseconds=1)
+    return Window(since, until, before.length)
 
 
 def newest_first(table: DeltaTable, version: VersionId) -> list[str]:

@@ -30,6 +30,10 @@ class Task:
     columns: tuple[Column, ...]
     references: Mapping[str, Reference]
     sample: int = 0
+    starts: tuple[int, ...] = ()
+    """Starts of the window's chunks, microseconds since the epoch, ascending; none for a run without chunks."""
+    coarse: Mapping[str, Reference] = field(default_factory=dict)
+    """The references that chunks are counted against."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,8 @@ class Part:
     lost: Mapping[str, int] = field(default_factory=dict)
     """Rows of files that lack a column, by column."""
     sample: RowSample | None = None
+    chunks: "Mapping[int, Part]" = field(default_factory=dict)
+    """Parts of the window's chunks by their place, those that have rows."""
 
     def merge(self, other: "Part") -> "Part":
         return Part(
@@ -56,6 +62,7 @@ class Part:
             {**other.problems, **self.problems},
             {k: self.lost.get(k, 0) + other.lost.get(k, 0) for k in {**self.lost, **other.lost}},
             self.sample.merge(other.sample) if self.sample and other.sample else self.sample or other.sample,
+            {k: _both(self.chunks.get(k), other.chunks.get(k)) for k in {**self.chunks, **other.chunks}},
         )
 
 
@@ -76,7 +83,7 @@ def scan(file: LogFile, task: Task) -> Part:
     steps = history.step_of(times, *task.window.microseconds())
     numbers = answered.column("row")
     row = np.zeros(answered.rows, np.int64) if numbers is None else numbers.cast(pa.int64()).to_numpy()
-    leaf = _Leaf(task, answered.rows, steps, logged_priorities(times, row))
+    leaf = _Leaf(task, times, steps, logged_priorities(times, row))
     for column in task.columns:
         leaf.add(column, answered.column(column.name))
     return leaf.part(answered.failed)
@@ -85,11 +92,13 @@ def scan(file: LogFile, task: Task) -> Part:
 class _Leaf:
     """What one file adds, gathered column by column."""
 
-    def __init__(self, task: Task, rows: int, steps: Array, priority: Array) -> None:
+    def __init__(self, task: Task, times: Array, steps: Array, priority: Array) -> None:
         self._task = task
-        self._rows = rows
+        self._rows = len(times)
         self._steps = steps
-        self._stride = -(-rows // history.ROWS)
+        self._stride = -(-self._rows // history.ROWS)
+        self._chunks = _chunks(times, task.starts)
+        self._of_chunks: dict[int, dict[str, Summary]] = {place: {} for place in self._chunks}
         self._chosen = lowest(priority, task.sample)
         self._priority = priority[self._chosen]
         self._views: dict[str, Summary] = {}
@@ -116,11 +125,25 @@ class _Leaf:
             self._views[key] = summary(one, reference, self._rows)
             self._histories[key] = history.count(one, self._steps, reference, self._stride)
             self._raw[key] = take(one, self._chosen)
+            for place, rows in self._chunks.items():
+                self._of_chunks[place][key] = summary(pick(one, rows), self._task.coarse[key], len(rows))
 
     def part(self, failed: int) -> Part:
         size = self._task.sample
         sample = RowSample(size, self._priority, self._raw) if size else None
-        return Part(self._rows, failed, self._views, self._histories, self._problems, self._lost, sample)
+        chunks = {
+            place: Part(len(rows), views=self._of_chunks[place], lost=dict.fromkeys(self._lost, len(rows)))
+            for place, rows in self._chunks.items()
+        }
+        return Part(self._rows, failed, self._views, self._histories, self._problems, self._lost, sample, chunks)
+
+
+def _chunks(times: Array, starts: tuple[int, ...]) -> dict[int, Array]:
+    """The rows of each chunk that has some."""
+    if not starts:
+        return {}
+    places = np.searchsorted(np.array(starts), times, "right") - 1
+    return {int(place): np.flatnonzero(places == place) for place in np.unique(places)}
 
 
 def summary(one: Series, reference: Reference, rows: int) -> Summary:
@@ -141,6 +164,11 @@ def reference(one: Series, name: str, sample: int) -> Reference:
     return CategoryReference.of(one.counts(), len(one.codes), tuple(v for v in one.take(chosen) if v is not None))
 
 
+def pick(one: Series, rows: Array) -> Series:
+    """Some rows of a series as one."""
+    return Numbers(one.values[rows]) if isinstance(one, Numbers) else Coded(one.codes[rows], one.values)
+
+
 def take(one: Series, rows: Array) -> Array:
     """Some rows of a series: float64, or objects with None where missing."""
     return one.values[rows] if isinstance(one, Numbers) else one.take(rows)
@@ -155,6 +183,10 @@ def _add(a: Summary | None, b: Summary | None) -> Summary:
     if one is None:
         raise TypeError("there is nothing to add")
     return one
+
+
+def _both(a: Part | None, b: Part | None) -> Part:
+    return a.merge(b) if a is not None and b is not None else a or b or Part()
 
 
 def _sum(a: Array | None, b: Array | None) -> Array:

@@ -1,8 +1,29 @@
 """Sentences of reports: numbers as people read them, and what changed in a field in one line."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
-from headrace_jobs.report.models import Bar, FieldDrift, Side, Test
+from headrace_jobs.report.models import Bar, Chunk, FieldDrift, Side, Test
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """How sentences speak of the reference."""
+
+    kind: Literal["training", "previous", "fixed"]
+    whole: str
+    """``the training data``"""
+    short: str
+    """``training``"""
+    of: str
+    """``training`` in *the training maximum*"""
+
+
+TRAINING = Words("training", "the training data", "training", "training")
+PREVIOUS = Words("previous", "the window before", "the window before", "former")
+FIXED = Words("fixed", "the reference window", "the reference window", "reference")
+WORDS = {words.kind: words for words in (TRAINING, PREVIOUS, FIXED)}
 
 NAMED = 3  # fields or categories that a sentence names; the rest are counted
 
@@ -29,47 +50,59 @@ def rows(count: int) -> str:
     return f"{count:,} row" + ("" if count == 1 else "s")
 
 
-def field_sentence(name: str, field: FieldDrift) -> str:
+def field_sentence(name: str, field: FieldDrift, words: Words = TRAINING) -> str:
     """What changed in a field, e.g. "`age`: mean 41 → 55, share above the training maximum 0 % → 12 %"."""
     if field.verdict == "not-enough-data" or field.reference is None or field.window is None:
         return f"`{name}`: too few values to compare"
     counted = {t.test for t in field.tests if t.severity != "none"}
     parts = [
         _missing(field.reference, field.window) if "missing" in counted else "",
-        _outside(field.bars, field.kind) if counted & {"range", "new-category"} else "",
+        _outside(field.bars, field.kind, words) if counted & {"range", "new-category"} else "",
         _moved(field) if "distribution" in counted else "",
     ]
     said = ", ".join(p for p in (parts[2], parts[1], parts[0]) if p)
     return f"`{name}`: {said}" if said else f"`{name}`: no change that matters"
 
 
-def drift_sentence(fields: Sequence[FieldDrift], whole: Sequence[Test] = ()) -> str:
+def drift_sentence(fields: Sequence[FieldDrift], whole: Sequence[Test] = (), words: Words = TRAINING) -> str:
     """What a whole run found."""
     drifted = [f for f in fields if f.verdict == "drift"]
     if not drifted:
         together = [t for t in whole if t.severity != "none"]
         if together:
             least = share(max(t.effect_low for t in together))
-            return f"No field has moved by itself, but their combinations have: at least {least} of rows lie where training has fewer."
+            return (
+                f"No field has moved by itself, but their combinations have: at least {least} of rows lie "
+                f"where {words.short} has fewer."
+            )
         tested = sum(f.verdict == "no-drift" for f in fields)
-        return f"No field of {tested} has moved away from the training data."
+        return f"No field of {tested} has moved away from {words.whole}."
     named = ", ".join(f"`{f.name}`" for f in drifted[:NAMED])
     more = f" and {len(drifted) - NAMED} more" if len(drifted) > NAMED else ""
     verb = "differs" if len(drifted) == 1 else "differ"
-    return f"{len(drifted)} of {len(fields)} fields {verb} from the training data: {named}{more}."
+    return f"{len(drifted)} of {len(fields)} fields {verb} from {words.whole}: {named}{more}."
+
+
+def chunks_sentence(chunks: Sequence[Chunk]) -> str:
+    """How many pieces of the window drifted by themselves, as one more sentence; empty without chunks."""
+    if not chunks:
+        return ""
+    drifted = [c for c in chunks if c.verdict == "drift"]
+    first = f", the first from {drifted[0].since[:16].replace('T', ' ')} UTC on" if drifted else ""
+    return f" By themselves, {len(drifted)} of {len(chunks)} chunks drifted{first}."
 
 
 def _missing(before: Side, now: Side) -> str:
     return f"missing {share(before.missing / max(before.rows, 1))} → {share(now.missing / max(now.rows, 1))}"
 
 
-def _outside(bars: Sequence[Bar], kind: str) -> str:
+def _outside(bars: Sequence[Bar], kind: str, words: Words) -> str:
     outside = [b for b in bars if b.outside and b.window > 0]
     if kind == "category":
         names = ", ".join(b.label for b in outside[:NAMED])
         more = f" and {len(outside) - NAMED} more" if len(outside) > NAMED else ""
-        return f"categories that training has not: {names}{more} ({share(sum(b.window for b in outside))} of rows)"
-    sides = {"<": "below the training minimum", ">": "above the training maximum"}
+        return f"categories that {words.short} has not: {names}{more} ({share(sum(b.window for b in outside))} of rows)"
+    sides = {"<": f"below the {words.of} minimum", ">": f"above the {words.of} maximum"}
     return ", ".join(f"share {sides[b.label[0]]} {share(b.window)}" for b in outside)
 
 

@@ -1,5 +1,7 @@
 """Reports, jobs, schedules and explanations."""
 
+import re
+
 import orjson
 from pydantic import Field
 from werkzeug.wrappers import Response
@@ -20,6 +22,8 @@ from headrace_functions.names import Reference, VersionId
 
 resource = Resource("analysis")
 
+DRIFT_OPTIONS = ("against", "chunks")
+ROWS = re.compile(r"[1-9]\d{0,8}rows")
 _REPORT = "/reports/<model>/<int:number>/<kind>/<name>"
 
 
@@ -42,7 +46,11 @@ class JobBody(Body):
     kind: Kind = "drift"
     model: str = Field(description="MODEL, MODEL:NUMBER or MODEL@ALIAS")
     engine: Engine = "native"
-    window: str | None = Field(default=None, description="duration back from 'until', e.g. 24h")
+    window: str | None = Field(
+        default=None, description="back from 'until': a duration, e.g. 24h, or rows, e.g. 10000rows"
+    )
+    against: str | None = Field(default=None, description="drift: training, previous or START/END in RFC 3339")
+    chunks: str | None = Field(default=None, description="drift: length of pieces judged by themselves too, e.g. 1h")
     until: str | None = Field(default=None, description="RFC 3339 time; now by default")
     output: str | None = Field(default=None, description="performance: the output that predicts the target")
     timeout: float = Field(default=DEFAULT_TIMEOUT, gt=0, le=86400, description="seconds")
@@ -100,11 +108,14 @@ def start_job(platform: Platform, body: JobBody) -> schemas.JobView:
         raise InvalidInput(
             "kind: explanations have a route of their own", field="kind", hint="POST /api/v1/explanations"
         )
-    given = (("window", body.window), ("until", body.until), ("output", body.output))
-    arguments = {k: v for k, v in given if v is not None}
+    names = ("window", "until", "output", *DRIFT_OPTIONS)
+    arguments = {name: value for name in names if (value := getattr(body, name)) is not None}
+    refused = [name for name in DRIFT_OPTIONS if name in arguments and body.kind != "drift"]
+    if refused:
+        raise InvalidInput(f"{refused[0]}: only drift takes it", field=refused[0], hint="leave it out")
     if body.output is not None and body.kind != "performance":
         raise InvalidInput("output: only performance takes it", field="output", hint="leave it out")
-    if body.window is not None:
+    if body.window is not None and not ROWS.fullmatch(body.window):
         parse_duration(body.window)
     version = platform.versions.resolve(Reference.parse(body.model)).id
     return views.job(platform.jobs.start(JobRequest(body.kind, version, body.engine, arguments, body.timeout)))

@@ -18,8 +18,16 @@ def analyze() -> None:
 
 @analyze.command("drift")
 @click.argument("model", metavar="MODEL:NUMBER")
-@click.option("--window", default="24h", show_default=True, help="How far back, e.g. 30m, 24h, 7d.")
+@click.option("--window", default="24h", show_default=True, help="How far back: 30m, 24h, 7d, or 10000rows.")
 @click.option("--until", help="RFC 3339 time where the window ends; now by default.")
+@click.option(
+    "--against",
+    default="training",
+    show_default=True,
+    metavar="REFERENCE",
+    help="training, previous (the window before this one) or START/END, two RFC 3339 times.",
+)
+@click.option("--chunks", metavar="LENGTH", help="Judge pieces of the window by themselves too, e.g. 1h.")
 @click.option(
     "--engine",
     type=ENGINES,
@@ -30,14 +38,12 @@ def analyze() -> None:
 @click.option("--no-wait", is_flag=True, help="Start the run and return.")
 @json_option
 @connected
-def analyze_drift(
-    client: Client, model: str, window: str, until: str | None, engine: str, no_wait: bool, as_json: bool
-) -> None:
-    """Compare a window of the log with the training data, and write a report.
+def analyze_drift(client: Client, model: str, no_wait: bool, as_json: bool, **options: str | None) -> None:
+    """Compare a window of the log with the training data or another window, and write a report.
 
     The first run of an engine builds its environment, which can take minutes.
     """
-    _follow(client, client.start_job("drift", model, window=window, until=until, engine=engine), no_wait, as_json)
+    _follow(client, client.start_job("drift", model, **options), no_wait, as_json)
 
 
 @analyze.command("performance")

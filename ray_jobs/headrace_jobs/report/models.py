@@ -124,12 +124,41 @@ class Thresholds(Part):
     defect: tuple[float, float, float]
 
 
+class Against(Part):
+    """The reference: training data, or a window of the log."""
+
+    kind: Literal["training", "previous", "fixed"]
+    since: str | None = None
+    until: str | None = None
+
+
+class Moved(Part):
+    """A view that drifted in a chunk."""
+
+    name: str
+    severity: Severity
+    effect: Number = Field(description="the largest effect of a test that counts")
+
+
+class Chunk(Part):
+    """A piece of the window, compared by itself; p-values are adjusted over all chunks together."""
+
+    since: str
+    until: str
+    rows: int
+    verdict: Literal["drift", "no-drift", "not-enough-data"]
+    severity: Severity
+    drifted: int = Field(description="views that drifted")
+    fields: tuple[Moved, ...] = Field(description="the most drifted of them first, 20 at most")
+
+
 class DriftReport(Part):
     kind: Literal["drift"] = "drift"
     version: Literal[1] = Field(default=SCHEMA, alias="schema")
     model: str
     engine: Literal["native", "alibi"]
     licence: str | None = Field(description="a notice that goes with the report, or null")
+    against: Against = Field(description="what the window is compared with")
     window: Span
     rows: Rows
     verdict: Literal["drift", "no-drift", "not-enough-data"]
@@ -138,6 +167,7 @@ class DriftReport(Part):
     advice: tuple[str, ...] = Field(default=(), description="what to look at next, a sentence each")
     fields: tuple[FieldDrift, ...] = Field(description="the most drifted first")
     whole: tuple[Test, ...] = Field(default=(), description="tests of all inputs together; none with too few rows")
+    chunks: tuple[Chunk, ...] = Field(default=(), description="the window cut by time, where that was asked for")
     notes: tuple[Note, ...] = ()
     thresholds: Thresholds
 
@@ -225,4 +255,66 @@ class PerformanceReport(Part):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
 
 
-Report = DriftReport | Explanation | PerformanceReport
+class FieldShare(Part):
+    """What part of a row's score a field explains."""
+
+    name: str
+    value: Scalar | None
+    share: Number = Field(description="of what typical values in place of the row's would take away")
+
+
+class OutlierRow(Part):
+    """One unusual row, to be looked up in the log."""
+
+    request_id: str
+    row: int
+    received: str
+    value: Number = Field(description="share of training rows that are less unusual, 0 to 1")
+    score: Number = Field(description="the detector's own; more is more unusual")
+    fields: tuple[FieldShare, ...] = Field(description="the fields that explain most first")
+
+
+class OutlierStep(Part):
+    """One step of the window's time."""
+
+    start: str
+    rows: int
+    outliers: int
+
+
+class DetectorChoice(Part):
+    """The detector that was taken, and how well each candidate found anomalies planted in training rows held out."""
+
+    method: Literal["tails", "mahalanobis", "forest"]
+    candidates: dict[str, Number] = Field(description="mean area under the ROC curve")
+    fitted: int
+    held_out: int
+
+
+class OutlierReport(Part):
+    kind: Literal["outliers"] = "outliers"
+    version: Literal[1] = Field(default=SCHEMA, alias="schema")
+    model: str
+    window: Span
+    rows: int
+    failed: int = Field(description="lines of exchanges that were refused or failed; they are not analysed")
+    files: int
+    verdict: Literal["more-outliers", "as-expected", "not-enough-data"]
+    severity: Severity
+    sentence: str
+    detector: DetectorChoice
+    threshold: Number = Field(description="a row is an outlier iff its value is above")
+    outliers: int
+    expected: Number = Field(description="rate of outliers among rows like the training data")
+    expected_high: Number = Field(description="upper end of its 95 % interval, for it is set on rows held out")
+    rate: Number
+    low: Number = Field(description="95 % interval of the rate")
+    high: Number
+    worst: tuple[OutlierRow, ...] = Field(description="the most unusual first")
+    history: tuple[OutlierStep, ...]
+    notes: tuple[Note, ...] = ()
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
+
+
+Report = OutlierReport | DriftReport | Explanation | PerformanceReport

@@ -6,8 +6,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from headrace_jobs.report import svg
-from headrace_jobs.report.models import DriftReport, FieldDrift, PerformanceReport, Report
-from headrace_jobs.wording import number, share
+from headrace_jobs.report.models import DriftReport, Explanation, FieldDrift, Report
+from headrace_jobs.report.strip import strip
+from headrace_jobs.wording import WORDS, number, share
 
 CARDS = 40
 """Fields with a card of their own; all others are in the table. Keeps the page under 1 MB whatever the model."""
@@ -21,10 +22,11 @@ def page(report: Report) -> str:
     """The report as a page; the same report is the same page."""
     if isinstance(report, DriftReport):
         drifted = [f for f in report.fields if f.verdict == "drift"]
-        shown = {"report": report, "cards": report.fields[:CARDS], "drifted": drifted, "rows": report.fields[:ROWS]}
+        shown = {"report": report, "cards": report.fields[:CARDS], "drifted": drifted}
+        shown |= {"rows": report.fields[:ROWS], "reference": WORDS[report.against.kind]}
         return _environment().get_template("drift.html").render(**shown)
-    if isinstance(report, PerformanceReport):
-        return _environment().get_template("performance.html").render(report=report)
+    if not isinstance(report, Explanation):
+        return _environment().get_template(f"{report.kind}.html").render(report=report)
     largest = max((abs(c.shap) for c in report.contributions), default=0.0) or 1.0
     return _environment().get_template("explain.html").render(report=report, largest=largest)
 
@@ -38,7 +40,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.globals.update(
-        distribution=svg.distribution, history=svg.history, waterfall=svg.waterfall, gauge=svg.gauge
+        distribution=svg.distribution, history=svg.history, waterfall=svg.waterfall, gauge=svg.gauge, strip=strip
     )
     environment.filters.update(number=number, share=share, said=_said, clock=_clock, effect=_effect)
     return environment

@@ -37,19 +37,19 @@ def history(steps: Sequence[Step], threshold: float, since: str | None) -> Marku
     for i, step in enumerate(steps):
         x = i * width
         if step.moved is None:
-            parts.append(_format('<circle class="none" cx="{}" cy="{}" r="1.5"/>', x + width / 2, base))
+            parts.append(mark('<circle class="none" cx="{}" cy="{}" r="1.5"/>', x + width / 2, base))
             continue
         tall = max(step.moved / top * (base - 8), 1)
         kind = "late" if since is not None and step.start >= since else "step"
         box = (kind, x + 1, base - tall, width - 2, tall, step.start, share(step.moved), f"{step.rows:,}")
         text = '<rect class="{}" x="{}" y="{}" width="{}" height="{}"><title>{}: {} moved, {} rows</title></rect>'
-        parts.append(_format(text, *box))
+        parts.append(mark(text, *box))
     line = base - threshold / top * (base - 8)
-    parts.append(_format('<line class="limit" x1="0" x2="{}" y1="{}" y2="{}"/>', WIDTH, line, line))
-    parts.append(_text(0, height - 4, _clock(steps[0].start)))
-    parts.append(_text(WIDTH, height - 4, _clock(steps[-1].start), "end"))
-    parts.append(_text(WIDTH, 8, f"up to {share(max(known))} moved", "end"))
-    return _svg(height, parts, "share of rows that moved, over the window's time")
+    parts.append(mark('<line class="limit" x1="0" x2="{}" y1="{}" y2="{}"/>', WIDTH, line, line))
+    parts.append(words(0, height - 4, _clock(steps[0].start)))
+    parts.append(words(WIDTH, height - 4, _clock(steps[-1].start), "end"))
+    parts.append(words(WIDTH, 8, f"up to {share(max(known))} moved", "end"))
+    return drawing(height, parts, "share of rows that moved, over the window's time")
 
 
 def waterfall(explanation: Explanation) -> Markup:
@@ -66,19 +66,19 @@ def waterfall(explanation: Explanation) -> Markup:
         x, y = LABEL + (min(start, end) - low) * scale, 22 + i * ROW
         kind = "more" if step.shap >= 0 else "less"
         wide = max(abs(step.shap) * scale, 1)
-        parts.append(_text(LABEL - 8, y + 14, step.name, "end", "label"))
+        parts.append(words(LABEL - 8, y + 14, step.name, "end", "label"))
         box = (kind, x, y + 2, wide, ROW - 6, step.name, _signed(step.shap))
         parts.append(
-            _format('<rect class="{}" x="{}" y="{}" width="{}" height="{}" rx="2"><title>{}: {}</title></rect>', *box)
+            mark('<rect class="{}" x="{}" y="{}" width="{}" height="{}" rx="2"><title>{}: {}</title></rect>', *box)
         )
-        parts.append(_text(LABEL + (max(start, end) - low) * scale + 5, y + 14, _signed(step.shap)))
+        parts.append(words(LABEL + (max(start, end) - low) * scale + 5, y + 14, _signed(step.shap)))
         at = LABEL + (end - low) * scale
-        parts.append(_format('<line class="link" x1="{}" x2="{}" y1="{}" y2="{}"/>', at, at, y + 2, y + ROW + 4))
+        parts.append(mark('<line class="link" x1="{}" x2="{}" y1="{}" y2="{}"/>', at, at, y + 2, y + ROW + 4))
     height = 22 + len(steps) * ROW + 22
-    parts.append(_text(LABEL + (explanation.base - low) * scale, 12, f"average {number(explanation.base)}", "middle"))
+    parts.append(words(LABEL + (explanation.base - low) * scale, 12, f"average {number(explanation.base)}", "middle"))
     end_x = LABEL + (ends[-1] - low) * scale
-    parts.append(_text(end_x, height - 4, f"this answer {number(explanation.prediction)}", "middle", "strong"))
-    return _svg(height, parts, "waterfall of the contributions")
+    parts.append(words(end_x, height - 4, f"this answer {number(explanation.prediction)}", "middle", "strong"))
+    return drawing(height, parts, "waterfall of the contributions")
 
 
 def gauge(metric: MetricPerformance) -> Markup:
@@ -94,23 +94,23 @@ def gauge(metric: MetricPerformance) -> Markup:
     def x(value: float) -> float:
         return (value - low + pad) * scale
 
-    parts = [_format('<line class="axis" x1="0" x2="{}" y1="13" y2="13"/>', WIDTH)]
+    parts = [mark('<line class="axis" x1="0" x2="{}" y1="13" y2="13"/>', WIDTH)]
     if metric.band_low is not None and metric.band_high is not None:
         box = (x(metric.band_low), max(x(metric.band_high) - x(metric.band_low), 1.0))
         title = f"without change: {number(metric.band_low)} to {number(metric.band_high)}"
         text = '<rect class="reference" x="{}" y="5" width="{}" height="16" rx="2"><title>{}</title></rect>'
-        parts.append(_format(text, *box, title))
+        parts.append(mark(text, *box, title))
     if metric.estimated is not None and metric.low is not None and metric.high is not None:
         title = f"estimated {number(metric.estimated)}, {number(metric.low)} to {number(metric.high)}"
         text = '<rect class="window" x="{}" y="11" width="{}" height="4"><title>{}</title></rect>'
-        parts.append(_format(text, x(metric.low), max(x(metric.high) - x(metric.low), 1.0), title))
+        parts.append(mark(text, x(metric.low), max(x(metric.high) - x(metric.low), 1.0), title))
         text = '<circle class="window" cx="{}" cy="13" r="5"><title>{}</title></circle>'
-        parts.append(_format(text, x(metric.estimated), title))
+        parts.append(mark(text, x(metric.estimated), title))
     if metric.realised is not None:
         at = x(metric.realised)
         text = '<path class="less" d="M{} 4 l7 9 l-7 9 l-7 -9 z"><title>realised {}</title></path>'
-        parts.append(_format(text, at, number(metric.realised)))
-    return _svg(26, parts, f"{metric.name} of the window in the band of the reference")
+        parts.append(mark(text, at, number(metric.realised)))
+    return drawing(26, parts, f"{metric.name} of the window in the band of the reference")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +128,11 @@ def _steps(contributions: Sequence[Contribution]) -> list[_Step]:
 def _named(contribution: Contribution) -> str:
     value = contribution.value
     if value is None:
-        return f"{_cut(contribution.name, CHARACTERS - 8)} missing"
-    plain = _cut(
+        return f"{cut(contribution.name, CHARACTERS - 8)} missing"
+    plain = cut(
         number(float(value)) if isinstance(value, int | float) and not isinstance(value, bool) else str(value), 12
     )
-    return f"{_cut(contribution.name, CHARACTERS - 3 - len(plain))} = {plain}"
+    return f"{cut(contribution.name, CHARACTERS - 3 - len(plain))} = {plain}"
 
 
 def _columns(bars: Sequence[Bar]) -> Markup:
@@ -143,20 +143,20 @@ def _columns(bars: Sequence[Bar]) -> Markup:
     for i, bar in enumerate(bars):
         x = i * width
         before, now = bar.reference / top * (base - 8), bar.window / top * (base - 8)
-        title = f"{bar.label}: training {share(bar.reference)}, window {share(bar.window)}"
+        title = f"{bar.label}: reference {share(bar.reference)}, window {share(bar.window)}"
         before_box = (x + 1, base - before, width - 2, before)
         now_box = ("outside" if bar.outside else "window", x + width * 0.22, base - now, width * 0.56, now)
-        parts.append(_format('<rect class="reference" x="{}" y="{}" width="{}" height="{}"/>', *before_box))
-        parts.append(_format('<rect class="{}" x="{}" y="{}" width="{}" height="{}"/>', *now_box))
+        parts.append(mark('<rect class="reference" x="{}" y="{}" width="{}" height="{}"/>', *before_box))
+        parts.append(mark('<rect class="{}" x="{}" y="{}" width="{}" height="{}"/>', *now_box))
         hover = '<rect class="hover" x="{}" y="0" width="{}" height="{}"><title>{}</title></rect>'
-        parts.append(_format(hover, x, width, base, title))
-    parts.append(_format('<line class="axis" x1="0" x2="{}" y1="{}" y2="{}"/>', WIDTH, base, base))
-    parts.append(_text(0, HEIGHT - 6, bars[0].label.split(" … ")[0]))
+        parts.append(mark(hover, x, width, base, title))
+    parts.append(mark('<line class="axis" x1="0" x2="{}" y1="{}" y2="{}"/>', WIDTH, base, base))
+    parts.append(words(0, HEIGHT - 6, bars[0].label.split(" … ")[0]))
     middle = bars[len(bars) // 2].label.split(" … ")[0]
     if len(bars) > 2:
-        parts.append(_text(WIDTH * (len(bars) // 2) / len(bars), HEIGHT - 6, middle, "middle"))
-        parts.append(_text(WIDTH, HEIGHT - 6, bars[-1].label.split(" … ")[-1], "end"))
-    return _svg(HEIGHT, parts, "distribution in training and in the window")
+        parts.append(words(WIDTH * (len(bars) // 2) / len(bars), HEIGHT - 6, middle, "middle"))
+        parts.append(words(WIDTH, HEIGHT - 6, bars[-1].label.split(" … ")[-1], "end"))
+    return drawing(HEIGHT, parts, "distribution in the reference and in the window")
 
 
 def _pairs(bars: Sequence[Bar]) -> Markup:
@@ -165,26 +165,26 @@ def _pairs(bars: Sequence[Bar]) -> Markup:
     parts = []
     for i, bar in enumerate(bars):
         y = i * ROW
-        parts.append(_text(LABEL - 8, y + 15, _cut(bar.label, CHARACTERS), "end", "label"))
+        parts.append(words(LABEL - 8, y + 15, cut(bar.label, CHARACTERS), "end", "label"))
         before = (LABEL, y + 3, max(bar.reference * scale, 0.5))
-        parts.append(_format('<rect class="reference" x="{}" y="{}" width="{}" height="8"/>', *before))
+        parts.append(mark('<rect class="reference" x="{}" y="{}" width="{}" height="8"/>', *before))
         now = ("outside" if bar.outside else "window", LABEL, y + 12, max(bar.window * scale, 0.5))
-        parts.append(_format('<rect class="{}" x="{}" y="{}" width="{}" height="8"/>', *now))
+        parts.append(mark('<rect class="{}" x="{}" y="{}" width="{}" height="8"/>', *now))
         x = LABEL + max(bar.reference, bar.window) * scale + 6
-        parts.append(_text(x, y + 15, f"{share(bar.reference)} → {share(bar.window)}"))
-    return _svg(len(bars) * ROW + 2, parts, "shares of categories in training and in the window")
+        parts.append(words(x, y + 15, f"{share(bar.reference)} → {share(bar.window)}"))
+    return drawing(len(bars) * ROW + 2, parts, "shares of categories in the reference and in the window")
 
 
-def _svg(height: float, parts: Sequence[Markup], label: str) -> Markup:
+def drawing(height: float, parts: Sequence[Markup], label: str) -> Markup:
     head = '<svg viewBox="0 0 {} {}" role="img" aria-label="{}" preserveAspectRatio="xMidYMid meet">'
-    return _format(head, WIDTH, height, label) + Markup("").join(parts) + Markup("</svg>")
+    return mark(head, WIDTH, height, label) + Markup("").join(parts) + Markup("</svg>")
 
 
-def _text(x: float, y: float, text: str, anchor: str = "start", kind: str = "note") -> Markup:
-    return _format('<text class="{}" x="{}" y="{}" text-anchor="{}">{}</text>', kind, x, y, anchor, text)
+def words(x: float, y: float, text: str, anchor: str = "start", kind: str = "note") -> Markup:
+    return mark('<text class="{}" x="{}" y="{}" text-anchor="{}">{}</text>', kind, x, y, anchor, text)
 
 
-def _format(template: str, *values: object) -> Markup:
+def mark(template: str, *values: object) -> Markup:
     """Fill a template of ours; values are escaped, and coordinates have one decimal, for the size of the page."""
     short = (f"{v:.1f}".removesuffix(".0") if isinstance(v, float) else v for v in values)
     return Markup(template).format(*short)  # noqa: S704 - the template is a literal of this module
@@ -198,5 +198,5 @@ def _signed(value: float) -> str:
     return ("+" if value >= 0 else "") + number(value)
 
 
-def _cut(text: str, length: int) -> str:
+def cut(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"

@@ -1,0 +1,132 @@
+"""What a window is compared with: the training data, or another window of the log."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from headrace_functions.errors import InvalidInput
+from headrace_functions.names import VersionId
+from headrace_functions.storage.objects import ObjectStore
+from headrace_functions.version import Version
+from headrace_functions.views import Array, ViewName, names
+from headrace_jobs import inputs, sampling
+from headrace_jobs.columns import Column, columns_of, series
+from headrace_jobs.execution import Executor
+from headrace_jobs.sampling import Progress, SampleTask
+from headrace_jobs.scan import Reference, reference, take
+from headrace_jobs.statistics.categories import CategoryReference
+from headrace_jobs.statistics.numbers import NumberReference
+from headrace_jobs.statistics.sample import lowest, priorities
+from headrace_jobs.window import Window, rows_of
+from headrace_jobs.wording import FIXED, PREVIOUS, TRAINING, Words
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """References by key, the views they are of, and why some fields have none."""
+
+    rows: int = 0
+    references: Mapping[str, Reference] = field(default_factory=dict)
+    views: Mapping[str, tuple[Column, ViewName]] = field(default_factory=dict)
+    notes: tuple[tuple[str, str], ...] = ()
+    sample: Mapping[str, Array] = field(default_factory=dict)
+    """Some rows of the inputs by key, the same row at the same place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Against:
+    """Which reference a run takes: the training data where ``window`` is None."""
+
+    words: Words = TRAINING
+    window: Window | None = None
+
+
+def against_of(objects: ObjectStore, version: VersionId, text: str, window: Window) -> Against:
+    """``training``, ``previous`` (as long as the window, or as many rows, right before it) or ``START/END``."""
+    if text == "training":
+        return Against()
+    if text == "previous":
+        count = rows_of(window.length)
+        before = window.previous() if count is None else inputs.last_rows(objects, version, count, window.since)
+        return Against(PREVIOUS, before)
+    if "/" in text:
+        return Against(FIXED, Window.between(text))
+    expected = "training, previous, or START/END in RFC 3339"
+    raise InvalidInput(f"against: {text!r} is no reference", field="against", expected=expected, got=repr(text))
+
+
+def from_training(objects: ObjectStore, version: Version, sample: int, together: int) -> Baseline:
+    """Training data for inputs, the model's own answers on it for outputs; ``together`` rows of the inputs are kept whole."""
+    training = inputs.read_training(objects, version)
+    if training is None:
+        raise InvalidInput(
+            f"{version.id} has no training data to compare with",
+            field="training-data",
+            hint="give training-data in its definition and apply it again, or compare with --against previous",
+        )
+    answers = inputs.read_answers(objects, version.id)
+    references: dict[str, Reference] = {}
+    views: dict[str, tuple[Column, ViewName]] = {}
+    notes: list[tuple[str, str]] = []
+    rows = training.metadata.num_rows
+    chosen = np.sort(lowest(priorities(str(version.id), rows), together))
+    whole: dict[str, Array] = {}
+    for column in columns_of(version.signature):
+        file, name = (training, column.field.name) if column.side == "input" else (answers, column.name)
+        values: Any | None = inputs.column(file, name) if file is not None else None
+        if values is None:
+            notes.append((column.field.name, _absent(column, file is not None)))
+            continue
+        try:
+            found = series(column.field, values)
+        except InvalidInput as error:
+            notes.append((column.field.name, f"training data: {error.message}"))
+            continue
+        for view, one in found.items():
+            references[column.key(view)] = reference(one, column.side, sample)
+            views[column.key(view)] = (column, view)
+            if column.side == "input":
+                whole[column.key(view)] = take(one, chosen)
+    return Baseline(rows, references, views, tuple(notes), whole)
+
+
+def from_log(
+    objects: ObjectStore, version: Version, window: Window, sample: int, executor: Executor, progress: Progress
+) -> Baseline:
+    """A window of the log itself: a random sample of its rows, always the same one, of at most ``sampling.ROWS``."""
+    columns = columns_of(version.signature)
+    files = inputs.log_files(objects, version.id, window)
+    task = SampleTask(window, columns, sampling.size_for(columns))
+    found = sampling.sample(files, task, executor, progress)
+    references: dict[str, Reference] = {}
+    views: dict[str, tuple[Column, ViewName]] = {}
+    for column in columns:
+        for view in names(column.field):
+            key = column.key(view)
+            if key in found.columns:
+                references[key] = of_rows(found.columns[key], sample)
+                views[key] = (column, view)
+    kept = {key: values for key, values in found.columns.items() if views[key][0].side == "input"}
+    rows = len(next(iter(found.columns.values()))) if found.columns else 0
+    fields = {column.name: column.field.name for column in columns}
+    notes = tuple((fields[name], f"reference window: {problem}") for name, problem in found.problems.items())
+    return Baseline(rows, references, views, notes, kept)
+
+
+def of_rows(values: Array, sample: int) -> Reference:
+    """The reference of raw rows in random order: float64, or objects with None where missing."""
+    if values.dtype != object:
+        return NumberReference.of(values, values[:sample])
+    known = tuple(v for v in values.tolist() if v is not None)
+    return CategoryReference.of(Counter(known), len(values), known[:sample])
+
+
+def _absent(column: Column, answered: bool) -> str:
+    if column.side == "input":
+        return "the training data has no such column, so there is nothing to compare with"
+    if answered:
+        return "the answers kept from training have no such column"
+    return "no answers on the training data were kept, so the outputs are not compared"

@@ -1,0 +1,125 @@
+"""Raw rows of a window: a bounded random sample with every field, for what needs whole rows instead of counts."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+
+from headrace_functions.errors import InvalidInput
+from headrace_functions.storage.objects import ObjectStore
+from headrace_functions.views import Array, ViewName, names
+from headrace_jobs import inputs
+from headrace_jobs.columns import Column, series
+from headrace_jobs.execution import Executor
+from headrace_jobs.inputs import LogFile
+from headrace_jobs.plan import ROOT, is_leaf, tree
+from headrace_jobs.scan import take
+from headrace_jobs.statistics.sample import RowSample, logged_priorities, lowest
+from headrace_jobs.window import Window
+
+ROWS = 100_000
+"""Rows of a sample, at most."""
+CELLS = 10_000_000
+"""Values of a sample, at most: of a wide table there are fewer rows."""
+REQUEST, ROW, RECEIVED = "request_id", "row", "received"
+"""Columns that a sample with ``identified`` has besides the views."""
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class SampleTask:
+    """What every leaf needs besides its file."""
+
+    window: Window
+    columns: tuple[Column, ...]
+    size: int
+    identified: bool = False
+    """Whether rows bear their request id, number and time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """Answered rows of a part of the window, and some of them raw: ``sample.columns`` by ``Column.key``."""
+
+    rows: int = 0
+    failed: int = 0
+    sample: RowSample | None = None
+    problems: Mapping[str, str] = field(default_factory=dict)
+
+    def merge(self, other: "Sampled") -> "Sampled":
+        return Sampled(
+            self.rows + other.rows,
+            self.failed + other.failed,
+            self.sample.merge(other.sample) if self.sample and other.sample else self.sample or other.sample,
+            {**other.problems, **self.problems},
+        )
+
+    @property
+    def columns(self) -> Mapping[str, Array]:
+        return self.sample.columns if self.sample is not None else {}
+
+
+def sample(
+    files: Sequence[LogFile], task: SampleTask, executor: Executor, progress: Progress, what: str = "reference files"
+) -> Sampled:
+    """The sample of a window, always the same one for the same log."""
+    finished = 0
+
+    def done(key: str) -> None:
+        nonlocal finished
+        if is_leaf(key):
+            finished += 1
+            progress(finished, len(files), what)
+
+    whole: Sampled = executor.run(tree([(sample_file, file, task) for file in files], merge_all), ROOT, done)
+    return whole
+
+
+def size_for(columns: Sequence[Column], wanted: int = ROWS) -> int:
+    """Rows that a sample of all views of these columns may have."""
+    return max(1, min(wanted, CELLS // max(1, sum(len(names(c.field)) for c in columns))))
+
+
+def sample_file(file: LogFile, task: SampleTask) -> Sampled:
+    """The rows of lowest priority of one file."""
+    answered = inputs.answered(inputs.open_parquet(ObjectStore(file.storage), file.key), task.window)
+    if not answered.rows:
+        return Sampled(failed=answered.failed)
+    times = answered.received.cast(pa.int64()).to_numpy(zero_copy_only=False)
+    numbers = answered.column(ROW)
+    row = np.zeros(answered.rows, np.int64) if numbers is None else numbers.cast(pa.int64()).to_numpy()
+    priority = logged_priorities(times, row)
+    chosen = lowest(priority, task.size)
+    raw: dict[str, Array] = {}
+    problems: dict[str, str] = {}
+    if task.identified:
+        ids = answered.column(REQUEST)
+        named = [None] * len(chosen) if ids is None else ids.cast(pa.string()).take(pa.array(chosen)).to_pylist()
+        raw = {REQUEST: np.array(named, object), ROW: row[chosen], RECEIVED: times[chosen]}
+    for column in task.columns:
+        raw |= _views(column, answered.column(column.name), chosen, problems)
+    return Sampled(answered.rows, answered.failed, RowSample(task.size, priority[chosen], raw), problems)
+
+
+def merge_all(*parts: Sampled) -> Sampled:
+    """The sum of some parts, from left to right."""
+    total = parts[0] if parts else Sampled()
+    for part in parts[1:]:
+        total = total.merge(part)
+    return total
+
+
+def _views(column: Column, values: pa.ChunkedArray | None, chosen: Array, problems: dict[str, str]) -> dict[str, Array]:
+    """Chosen rows of each view; a column that is not there, or cannot be read, is missing throughout."""
+    if values is not None:
+        try:
+            return {column.key(view): take(one, chosen) for view, one in series(column.field, values).items()}
+        except InvalidInput as error:
+            problems[column.name] = error.message
+    return {column.key(view): _nothing(view, len(chosen)) for view in names(column.field)}
+
+
+def _nothing(view: ViewName, rows: int) -> Array:
+    return np.full(rows, np.nan) if view.kind == "number" else np.full(rows, None, object)
