@@ -8,11 +8,15 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from headrace_functions.runtime import threads
+from headrace_functions.errors import HeadraceError
+from headrace_functions.runtime import layers, threads
 
 threads.cap()  # before numpy is imported below: its libraries read the variables when they load
+try:
+    layers.activate(os.environ)  # and numpy itself may come from the layer
+except HeadraceError as error:
+    sys.exit(f"cannot start: {error.message}" + "".join(f"\n  {k}: {v}" for k, v in error.details().items()))
 
-from headrace_functions.errors import HeadraceError  # noqa: E402
 from headrace_functions.runtime.fetch import COLLECTOR, STORAGE, settings_from  # noqa: E402
 from headrace_functions.runtime.process import serve  # noqa: E402
 from headrace_functions.runtime.settings import FunctionSettings  # noqa: E402

@@ -11,6 +11,8 @@ DEPLOYMENTS = "deployment-configurations/"
 ENVIRONMENTS = "environments/"
 JOBS = "jobs/"
 NAMES = "names/"
+BUILDS = "builds/"
+"""Questions and results on their way between the controller and its build Jobs in a cluster; each is deleted with its build."""
 CHANGES = "changes"
 """Another content each time a name may mean something else: a hint for gateways that nobody could tell, no state."""
 PURPOSE = "purpose"
@@ -75,6 +77,11 @@ def reference(v: VersionId) -> str:
     return version(v) + "reference.parquet"
 
 
+def detector(v: VersionId, digest: str) -> str:
+    """Folder of an outlier detector learnt from the training data: ``function.py``, ``detector.npz``, ``definition.json``."""
+    return f"{version(v)}outliers/{digest}/"
+
+
 def version_tombstone(v: VersionId) -> str:
     return version(v) + "deleted.json"
 
@@ -102,9 +109,24 @@ def environment(key: str) -> str:
     return f"{ENVIRONMENTS}{key}/"
 
 
+def layer(key: str) -> str:
+    """Archive of the libraries that an environment has beyond its runtime image."""
+    return environment(key) + "layer.tar.zst"
+
+
+def layer_document(key: str) -> str:
+    """What an environment's layer is: ``sha256``, ``size`` and ``packages``; its creation means that the layer is whole."""
+    return environment(key) + "layer.json"
+
+
 def resolution(requirements_digest: str) -> str:
     """Which environment a list of requirements was resolved to."""
     return f"{ENVIRONMENTS}resolutions/{requirements_digest}.json"
+
+
+def exchange(build: str, name: str) -> str:
+    """A document between the controller and one of its build Jobs."""
+    return f"{BUILDS}{build}/{name}"
 
 
 def inbox_segment(service: str, spool: str, sequence_number: int) -> str:

@@ -4,6 +4,7 @@ URLs: ``/path``, ``file:///path`` or ``s3://bucket/prefix``. S3 takes its creden
 (``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY``, ``AWS_REGION``, ``AWS_ENDPOINT_URL``, ``AWS_ALLOW_HTTP``).
 """
 
+import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedEr
 from obstore.store import LocalStore, S3Store
 
 from headrace_functions.errors import Conflict, InvalidInput, NotFound, StorageFailed
+
+_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,20 @@ class ObjectStore:
             raise NotFound(f"no object {key}") from error
         except (BaseError, OSError) as error:
             raise _failed("read", key, error) from error
+
+    def download(self, key: str, file: Path) -> str:
+        """Write the bytes of ``key`` to a file as they come; their SHA-256, hexadecimal. ``NotFound`` if there are none."""
+        digest = hashlib.sha256()
+        try:
+            with file.open("wb") as sink:
+                for chunk in obstore.get(self._store, key).stream(min_chunk_size=_CHUNK):
+                    digest.update(chunk)
+                    sink.write(chunk)
+        except FileNotFoundError as error:
+            raise NotFound(f"no object {key}") from error
+        except (BaseError, OSError) as error:
+            raise _failed("read", key, error) from error
+        return digest.hexdigest()
 
     def exists(self, key: str) -> bool:
         try:

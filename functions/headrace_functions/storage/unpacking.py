@@ -16,7 +16,7 @@ MAX_FILES = 20_000
 _CHUNK = 1 << 20
 
 
-def unpack(archive: Path | bytes, folder: Path) -> None:
+def unpack(archive: Path | bytes, folder: Path, *, max_files: int = MAX_FILES) -> None:
     """Unpack into ``folder``, which must not exist: it appears whole or not at all.
 
     Raises ``Malformed`` for bytes that are no such archive, ``InvalidInput`` for a member that is a link, a device or
@@ -26,7 +26,7 @@ def unpack(archive: Path | bytes, folder: Path) -> None:
     staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         with io.BytesIO(archive) if isinstance(archive, bytes) else archive.open("rb") as source:
-            _extract(source, staging)
+            _extract(source, staging, max_files)
         staging.chmod(0o755)
         staging.rename(folder)
     except (zstandard.ZstdError, tarfile.TarError, EOFError) as error:
@@ -39,7 +39,7 @@ def unpack(archive: Path | bytes, folder: Path) -> None:
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def _extract(source: BinaryIO, folder: Path) -> None:
+def _extract(source: BinaryIO, folder: Path, max_files: int) -> None:
     files = size = 0
     with (
         zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(source) as plain,
@@ -51,8 +51,8 @@ def _extract(source: BinaryIO, folder: Path) -> None:
                 target.mkdir(parents=True, exist_ok=True)
                 continue
             files, size = files + 1, size + member.size
-            if files > MAX_FILES or size > MAX_UNPACKED:
-                raise TooLarge(f"payload: at most {MAX_FILES} files of {MAX_UNPACKED} bytes together", field="payload")
+            if files > max_files or size > MAX_UNPACKED:
+                raise TooLarge(f"payload: at most {max_files} files of {MAX_UNPACKED} bytes together", field="payload")
             target.parent.mkdir(parents=True, exist_ok=True)
             content = tar.extractfile(member)
             assert content is not None

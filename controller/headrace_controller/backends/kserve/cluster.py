@@ -52,6 +52,11 @@ class Cluster:
         self._stopping = threading.Event()
         self._streams: set[urllib3.BaseHTTPResponse] = set()
 
+    @property
+    def api(self) -> client.ApiClient:
+        """The connection, for ``jobs``."""
+        return self._api
+
     def find(self, name: str) -> Json | None:
         """The InferenceService of this name, whoever it belongs to; None if there is none."""
         try:

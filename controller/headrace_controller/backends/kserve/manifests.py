@@ -11,7 +11,8 @@ from typing import Any
 from headrace_controller.backends.base import ServiceSpec
 from headrace_controller.backends.kserve.settings import ClusterSettings
 from headrace_controller.definitions.deployment import DeploymentConfiguration
-from headrace_functions.runtime import fetch
+from headrace_functions.runtime import fetch, layers
+from headrace_functions.storage import layout
 from headrace_functions.version import Scaling, Version
 
 Json = dict[str, Any]
@@ -159,7 +160,7 @@ def _container(
 ) -> Json:
     return {
         "name": CONTAINER,
-        "image": cluster.image_of(version.framework),
+        "image": version.runtime.image if version.runtime else cluster.image_of(version.framework),
         "imagePullPolicy": "IfNotPresent",
         "env": _environment(version, cluster, configuration, standard=standard),
         "envFrom": [{"secretRef": {"name": cluster.storage_secret}}],
@@ -197,6 +198,8 @@ def _environment(
         fetch.LISTEN: f"tcp:{'0.0.0.0' if standard else '127.0.0.1'}:{PORT}",  # noqa: S104 -- inside its pod
         fetch.WORK: WORK,
     }
+    if version.runtime is not None and version.runtime.layer:
+        own |= {layers.LAYER: layout.layer(version.environment), layers.LAYER_DIGEST: version.runtime.layer}
     asked = dict(configuration.container.env) if configuration is not None else {}
     return [{"name": name, "value": value} for name, value in sorted((asked | own).items())]
 

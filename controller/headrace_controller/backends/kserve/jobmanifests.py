@@ -1,0 +1,135 @@
+"""What a step of a build is in Kubernetes' words: pure functions from questions to Jobs.
+
+Each Job runs in the runtime image of the version, so a function is tried where it will be served and a layer made for what is
+there. It asks nothing of the Kubernetes API, ends by itself, and is removed after it ended even if nobody is left to do so.
+"""
+
+from typing import Any
+
+from headrace_controller.backends.kserve.buildsettings import BuildSettings
+from headrace_controller.backends.kserve.manifests import USER, WORK, selector
+from headrace_controller.backends.kserve.settings import ClusterSettings
+from headrace_functions.building import terms
+from headrace_functions.runtime import layers
+from headrace_functions.storage import layout
+from headrace_functions.version import Runtime
+
+Json = dict[str, Any]
+
+CONTAINER = "build"
+BUILD = "headrace.dev/build"
+"""Label of build Jobs and their pods: ``ask`` or ``layer``."""
+START = 300
+"""Seconds beyond the work's own time: to find a node, pull the image and fetch."""
+KEPT = 300
+"""Seconds after which the cluster removes a Job that ended, where no controller did."""
+INDEX_FILES = "/etc/headrace/index"
+_UV = f"{WORK}/bin/uv"
+_SIZE = "12Gi"  # of the work folder; a layer, its archive and uv's cache
+
+
+def ask_job(
+    name: str,
+    cluster: ClusterSettings,
+    builds: BuildSettings,
+    runtime: Runtime,
+    environment: str,
+    exchange: tuple[str, str],
+    timeout: float,
+) -> Json:
+    """The Job that asks a function; ``exchange`` are the keys of question and result, ``timeout`` the child's seconds."""
+    variables = _variables(cluster, runtime.lock, exchange)
+    if runtime.layer:
+        variables |= {layers.LAYER: layout.layer(environment), layers.LAYER_DIGEST: runtime.layer}
+    container = _container(runtime.image, "ask", variables, cluster, builds)
+    return _job(name, "ask", cluster, timeout, {"containers": [container]})
+
+
+def layer_job(
+    name: str,
+    cluster: ClusterSettings,
+    builds: BuildSettings,
+    runtime: Runtime,
+    exchange: tuple[str, str],
+) -> Json:
+    """The Job that makes the layer of a list of requirements; uv comes from the builder image."""
+    container = _container(
+        runtime.image, "layer", _variables(cluster, runtime.lock, exchange) | {terms.UV: _UV}, cluster, builds
+    )
+    container["envFrom"].append({"secretRef": {"name": builds.index_secret, "optional": True}})
+    container["volumeMounts"].append({"name": "index", "mountPath": INDEX_FILES, "readOnly": True})
+    bring_uv = {
+        "name": "uv",
+        "image": builds.builder_image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["/bin/sh", "-c", f"mkdir -p {WORK}/bin && cp /uv {_UV}"],
+        "securityContext": _CONFINED,
+        "resources": container["resources"],
+        "volumeMounts": container["volumeMounts"][:1],
+    }
+    index = {"name": "index", "secret": {"secretName": builds.index_secret, "optional": True}}
+    pod = {"initContainers": [bring_uv], "containers": [container], "volumes": [index]}
+    return _job(name, "layer", cluster, terms.LAYER_TIMEOUT, pod)
+
+
+_CONFINED: Json = {
+    "runAsNonRoot": True,
+    "runAsUser": USER,
+    "runAsGroup": USER,
+    "readOnlyRootFilesystem": True,
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+
+
+def _variables(cluster: ClusterSettings, lock: str, exchange: tuple[str, str]) -> dict[str, str]:
+    question, result = exchange
+    own = {layers.STORAGE: cluster.storage, layers.WORK: WORK, terms.QUESTION: question, terms.RESULT: result}
+    return own | ({terms.IMAGE_LOCK: lock} if lock else {})
+
+
+def _container(
+    image: str, module: str, variables: dict[str, str], cluster: ClusterSettings, builds: BuildSettings
+) -> Json:
+    return {
+        "name": CONTAINER,
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["python", "-m", f"headrace_functions.building.{module}"],
+        "env": [{"name": name, "value": value} for name, value in sorted(variables.items())],
+        "envFrom": [{"secretRef": {"name": cluster.storage_secret}}],
+        "resources": {
+            "requests": {"cpu": "100m", "memory": "256Mi"},
+            "limits": {"cpu": builds.cpu, "memory": builds.memory},
+        },
+        "securityContext": _CONFINED,
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [{"name": "work", "mountPath": WORK}],
+    }
+
+
+def _job(name: str, step: str, cluster: ClusterSettings, timeout: float, pod: Json) -> Json:
+    labels = selector(cluster) | {BUILD: step}
+    work = {"name": "work", "emptyDir": {"sizeLimit": _SIZE}}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": name, "namespace": cluster.namespace, "labels": labels},
+        "spec": {
+            "backoffLimit": 0,  # user code that failed fails again
+            "activeDeadlineSeconds": int(timeout) + START,
+            "ttlSecondsAfterFinished": KEPT,
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {
+                    **pod,
+                    "restartPolicy": "Never",
+                    "automountServiceAccountToken": False,
+                    "enableServiceLinks": False,
+                    "securityContext": {"fsGroup": USER},
+                    "volumes": [work, *pod.get("volumes", [])],
+                },
+            },
+        },
+    }

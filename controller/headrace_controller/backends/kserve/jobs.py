@@ -1,0 +1,100 @@
+"""The Jobs of a platform: the second client of the Kubernetes API beside ``cluster``, over the same connection. Blocking."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import urllib3
+from kubernetes import client
+from kubernetes.client.exceptions import ApiException
+
+from headrace_controller.backends.kserve.cluster import TIMEOUT, Cluster, explained
+from headrace_functions.errors import Conflict, NotFound, Unreachable
+
+Json = dict[str, Any]
+MAX_LOG = 8 * 1024 * 1024
+"""Bytes of a pod's log that are read."""
+
+
+class Jobs:
+    """Creates, looks at and deletes Jobs of one namespace. ``Unreachable`` while the API server is away."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._namespace = cluster.settings.namespace
+        self._batch = client.BatchV1Api(cluster.api)
+        self._core = client.CoreV1Api(cluster.api)
+
+    def create(self, document: Json) -> bool:
+        """Create a Job; False if one of that name is there. ``InvalidInput`` for what the cluster refuses."""
+        name = document["metadata"]["name"]
+        try:
+            self._call(self._batch.create_namespaced_job, f"create Job {name}", body=document)
+        except Conflict:
+            return False
+        return True
+
+    def find(self, name: str) -> Json | None:
+        try:
+            return self._call(self._batch.read_namespaced_job, f"read Job {name}", name=name)
+        except NotFound:
+            return None
+
+    def delete(self, name: str) -> None:
+        """Delete a Job and its pods; the absent is deleted."""
+        try:
+            self._call(
+                self._batch.delete_namespaced_job,
+                f"delete Job {name}",
+                name=name,
+                body=client.V1DeleteOptions(propagation_policy="Background"),
+            )
+        except NotFound:
+            return
+
+    def pod(self, job: str) -> Json | None:
+        """The pod of a Job; None until there is one."""
+        pods = self._call(
+            self._core.list_namespaced_pod,
+            f"list the pods of Job {job}",
+            label_selector=f"batch.kubernetes.io/job-name={job}",
+        )["items"]
+        return pods[0] if pods else None
+
+    def log(self, pod: str, container: str) -> list[str]:
+        """Lines of a container's log so far; none while it has not started."""
+        try:
+            answer = self._core.read_namespaced_pod_log(
+                pod,
+                self._namespace,
+                container=container,
+                limit_bytes=MAX_LOG,
+                _preload_content=False,
+                _request_timeout=TIMEOUT,
+            )
+            text: str = answer.data.decode("utf-8", "replace")
+        except ApiException as error:
+            if error.status in (400, 404):  # no container yet, or no pod any more
+                return []
+            raise explained(error, f"read the log of pod {pod}") from error
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise Unreachable(f"cannot read the log of pod {pod}: the API server does not answer: {error}") from error
+        return text.splitlines()
+
+    def refusals(self, job: str) -> str:
+        """Why the cluster makes no pod for a Job, by its last event; empty where it does not say."""
+        events = self._call(
+            self._core.list_namespaced_event,
+            f"list the events of Job {job}",
+            field_selector=f"involvedObject.kind=Job,involvedObject.name={job},reason=FailedCreate",
+        )["items"]
+        return str(events[-1]["message"]) if events else ""
+
+    def _call(self, verb: Callable[..., Any], what: str, **options: Any) -> Json:
+        try:
+            options |= {"_request_timeout": TIMEOUT, "_preload_content": False}
+            found: Json = json.loads(verb(namespace=self._namespace, **options).data)
+        except ApiException as error:
+            raise explained(error, what) from error
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise Unreachable(f"cannot {what}: the API server does not answer: {error}") from error
+        return found

@@ -1,0 +1,71 @@
+"""``python -m headrace_functions.building.ask``: ask a function in the image and with the layer that it will be served in.
+
+The question names a module of the runtime (``probe`` or ``answers``), its request, and the artifact by key and digest.
+"""
+
+import hashlib
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from headrace_functions.building import command, terms
+from headrace_functions.errors import InvalidInput, Malformed
+from headrace_functions.runtime import layers
+from headrace_functions.runtime.fetch import checked_archive
+from headrace_functions.storage import unpacking
+from headrace_functions.storage.objects import ObjectStore
+
+MODULES = ("probe", "answers")
+
+
+def ask(environment: Mapping[str, str]) -> None:
+    """Fetch, ask in a child process, and put the child's result into the store."""
+    check_image(environment)
+    store = ObjectStore(environment[layers.STORAGE])
+    question: dict[str, Any] = orjson.loads(store.get(environment[terms.QUESTION]))
+    if question["module"] not in MODULES:
+        raise Malformed(f"{question['module']!r} answers no questions", field="module", expected=", ".join(MODULES))
+    request = question["request"]
+    layer = layers.fetched(environment)
+    unpacking.unpack(checked_archive(store, question["artifact"], question["digest"]), Path(request["artifact"]))
+    result = Path(request["result"])
+    code = _child(question, environment, layer)
+    if not result.is_file():
+        print(f"the process that tried the function ended with exit code {code} and without an answer", flush=True)  # noqa: T201 -- the build log
+        sys.exit(terms.ENDED)
+    store.put(environment[terms.RESULT], result)
+
+
+def check_image(environment: Mapping[str, str]) -> None:
+    """Refuse an image that was made from another lock than the platform's list says."""
+    wanted = environment.get(terms.IMAGE_LOCK, "")
+    if not wanted:
+        return
+    lock = Path(sys.prefix) / "lock.txt"
+    found = hashlib.sha256(lock.read_bytes()).hexdigest() if lock.is_file() else "no lock"
+    if found != wanted:
+        raise InvalidInput(
+            "the runtime image was made from another lock than the platform's list of images says",
+            field="HEADRACE_RUNTIME_IMAGES",
+            expected=wanted,
+            got=found,
+            hint="make the list and the image from the same files, see docs/cluster.md",
+        )
+
+
+def _child(question: Mapping[str, Any], environment: Mapping[str, str], layer: Path | None) -> int:
+    work = Path(environment[layers.WORK])
+    file = work / "request.json"
+    file.write_bytes(orjson.dumps(question["request"]))
+    seen = command.plain(environment) | {"HOME": str(work), "TMPDIR": str(work)}
+    if layer is not None:
+        seen["PYTHONPATH"] = layers.search_path(layer, seen)
+    module = f"headrace_functions.runtime.{question['module']}"
+    return command.run([sys.executable, "-m", module, str(file)], seen, timeout=question["timeout"])
+
+
+if __name__ == "__main__":
+    command.main(ask)

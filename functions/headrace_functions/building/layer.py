@@ -1,0 +1,181 @@
+"""``python -m headrace_functions.building.layer``: make the libraries that a runtime image lacks for a list of requirements.
+
+It runs in that image, with uv beside it. uv is shown what the image has (the descriptions of its distributions alone), so it
+keeps what fits, asks the index for the rest only, and what it adds is the layer. The layer is put into the store once for each
+list that was resolved to; two builds of one list make one layer.
+"""
+
+import compileall
+import hashlib
+import shutil
+import sys
+import tarfile
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from py_compile import PycInvalidationMode
+from typing import Any
+
+import orjson
+import zstandard
+
+from headrace_functions.building import command, terms
+from headrace_functions.building.ask import check_image
+from headrace_functions.errors import Conflict, InvalidInput, TooLarge
+from headrace_functions.runtime import layers
+from headrace_functions.storage import layout
+from headrace_functions.storage.objects import ObjectStore
+
+_LEVEL = 6
+_VENV_FILES = ("_virtualenv.py", "_virtualenv.pth", "distutils-precedence.pth")
+
+
+def build(environment: Mapping[str, str]) -> None:
+    """Resolve, install, pack, and say in the store which environment the list is."""
+    check_image(environment)
+    store = ObjectStore(environment[layers.STORAGE])
+    question: dict[str, Any] = orjson.loads(store.get(environment[terms.QUESTION]))
+    work = Path(environment[layers.WORK])
+    site, shown = show(work / "environment", environment)
+    install(question["requirements"], work, site, environment)
+    lock = frozen(site)
+    key = hashlib.sha256(f"{environment.get(terms.IMAGE_LOCK, '')}\0{lock}".encode()).hexdigest()[:20]
+    take_back(site, shown)
+    document = _known(store, key) or _keep(store, key, site, lock, work)
+    print(f"environment {key}: {document['packages'] or 'nothing'} beyond the image", flush=True)  # noqa: T201 -- the build log
+    result = {"schema": 1, "environment": key, "layer": document["sha256"], **question}
+    try:
+        store.create(environment[terms.RESULT], orjson.dumps(result))
+    except Conflict:
+        return  # another Job resolved the same list meanwhile: its answer counts
+
+
+def show(folder: Path, environment: Mapping[str, str]) -> tuple[Path, set[str]]:
+    """A virtual environment that looks to uv as if it had what the image has; its packages folder, and the names copied there."""
+    seen = command.plain(environment, "UV_") | {"HOME": str(folder.parent), "UV_CACHE_DIR": str(folder.parent / "uv")}
+    uv = [environment[terms.UV], "venv", "--quiet", "--python", sys.executable, str(folder)]
+    if command.run(uv, seen, timeout=terms.LAYER_TIMEOUT):
+        sys.exit(terms.ENDED)
+    site = folder / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
+    shown = set()
+    for found in metadata.distributions(path=[p for p in sys.path if p.startswith(sys.prefix)]):
+        described = Path(str(found.locate_file(""))) / f"{found.name.replace('-', '_')}-{found.version}.dist-info"
+        if not described.is_dir():
+            described = Path(str(found._path))  # type: ignore[attr-defined]  # noqa: SLF001 -- the folder has no public name
+        shutil.copytree(described, site / described.name)
+        shown.add(described.name)
+    return site, shown
+
+
+def install(requirements: list[str], work: Path, site: Path, environment: Mapping[str, str]) -> None:
+    """Install what is lacking. ``InvalidInput`` where the list has no solution; uv's words are in the log."""
+    constraints = work / "constraints.txt"
+    constraints.write_text("".join(f"{name}=={metadata.version(name)}\n" for name in layers.PINNED))
+    wanted = work / "requirements.txt"
+    wanted.write_text("\n".join(requirements) + "\n")
+    seen = command.plain(environment, "UV_", "SSL_CERT_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+    seen |= {"HOME": str(work), "TMPDIR": str(work), "UV_CACHE_DIR": str(work / "uv")}
+    seen |= {"NO_COLOR": "1", "UV_NO_PROGRESS": "1"}
+    python = site.parents[2] / "bin" / "python"
+    uv = [environment[terms.UV], "pip", "install", "--python", str(python), "--link-mode", "hardlink"]
+    uv += ["--constraint", str(constraints), "--requirements", str(wanted)]
+    if command.run(uv, seen, timeout=terms.LAYER_TIMEOUT):
+        raise InvalidInput(
+            "the requirements could not be installed; the build log says why",
+            field="requirements",
+            hint="in a network without the public index, name yours in the index secret (docs/cluster.md)",
+        )
+
+
+def frozen(site: Path) -> str:
+    """The whole environment, image and layer, as a lock: a line a distribution, sorted."""
+    return "".join(sorted(f"{_pinned(d)}\n" for d in metadata.distributions(path=[str(site)])))
+
+
+def _pinned(distribution: metadata.Distribution) -> str:
+    source = distribution.read_text("direct_url.json")
+    if source is not None:
+        return f"{distribution.name} @ {orjson.loads(source)['url']}"
+    return f"{distribution.name}=={distribution.version}"
+
+
+def take_back(site: Path, shown: set[str]) -> None:
+    """Remove what is the image's or the virtual environment's own, so that the layer remains."""
+    for name in shown:
+        shutil.rmtree(site / name, ignore_errors=True)  # what uv replaced is gone already
+    for name in _VENV_FILES:
+        (site / name).unlink(missing_ok=True)
+
+
+def _known(store: ObjectStore, key: str) -> dict[str, Any] | None:
+    if not store.exists(layout.layer_document(key)):
+        return None
+    document: dict[str, Any] = orjson.loads(store.get(layout.layer_document(key)))
+    return document
+
+
+def _keep(store: ObjectStore, key: str, site: Path, lock: str, work: Path) -> dict[str, Any]:
+    """Put the layer and its lock into the store; of two at once the first counts, whole."""
+    packages = " ".join(sorted(f"{d.name}=={d.version}" for d in metadata.distributions(path=[str(site)])))
+    archive = work / "layer.tar.zst"
+    # Compiled here, because a pod could not keep it; by content, so that the same files are the same bytes.
+    compileall.compile_dir(
+        site, quiet=2, stripdir=str(site), prependdir="layer", invalidation_mode=PycInvalidationMode.UNCHECKED_HASH
+    )
+    size = pack(site, archive)
+    digest = _digest(archive)
+    document = {"schema": 1, "sha256": digest, "size": size, "packages": packages}
+    _create(store, layout.environment(key) + "lock.txt", lock.encode())
+    if not _create(store, layout.layer(key), archive.read_bytes()):
+        document["sha256"] = _digest_of(
+            store, layout.layer(key), work
+        )  # of another Job, which may have been killed since
+    if not _create(store, layout.layer_document(key), orjson.dumps(document)):
+        document = orjson.loads(store.get(layout.layer_document(key)))
+    return document
+
+
+def pack(site: Path, archive: Path) -> int:
+    """Write the files of a layer as tar.zst, the same files as the same bytes; the size of the files. ``TooLarge`` past the limit."""
+    files = sorted(p for p in site.rglob("*") if p.is_file() and not p.is_symlink())
+    size = sum(f.stat().st_size for f in files)
+    if size > terms.MAX_LAYER or len(files) > layers.MAX_FILES:
+        raise TooLarge(
+            f"requirements: a layer has at most {terms.MAX_LAYER} bytes in {layers.MAX_FILES} files",
+            field="requirements",
+            got=f"{size} bytes in {len(files)} files",
+            hint="build an image with these libraries and name it under 'image'",
+        )
+    with (
+        archive.open("wb") as sink,
+        zstandard.ZstdCompressor(level=_LEVEL).stream_writer(sink, closefd=False) as packed,
+        tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as tar,
+    ):
+        for file in files:
+            info = tarfile.TarInfo(file.relative_to(site).as_posix())
+            info.size = file.stat().st_size
+            info.mode = 0o755 if file.stat().st_mode & 0o100 else 0o644
+            with file.open("rb") as source:
+                tar.addfile(info, source)
+    return size
+
+
+def _create(store: ObjectStore, key: str, content: bytes) -> bool:
+    try:
+        store.create(key, content)
+    except Conflict:
+        return False
+    return True
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as source:
+        return hashlib.file_digest(source, "sha256").hexdigest()
+
+
+def _digest_of(store: ObjectStore, key: str, work: Path) -> str:
+    return store.download(key, work / "other.tar.zst")
+
+
+if __name__ == "__main__":
+    command.main(build)
