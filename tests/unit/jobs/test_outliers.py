@@ -1,0 +1,257 @@
+"""Outliers: the detector that is learnt from training data, the function it becomes, and the report of a window."""
+
+import importlib.util
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from sklearn import datasets
+
+from fixtures_jobs import UNTIL, InProcess, category, given_log, given_version, number, objects
+from headrace_controller.definitions.model import ModelDefinition
+from headrace_functions.errors import InvalidInput
+from headrace_functions.signature import Field, dtype
+from headrace_functions.storage.objects import ObjectStore
+from headrace_jobs.outliers.candidates import CANDIDATES, expected_path
+from headrace_jobs.outliers.choosing import area, best
+from headrace_jobs.outliers.job import OutlierRun, interval
+from headrace_jobs.outliers.scorer import METHODS, FieldCode
+from headrace_jobs.outliers.training import fit, learn
+from headrace_jobs.report.models import OutlierReport
+from headrace_jobs.report.page import page
+from headrace_jobs.window import Window
+
+__all__ = ["objects"]
+
+WINDOW = Window.parse("1h", UNTIL.isoformat())
+SETS = ("iris", "wine", "breast_cancer", "digits", "diabetes")
+
+
+def run(objects: ObjectStore, model: object, rate: float = 0.01) -> OutlierReport:
+    report, _ = OutlierRun(model.id, WINDOW, rate).report(objects, InProcess(), lambda *_: None)  # type: ignore[attr-defined]
+    assert len(page(report)) < 1_000_000
+    return report
+
+
+def codes(width: int) -> list[FieldCode]:
+    return [FieldCode(f"f{i}", "number", 1, 0.0, 7.0, {}, 0.0) for i in range(width)]
+
+
+def columns(matrix: np.ndarray) -> Mapping[str, list[np.ndarray]]:
+    return {f"f{i}": [matrix[:, i]] for i in range(matrix.shape[1])}
+
+
+def anomalies(rows: np.ndarray, random: np.random.Generator) -> dict[str, np.ndarray]:
+    """Ordinary rows made unusual: some fields far off, fields of other rows, everything ten times as large or small, noise."""
+    count = max(20, len(rows) // 4)
+    taken = rows[random.choice(len(rows), count)]
+    shifted = taken + (random.random(taken.shape) < 0.2) * random.choice((-4, 4), taken.shape) * rows.std(axis=0)
+    return {
+        "shifted": shifted,
+        "mixed": random.permuted(rows, axis=0)[:count],
+        "scaled": taken * random.choice((0.1, 10.0), (count, 1)),
+        "noise": random.uniform(rows.min(axis=0), rows.max(axis=0), taken.shape),
+    }
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_the_candidate_taken_without_labels_finds_planted_anomalies_as_well_as_the_best_one(name: str) -> None:
+    data = getattr(datasets, f"load_{name}")().data
+    random = np.random.default_rng(7)
+    rows = random.permuted(np.arange(len(data)))
+    known, new = data[rows[: len(rows) // 2]], data[rows[len(rows) // 2 :]]
+    learnt = fit(codes(data.shape[1]), columns(known))
+    encoding = learnt.detector.encoding
+    states = {method: fitting(encoding.matrix(columns(known))) for method, fitting in CANDIDATES.items()}
+    ordinary = encoding.matrix(columns(new))
+    planted = [encoding.matrix(columns(found)) for found in anomalies(new, random).values()]
+    areas = {
+        method: np.mean([area(METHODS[method](ordinary, state), METHODS[method](found, state)) for found in planted])
+        for method, state in states.items()
+    }
+    assert areas[learnt.detector.method] >= max(areas.values()) - 0.005
+
+
+@pytest.mark.parametrize("rate", [0.01, 0.05])
+def test_new_rows_like_the_training_data_raise_no_more_alarms_than_wanted(objects: ObjectStore, rate: float) -> None:
+    random = np.random.default_rng(0)
+    fields = [number(f"f{i}") for i in range(6)]
+    model = given_version(objects, fields, {f.name: random.normal(size=20_000) for f in fields})
+    given_log(objects, model, {f.name: random.normal(size=20_000) for f in fields})
+    report = run(objects, model, rate)
+    assert report.verdict == "as-expected"
+    assert report.rate == pytest.approx(rate, rel=0.35)
+    assert report.low <= report.rate <= report.high
+
+
+def test_a_window_with_planted_rows_is_severe_and_names_the_rows_and_their_fields(objects: ObjectStore) -> None:
+    random = np.random.default_rng(1)
+    fields = [number("age"), number("income"), category("plan")]
+    plans = random.choice(["free", "paid"], 2000)
+    model = given_version(
+        objects, fields, {"age": random.normal(40, 9, 2000), "income": random.normal(3, 1, 2000), "plan": plans}
+    )
+    ages = random.normal(40, 9, 300)
+    ages[:120] = 400.0
+    given_log(objects, model, {"age": ages, "income": random.normal(3, 1, 300), "plan": plans[:300]})
+    report = run(objects, model)
+    assert (report.verdict, report.severity) == ("more-outliers", "severe")
+    first = report.worst[0]
+    assert first.fields[0].name == "age"
+    assert first.fields[0].value == 400.0
+    assert first.fields[0].share > 0.5
+    assert {w.request_id for w in report.worst} <= {f"req-{i}" for i in range(120)}
+    assert len(report.worst) == 50
+    assert sum(s.outliers for s in report.history) == report.outliers
+
+
+def test_hard_columns_are_coped_with(objects: ObjectStore) -> None:
+    """Constant and empty columns, NaN, infinity, unseen categories, fewer than five features: no error and no NaN."""
+    random = np.random.default_rng(2)
+    fields = [number("constant"), number("empty"), number("holes"), category("plan")]
+    training = {
+        "constant": np.full(500, 7.0),
+        "empty": np.full(500, np.nan),
+        "holes": np.where(random.random(500) < 0.5, np.nan, random.normal(size=500)),
+        "plan": random.choice(["free", "paid"], 500).tolist(),
+    }
+    model = given_version(objects, fields, training)
+    usual = {name: list(values[:100]) for name, values in training.items()}
+    given_log(objects, model, usual)
+    odd = {
+        "constant": [8.0, 7.0, 7.0],
+        "empty": [np.nan] * 3,
+        "holes": [0.1, np.inf, 0.1],
+        "plan": ["paid", "paid", "x"],
+    }
+    given_log(objects, model, odd, request="odd")
+    report = run(objects, model, rate=0.05)
+    assert {w.request_id for w in report.worst[:3]} == {"odd-0", "odd-1", "odd-2"}
+    assert np.isfinite([w.score for w in report.worst]).all()
+    reasons = {w.request_id: w.fields[0].name for w in report.worst[:3]}
+    assert reasons == {"odd-0": "constant", "odd-1": "holes", "odd-2": "plan"}
+
+
+def test_one_feature_is_enough(objects: ObjectStore) -> None:
+    model = given_version(objects, [number("x")], {"x": np.random.default_rng(0).normal(size=200)})
+    given_log(objects, model, {"x": np.append(np.zeros(50), 99.0)})
+    assert run(objects, model).worst[0].request_id == "req-50"
+
+
+def test_few_rows_in_the_window_are_not_enough_data(objects: ObjectStore) -> None:
+    model = given_version(objects, [number("x")], {"x": np.arange(100.0)})
+    assert run(objects, model).verdict == "not-enough-data"
+    given_log(objects, model, {"x": [1e9] * 29})
+    assert run(objects, model).verdict == "not-enough-data"
+
+
+def test_without_training_data_the_error_says_what_to_do(objects: ObjectStore) -> None:
+    model = given_version(objects, [number("x")], None)
+    with pytest.raises(InvalidInput, match="no training data") as error:
+        run(objects, model)
+    assert error.value.field == "training-data"
+    assert error.value.hint
+
+
+def shipped(folder: Path) -> ModuleType:
+    """The function as a process imports it: by its file alone."""
+    spec = importlib.util.spec_from_file_location("shipped_function", folder / "function.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["shipped_function"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_function_answers_requests_as_the_report_scores_the_log(objects: ObjectStore, tmp_path: Path) -> None:
+    random = np.random.default_rng(3)
+    image = Field("image", dtype("float32"), (8, 8), "image")
+    vector = Field("vector", dtype("float64"), (3,), "embedding")
+    word = Field("word", dtype("string"), (), "text")
+    level = Field("level", dtype("int64"), (), "categorical")
+    fields = [number("x"), category("plan"), level, word, vector, image]
+    rows: dict[str, list[object]] = {
+        "x": [None if i % 9 == 0 else float(v) for i, v in enumerate(random.normal(size=300))],
+        "plan": [None if i % 7 == 0 else str(v) for i, v in enumerate(random.choice(["a", "b"], 300))],
+        "level": random.integers(0, 3, 300).tolist(),
+        "word": ["w" * int(k) for k in random.integers(1, 9, 300)],
+        "vector": random.normal(size=(300, 3)).tolist(),
+        "image": random.normal(size=(300, 64)).tolist(),
+    }
+    model = given_version(objects, fields, rows)
+    given_log(objects, model, rows)
+    report, key = OutlierRun(model.id, WINDOW, 0.5).report(objects, InProcess(), lambda *_: None)
+    for name in ("function.py", "detector.npz"):
+        (tmp_path / name).write_bytes(objects.get(key + name))
+    function = shipped(tmp_path)
+    answers = function.predict(
+        function.load(str(tmp_path)),
+        x=np.array([np.nan if v is None else v for v in rows["x"]]),
+        plan=np.array(rows["plan"], object),
+        level=np.array(rows["level"]),
+        word=np.array(rows["word"], object),
+        vector=np.array(rows["vector"]),
+        image=np.array(rows["image"], np.float32).reshape(300, 8, 8),
+    )
+    assert answers["value"].shape == (300,)
+    for worst in report.worst:
+        place = int(worst.request_id.removeprefix("req-"))
+        assert answers["score"][place] == pytest.approx(worst.score, rel=1e-9)
+        assert answers["value"][place] == pytest.approx(worst.value)
+
+
+def test_the_kept_definition_is_one_that_apply_takes(objects: ObjectStore) -> None:
+    fields = [number("x"), category("plan"), Field("image", dtype("float32"), (2, 2), "image")]
+    rows = {"x": np.arange(50.0), "plan": ["a", "b"] * 25, "image": np.zeros((50, 4)).tolist()}
+    model = given_version(objects, fields, rows)
+    _, key = OutlierRun(model.id, WINDOW).report(objects, InProcess(), lambda *_: None)
+    definition = ModelDefinition.model_validate(orjson.loads(objects.get(key + "definition.json")))
+    assert definition.name == "churn-outliers"
+    assert definition.metadata["monitors"] == "churn:1"
+    assert [f.name for f in definition.contract.input_fields()] == ["x", "plan", "image"]
+
+
+def test_the_same_training_data_is_the_same_function(objects: ObjectStore) -> None:
+    model = given_version(objects, [number("x"), number("y")], {"x": np.arange(60.0), "y": np.arange(60.0) ** 2})
+    keys = {OutlierRun(model.id, WINDOW).report(objects, InProcess(), lambda *_: None)[1] for _ in range(2)}
+    assert len(keys) == 1
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10_000), st.integers(20, 80), st.integers(1, 6))
+def test_every_detector_gives_a_finite_score_and_a_share(seed: int, count: int, width: int) -> None:
+    random = np.random.default_rng(seed)
+    matrix = random.choice([0.0, 1.0, 1e300, -1e300, np.nan, np.inf, 5.0], (count, width))
+    learnt = fit(codes(width), columns(matrix))
+    scores = learnt.detector.scores(learnt.detector.encoding.matrix(columns(matrix)))
+    values = learnt.detector.values(scores)
+    assert np.isfinite(scores).all()
+    assert ((values >= 0) & (values <= 1)).all()
+
+
+def test_the_interval_is_clopper_and_pearsons() -> None:
+    for hits, rows in ((0, 10), (3, 50), (10, 10), (7, 1000)):
+        found = stats.binomtest(hits, rows).proportion_ci(0.95, "exact")
+        assert interval(hits, rows) == pytest.approx((found.low, found.high), abs=1e-12)
+
+
+def test_the_expected_path_is_that_of_an_unsuccessful_search() -> None:
+    assert expected_path(256) == pytest.approx(10.2448, abs=1e-3)  # Liu et al. 2008 use 256 rows
+
+
+def test_a_slower_candidate_must_be_better() -> None:
+    assert best({"tails": 0.9, "mahalanobis": 0.9005, "forest": 0.9005}) == "tails"
+    assert best({"tails": 0.9, "mahalanobis": 0.95, "forest": 0.9505}) == "mahalanobis"
+
+
+def test_fields_that_training_lacks_are_left_out_and_said(objects: ObjectStore) -> None:
+    model = given_version(objects, [number("x"), number("new")], {"x": np.arange(60.0)})
+    assert learn(objects, model).skipped == {"new": "the training data has no such column"}
