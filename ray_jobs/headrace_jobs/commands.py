@@ -21,7 +21,6 @@ from headrace_jobs.execution import executor
 from headrace_jobs.explain.job import ExplainRun
 from headrace_jobs.inputs import window_of
 from headrace_jobs.outliers.job import OutlierRun
-from headrace_jobs.outliers.job import OutlierRun
 from headrace_jobs.performance.job import PerformanceRun
 from headrace_jobs.profiling import make_profile
 from headrace_jobs.report.keep import encode, keep
@@ -115,19 +114,6 @@ def _outliers(options: argparse.Namespace) -> dict[str, Any]:
     return {"report": key, "verdict": report.verdict, "severity": report.severity, "function": function}
 
 
-def _outliers(options: argparse.Namespace) -> dict[str, Any]:
-    version = VersionId.parse(options.model, field="model")
-    objects = ObjectStore(options.storage)
-    run = OutlierRun(version, window_of(objects, version, options.window, options.until), options.rate)
-    with executor(options.address) as chosen:
-        started = time.monotonic()
-        report, function = run.report(objects, chosen, _progress)
-        log.info("scored in %.2f s", time.monotonic() - started)
-    key = keep(objects, version, run.window.slug, report, page(report))
-    _write(encode(report), options.out)
-    return {"report": key, "verdict": report.verdict, "severity": report.severity, "function": function}
-
-
 def _profile(options: argparse.Namespace) -> dict[str, Any]:
     objects = ObjectStore(options.storage)
     key = make_profile(objects, VersionId.parse(options.model, field="model"))
@@ -174,11 +160,6 @@ def _parser() -> argparse.ArgumentParser:
     outliers.add_argument(
         "--rate", type=float, default=0.01, help="wanted share of false alarms (default: %(default)s)"
     )
-    outliers = _kind(kinds, "outliers", _outliers, "learn what rows are usual, and report on the unusual ones")
-    _window(outliers)
-    outliers.add_argument(
-        "--rate", type=float, default=0.01, help="wanted share of false alarms (default: %(default)s)"
-    )
     explain = _kind(kinds, "explain", _explain, "SHAP values of one logged request, by asking the endpoint")
     explain.add_argument("--request-id", required=True, metavar="ID", help="the request, as its x-request-id says")
     explain.add_argument("--row", type=int, default=0, metavar="K", help="row of the request (default: 0)")
@@ -209,7 +190,7 @@ def _kind(
 ) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = kinds.add_parser(name, help=text, description=text)
     parser.set_defaults(
-        run=run, usage=("model", "window", "until", "against", "chunks", "storage", "endpoint", "budget", "rate", "rate")
+        run=run, usage=("model", "window", "until", "against", "chunks", "storage", "endpoint", "budget", "rate")
     )
     parser.add_argument("--model", required=True, metavar="MODEL:VERSION", help="the version, e.g. churn:1")
     parser.add_argument("--storage", required=True, metavar="URL", help="the platform's store: a directory or s3://…")

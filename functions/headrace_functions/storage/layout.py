@@ -82,11 +82,6 @@ def detector(v: VersionId, digest: str) -> str:
     return f"{version(v)}outliers/{digest}/"
 
 
-def detector(v: VersionId, digest: str) -> str:
-    """Folder of an outlier detector learnt from the training data: ``function.py``, ``detector.npz``, ``definition.json``."""
-    return f"{version(v)}outliers/{digest}/"
-
-
 def version_tombstone(v: VersionId) -> str:
     return version(v) + "deleted.json"
 
