@@ -1,4 +1,4 @@
-"""The composition root: the only place that puts use cases, HTTP and processes together."""
+"""The composition root of one machine: puts use cases, HTTP and processes together. The cluster's is ``__main__``."""
 
 import logging
 import os
@@ -12,19 +12,17 @@ from headrace_controller import pages
 from headrace_controller.api import create_app
 from headrace_controller.backends.kserve.manifests import manifests_for
 from headrace_controller.backends.kserve.settings import ClusterSettings
-from headrace_controller.embedded.process import set_up_logging
+from headrace_controller.diagnostics import set_up_logging
 from headrace_controller.embedded.remote import RemoteGateway
 from headrace_controller.embedded.supervisor import Supervisor
 from headrace_controller.service.platform import Platform, create_platform
-from headrace_controller.settings import Settings
+from headrace_controller.settings import PURPOSE_TOKEN, Settings
 from headrace_functions.errors import HeadraceError
 
 log = logging.getLogger("headrace.controller")
 
 THREADS = 32
 """Requests that the management API works on at once; each open event stream takes one."""
-PURPOSE = "HEADRACE_PURPOSE_TOKEN"
-"""Environment variable by which jobs get the word that lets their questions stay out of the log."""
 
 
 def up(settings: Settings, on_ready: Callable[[str], None]) -> None:
@@ -37,7 +35,7 @@ class EmbeddedController:
     """The use cases of an embedded platform behind HTTP on the controller's socket."""
 
     def __init__(self, settings: Settings, gateway: RemoteGateway, purpose_token: str, url: str) -> None:
-        os.environ[PURPOSE] = purpose_token
+        os.environ[PURPOSE_TOKEN] = purpose_token
         self._gateway = gateway
         cluster = ClusterSettings.from_environment(os.environ, settings.storage_url)
         self._platform: Platform = create_platform(settings, gateway, url, manifests_for(cluster))

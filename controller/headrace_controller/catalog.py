@@ -70,8 +70,11 @@ class Catalog:
 
     def reload(self) -> None:
         """Forget what may have changed by another writer; immutable documents stay."""
+        tombstones = {i.key for i in self.documents.objects.walk(layout.MODELS) if i.key.endswith("/deleted.json")}
         with self._lock:
             self._numbers = None
+            self._final = {v: held for v, held in self._final.items() if held.released}
+            self._deleted |= {v for v in self._final if layout.version_tombstone(v) in tombstones}
             for series in (self.sequences, self.schedules, self.deployments, *self._aliases.values()):
                 series.reload()
 

@@ -4,8 +4,9 @@
 ...     platform.version("churn:3").state
 """
 
+import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -43,12 +44,33 @@ _ERRORS: dict[str, type[errors.HeadraceError]] = {
 }
 
 
+class _Authorized(httpx.Auth):
+    def __init__(self, authorization: Callable[[], str]) -> None:
+        self._authorization = authorization
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        value = self._authorization()
+        if value:
+            request.headers["authorization"] = value
+        yield request
+
+
 class Client:
     """One platform by its URL. ``timeout`` is in seconds for each request; uploads and builds have no other limit."""
 
-    def __init__(self, url: str, *, timeout: float = 60.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout: float = 60.0,
+        tls: ssl.SSLContext | bool = True,
+        authorization: Callable[[], str] | None = None,
+    ) -> None:
+        """``tls`` and ``authorization`` (the header's value for the next request) are for what stands before the platform."""
         self.url = url.rstrip("/")
-        self._http = httpx.Client(base_url=self.url, timeout=timeout, trust_env=False)
+        self._direct = authorization is None
+        auth = _Authorized(authorization) if authorization is not None else None
+        self._http = httpx.Client(base_url=self.url, timeout=timeout, trust_env=False, verify=tls, auth=auth)
 
     def __enter__(self) -> "Client":
         return self
@@ -60,6 +82,10 @@ class Client:
 
     def close(self) -> None:
         self._http.close()
+
+    def public_url(self) -> str:
+        """Where callers of models ask: the URL of this client, or the platform's own where something stands before it."""
+        return self.url if self._direct else self.status().url
 
     def status(self) -> schemas.StatusView:
         return self._get("/status", schemas.StatusView)
@@ -339,6 +365,8 @@ def _error_of(answer: httpx.Response) -> errors.HeadraceError:
         problem = {}
     if not isinstance(problem, dict):
         problem = {}
+    if problem.get("kind") == "Status":
+        return _refused_on_the_way(problem)
     message = str(problem.get("detail") or f"the platform answered {answer.status_code}")
     hint = problem.get("hint")
     code = problem.get("code", "")
@@ -349,3 +377,16 @@ def _error_of(answer: httpx.Response) -> errors.HeadraceError:
     return known(
         message, field=problem.get("field"), expected=problem.get("expected"), got=problem.get("got"), hint=hint
     )
+
+
+def _refused_on_the_way(status: Json) -> errors.HeadraceError:
+    """What the Kubernetes API server says in the platform's place."""
+    message = str(status.get("message") or status.get("reason") or "no reason was given")
+    hints = {
+        401: "the kubeconfig's credentials are not taken: log in again",
+        403: "you need the verbs of your requests on services/proxy in the platform's namespace",
+        404: "is a platform installed in this namespace? see docs/install-on-a-cluster.md; name another with --namespace",
+        503: "the controller is not up: kubectl get pods, in the platform's namespace",
+    }
+    hint = hints.get(int(status.get("code") or 0))
+    return errors.Unreachable(f"the cluster does not let us through: {message}", hint=hint)

@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 from headrace_functions.errors import InvalidInput
 
 SPOOL_CAP = 256 * 1024 * 1024
+PURPOSE_TOKEN = "HEADRACE_PURPOSE_TOKEN"  # noqa: S105 -- the name of the variable that holds it
+"""Environment variable by which jobs get the word that lets their questions stay out of the log."""
 DEFAULT_HOME = "~/.headrace"
 
 

@@ -1,6 +1,7 @@
-"""Which platform a command talks to: ``--url``, else ``HEADRACE_URL``, else the one that is up on the home."""
+"""Which platform a command talks to: ``--context``, else ``--url``, else their variables, else the one that is up on the home."""
 
 import functools
+import importlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,7 +13,17 @@ import orjson
 
 from headrace_controller.client import Client
 from headrace_controller.settings import default_home
-from headrace_functions.errors import NotFound
+from headrace_functions.errors import InvalidInput, NotFound
+
+DEFAULT_NAMESPACE = "headrace"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A platform in a cluster: a context of the kubeconfig and a namespace."""
+
+    context: str
+    namespace: str = DEFAULT_NAMESPACE
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +34,22 @@ class Target:
     source: str
 
 
+def find_place(url: str | None, environment: Mapping[str, str] = os.environ) -> Place | None:
+    """The cluster that ``headrace --context`` or ``HEADRACE_CONTEXT`` names; None where the platform has a URL."""
+    given = click.get_current_context().find_root().params if click.get_current_context(silent=True) else {}
+    context = given.get("context")
+    if context and url:
+        raise InvalidInput("--context and --url name two platforms", field="context", expected="one of them")
+    if not context and (url or environment.get("HEADRACE_URL")):
+        return None
+    context = context or environment.get("HEADRACE_CONTEXT")
+    if not context:
+        return None
+    return Place(context, given.get("namespace") or environment.get("HEADRACE_NAMESPACE") or DEFAULT_NAMESPACE)
+
+
 def find_target(url: str | None, home: Path | None, environment: Mapping[str, str] = os.environ) -> Target:
-    """The platform to talk to; ``NotFound`` where none is named and none is up on the home."""
+    """The platform to talk to by URL; ``NotFound`` where none is named and none is up on the home."""
     if url:
         return Target(url, "--url")
     if environment.get("HEADRACE_URL"):
@@ -35,9 +60,26 @@ def find_target(url: str | None, home: Path | None, environment: Mapping[str, st
         found = orjson.loads(file.read_bytes())["url"]
     except (OSError, orjson.JSONDecodeError, KeyError, TypeError):
         raise NotFound(
-            f"no platform is up on {folder}", hint="start one with: headrace up, or name one with --url or HEADRACE_URL"
+            f"no platform is up on {folder}",
+            hint="start one with: headrace up, or name one with --url, or one in a cluster with headrace --context",
         ) from None
     return Target(found, str(file))
+
+
+def open_client(url: str | None, home: Path | None) -> Client:
+    """A client of the platform that the options, variables and the home lead to."""
+    place = find_place(url)
+    if place is None:
+        return Client(find_target(url, home).url)
+    try:
+        # Imported here alone: the Kubernetes client costs half a second, and most commands talk to a URL.
+        access = importlib.import_module("headrace_controller.backends.kserve.access")
+    except ModuleNotFoundError as error:
+        raise InvalidInput(
+            "--context needs the Kubernetes client", field="context", hint="pip install 'headrace[cluster]'"
+        ) from error
+    found = access.access(place.context, place.namespace)
+    return Client(found.url, tls=found.tls, authorization=found.authorization)
 
 
 def connected(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -51,7 +93,7 @@ def connected(command: Callable[..., Any]) -> Callable[..., Any]:
     )
     @functools.wraps(command)
     def wrapped(*args: Any, url: str | None, home: Path | None, **kwargs: Any) -> Any:
-        with Client(find_target(url, home).url) as client:
+        with open_client(url, home) as client:
             return command(client, *args, **kwargs)
 
     return wrapped

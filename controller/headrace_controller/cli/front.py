@@ -67,8 +67,11 @@ class Front(click.Group):
 
 @click.group(cls=Front, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="headrace", message="headrace %(version)s")
-def front() -> None:
+@click.option("--context", help="A platform in a cluster: context of the kubeconfig [HEADRACE_CONTEXT].")
+@click.option("--namespace", help="Its namespace [HEADRACE_NAMESPACE, headrace].")
+def front(context: str | None, namespace: str | None) -> None:
     """Headrace serves, monitors and explains machine-learning models."""
+    del context, namespace  # ``connection`` reads them from the invocation
 
 
 def show_error(error: HeadraceError) -> None:

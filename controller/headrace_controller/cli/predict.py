@@ -57,7 +57,7 @@ def sample(client: Client, name: str, as_json: bool) -> None:
         return
     reference = Reference.parse(name)
     path = f"{reference.name}/versions/{reference.number}" if reference.number else str(reference)
-    url = f"{client.url}/v2/models/{path}/infer"
+    url = f"{client.public_url()}/v2/models/{path}/infer"
     text = orjson.dumps(body, option=orjson.OPT_INDENT_2).decode()
     click.echo(text)
     # On standard error, so that the request alone can be piped into ``headrace predict NAME -f -``.

@@ -13,7 +13,8 @@ _HEAD = """# Command line
 Exit codes: 0 done, 1 failed (the error says what to do next), 2 wrong usage.
 
 Every command finds its platform by `--url`, else `HEADRACE_URL`, else the platform that is up on the home (`--home`, else
-`HEADRACE_HOME`, else `~/.headrace`). `headrace config` shows which one that is. MODEL:NUMBER may also be a bare model
+`HEADRACE_HOME`, else `~/.headrace`). `headrace --context NAME [--namespace NAMESPACE] …` (or `HEADRACE_CONTEXT`) is a platform in
+the cluster of that kubeconfig context, asked through the Kubernetes API with your own rights. `headrace config` shows which one that is. MODEL:NUMBER may also be a bare model
 (its newest released version) or MODEL@ALIAS, but for deleting.
 
 This page is made by `python -m headrace_controller.cli.reference > docs/cli.md`; a test compares them.

@@ -9,7 +9,8 @@ import time
 from pathlib import Path
 
 from headrace_controller.collector.collect import Collector
-from headrace_controller.embedded.process import set_up_logging, settings_of
+from headrace_controller.diagnostics import set_up_logging
+from headrace_controller.embedded.process import settings_of
 from headrace_controller.settings import Settings
 from headrace_functions.errors import StorageFailed
 from headrace_functions.recording.shipper import Shipper

@@ -18,9 +18,10 @@ import uvloop
 
 from headrace_controller.backends.local.launcher import LocalLauncher
 from headrace_controller.backends.local.node import LocalNode
+from headrace_controller.diagnostics import set_up_logging
 from headrace_controller.embedded.admin import GatewayAdmin
 from headrace_controller.embedded.prepare import Preparation
-from headrace_controller.embedded.process import die_with, set_up_logging, settings_of
+from headrace_controller.embedded.process import die_with, settings_of
 from headrace_controller.settings import Settings
 from headrace_functions.gateway.app import Gateway, GatewaySettings
 from headrace_functions.gateway.exchange import Exchange

@@ -79,11 +79,15 @@ class Builds:
         ).start()
         return Submitted(version, created=True)
 
-    def recover(self) -> list[VersionId]:
-        """Mark failed what a crash interrupted; called once at start, before the first ``submit``."""
+    def recover(self, *, home_lost: bool = False) -> list[VersionId]:
+        """Mark failed what a crash interrupted; called once at start, before the first ``submit``.
+
+        With ``home_lost`` every build that is not over counts as interrupted, for the folder does not tell which were ours.
+        """
         interrupted = []
-        for marker in sorted(self._folder.glob("*/model")):
-            for found in self._catalog.versions(marker.read_text()):
+        models = {m.read_text() for m in self._folder.glob("*/model")} if not home_lost else self._catalog.models()
+        for model in sorted(models):
+            for found in self._catalog.versions(model):
                 if found.state == "assembling":
                     self._catalog.add_status(found.id, "failed", INTERRUPTED)
                     interrupted.append(found.id)

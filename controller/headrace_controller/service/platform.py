@@ -57,9 +57,9 @@ class Platform:
     labels: Labels
     changes: Changes
 
-    def open(self) -> None:
-        """Mark what a crash cut short, then start to work on jobs and schedules."""
-        self.builds.recover()
+    def open(self, *, home_lost: bool = False) -> None:
+        """Mark what a crash cut short, then start to work on jobs and schedules. ``home_lost``: the home is another one each time."""
+        self.builds.recover(home_lost=home_lost)
         self.jobs.open()
         self.schedules.open()
 

@@ -20,8 +20,6 @@ from headrace_functions.storage.objects import ObjectStore
 
 STORAGE = "HEADRACE_STORAGE"
 NAMESPACE = "HEADRACE_NAMESPACE"
-CONTROLLER = "HEADRACE_CONTROLLER"
-COLLECTOR = "HEADRACE_COLLECTOR"
 WORK = "HEADRACE_WORK"
 VERSION = "HEADRACE_PLATFORM_VERSION"
 PORT = "PORT"  # Knative's own
@@ -55,12 +53,13 @@ class InCluster:
         port = environment.get(PORT) or "8080"
         if not port.isdigit():
             raise InvalidInput(f"{PORT}: {port!r} is no port", field=PORT, expected="1 to 65535", got=port)
+        namespace = _required(environment, NAMESPACE)
         return cls(
             storage=_required(environment, STORAGE),
-            namespace=_required(environment, NAMESPACE),
+            namespace=namespace,
             spool=Path(_required(environment, WORK)) / "spool",
-            controller=environment.get(CONTROLLER, ""),
-            collector=environment.get(COLLECTOR, ""),
+            controller=f"http://headrace-controller.{namespace}.svc",
+            collector=f"http://headrace-collector.{namespace}.svc",
             port=int(port),
             version=environment.get(VERSION, ""),
         )

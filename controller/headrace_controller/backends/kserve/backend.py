@@ -7,7 +7,7 @@ from typing import Any
 
 from headrace_controller.backends.base import Observed, ServiceSpec
 from headrace_controller.backends.kserve.cluster import Cluster, Kind
-from headrace_controller.backends.kserve.manifests import MODEL, VERSION, inference_service
+from headrace_controller.backends.kserve.manifests import MODEL, STORAGE, VERSION, inference_service
 from headrace_controller.backends.kserve.service import KServeService
 from headrace_controller.definitions.deployment import DeploymentConfiguration
 from headrace_functions.gateway.leases import Endpoint
@@ -52,6 +52,7 @@ class KServeBackend:
         self._services: dict[str, KServeService] = {}
         self._specs: dict[str, ServiceSpec] = {}
         self._objects: dict[Kind, Mapping[str, Json]] = {"services": {}, "pods": {}}
+        self._heard = False
         self._closed = False
 
     async def open(self) -> None:
@@ -78,6 +79,14 @@ class KServeBackend:
 
     def observe(self) -> Mapping[str, Observed]:
         return {name: service.observed() for name, service in sorted(self._services.items()) if service.shown}
+
+    def known(self) -> frozenset[str] | None:
+        """Names of the services on the cluster that are of this platform and its store; None until the cluster was heard."""
+        if not self._heard:
+            return None
+        storage = self._cluster.settings.storage
+        services = self._objects["services"].items()
+        return frozenset(n for n, s in services if s["metadata"].get("annotations", {}).get(STORAGE) == storage)
 
     def lease(self, version: Version, *, deadline: float) -> _Lease:
         return _Lease(self._applied(version), version, deadline)
@@ -123,6 +132,7 @@ class KServeBackend:
     def _hear(self, kind: Kind, objects: dict[str, Json]) -> None:
         self._objects[kind] = objects
         if kind == "services":
+            self._heard = True
             for name in objects.keys() - self._services.keys():
                 self._service(name)
         for name in list(self._services):

@@ -89,6 +89,17 @@ class Cluster:
         except NotFound:
             return
 
+    def addresses(self, knative_service: str) -> list[str]:
+        """IP addresses of the pods of a Knative Service that run now."""
+        options = {"label_selector": f"serving.knative.dev/service={knative_service}", "_request_timeout": TIMEOUT}
+        try:
+            pods = self._core.list_namespaced_pod(self.settings.namespace, **options).items
+        except ApiException as error:
+            raise explained(error, f"list the pods of {knative_service}") from error
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise Unreachable(f"the API server does not answer: {error}") from error
+        return [p.status.pod_ip for p in pods if p.status.pod_ip and p.status.phase == "Running"]
+
     def watch(self, kind: Kind, listener: Listener) -> None:
         """Tell the listener of every change until ``close``; it outlives an API server that is away or restarts."""
         pause = _FIRST_PAUSE

@@ -24,6 +24,8 @@ MANAGER = "headrace"
 PLATFORM = "headrace.dev/platform"
 MODEL = "headrace.dev/model"
 VERSION = "headrace.dev/version"
+STORAGE = "headrace.dev/storage"
+"""The store whose catalogue a service is from: a platform with another store removes nothing of it."""
 PORT = 8080
 USER = 65532
 WORK = "/var/headrace"
@@ -53,7 +55,7 @@ def inference_service(
             "namespace": cluster.namespace,
             "labels": labels(version, cluster),
             "annotations": {"serving.kserve.io/deploymentMode": "Standard" if standard else "Knative"}
-            | {"headrace.dev/artifact": f"sha256:{version.artifact}"}
+            | {"headrace.dev/artifact": f"sha256:{version.artifact}", STORAGE: cluster.storage}
             | (_cpu_autoscaling(configuration) if standard else {}),
         },
         "spec": {"predictor": _predictor(version, cluster, configuration, standard=standard)},
@@ -197,6 +199,7 @@ def _environment(
         # In mode Knative every request comes through the pod's own proxy.
         fetch.LISTEN: f"tcp:{'0.0.0.0' if standard else '127.0.0.1'}:{PORT}",  # noqa: S104 -- inside its pod
         fetch.WORK: WORK,
+        **({fetch.COLLECTOR: cluster.collector} if cluster.collector else {}),
     }
     if version.runtime is not None and version.runtime.layer:
         own |= {layers.LAYER: layout.layer(version.environment), layers.LAYER_DIGEST: version.runtime.layer}

@@ -10,6 +10,7 @@ NAMESPACE = "HEADRACE_NAMESPACE"
 FUNCTION_IMAGE = "HEADRACE_FUNCTION_IMAGE"
 STORAGE_SECRET = "HEADRACE_STORAGE_SECRET"  # noqa: S105 -- the name of the variable that names the secret
 INGRESS = "HEADRACE_INGRESS"
+COLLECTOR = "HEADRACE_COLLECTOR"
 PLATFORM = "HEADRACE_PLATFORM"
 
 
@@ -26,6 +27,8 @@ class ClusterSettings:
     """Runtime image; ``{framework}`` and ``{version}`` (of Headrace) are filled in. A tag other than ``latest``."""
     storage_secret: str = "headrace-storage"  # noqa: S105 -- its name, not its content
     """Secret of the namespace whose keys become the variables with which pods read the store (``AWS_…``)."""
+    collector: str = ""
+    """URL that pods tell of records they shipped, empty for none."""
     ingress: str = ""
     """``tcp:HOST:PORT`` of the cluster's gateway for callers outside; empty calls services by their cluster-local names."""
 
@@ -56,6 +59,7 @@ class ClusterSettings:
             "platform": PLATFORM,
             "image": FUNCTION_IMAGE,
             "storage_secret": STORAGE_SECRET,
+            "collector": COLLECTOR,
             "ingress": INGRESS,
         }
         return cls(storage, **{f: environment[v] for f, v in variables.items() if environment.get(v)})

@@ -1,0 +1,50 @@
+"""``python -m headrace_controller``: the controller of a platform in a cluster, and its composition root.
+
+On one machine the controller is ``headrace up`` and ``app`` puts it together.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+
+from headrace_controller import pages
+from headrace_controller.api import create_app
+from headrace_controller.backends.kserve.cluster import Cluster
+from headrace_controller.backends.kserve.manifests import manifests_for
+from headrace_controller.catalog import Catalog
+from headrace_controller.diagnostics import set_up_logging
+from headrace_controller.incluster.controller import look_after_inbox, serve
+from headrace_controller.incluster.gateways import Gateways
+from headrace_controller.incluster.services import ClusterServices
+from headrace_controller.incluster.settings import GATEWAY_SERVICE, InCluster
+from headrace_controller.service.platform import create_platform
+from headrace_controller.settings import PURPOSE_TOKEN
+from headrace_functions.errors import HeadraceError
+from headrace_functions.gateway.incluster import purpose_token
+from headrace_functions.storage.documents import Documents
+from headrace_functions.storage.objects import ObjectStore
+
+
+def serve_in_cluster(environment: Mapping[str, str]) -> None:
+    """Run the controller of a platform in a cluster until TERM or INT, as ``knative/base`` tells it."""
+    set_up_logging()
+    settings = InCluster.from_environment(environment)
+    settings.platform.logs.mkdir(parents=True, exist_ok=True)
+    cluster = Cluster(settings.cluster)
+    documents = Documents(ObjectStore(settings.platform.storage_url))
+    os.environ[PURPOSE_TOKEN] = purpose_token(documents.objects)
+    gateways = Gateways(lambda: cluster.addresses(GATEWAY_SERVICE), documents.objects)
+    services = ClusterServices(cluster, Catalog(documents), gateways, look_after_inbox(settings))
+    platform = create_platform(settings.platform, services, settings.public_url, manifests_for(settings.cluster))
+    platform.open(home_lost=True)
+    services.open()
+    serve(settings, create_app(platform, pages.blueprint(platform)))
+    services.close()
+    platform.close()
+
+
+if __name__ == "__main__":
+    try:
+        serve_in_cluster(os.environ)
+    except HeadraceError as error:
+        sys.exit(f"cannot start: {error.message}" + "".join(f"\n  {k}: {v}" for k, v in error.details().items()))

@@ -1,0 +1,65 @@
+"""The controller's process in a cluster: ``python -m headrace_controller``.
+
+Serves the management API, builds versions, keeps their services as the catalogue says, follows jobs. What it holds in memory
+can be read anew; one that is killed is missed by nobody who calls a model.
+"""
+
+import logging
+import signal
+import threading
+from collections.abc import Callable
+
+import waitress
+
+from headrace_controller.incluster.front import Application, Front
+from headrace_controller.incluster.settings import InCluster
+from headrace_functions.errors import HeadraceError
+from headrace_functions.recording.shipping import wake
+from headrace_functions.storage import layout
+from headrace_functions.storage.objects import ObjectStore
+
+log = logging.getLogger("headrace.controller")
+
+THREADS = 32
+"""Requests that the management API works on at once; each open event stream takes one."""
+MAX_UPLOAD = 8 * 1024**3
+_KEPT_OPEN = 3600
+
+
+def serve(settings: InCluster, management: Application) -> None:
+    """Answer until TERM or INT."""
+    front = Front(management, settings.gateway)
+    server = waitress.create_server(
+        front,
+        host=settings.platform.host,
+        port=settings.platform.port,
+        threads=THREADS,
+        ident=None,
+        send_bytes=1,  # events and logs as they come
+        channel_timeout=_KEPT_OPEN,
+        max_request_body_size=MAX_UPLOAD,
+    )
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    threading.Thread(target=server.run, name="management API", daemon=True).start()
+    log.info("serving on port %d", settings.platform.port)
+    stop.wait()
+    server.close()
+    front.close()
+
+
+def look_after_inbox(settings: InCluster) -> Callable[[], None]:
+    """Wakes the collector where records wait, in case that nobody else could; to be called now and then."""
+    objects = ObjectStore(settings.platform.storage_url)
+
+    def look() -> None:
+        try:
+            waiting = bool(settings.collector) and bool(objects.folders(layout.INBOX))
+        except HeadraceError as error:
+            log.warning("cannot look into the inbox: %s", error.message)
+            return
+        if waiting:
+            wake(settings.collector)
+
+    return look

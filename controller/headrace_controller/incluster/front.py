@@ -1,0 +1,60 @@
+"""The management API and, behind the same address, the gateway: one URL for the client, as on one machine.
+
+Callers of models use the gateway's own address; this way is for people with ``headrace --context`` and a port-forward.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import httpx
+from werkzeug.wrappers import Request, Response
+
+from headrace_functions.errors import TooLarge, Unreachable
+from headrace_functions.protocol.problems import problem
+
+MAX_BODY = 64 * 1024 * 1024
+"""Bytes of a request that is passed on; larger ones go to the gateway itself."""
+SECONDS = 900.0
+HEALTH = "/healthz"
+"""Answers as long as the process does; it asks nobody, so a store that is away kills no controller."""
+_PASSED_ON = ("content-type", "inference-header-content-length", "traceparent", "x-request-id")
+_PASSED_BACK = (*_PASSED_ON, "retry-after", "x-headrace-version", "allow")
+
+Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
+
+
+class Front:
+    """WSGI: ``/v1`` and ``/v2`` go to the gateway at ``gateway`` (a URL), all else to ``management``."""
+
+    def __init__(self, management: Application, gateway: str) -> None:
+        self._management = management
+        self._client = httpx.Client(base_url=gateway, timeout=SECONDS, trust_env=False)
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        path = environ.get("PATH_INFO", "")
+        if path == HEALTH:
+            return Response("alive\n")(environ, start_response)
+        if not path.startswith(("/v1/", "/v2/")) and path != "/v2":
+            return self._management(environ, start_response)
+        return self._forward(Request(environ))(environ, start_response)
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _forward(self, request: Request) -> Response:
+        if (request.content_length or 0) > MAX_BODY:
+            return _refusal(TooLarge("the request body is too large", expected=f"at most {MAX_BODY} bytes here"))
+        headers = {name: value for name in _PASSED_ON if (value := request.headers.get(name)) is not None}
+        # As it came: a name's characters mean something escaped.
+        target = request.environ.get("REQUEST_URI") or request.full_path.removesuffix("?")
+        try:
+            answer = self._client.request(request.method, target, content=request.get_data(), headers=headers)
+        except httpx.TransportError as error:
+            return _refusal(Unreachable(f"the gateway does not answer: {error}", hint="is the Service ready?"))
+        kept = [(name, answer.headers[name]) for name in _PASSED_BACK if name in answer.headers]
+        return Response(answer.content, status=answer.status_code, headers=kept)
+
+
+def _refusal(error: TooLarge | Unreachable) -> Response:
+    found = problem(error)
+    return Response(found.body, status=found.status, headers=dict(found.headers))

@@ -1,0 +1,108 @@
+"""The cluster kept as the catalogue says: level-triggered, at start, on each change and every few minutes.
+
+What is wanted is read anew each time: the released versions that are not deleted, each with its deployment configuration.
+Services of this platform that nobody wants are removed. While the store or the API server is away nothing is done, and
+nothing is removed on the word of a store that could not be read.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from headrace_controller.backends.base import ServiceSpec
+from headrace_controller.catalog import Catalog
+from headrace_controller.definitions import DeploymentConfiguration
+from headrace_functions.errors import HeadraceError, NotFound
+from headrace_functions.names import VersionId
+from headrace_functions.version import Version
+
+EVERY = 120.0
+"""Seconds between two looks at the whole catalogue, in case a change was missed."""
+AGAIN = 5.0
+"""Seconds after which a look that failed is repeated."""
+
+log = logging.getLogger(__name__)
+
+
+class Cluster(Protocol):
+    """What keeping asks of the backend; each call returns at once."""
+
+    def apply(self, spec: ServiceSpec) -> None: ...
+
+    def remove(self, name: str) -> None: ...
+
+    def known(self) -> frozenset[str] | None:
+        """Names of the services of this platform and store on the cluster; None while the cluster has not been heard."""
+        ...
+
+
+class Keeping:
+    """``configuration_of`` is for the backend: it says what the last look found."""
+
+    def __init__(self, catalog: Catalog, cluster: Cluster, after: Callable[[], None] = lambda: None) -> None:
+        """``after`` is called after each whole look."""
+        self._catalog = catalog
+        self._cluster = cluster
+        self._after = after
+        self._wake = threading.Event()
+        self._stopping = False
+        self._configurations: Mapping[VersionId, DeploymentConfiguration] = {}
+        self._thread = threading.Thread(target=self._run, name="keep services", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def look(self) -> None:
+        """Something changed; returns at once."""
+        self._wake.set()
+
+    def close(self) -> None:
+        self._stopping = True
+        self._wake.set()
+        self._thread.join()
+
+    def configuration_of(self, version: Version) -> DeploymentConfiguration | None:
+        return self._configurations.get(version.id)
+
+    def once(self) -> None:
+        """One look. Raises a ``HeadraceError`` where the store cannot be read."""
+        self._catalog.reload()
+        self._configurations = configurations(self._catalog)
+        wanted = {v.version.id.service: v.version for v in self._catalog.versions() if v.version and v.released}
+        for version in wanted.values():
+            self._cluster.apply(ServiceSpec(version))
+        for name in sorted((self._cluster.known() or frozenset()) - wanted.keys()):
+            log.info("removing %s: the catalogue does not have it", name)
+            self._cluster.remove(name)
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._wake.clear()
+            pause = EVERY
+            try:
+                self.once()
+                self._after()
+            except HeadraceError as error:
+                log.warning("cannot look at the catalogue: %s; again in %.0f s", error.message, AGAIN)
+                pause = AGAIN
+            self._wake.wait(pause)
+
+
+def configurations(catalog: Catalog) -> dict[VersionId, DeploymentConfiguration]:
+    """The deployment configuration of each version that a sequence gives one; the first sequence by name where two differ."""
+    found: dict[VersionId, DeploymentConfiguration] = {}
+    named: dict[VersionId, str] = {}
+    for sequence in sorted(catalog.sequences.names()):
+        for text, name in catalog.sequences.get(sequence).document.get("deployment-configurations", {}).items():
+            version = VersionId.parse(text)
+            if named.setdefault(version, name) != name:
+                log.warning("%s has two deployment configurations; %s is used, not %s", version, named[version], name)
+            elif version not in found:
+                try:
+                    document = catalog.deployments.get(name).document["definition"]
+                except NotFound:
+                    log.warning("%s asks for deployment configuration %s, which is not there", version, name)
+                    continue
+                found[version] = DeploymentConfiguration.model_validate(document)
+    return found

@@ -1,0 +1,56 @@
+"""Where the parts of a platform in a cluster find each other; read once from the environment, which ``knative/base`` sets."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from headrace_controller.backends.kserve.settings import ClusterSettings
+from headrace_controller.settings import Settings
+from headrace_functions.errors import InvalidInput
+
+STORAGE = "HEADRACE_STORAGE"
+WORK = "HEADRACE_WORK"
+NAMESPACE = "HEADRACE_NAMESPACE"
+PUBLIC_URL = "HEADRACE_PUBLIC_URL"
+PORT = "PORT"
+
+GATEWAY_SERVICE = "headrace-gateway"
+"""Name of the gateway's Knative Service in ``knative/base``; it marks the gateway's pods."""
+COLLECTOR_SERVICE = "headrace-collector"
+
+
+@dataclass(frozen=True, slots=True)
+class InCluster:
+    """One controller or collector."""
+
+    platform: Settings
+    """The storage URL, and a home that may be lost with the pod."""
+    cluster: ClusterSettings
+    gateway: str
+    """URL of the gateway for the platform's own questions and for calls through the management API."""
+    collector: str
+    public_url: str
+    """The gateway as callers outside know it, for people to read; the gateway's own where it is not set."""
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "InCluster":
+        """``InvalidInput`` names the variable that is missing or wrong."""
+        port = environment.get(PORT) or "8080"
+        if not port.isdigit():
+            raise InvalidInput(f"{PORT}: {port!r} is no port", field=PORT, expected="1 to 65535", got=port)
+        storage, namespace = _required(environment, STORAGE), _required(environment, NAMESPACE)
+        gateway, collector = (f"http://{name}.{namespace}.svc" for name in (GATEWAY_SERVICE, COLLECTOR_SERVICE))
+        return cls(
+            Settings(Path(_required(environment, WORK)), "0.0.0.0", int(port), storage),  # noqa: S104 -- inside its pod
+            replace(ClusterSettings.from_environment(environment, storage), collector=collector),
+            gateway,
+            collector,
+            environment.get(PUBLIC_URL) or gateway,
+        )
+
+
+def _required(environment: Mapping[str, str], name: str) -> str:
+    value = environment.get(name, "")
+    if not value:
+        raise InvalidInput(f"the variable {name} is not set", field=name, hint="knative/base sets it")
+    return value
