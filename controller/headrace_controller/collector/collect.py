@@ -6,7 +6,7 @@ table that has a segment already is skipped. One collector a store at a time; th
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from headrace_controller.collector.rows import to_table
@@ -35,7 +35,11 @@ class Segment:
 
 
 class Collector:
-    def __init__(self, objects: ObjectStore, shipper: Shipper) -> None:
+    def __init__(
+        self, objects: ObjectStore, shipper: Shipper, grown: Callable[[VersionId], None] = lambda _version: None
+    ) -> None:
+        """``grown`` is told of each version whose log has new rows."""
+        self._grown = grown
         self._objects = objects
         self._documents = Documents(objects)
         self._shipper = shipper
@@ -105,6 +109,7 @@ class Collector:
                 last[segment.spool] = segment.number
         if records:
             self._tables.append(version_id, to_table(version, records, self._profile(version_id)), last)
+            self._grown(version_id)
 
     def _version(self, version: VersionId) -> Version | None:
         if version not in self._versions:

@@ -1,6 +1,6 @@
 """Exactly-once appends to log tables. The only module that writes Delta tables."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
@@ -19,14 +19,15 @@ _KEEP_HOURS = 24
 
 
 class LogTables:
-    """The log tables of one store.
+    """The tables of one store, a version's at ``place``: its log, or its metric values.
 
     Each commit carries, for every spool whose segments are in it, the number of the last one. The library does not refuse
     a repeated transaction by itself, so ``committed`` is asked before; between the two only one collector may write.
     """
 
-    def __init__(self, objects: ObjectStore) -> None:
+    def __init__(self, objects: ObjectStore, place: Callable[[VersionId], str] = layout.log_table) -> None:
         self._objects = objects
+        self._place = place
         self._tables: dict[VersionId, DeltaTable] = {}
 
     def committed(self, version: VersionId, spool: str) -> int:
@@ -44,7 +45,7 @@ class LogTables:
         )
         try:
             write_deltalake(
-                self._tables.get(version) or self._objects.table_url(layout.log_table(version)),
+                self._tables.get(version) or self._objects.table_url(self._place(version)),
                 rows,
                 mode="append",
                 partition_by=[logtable.PARTITION],
@@ -58,6 +59,11 @@ class LogTables:
         if table is not None and table.version() % _COMPACT_EVERY == _COMPACT_EVERY - 1:
             self._compact(version, table)
 
+    def newest(self, version: VersionId) -> int:
+        """Version of the table itself, which each commit makes one more; -1 where there is none."""
+        table = self._table(version)
+        return -1 if table is None else int(table.version())
+
     def forget(self) -> None:
         """Read the tables anew: somebody else may have written."""
         self._tables.clear()
@@ -66,7 +72,7 @@ class LogTables:
         try:
             table = self._tables.get(version)
             if table is None:
-                url = self._objects.table_url(layout.log_table(version))
+                url = self._objects.table_url(self._place(version))
                 table = self._tables[version] = DeltaTable(url, storage_options=self._objects.table_options())
             else:
                 table.update_incremental()

@@ -1,9 +1,10 @@
 """The gateway's private side: the controller asks over a Unix socket of the home what runs, and says what changed.
 
 Routes: ``POST /changed``, ``GET /services``, ``POST /services/<name>/wake``, ``POST /services/<name>/sleep``,
-``DELETE /services/<name>``, ``GET /summary``. Only the user who owns the home can open the socket.
+``DELETE /services/<name>``, ``GET /summary``; and ``/v2`` as at the front door, for the collector's metrics. Only the user who owns the home can open the socket.
 """
 
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,16 +21,24 @@ from headrace_functions.names import Reference, VersionId
 from headrace_functions.protocol.problems import problem
 from headrace_functions.version import Version
 
+ASGIApplication = Callable[[Scope, Receive, Send], Awaitable[None]]
+
 
 class GatewayAdmin:
-    def __init__(self, node: LocalNode, resolver: Resolver, measures: Measures, spool: Path) -> None:
+    def __init__(
+        self, node: LocalNode, resolver: Resolver, measures: Measures, spool: Path, door: ASGIApplication
+    ) -> None:
+        self._door = door
         self._spool = spool
         self._node = node
         self._resolver = resolver
         self._measures = measures
 
-    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
+            return
+        if scope["path"].startswith("/v2/"):
+            await self._door(scope, receive, send)
             return
         try:
             status, document = 200, await self._answer(scope["method"], scope["path"].strip("/").split("/"))

@@ -9,6 +9,9 @@ import time
 from pathlib import Path
 
 from headrace_controller.collector.collect import Collector
+from headrace_controller.collector.scoring import Scoring
+from headrace_controller.embedded.asking import GatewayAsking
+from headrace_controller.embedded.metricthread import MetricThread
 from headrace_controller.diagnostics import set_up_logging
 from headrace_controller.embedded.process import settings_of
 from headrace_controller.settings import Settings
@@ -22,9 +25,12 @@ _AWAY_SECONDS = 2.0  # between two tries while the store is away
 
 
 def run(settings: Settings, stop: threading.Event) -> None:
-    """Collect until ``stop`` is set, or until nothing has come for ``collector_idle`` seconds."""
+    """Collect until ``stop`` is set, or until nothing has come for ``collector_idle`` seconds and no metric lags."""
     objects = ObjectStore(settings.storage_url)
-    collector = Collector(objects, Shipper(settings.spool, objects))
+    metrics = MetricThread(Scoring(objects, GatewayAsking(settings.gateway_socket, settings.purpose)))
+    collector = Collector(objects, Shipper(settings.spool, objects), metrics.grown)
+    if not stop.is_set():
+        metrics.start()
     last_work = time.monotonic()
     while not stop.is_set():
         try:
@@ -36,9 +42,13 @@ def run(settings: Settings, stop: threading.Event) -> None:
         if taken:
             log.info("%d records collected", taken)
             last_work = time.monotonic()
+        elif metrics.lags:
+            last_work = time.monotonic()
         elif time.monotonic() - last_work > settings.collector_idle:
+            metrics.stop()
             return
         stop.wait(settings.collect_every)
+    metrics.stop()
     collector.round()  # what was sealed while we were told to stop
 
 

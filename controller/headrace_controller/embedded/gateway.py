@@ -65,7 +65,7 @@ async def serve(settings: Settings, public: socket.socket) -> None:
     settings.gateway_socket.chmod(0o600)
     servers = [
         (WaitingServer(gateway, drain=settings.drain), public),
-        (WaitingServer(GatewayAdmin(node, resolver, measures, settings.spool), drain=settings.drain), private),
+        (WaitingServer(GatewayAdmin(node, resolver, measures, settings.spool, gateway), drain=settings.drain), private),
     ]
     serving = [loop.create_task(server.serve(sockets=[s])) for server, s in servers]
     log.info("serving")

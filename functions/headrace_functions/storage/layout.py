@@ -11,6 +11,7 @@ DEPLOYMENTS = "deployment-configurations/"
 ENVIRONMENTS = "environments/"
 JOBS = "jobs/"
 NAMES = "names/"
+LOGS = "logs/"
 BUILDS = "builds/"
 """Questions and results on their way between the controller and its build Jobs in a cluster; each is deleted with its build."""
 CHANGES = "changes"
@@ -136,6 +137,20 @@ def inbox_segment(service: str, spool: str, sequence_number: int) -> str:
 def log_table(v: VersionId) -> str:
     """Delta table of a version's exchanges."""
     return f"logs/{v.model}/v{v.number}"
+
+
+def metric_table(v: VersionId) -> str:
+    """Delta table of the values that metric models gave to a version's exchanges."""
+    return f"metrics/{v.model}/v{v.number}"
+
+
+def metric_specs(v: VersionId) -> str:
+    return f"metrics-specs/{v.model}/v{v.number}/"
+
+
+def metric_spec(v: VersionId, name: str) -> str:
+    """Folder of the states ``<k>.json`` of a metric that was attached to a version; the highest counts."""
+    return f"{metric_specs(v)}{name}/"
 
 
 def labels(v: VersionId) -> str:

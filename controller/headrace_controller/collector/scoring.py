@@ -1,0 +1,218 @@
+"""Metrics after the append: each commit of a log table is scored by the version's metric models, into a table of its own.
+
+The cursor is the app transaction ``log.<metric>`` of that table: the version of the log table that is scored through. So a
+crash anywhere is redone with the same result, and a value is there once. A metric that fails holds up nothing but itself:
+it is asked again after a growing pause, and rows that a model refuses or fails on are written with its words.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from headrace_controller.collector.asking import Ask, Refused, Unanswered, ask_rows, columns_for
+from headrace_controller.collector.rows import arrow_type
+from headrace_controller.collector.tables import LogTables
+from headrace_controller.monitoring.attached import metrics_of
+from headrace_controller.monitoring.specs import MetricSpec
+from headrace_controller.monitoring.values import METRIC_COLUMNS
+from headrace_functions.errors import NotFound, StorageFailed
+from headrace_functions.names import VersionId
+from headrace_functions.storage import layout
+from headrace_functions.storage.documents import Documents
+from headrace_functions.storage.objects import ObjectStore
+from headrace_functions.version import Version
+
+log = logging.getLogger("headrace.collector")
+
+ROWS = 10_000
+"""Rows after which a part is committed, so that a crash repeats little."""
+FIRST_PAUSE, LAST_PAUSE = 0.5, 60.0
+ATTEMPTS = 5
+"""Answers of a failing model (500) after which its rows are written without a value; one that cannot be reached is asked for ever."""
+LOOK_EVERY = 30.0
+"""Seconds between two looks for metrics that were attached meanwhile."""
+
+_SCHEMA = pa.schema([(name, arrow_type(kind)) for name, kind in METRIC_COLUMNS.items()])
+
+
+@dataclass(slots=True)
+class _Pace:
+    """When a metric may be asked again."""
+
+    failures: int = 0
+    not_before: float = 0.0
+    reached: int = -1
+    """Log version that needs no commit: nothing to score up to it."""
+
+    def failed(self, now: float) -> None:
+        self.not_before = now + min(LAST_PAUSE, FIRST_PAUSE * 2.0**self.failures)
+        self.failures += 1
+
+    def worked(self) -> None:
+        self.failures, self.not_before = 0, 0.0
+
+
+class Scoring:
+    """``ask`` calls a metric model. One thread runs ``round``; ``note`` may come from another."""
+
+    def __init__(self, objects: ObjectStore, ask: Ask, clock: Callable[[], float] = time.monotonic) -> None:
+        self._objects = objects
+        self._ask = ask
+        self._clock = clock
+        self._documents = Documents(objects)
+        self._logs = LogTables(objects)
+        self._values = LogTables(objects, layout.metric_table)
+        self._grown: set[VersionId] = set()
+        self._paces: dict[tuple[VersionId, str], _Pace] = {}
+        self._seen: dict[VersionId, Version | None] = {}
+        self._metrics: dict[VersionId, list[MetricSpec]] = {}
+        self._looked: float | None = None
+
+    def note(self, version: VersionId) -> None:
+        """The log of a version has grown."""
+        self._grown.add(version)
+
+    def round(self) -> float | None:
+        """Score what may be scored now; seconds until some metric may be asked again, None where none lags.
+
+        Raises ``StorageFailed`` where the store is away; the next round tries again.
+        """
+        self._look()
+        waits: list[float] = []
+        for version_id in sorted(self._grown):
+            self._grown.discard(version_id)  # before the look at its log: what is noted from here on is seen next time
+            version = self._version(version_id)
+            specs = self._metrics.get(version_id) or []
+            try:
+                found = [self._score(version, spec) for spec in specs] if version is not None else []
+            except StorageFailed:
+                self._grown.add(version_id)
+                raise
+            if any(wait is not None for wait in found):
+                self._grown.add(version_id)
+                waits += [wait for wait in found if wait is not None]
+        return min(waits) if waits else None
+
+    def _look(self) -> None:
+        """Find versions with a log, and the metrics that they have now."""
+        now = self._clock()
+        if self._looked is not None and now - self._looked < LOOK_EVERY:
+            for version_id in self._grown - self._metrics.keys():
+                self._read(version_id)
+            return
+        self._looked = now
+        for model in self._objects.folders(layout.LOGS):
+            for folder in self._objects.folders(f"{layout.LOGS}{model}/"):
+                self._read(VersionId.of_service(f"{model}-{folder}"))
+        self._grown |= {version_id for version_id, specs in self._metrics.items() if specs}
+
+    def _read(self, version_id: VersionId) -> None:
+        version = self._version(version_id)
+        self._metrics[version_id] = metrics_of(self._documents, version) if version is not None else []
+
+    def _version(self, version_id: VersionId) -> Version | None:
+        if self._seen.get(version_id) is None:
+            document = self._documents.find(layout.version_document(version_id))
+            self._seen[version_id] = Version.from_document(document) if document else None
+        return self._seen[version_id]
+
+    def _score(self, version: Version, spec: MetricSpec) -> float | None:
+        """Bring one metric up to its log; None when it is, else the seconds until it may be asked again."""
+        pace = self._paces.setdefault((version.id, spec.name), _Pace())
+        wait = pace.not_before - self._clock()
+        if wait > 0:
+            return wait
+        metric = self._version(spec.model)
+        cursor = max(self._values.committed(version.id, f"log.{spec.name}"), pace.reached)
+        try:
+            for number, rows in self._commits(version, cursor):
+                if rows.num_rows:
+                    self._append(version, spec, metric, rows, number, pace)
+                pace.reached = number
+                pace.worked()
+        except Unanswered as error:
+            pace.failed(self._clock())
+            log.warning("metric %s of %s waits: %s", spec.name, version.id, error)
+            return max(pace.not_before - self._clock(), 0.0)
+        return None
+
+    def _append(
+        self, version: Version, spec: MetricSpec, metric: Version | None, rows: pa.Table, number: int, pace: _Pace
+    ) -> None:
+        parts = []
+        for start in range(0, rows.num_rows, ROWS):
+            part = rows.slice(start, ROWS)
+            try:
+                answers = self._answers(spec, metric, version, part)
+            except Refused as error:
+                if pace.failures + 1 < ATTEMPTS:
+                    raise Unanswered(str(error)) from error
+                answers = [(None, str(error))] * part.num_rows
+            parts.append(_table(spec, part, answers))
+        self._values.append(version.id, pa.concat_tables(parts), {f"log.{spec.name}": number})
+
+    def _answers(
+        self, spec: MetricSpec, metric: Version | None, version: Version, rows: pa.Table
+    ) -> list[tuple[float | None, str | None]]:
+        """Value or error of each row."""
+        if metric is None:
+            raise Unanswered(f"{spec.model} is not released")
+        columns = columns_for(metric, version)
+        if isinstance(columns, str):
+            return [(None, columns)] * rows.num_rows
+        return ask_rows(self._ask, metric, columns, rows)
+
+    def _commits(self, version: Version, cursor: int) -> Iterator[tuple[int, pa.Table]]:
+        """The answered rows that each commit after ``cursor`` brought, with the commit's number."""
+        for number in range(cursor + 1, self._logs.newest(version.id) + 1):
+            tables = []
+            for key in self._added(version.id, number):
+                try:
+                    data = self._objects.get(key)
+                except NotFound:
+                    # Compacted, and vacuumed a day later: the metric was away for that long.
+                    log.warning("%s is gone, its rows are not scored", key)
+                    continue
+                table = pq.read_table(pa.BufferReader(data))
+                tables.append(table.filter(pc.fill_null(pc.equal(table["outcome"], "ok"), False)))
+            yield number, pa.concat_tables(tables, promote_options="default") if tables else _SCHEMA.empty_table()
+
+    def _added(self, version: VersionId, number: int) -> list[str]:
+        """Keys of the files that a commit added as new data; a compaction adds none."""
+        folder = layout.log_table(version)
+        try:
+            commit = self._objects.get(f"{folder}/_delta_log/{number:020d}.json")
+        except NotFound:
+            return []  # older than what the table's own log keeps
+        actions = [orjson.loads(line) for line in commit.splitlines() if line.strip()]
+        added: list[Mapping[str, Any]] = [a["add"] for a in actions if "add" in a]
+        return [f"{folder}/{unquote(a['path'])}" for a in added if a.get("dataChange", True)]
+
+
+def _table(spec: MetricSpec, rows: pa.Table, answers: list[tuple[float | None, str | None]]) -> pa.Table:
+    """Rows of the table of values."""
+    count = rows.num_rows
+    values = [value for value, _ in answers]
+    received = rows["received"].cast(arrow_type("timestamp"))
+    columns = {
+        "request_id": rows["request_id"],
+        "row": rows["row"],
+        "received": received,
+        "date": pc.strftime(received, format="%Y-%m-%d"),
+        "metric": pa.array([spec.name] * count),
+        "model": pa.array([str(spec.model)] * count),
+        "value": pa.array(values, pa.float64()),
+        "healthy": pa.array([None if v is None else spec.healthy(v) for v in values], pa.bool_()),
+        "operator": pa.array([spec.operator] * count),
+        "threshold": pa.array([spec.threshold] * count),
+        "error": pa.array([error for _, error in answers], pa.string()),
+    }
+    return pa.table([columns[name] for name in _SCHEMA.names], names=_SCHEMA.names).cast(_SCHEMA)
