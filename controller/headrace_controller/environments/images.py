@@ -45,6 +45,14 @@ class ImageList(BaseModel):
     images: list[ListedImage] = Field(min_length=1)
 
 
+def markers(python: str) -> dict[str, str]:
+    """What environment markers see in an image with this Python (``3.11``): CPython on Linux (PEP 508)."""
+    version = {"python_version": python, "python_full_version": f"{python}.0"}
+    system = {"sys_platform": "linux", "platform_system": "Linux", "os_name": "posix"}
+    implementation = {"implementation_name": "cpython", "platform_python_implementation": "CPython"}
+    return {**version, **system, **implementation, "extra": ""}
+
+
 @dataclass(frozen=True)
 class RuntimeImage:
     """A runtime image and what is in it."""
@@ -62,11 +70,7 @@ class RuntimeImage:
 
     @cached_property
     def markers(self) -> dict[str, str]:
-        """What environment markers see in the image: CPython on Linux."""
-        python = {"python_version": self.listed.python, "python_full_version": f"{self.listed.python}.0"}
-        system = {"sys_platform": "linux", "platform_system": "Linux", "os_name": "posix"}
-        implementation = {"implementation_name": "cpython", "platform_python_implementation": "CPython"}
-        return {**python, **system, **implementation, "extra": ""}
+        return markers(self.listed.python)
 
     @property
     def lock_text(self) -> str:

@@ -7,13 +7,17 @@ import argparse
 import hashlib
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import orjson
+from packaging.markers import Marker
+
+from headrace_controller.environments.images import markers
 
 PYTHON = "3.11"
 """Minor version of the Python in the images of ``functions/Dockerfile``."""
-_PIN = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==(\S+)", re.MULTILINE)
+_PIN = re.compile(r"^(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)==(?P<version>\S+)(?: ; (?P<marker>[^\\\n]+))?", re.MULTILINE)
 
 
 def listing(folder: Path, python: str = PYTHON) -> bytes:
@@ -23,11 +27,19 @@ def listing(folder: Path, python: str = PYTHON) -> bytes:
             "name": lock.stem,
             "python": python,
             "lock": hashlib.sha256(lock.read_bytes()).hexdigest(),
-            "packages": dict(sorted(_PIN.findall(lock.read_text()))),
+            "packages": dict(sorted(_pinned(lock.read_text(), python))),
         }
         for lock in sorted(folder.glob("*.txt"))
     ]
     return orjson.dumps({"images": images}, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
+def _pinned(lock: str, python: str) -> Iterator[tuple[str, str]]:
+    """Distributions that a lock for many Pythons and systems pins for this one."""
+    environment = dict(markers(python))
+    for found in _PIN.finditer(lock):
+        if found["marker"] is None or Marker(found["marker"].strip()).evaluate(environment):
+            yield found["name"], found["version"]
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ The question names a module of the runtime (``probe`` or ``answers``), its reque
 """
 
 import hashlib
+import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,7 +35,8 @@ def ask(environment: Mapping[str, str]) -> None:
     result = Path(request["result"])
     code = _child(question, environment, layer)
     if not result.is_file():
-        print(f"the process that tried the function ended with exit code {code} and without an answer", flush=True)  # noqa: T201 -- the build log
+        if code < 0:
+            print(f"the process was killed by {signal.Signals(-code).name}", flush=True)  # noqa: T201 -- the build log
         sys.exit(terms.ENDED)
     store.put(environment[terms.RESULT], result)
 
