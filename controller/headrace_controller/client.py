@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import httpx
 import orjson
@@ -285,6 +286,25 @@ class Client:
 
     def delete_schedule(self, name: str) -> None:
         self._request("DELETE", f"{API}/schedules/{name}")
+
+    # Metrics
+
+    def metrics(self, version: VersionId) -> list[schemas.MetricView]:
+        return self._get(f"/metrics/{version.model}/{version.number}", schemas.MetricList).items
+
+    def metric(self, version: VersionId, name: str, limit: int = 100) -> schemas.MetricDetail:
+        path = f"/metrics/{version.model}/{version.number}/{name}"
+        return self._get(path, schemas.MetricDetail, limit=limit)
+
+    def put_metric(self, version: VersionId, name: str, **body: str | float) -> schemas.MetricView:
+        return self._put(f"/metrics/{version.model}/{version.number}/{name}", body, schemas.MetricView)
+
+    def delete_metric(self, version: VersionId, name: str) -> None:
+        self._request("DELETE", f"{API}/metrics/{version.model}/{version.number}/{name}")
+
+    def logged_request(self, version: VersionId, request_id: str) -> schemas.RequestView:
+        path = f"/logs/{version.model}/{version.number}/requests/{quote(request_id, safe='')}"
+        return self._get(path, schemas.RequestView)
 
     def _get(self, path: str, answer: type[Found], /, **query: Any) -> Found:
         return answer.model_validate_json(self._request("GET", API + path, params=_given(query)).content)

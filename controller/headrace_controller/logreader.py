@@ -1,7 +1,7 @@
 """Queries over the log tables: SQL of DataFusion on Delta. The only reader of ``deltalake`` in the controller's API process."""
 
 import re
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -64,8 +64,10 @@ class LogQuery:
 
 
 class LogReader:
-    def __init__(self, objects: ObjectStore) -> None:
+    def __init__(self, objects: ObjectStore, place: Callable[[VersionId], str] = layout.log_table) -> None:
+        """``place`` is the key of a version's table: its log, or its metric values."""
         self._objects = objects
+        self._place = place
 
     def query(self, version: VersionId, query: LogQuery) -> list[dict[str, Any]]:
         """The rows as mappings by column, times as RFC 3339; none where nothing was logged yet.
@@ -115,7 +117,7 @@ class LogReader:
     def _table(self, version: VersionId) -> DeltaTable | None:
         try:
             return DeltaTable(
-                self._objects.table_url(layout.log_table(version)), storage_options=self._objects.table_options()
+                self._objects.table_url(self._place(version)), storage_options=self._objects.table_options()
             )
         except TableNotFoundError:
             return None

@@ -203,6 +203,39 @@ class ScheduleList(Answer):
     items: list[ScheduleView]
 
 
+class HealthView(Answer):
+    """Counts of scored rows, of an hour or of the newest."""
+
+    start: str = Field(description="start of the hour, RFC 3339; empty for the newest rows together")
+    rows: int
+    unhealthy: int
+    errors: int = Field(description="rows without a value")
+    share: float | None = Field(description="unhealthy of those with a value; null without any")
+
+
+class MetricView(Answer):
+    name: str
+    model: str = Field(description="MODEL:NUMBER of the version that scores")
+    operator: str
+    threshold: float
+    health: HealthView = Field(description="of the newest 10,000 values")
+    last: Json | None
+
+
+class MetricDetail(MetricView):
+    values: list[Json] = Field(description="the newest first, by the columns of the table of values")
+    history: list[HealthView]
+
+
+class MetricList(Answer):
+    items: list[MetricView]
+
+
+class RequestView(Answer):
+    rows: list[Json] = Field(description="by the columns of the log")
+    metrics: list[Json] = Field(description="by the columns of the table of values")
+
+
 class TrafficView(Answer):
     """Counters since the gateway started."""
 

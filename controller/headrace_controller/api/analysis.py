@@ -24,6 +24,8 @@ resource = Resource("analysis")
 
 DRIFT_OPTIONS = ("against", "chunks")
 ROWS = re.compile(r"[1-9]\d{0,8}rows")
+OWN_OPTIONS = {"rate": "outliers", "group": "fairness", "positive": "fairness"}
+"""Options of one kind of job."""
 _REPORT = "/reports/<model>/<int:number>/<kind>/<name>"
 
 
@@ -53,6 +55,9 @@ class JobBody(Body):
     chunks: str | None = Field(default=None, description="drift: length of pieces judged by themselves too, e.g. 1h")
     until: str | None = Field(default=None, description="RFC 3339 time; now by default")
     output: str | None = Field(default=None, description="performance: the output that predicts the target")
+    rate: float | None = Field(default=None, description="outliers: wanted share of false alarms")
+    group: str | None = Field(default=None, description="fairness: the input whose values are the groups")
+    positive: str | None = Field(default=None, description="fairness: the answer that is the good one")
     timeout: float = Field(default=DEFAULT_TIMEOUT, gt=0, le=86400, description="seconds")
 
 
@@ -113,7 +118,12 @@ def start_job(platform: Platform, body: JobBody) -> schemas.JobView:
     refused = [name for name in DRIFT_OPTIONS if name in arguments and body.kind != "drift"]
     if refused:
         raise InvalidInput(f"{refused[0]}: only drift takes it", field=refused[0], hint="leave it out")
-    if body.output is not None and body.kind != "performance":
+    for name, kind in OWN_OPTIONS.items():
+        if (value := getattr(body, name)) is not None:
+            if body.kind != kind:
+                raise InvalidInput(f"{name}: only {kind} takes it", field=name, hint="leave it out")
+            arguments[name] = str(value)
+    if body.output is not None and body.kind not in ("performance", "fairness"):
         raise InvalidInput("output: only performance takes it", field="output", hint="leave it out")
     if body.window is not None and not ROWS.fullmatch(body.window):
         parse_duration(body.window)

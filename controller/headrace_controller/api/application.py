@@ -8,7 +8,7 @@ import orjson
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
-from headrace_controller.api import analysis, events, manifests, models, openapi, running, sequences
+from headrace_controller.api import analysis, events, manifests, metrics, models, openapi, running, sequences
 from headrace_controller.api.routing import PREFIX, Resource
 from headrace_controller.service.platform import Platform
 from headrace_functions.names import usable_request_id
@@ -20,6 +20,7 @@ RESOURCES: tuple[Resource, ...] = (
     running.resource,
     manifests.resource,
     analysis.resource,
+    metrics.resource,
     events.resource,
 )
 MAX_BODY = 16 * 1024 * 1024  # bytes of any body that has no limit of its own

@@ -65,6 +65,39 @@ def analyze_performance(
     _follow(client, job, no_wait, as_json)
 
 
+@analyze.command("outliers")
+@click.argument("model", metavar="MODEL:NUMBER")
+@click.option("--window", default="24h", show_default=True, help="How far back, e.g. 30m, 24h, 7d.")
+@click.option("--until", help="RFC 3339 time where the window ends; now by default.")
+@click.option("--rate", type=float, default=0.01, show_default=True, help="Wanted share of false alarms.")
+@click.option("--no-wait", is_flag=True, help="Start the run and return.")
+@json_option
+@connected
+def analyze_outliers(
+    client: Client, model: str, window: str, until: str | None, rate: float, no_wait: bool, as_json: bool
+) -> None:
+    """Learn from the training data what is usual, and report on the unusual rows of a window.
+
+    What was learnt is built as the model MODEL-outliers and scores the version's traffic from then on: headrace metric list.
+    """
+    _follow(client, client.start_job("outliers", model, window=window, until=until, rate=rate), no_wait, as_json)
+
+
+@analyze.command("fairness")
+@click.argument("model", metavar="MODEL:NUMBER")
+@click.option("--group", required=True, metavar="FIELD", help="The input whose values are the groups.")
+@click.option("--positive", metavar="VALUE", help="The answer that is the good one; the second class by default.")
+@click.option("--output", help="The output that holds the answer; the first that can by default.")
+@click.option("--window", default="24h", show_default=True, help="How far back, e.g. 30m, 24h, 7d.")
+@click.option("--until", help="RFC 3339 time where the window ends; now by default.")
+@click.option("--no-wait", is_flag=True, help="Start the run and return.")
+@json_option
+@connected
+def analyze_fairness(client: Client, model: str, no_wait: bool, as_json: bool, **options: str | None) -> None:
+    """Compare groups of a window: selection rate, disparate impact, and equal opportunity where labels have come."""
+    _follow(client, client.start_job("fairness", model, **options), no_wait, as_json)
+
+
 def _follow(client: Client, job: JobView, no_wait: bool, as_json: bool) -> None:
     """Wait for a run unless told otherwise, and say what it found."""
     if no_wait:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from headrace_controller.cli.connection import connected
-from headrace_controller.cli.output import json_option, print_json, print_table
+from headrace_controller.cli.output import json_option, print_facts, print_json, print_table
 from headrace_controller.client import Client
 from headrace_functions.names import VersionId
 
@@ -45,7 +45,7 @@ def _selection(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.group()
 def log() -> None:
-    """Request logs: query, follow, export."""
+    """Request logs: query, show, follow, export."""
 
 
 @log.command("query")
@@ -61,6 +61,24 @@ def query_log(client: Client, version: str, limit: int, as_json: bool, **selecti
         print_json(found.rows)
         return
     print_table(found.rows, _shown(found.columns, selection["columns"]), empty="no row")
+
+
+@log.command("show")
+@click.argument("version", metavar="MODEL:NUMBER")
+@click.argument("request_id")
+@json_option
+@connected
+def show_request(client: Client, version: str, request_id: str, as_json: bool) -> None:
+    """Show one logged request: its rows, and what the version's metrics said of them."""
+    found = client.logged_request(client.resolve(version), request_id)
+    if as_json:
+        print_json(found)
+        return
+    for row in found.rows:
+        print_facts({k: v for k, v in row.items() if v is not None})
+        click.echo()
+    columns = ["metric", "row", "value", "healthy", "model", "error"]
+    print_table(found.metrics, columns, empty="no metric has scored it")
 
 
 @log.command("tail")

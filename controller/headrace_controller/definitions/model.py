@@ -6,7 +6,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from headrace_controller.definitions.fields import Contract, Document, Duration, Name, Text, refuse
+from headrace_controller.definitions.fields import Contract, Document, Duration, Name, Text, located, refuse
+from headrace_controller.monitoring.specs import MetricSpec
 from headrace_functions import version
 
 MAX_METADATA = 100  # entries
@@ -62,6 +63,11 @@ class MonitoringDefinition(Document):
 
     name: Name
     config: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _is_a_metric(self) -> "MonitoringDefinition":
+        located(lambda config: MetricSpec.of_config(self.name, config))(self.config)
+        return self
 
 
 class ModelDefinition(Document):

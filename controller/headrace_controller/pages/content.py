@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from headrace_controller.api import views
+from headrace_controller.api import metrics, views
+from headrace_controller.catalog import ModelVersion
 from headrace_controller.logreader import LogQuery
 from headrace_controller.service.paging import PageRequest
 from headrace_controller.service.platform import Platform
@@ -11,6 +12,7 @@ from headrace_functions.errors import InvalidInput
 from headrace_functions.names import VersionId
 
 SHOWN = 200  # models or sequences of the overview, versions of a model
+HOURS = 24  # of a metric's history
 RECENT = 20  # requests, reports and jobs
 
 _REQUEST_COLUMNS = (
@@ -63,6 +65,7 @@ def model(platform: Platform, name: str, number: int | None) -> Content:
         "users": platform.catalog.users_of(chosen.id),
         "requests": recent_requests(platform, chosen.id),
         "reports": _reports(platform, chosen.id),
+        "metrics": _metrics(platform, chosen),
     }
 
 
@@ -87,6 +90,20 @@ def recent_requests(platform: Platform, version: VersionId) -> list[Content]:
     except InvalidInput:
         # The table was made anew between the two looks; the next one sees it.
         return []
+
+
+def _metrics(platform: Platform, chosen: ModelVersion) -> list[Content]:
+    """The metrics of a version with the share of unhealthy rows by hour, the last day's worth."""
+    if not chosen.released:
+        return []
+    found = platform.metrics.select(chosen.id)
+    return [
+        {
+            **metrics.view(m).model_dump(),
+            "history": [metrics.health(h).model_dump() for h in platform.metrics.history(chosen.id, m.spec.name)[-HOURS:]],
+        }
+        for m in found
+    ]
 
 
 def _reports(platform: Platform, version: VersionId | None) -> list[Content]:

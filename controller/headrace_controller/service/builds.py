@@ -8,6 +8,7 @@ import logging
 import shutil
 import threading
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,11 @@ class Builds:
         self._slots = threading.BoundedSemaphore(CONCURRENT_BUILDS)
         self._claiming = threading.Lock()
         self._over = threading.Condition()
+        self._listeners: list[Callable[[VersionId], None]] = []
+
+    def on_release(self, listener: Callable[[VersionId], None]) -> None:
+        """Be told of each version that a build has released, in the build's thread."""
+        self._listeners.append(listener)
 
     def new_folder(self) -> Path:
         """A folder for the files of one submission; ``submit`` takes it over."""
@@ -124,6 +130,9 @@ class Builds:
         with self._over:
             self._over.notify_all()
         self._services.changed(version.model)
+        if self._catalog.get(version).released:
+            for listener in self._listeners:
+                listener(version)
 
     def _give_up(self, version: VersionId, error: Exception) -> None:
         """The home is full or the store away: say so in the store if it still takes a document, else at the next start."""

@@ -19,6 +19,8 @@ from headrace_controller.service.explanations import Explanations
 from headrace_controller.service.jobs import Jobs
 from headrace_controller.service.labels import Labels
 from headrace_controller.service.localroom import LocalBuildRoom
+from headrace_controller.service.metrics import Metrics
+from headrace_controller.service.outliers import OutlierModels
 from headrace_controller.service.probing import RuntimeProbe
 from headrace_controller.service.provisioning import Provisioning
 from headrace_controller.service.rendering import Manifest, Rendering
@@ -29,6 +31,7 @@ from headrace_controller.service.services import Services, ServiceViews
 from headrace_controller.service.versions import Versions
 from headrace_controller.settings import Settings
 from headrace_functions.errors import StorageFailed
+from headrace_functions.storage import layout
 from headrace_functions.storage.documents import Documents
 from headrace_functions.storage.objects import ObjectStore
 
@@ -55,11 +58,14 @@ class Platform:
     schedules: Schedules
     explanations: Explanations
     labels: Labels
+    metrics: Metrics
+    outliers: OutlierModels
     changes: Changes
 
     def open(self, *, home_lost: bool = False) -> None:
         """Mark what a crash cut short, then start to work on jobs and schedules. ``home_lost``: the home is another one each time."""
         self.builds.recover(home_lost=home_lost)
+        self.outliers.open()
         self.jobs.open()
         self.schedules.open()
 
@@ -111,18 +117,19 @@ def create_platform(
     jobs = Jobs(documents, JobEnvironments(provisioning.environments), settings.storage_url, home)
     jobs.on_change(lambda _job: changes.announce())
     logs = LogReader(documents.objects)
+    builds = Builds(
+        catalog,
+        Assembly(documents, room or LocalBuildRoom(provisioning, RuntimeProbe())),
+        announced,
+        home / "builds",
+        settings.logs / "builds",
+    )
     return Platform(
         home=home,
         endpoint=endpoint,
         started=clock.now(),
         catalog=catalog,
-        builds=Builds(
-            catalog,
-            Assembly(documents, room or LocalBuildRoom(provisioning, RuntimeProbe())),
-            announced,
-            home / "builds",
-            settings.logs / "builds",
-        ),
+        builds=builds,
         versions=versions,
         aliases=Aliases(catalog, announced),
         sequences=Sequences(catalog, versions, announced),
@@ -135,5 +142,7 @@ def create_platform(
         schedules=Schedules(catalog, versions, jobs),
         explanations=Explanations(versions, jobs, endpoint),
         labels=Labels(catalog, logs),
+        metrics=Metrics(catalog, LogReader(documents.objects, layout.metric_table)),
+        outliers=OutlierModels(catalog, builds, jobs),
         changes=changes,
     )

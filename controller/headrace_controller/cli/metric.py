@@ -1,0 +1,89 @@
+"""``headrace metric``"""
+
+import click
+
+from headrace_controller.cli.connection import connected
+from headrace_controller.cli.output import json_option, print_facts, print_json, print_table
+from headrace_controller.client import Client
+
+
+@click.group()
+def metric() -> None:
+    """Metrics: models that score what a version was asked and answered."""
+
+
+@metric.command("list")
+@click.argument("version", metavar="MODEL:NUMBER")
+@json_option
+@connected
+def list_metrics(client: Client, version: str, as_json: bool) -> None:
+    """List the metrics of a version, with what their newest values say."""
+    found = client.metrics(client.resolve(version))
+    if as_json:
+        print_json([m.model_dump() for m in found])
+        return
+    rows = [
+        {
+            "name": m.name,
+            "model": m.model,
+            "healthy": f"value {m.operator} {m.threshold:g}",
+            "rows": m.health.rows,
+            "unhealthy": m.health.unhealthy,
+            "errors": m.health.errors,
+            "last": m.last.get("value") if m.last else None,
+        }
+        for m in found
+    ]
+    print_table(rows, ["name", "model", "healthy", "rows", "unhealthy", "errors", "last"], empty="no metric")
+
+
+@metric.command("show")
+@click.argument("version", metavar="MODEL:NUMBER")
+@click.argument("name")
+@click.option(
+    "--limit", default=20, show_default=True, type=click.IntRange(1, 10_000), help="Values, the newest first."
+)
+@json_option
+@connected
+def show_metric(client: Client, version: str, name: str, limit: int, as_json: bool) -> None:
+    """Show a metric: its newest values, and the share of unhealthy rows by hour."""
+    found = client.metric(client.resolve(version), name, limit)
+    if as_json:
+        print_json(found)
+        return
+    print_facts({"metric": found.name, "model": found.model, "healthy": f"value {found.operator} {found.threshold:g}"})
+    click.echo()
+    print_table([h.model_dump() for h in found.history], ["start", "rows", "unhealthy", "errors", "share"], empty="")
+    click.echo()
+    print_table(found.values, ["received", "request_id", "row", "value", "healthy", "error"], empty="no value yet")
+
+
+@metric.command("add")
+@click.argument("version", metavar="MODEL:NUMBER")
+@click.argument("name")
+@click.option(
+    "--model", required=True, metavar="MODEL:NUMBER", help="The version that scores; its output 'value' counts."
+)
+@click.option("--threshold", required=True, type=float)
+@click.option(
+    "--operator",
+    default="<=",
+    show_default=True,
+    type=click.Choice(["<=", "<", ">=", ">", "==", "!="]),
+    help="A row is healthy iff value OPERATOR threshold.",
+)
+@connected
+def add_metric(client: Client, version: str, name: str, model: str, threshold: float, operator: str) -> None:
+    """Score a version by another model, its log included."""
+    found = client.put_metric(client.resolve(version), name, model=model, threshold=threshold, operator=operator)
+    click.echo(f"{found.name}: healthy iff value {found.operator} {found.threshold:g}, by {found.model}")
+
+
+@metric.command("rm")
+@click.argument("version", metavar="MODEL:NUMBER")
+@click.argument("name")
+@connected
+def remove_metric(client: Client, version: str, name: str) -> None:
+    """Stop to score a version by a metric; its values stay."""
+    client.delete_metric(client.resolve(version), name)
+    click.echo(f"{name} is scored no more")

@@ -1,0 +1,81 @@
+"""Metrics of versions: what they are, what they said, and attaching one to a version that is there already."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from headrace_controller.catalog import Catalog
+from headrace_controller.logreader import MAX_ROWS, LogQuery, LogReader
+from headrace_controller.monitoring.attached import attach, detach, metrics_of
+from headrace_controller.monitoring.specs import VALUE, MetricSpec
+from headrace_controller.monitoring.values import Health, health, history
+from headrace_functions.errors import InvalidInput, NotFound, NotReady
+from headrace_functions.names import VersionId
+from headrace_functions.version import Version
+
+Values = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class MetricState:
+    """A metric and what its newest values (``MAX_ROWS`` at most) say."""
+
+    spec: MetricSpec
+    health: Health
+    last: Mapping[str, Any] | None
+
+
+class Metrics:
+    def __init__(self, catalog: Catalog, values: LogReader) -> None:
+        self._catalog = catalog
+        self._values = values
+
+    def select(self, version: VersionId) -> list[MetricState]:
+        """The metrics of a version by name."""
+        return [self._state(version, spec) for spec in metrics_of(self._catalog.documents, self._released(version))]
+
+    def get(self, version: VersionId, name: str) -> MetricState:
+        return self._state(version, self._spec(version, name))
+
+    def values(self, version: VersionId, name: str, limit: int = 100) -> Values:
+        """The newest values first; none where nothing was scored yet."""
+        return self._values.query(version, LogQuery(where=f"metric = '{self._spec(version, name).name}'", limit=limit))
+
+    def history(self, version: VersionId, name: str) -> list[Health]:
+        """Health by hour, of the newest ``MAX_ROWS`` values."""
+        return history(self.values(version, name, MAX_ROWS))
+
+    def of_request(self, version: VersionId, request_id: str) -> Values:
+        """What the metrics said of each row of a request."""
+        quoted = request_id.replace("'", "''")
+        return self._values.query(version, LogQuery(where=f"request_id = '{quoted}'", limit=MAX_ROWS))
+
+    def attach(self, version: VersionId, spec: MetricSpec) -> MetricState:
+        """Score a version by a metric from now on, its log included; the metric's model must be there and give ``value``."""
+        self._released(version)
+        model = self._released(spec.model)
+        if model.signature.output(VALUE) is None:
+            raise InvalidInput(
+                f"{spec.model} has no output {VALUE!r}", field="model", expected=f"a model with an output {VALUE!r}"
+            )
+        attach(self._catalog.documents, version, spec)
+        return self._state(version, spec)
+
+    def detach(self, version: VersionId, name: str) -> None:
+        detach(self._catalog.documents, self._released(version), name)
+
+    def _spec(self, version: VersionId, name: str) -> MetricSpec:
+        for spec in metrics_of(self._catalog.documents, self._released(version)):
+            if spec.name == name:
+                return spec
+        raise NotFound(f"{version} has no metric {name!r}", field="metric", hint=f"headrace metric list {version}")
+
+    def _state(self, version: VersionId, spec: MetricSpec) -> MetricState:
+        found = self._values.query(version, LogQuery(where=f"metric = '{spec.name}'", limit=MAX_ROWS))
+        return MetricState(spec, health(found), found[0] if found else None)
+
+    def _released(self, version: VersionId) -> Version:
+        found = self._catalog.get(version)
+        if found.version is None:
+            raise NotReady(f"{version} is {found.state}, so it has no metrics")
+        return found.version

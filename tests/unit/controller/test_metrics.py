@@ -1,0 +1,132 @@
+"""Metrics as people meet them: attached, listed, shown; and a learnt detector that becomes a model by the path of every build."""
+
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pytest
+from click.testing import CliRunner
+from pydantic import ValidationError
+
+from controller_support import make_platform, release, serving, wait_until
+from fixtures_jobs import UNTIL, InProcess, category, given_log, given_version, number
+from headrace_controller.cli.front import front
+from headrace_controller.client import Client
+from headrace_controller.collector.asking import Reply
+from headrace_controller.collector.scoring import Scoring
+from headrace_controller.definitions.model import ModelDefinition
+from headrace_controller.definitions.reading import explain
+from headrace_controller.monitoring.specs import MetricSpec
+from headrace_controller.service.jobs import Job
+from headrace_controller.service.outliers import OutlierModels
+from headrace_controller.service.platform import Platform
+from headrace_functions.errors import InvalidInput, NotFound
+from headrace_functions.names import VersionId
+from headrace_jobs.outliers.job import OutlierRun
+from headrace_jobs.window import Window
+
+M, WATCH = VersionId("m", 1), VersionId("watch", 1)
+
+
+@pytest.fixture
+def platform(tmp_path: Path) -> Platform:
+    return make_platform(tmp_path / "home")
+
+
+def scored(platform: Platform) -> None:
+    """``m:1`` watched by ``watch:1`` (healthy iff x <= 10), two requests logged and scored."""
+    release(platform.catalog, "m", inputs="x", outputs="y")
+    release(platform.catalog, "watch", inputs="x", outputs="value")
+    version = platform.catalog.get(M).version
+    assert version is not None
+    platform.metrics.attach(M, MetricSpec("high", WATCH, "<=", 10.0))
+    given_log(platform.catalog.documents.objects, version, {"x": [1.0, 99.0], "y": [0.0, 0.0]})
+
+    def ask(_: VersionId, body: bytes) -> Reply:
+        (tensor,) = orjson.loads(body)["inputs"]
+        return Reply(200, orjson.dumps({"outputs": [{"name": "value", "data": tensor["data"]}]}))
+
+    Scoring(platform.catalog.documents.objects, ask).round()
+
+
+def test_a_metric_is_listed_and_shown_with_its_values_and_history(platform: Platform) -> None:
+    scored(platform)
+    with serving(platform) as url, Client(url) as client:
+        (listed,) = client.metrics(M)
+        assert (listed.name, listed.model, listed.health.rows, listed.health.unhealthy) == ("high", "watch:1", 2, 1)
+        shown = client.metric(M, "high")
+        assert {v["request_id"]: v["healthy"] for v in shown.values} == {"req-0": True, "req-1": False}
+        assert sum(h.unhealthy for h in shown.history) == 1
+        request = client.logged_request(M, "req-1")
+        assert request.rows[0]["in.x"] == 99.0
+        assert request.metrics[0]["value"] == 99.0
+        with pytest.raises(NotFound):
+            client.logged_request(M, "nobody's")
+
+
+def test_the_command_line_shows_a_request_with_its_metrics(platform: Platform) -> None:
+    scored(platform)
+    with serving(platform) as url:
+        listed = CliRunner().invoke(front, ["metric", "list", "m:1", "--url", url])
+        shown = CliRunner().invoke(front, ["metric", "show", "m:1", "high", "--url", url])
+        request = CliRunner().invoke(front, ["log", "show", "m:1", "req-1", "--url", url])
+        page = Client(url)._request("GET", "/models/m?version=1").text
+    assert "value <= 10" in listed.output
+    assert "req-1" in shown.output
+    assert "watch:1" in request.output
+    assert "watch:1" in page
+
+
+def test_a_metric_is_attached_changed_and_detached_by_the_command_line(platform: Platform) -> None:
+    scored(platform)
+    with serving(platform) as url:
+        for command in (
+            ["metric", "add", "m:1", "low", "--model", "watch:1", "--threshold", "0", "--operator", ">"],
+            ["metric", "rm", "m:1", "high"],
+        ):
+            assert CliRunner().invoke(front, [*command, "--url", url]).exit_code == 0
+    assert [s.spec.name for s in platform.metrics.select(M)] == ["low"]
+
+
+def test_a_model_without_the_output_value_is_no_metric(platform: Platform) -> None:
+    release(platform.catalog, "m")
+    with pytest.raises(InvalidInput, match="value"):
+        platform.metrics.attach(M, MetricSpec("self", M, "<=", 1.0))
+
+
+def test_a_definition_with_a_wrong_metric_is_refused_naming_it() -> None:
+    document = {
+        "kind": "Model",
+        "name": "m",
+        "payload": ["f.py"],
+        "monitoring": [{"name": "load", "config": {"monitoring-model": "w:1", "threshold": 1, "operator": "~"}}],
+    }
+    with pytest.raises(ValidationError) as caught:
+        ModelDefinition.model_validate(document)
+    assert "operator" in explain(caught.value).message
+
+
+def test_what_a_job_learnt_is_built_served_and_attached(platform: Platform) -> None:
+    objects = platform.catalog.documents.objects
+    random = np.random.default_rng(0)
+    rows = {"x": random.normal(size=300), "plan": random.choice(["a", "b"], 300).tolist()}
+    platform.catalog.claim_name("churn", "model")
+    made = platform.catalog.claim_version(
+        "churn", {"definition": {"kind": "Model", "name": "churn"}, "content": "c", "artifact": "0" * 64, "created": ""}
+    )
+    given_version(objects, [number("x"), category("plan")], rows)
+    platform.catalog.add_status(made, "released")
+    _, folder = OutlierRun(made, Window.parse("1h", UNTIL.isoformat())).report(objects, InProcess(), lambda *_: None)
+    models = OutlierModels(platform.catalog, platform.builds, platform.jobs)
+    models.open()
+    job = Job("j", {"kind": "outliers", "model": "churn:1"}, "done", "", "", result={"function": folder})
+    for listener in platform.jobs._listeners:
+        listener(job)
+    wait_until(lambda: bool(platform.metrics.select(made)), 60)
+    (state,) = platform.metrics.select(made)
+    assert str(state.spec.model) == "churn-outliers:1"
+    assert (state.spec.operator, state.spec.threshold) == ("<=", 0.99)
+    assert models.serve(made, folder) == VersionId("churn-outliers", 1), "the same detector is the same version"
+    served = platform.catalog.get(VersionId("churn-outliers", 1)).version
+    assert served is not None
+    assert [f.name for f in served.signature.outputs] == ["value", "score"]
