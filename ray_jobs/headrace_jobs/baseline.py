@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from headrace_functions.errors import InvalidInput
 from headrace_functions.names import VersionId
 from headrace_functions.storage.objects import ObjectStore
@@ -14,6 +12,7 @@ from headrace_functions.version import Version
 from headrace_functions.views import Array, ViewName, names
 from headrace_jobs import inputs, sampling
 from headrace_jobs.columns import Column, columns_of, series
+from headrace_jobs.detectors.base import Rows
 from headrace_jobs.execution import Executor
 from headrace_jobs.sampling import Progress, SampleTask
 from headrace_jobs.scan import Reference, reference, take
@@ -32,8 +31,8 @@ class Baseline:
     references: Mapping[str, Reference] = field(default_factory=dict)
     views: Mapping[str, tuple[Column, ViewName]] = field(default_factory=dict)
     notes: tuple[tuple[str, str], ...] = ()
-    sample: Mapping[str, Array] = field(default_factory=dict)
-    """Some rows of the inputs by key, the same row at the same place."""
+    sample: Rows = field(default_factory=Rows)
+    """Some rows in random order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,7 @@ def against_of(objects: ObjectStore, version: VersionId, text: str, window: Wind
 
 
 def from_training(objects: ObjectStore, version: Version, sample: int, together: int) -> Baseline:
-    """Training data for inputs, the model's own answers on it for outputs; ``together`` rows of the inputs are kept whole."""
+    """Training data for inputs, the model's own answers on it for outputs; ``together`` rows are kept whole."""
     training = inputs.read_training(objects, version)
     if training is None:
         raise InvalidInput(
@@ -72,8 +71,7 @@ def from_training(objects: ObjectStore, version: Version, sample: int, together:
     views: dict[str, tuple[Column, ViewName]] = {}
     notes: list[tuple[str, str]] = []
     rows = training.metadata.num_rows
-    chosen = np.sort(lowest(priorities(str(version.id), rows), together))
-    whole: dict[str, Array] = {}
+    whole = {"input": dict[str, Array](), "output": dict[str, Array]()}
     for column in columns_of(version.signature):
         file, name = (training, column.field.name) if column.side == "input" else (answers, column.name)
         values: Any | None = inputs.column(file, name) if file is not None else None
@@ -88,9 +86,9 @@ def from_training(objects: ObjectStore, version: Version, sample: int, together:
         for view, one in found.items():
             references[column.key(view)] = reference(one, column.side, sample)
             views[column.key(view)] = (column, view)
-            if column.side == "input":
-                whole[column.key(view)] = take(one, chosen)
-    return Baseline(rows, references, views, tuple(notes), whole)
+            chosen = lowest(priorities(str(version.id), len(values)), together)
+            whole[column.side][column.key(view)] = take(one, chosen)
+    return Baseline(rows, references, views, tuple(notes), Rows(whole["input"], whole["output"]))
 
 
 def from_log(
@@ -109,7 +107,7 @@ def from_log(
             if key in found.columns:
                 references[key] = of_rows(found.columns[key], sample)
                 views[key] = (column, view)
-    kept = {key: values for key, values in found.columns.items() if views[key][0].side == "input"}
+    kept = Rows(*({k: v for k, v in found.columns.items() if views[k][0].side == side} for side in ("input", "output")))
     rows = len(next(iter(found.columns.values()))) if found.columns else 0
     fields = {column.name: column.field.name for column in columns}
     notes = tuple((fields[name], f"reference window: {problem}") for name, problem in found.problems.items())

@@ -1,6 +1,7 @@
 """The window cut into chunks of time: each compared by itself, all judged as one family of tests."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from headrace_jobs.compare import Comparison, findings, judged
 from headrace_jobs.detectors.base import Detector
@@ -37,7 +38,7 @@ def judge_chunks(
         (i, key): some
         for i, part in enumerate(parts)
         for key, some in findings(
-            Comparison(sides.reference_rows, references, sides.views, part, sides.files), detector, policy
+            replace(sides, references=references, window=part, together=()), detector, policy
         ).items()
     }
     answers = judged(found, policy)

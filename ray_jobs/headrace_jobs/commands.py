@@ -16,6 +16,7 @@ from headrace_functions.names import VersionId
 from headrace_functions.storage.objects import ObjectStore
 from headrace_jobs.baseline import against_of
 from headrace_jobs.detectors.engines import ENGINES, engine
+from headrace_jobs.detectors.methods import Methods
 from headrace_jobs.drift import DriftRun
 from headrace_jobs.execution import executor
 from headrace_jobs.explain.job import ExplainRun
@@ -57,6 +58,8 @@ def _drift(options: argparse.Namespace) -> dict[str, Any]:
         engine(options.engine),
         against=against_of(objects, version, options.against, window),
         chunks=window.chunks(options.chunks) if options.chunks else (),
+        methods=Methods.parse(options.method),
+        together=tuple(n for n in options.detector.split(",") if n and n != "none"),
     )
     if run.detector.licence is not None:
         log.warning(run.detector.licence)
@@ -148,6 +151,19 @@ def _parser() -> argparse.ArgumentParser:
         metavar="REFERENCE",
         help="training, previous (the window before this one) or START/END in RFC 3339 (default: %(default)s)",
     )
+    drift.add_argument(
+        "--method",
+        default="",
+        metavar="FIELD=TEST,…",
+        help="test of a field, or of all numerical or categorical ones: cvm, ks; chi2, g, fisher (default: the engine's choice)",
+    )
+    drift.add_argument(
+        "--detector",
+        default="joint",
+        metavar="NAME,…",
+        help="tests of all fields together: joint, mmd, reconstruction, uncertainty; with alibi also classifier, tabular, lsdd; "
+        "or none (default: %(default)s)",
+    )
     drift.add_argument("--chunks", metavar="LENGTH", help="judge pieces of the window by themselves too, e.g. 1h")
     drift.add_argument("--engine", default="native", choices=ENGINES, help="who does the tests (default: %(default)s)")
     performance = _kind(kinds, "performance", _performance, "metrics of a window, before labels are known and after")
@@ -190,7 +206,20 @@ def _kind(
 ) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = kinds.add_parser(name, help=text, description=text)
     parser.set_defaults(
-        run=run, usage=("model", "window", "until", "against", "chunks", "storage", "endpoint", "budget", "rate")
+        run=run,
+        usage=(
+            "model",
+            "window",
+            "until",
+            "against",
+            "chunks",
+            "method",
+            "detector",
+            "storage",
+            "endpoint",
+            "budget",
+            "rate",
+        ),
     )
     parser.add_argument("--model", required=True, metavar="MODEL:VERSION", help="the version, e.g. churn:1")
     parser.add_argument("--storage", required=True, metavar="URL", help="the platform's store: a directory or s3://…")

@@ -1,17 +1,17 @@
 """Comparing: every view of the window against its reference, by the engine and by the tests for defects."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
 
-from headrace_functions.views import Array, ViewName
+from headrace_functions.views import ViewName
 from headrace_jobs.columns import Column
 from headrace_jobs.detectors import defects
-from headrace_jobs.detectors.base import CategoryPair, Detector, Finding, NumberPair, TestResult
+from headrace_jobs.detectors.base import CategoryPair, Detector, Finding, NumberPair, Rows, TestResult, WholeTest
 from headrace_jobs.detectors.distances import kolmogorov_smirnov, share_bound, total_variation
-from headrace_jobs.detectors.joint import joint
+from headrace_jobs.detectors.methods import Methods
 from headrace_jobs.scan import Part, Reference, Summary
 from headrace_jobs.statistics.categories import CategoryPartial, CategoryReference
 from headrace_jobs.statistics.numbers import NumberPartial, NumberReference
@@ -27,8 +27,10 @@ class Comparison:
     views: Mapping[str, tuple[Column, ViewName]]
     window: Part
     files: int
-    rows: Mapping[str, Array] = field(default_factory=dict)
-    """Rows of the reference by view, the same row at the same place, for the test of the whole model; empty for none."""
+    rows: Rows = field(default_factory=Rows)
+    """Rows of the reference, for tests of all fields together."""
+    methods: Methods = field(default_factory=Methods)
+    together: Sequence[WholeTest] = ()
 
     def lost(self) -> Mapping[str, int]:
         """Keys of views whose column some file of the window lacks, with the rows of these files."""
@@ -64,18 +66,28 @@ def findings(sides: Comparison, detector: Detector, policy: Policy) -> dict[str,
         if now is None or min(before.count, now.count) < policy.min_rows:
             continue
         sample = sides.window.sample.columns.get(key, np.empty(0)) if sides.window.sample else np.empty(0)
+        name = sides.views[key][0].field.name
         if isinstance(before, NumberReference) and isinstance(now, NumberPartial):
-            numbers[key] = NumberPair(before, now, sample)
+            numbers[key] = NumberPair(before, now, sample, sides.methods.of(name, "number"))
         elif isinstance(before, CategoryReference) and isinstance(now, CategoryPartial):
-            categories[key] = CategoryPair(before, now, tuple(v for v in sample.tolist() if v is not None))
+            known = tuple(v for v in sample.tolist() if v is not None)
+            categories[key] = CategoryPair(before, now, known, sides.methods.of(name, "category"), name)
     for key, result in zip(numbers, detector.numbers(list(numbers.values())), strict=True):
         found[key].append(_moved_numbers(numbers[key], result))
     for key, result in zip(categories, detector.categories(list(categories.values())), strict=True):
         found[key].append(_moved_categories(categories[key], result))
-    whole = joint(sides.rows, sides.window.sample.columns) if sides.window.sample else None
-    if whole is not None:
-        found[WHOLE] = [whole]
-    return found
+    whole = [finding for finding in _together(sides) if finding is not None]
+    return {**found, WHOLE: whole} if whole else found
+
+
+def _together(sides: Comparison) -> Iterator[Finding | None]:
+    if sides.window.sample is None or not sides.together:
+        return
+    columns = sides.window.sample.columns
+    of = {side: {k for k, (column, _) in sides.views.items() if column.side == side} for side in ("input", "output")}
+    inputs, outputs = ({k: v for k, v in columns.items() if k in of[side]} for side in ("input", "output"))
+    for test in sides.together:
+        yield test.run(sides.rows, Rows(inputs, outputs))
 
 
 def judged(found: Mapping[_Key, Sequence[Finding]], policy: Policy) -> dict[_Key, list[Judged]]:

@@ -7,17 +7,19 @@ from headrace_functions.errors import InvalidInput
 from headrace_functions.names import VersionId
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Version
+from headrace_functions.views import names
 from headrace_jobs import inputs
 from headrace_jobs.baseline import Against, Baseline, from_log, from_training
 from headrace_jobs.chunks import coarse, judge_chunks
 from headrace_jobs.columns import columns_of
 from headrace_jobs.compare import Comparison, compare
 from headrace_jobs.describe import Told, describe
-from headrace_jobs.detectors import joint
 from headrace_jobs.detectors.base import Detector
+from headrace_jobs.detectors.methods import Methods
 from headrace_jobs.execution import Executor
 from headrace_jobs.plan import ROOT, is_leaf, plan
 from headrace_jobs.report.models import DriftReport
+from headrace_jobs.sampling import size_for
 from headrace_jobs.scan import Part, Task
 from headrace_jobs.verdict import DEFAULT, Policy
 from headrace_jobs.window import Window
@@ -37,6 +39,9 @@ class DriftRun:
     against: Against = field(default_factory=Against)
     chunks: tuple[Window, ...] = ()
     """The window cut into pieces that are compared by themselves too."""
+    methods: Methods = field(default_factory=Methods)
+    together: tuple[str, ...] = ("joint",)
+    """Names of tests of all fields together."""
 
     def __post_init__(self) -> None:
         if self.chunks and self.detector.sample:
@@ -49,22 +54,28 @@ class DriftRun:
     def report(self, objects: ObjectStore, executor: Executor, progress: Progress) -> DriftReport:
         """Read, count, test and judge; raises ``NotFound`` for an unknown version, ``InvalidInput`` without a reference."""
         version = inputs.read_version(objects, self.version)
-        base = self._baseline(objects, version, executor, progress)
+        columns = columns_of(version.signature)
+        self.methods.check({c.field.name: {view.kind for view in names(c.field)} for c in columns})
+        together = [self.detector.whole(name) for name in self.together]
+        rows = size_for(columns, max([self.detector.sample, *(test.rows for test in together)], default=0))
+        base = self._baseline(objects, version, rows, executor, progress)
         files = inputs.log_files(objects, self.version, self.window)
         thin = coarse(base.references, len(self.chunks)) if self.chunks else {}
         starts = tuple(piece.microseconds()[0] for piece in self.chunks)
-        columns = columns_of(version.signature)
-        rows = max(self.detector.sample, joint.ROWS)
         whole = self._count(files, Task(self.window, columns, base.references, rows, starts, thin), executor, progress)
-        sides = Comparison(base.rows, base.references, base.views, whole, len(files), base.sample)
+        sides = Comparison(
+            base.rows, base.references, base.views, whole, len(files), base.sample, self.methods, together
+        )
         tested = compare(sides, self.detector, self.policy)
         pieces = judge_chunks(self.chunks, sides, thin, self.detector, self.policy)
         told = Told(self.version, self.window, self.against, self.detector, self.policy, base.notes, pieces)
         return describe(told, sides, tested)
 
-    def _baseline(self, objects: ObjectStore, version: Version, executor: Executor, progress: Progress) -> Baseline:
+    def _baseline(
+        self, objects: ObjectStore, version: Version, rows: int, executor: Executor, progress: Progress
+    ) -> Baseline:
         if self.against.window is None:
-            return from_training(objects, version, self.detector.sample, joint.ROWS)
+            return from_training(objects, version, self.detector.sample, rows)
         return from_log(objects, version, self.against.window, self.detector.sample, executor, progress)
 
     def _count(self, files: tuple[inputs.LogFile, ...], task: Task, executor: Executor, progress: Progress) -> Part:

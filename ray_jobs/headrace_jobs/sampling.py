@@ -79,7 +79,7 @@ def sample(
 
 def size_for(columns: Sequence[Column], wanted: int = ROWS) -> int:
     """Rows that a sample of all views of these columns may have."""
-    return max(1, min(wanted, CELLS // max(1, sum(len(names(c.field)) for c in columns))))
+    return min(wanted, max(1, CELLS // max(1, sum(len(names(c.field)) for c in columns))))
 
 
 def sample_file(file: LogFile, task: SampleTask) -> Sampled:

@@ -22,7 +22,7 @@ from headrace_functions.names import Reference, VersionId
 
 resource = Resource("analysis")
 
-DRIFT_OPTIONS = ("against", "chunks")
+DRIFT_OPTIONS = ("against", "chunks", "method", "detector")
 ROWS = re.compile(r"[1-9]\d{0,8}rows")
 OWN_OPTIONS = {"rate": "outliers", "group": "fairness", "positive": "fairness"}
 """Options of one kind of job."""
@@ -53,6 +53,10 @@ class JobBody(Body):
     )
     against: str | None = Field(default=None, description="drift: training, previous or START/END in RFC 3339")
     chunks: str | None = Field(default=None, description="drift: length of pieces judged by themselves too, e.g. 1h")
+    method: str | None = Field(default=None, description="drift: tests of fields, e.g. age=cvm,categorical=g")
+    detector: str | None = Field(
+        default=None, description="drift: tests of all fields together, e.g. joint,mmd, or none"
+    )
     until: str | None = Field(default=None, description="RFC 3339 time; now by default")
     output: str | None = Field(default=None, description="performance: the output that predicts the target")
     rate: float | None = Field(default=None, description="outliers: wanted share of false alarms")

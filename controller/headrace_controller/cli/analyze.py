@@ -27,6 +27,17 @@ def analyze() -> None:
     metavar="REFERENCE",
     help="training, previous (the window before this one) or START/END, two RFC 3339 times.",
 )
+@click.option(
+    "--method",
+    metavar="FIELD=TEST,…",
+    help="Test of a field, or of all 'numerical' or 'categorical' ones: cvm, ks; chi2, g, fisher.",
+)
+@click.option(
+    "--detector",
+    metavar="NAME,…",
+    help="Tests of all fields together: joint, mmd, reconstruction, uncertainty; with alibi also classifier, tabular, lsdd; "
+    "or none.  [default: joint]",
+)
 @click.option("--chunks", metavar="LENGTH", help="Judge pieces of the window by themselves too, e.g. 1h.")
 @click.option(
     "--engine",

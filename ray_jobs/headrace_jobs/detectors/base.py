@@ -1,7 +1,7 @@
 """The port: what an engine is given and what it answers."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import numpy as np
@@ -22,7 +22,7 @@ class Finding:
     """The answer of one test. Effects are shares of rows, 0 to 1."""
 
     test: str
-    """``distribution``, ``missing``, ``range``, ``new-category`` or ``joint``."""
+    """``distribution``, ``missing``, ``range``, ``new-category``, or the name of a test of all fields together."""
     method: str
     statistic: float
     p: float
@@ -44,12 +44,25 @@ class TestResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows of one side by key of the view, the same row at the same place: float64, or objects with None where missing.
+
+    Rows of ``outputs`` need not be those of ``inputs``: the answers kept from training are of some training rows.
+    """
+
+    inputs: Mapping[str, Array] = field(default_factory=dict)
+    outputs: Mapping[str, Array] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class NumberPair:
     """A numerical view: reference, window, and the finite values of the window's sample (empty if none was asked for)."""
 
     reference: NumberReference
     window: NumberPartial
     sample: Array
+    method: str = ""
+    """One of ``methods.NUMBER``, or empty for the engine's own choice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +72,10 @@ class CategoryPair:
     reference: CategoryReference
     window: CategoryPartial
     sample: tuple[Category, ...]
+    method: str = ""
+    """One of ``methods.CATEGORY``, or empty for the engine's own choice."""
+    name: str = ""
+    """Of the field, for messages."""
 
     def table(self) -> Array:
         """Counts ``(2, k)`` of reference and window: each known category, and all others in the last column."""
@@ -89,3 +106,15 @@ class Detector(Protocol):
     def numbers(self, pairs: Sequence[NumberPair]) -> list[TestResult]: ...
 
     def categories(self, pairs: Sequence[CategoryPair]) -> list[TestResult]: ...
+
+    def whole(self, name: str) -> "WholeTest":
+        """A test of all fields together; ``InvalidInput`` for one that this engine does not have."""
+
+
+@dataclass(frozen=True, slots=True)
+class WholeTest:
+    """A test of rows of both sides; ``rows`` of a side are wanted at most."""
+
+    name: str
+    rows: int
+    run: Callable[[Rows, Rows], Finding | None]

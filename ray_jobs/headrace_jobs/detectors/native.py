@@ -1,19 +1,22 @@
 """The native engine: tests on the exact counts of every row, without a sample."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from headrace_functions.errors import InvalidInput
 from headrace_functions.views import Array
-from headrace_jobs.detectors.base import CategoryPair, NumberPair, TestResult
+from headrace_jobs.detectors import joint, mmd, reconstruction, uncertainty
+from headrace_jobs.detectors.base import CategoryPair, NumberPair, TestResult, WholeTest
+from headrace_jobs.detectors.cramer import cramer_von_mises
 from headrace_jobs.detectors.distances import kolmogorov_smirnov
 
 MIN_EXPECTED = 5.0  # Cochran's rule: below it the chi-square approximation of a cell is poor, so rare cells are pooled
 
 
 class Native:
-    """Kolmogorov-Smirnov for numbers; chi-square for categories, Fisher's exact test where there are two."""
+    """Cramér-von Mises (or Kolmogorov-Smirnov) for numbers; chi-square (or G) for categories, Fisher's exact test of two."""
 
     name = "native"
     licence = None
@@ -23,10 +26,29 @@ class Native:
         _stats()  # a second that shall not be spent between counting and answering
 
     def numbers(self, pairs: Sequence[NumberPair]) -> list[TestResult]:
-        return [_kolmogorov_smirnov(pair) for pair in pairs]
+        return [_kolmogorov_smirnov(pair) if pair.method == "ks" else _cramer_von_mises(pair) for pair in pairs]
 
     def categories(self, pairs: Sequence[CategoryPair]) -> list[TestResult]:
-        return [_contingency(pair.table()) for pair in pairs]
+        return [_contingency(pair) for pair in pairs]
+
+    def whole(self, name: str) -> WholeTest:
+        return whole_test(name, WHOLE, self.name)
+
+
+WHOLE = {
+    "joint": WholeTest("joint", joint.ROWS, lambda before, now: joint.joint(before.inputs, now.inputs)),
+    "mmd": WholeTest("mmd", mmd.ROWS, mmd.mmd),
+    "reconstruction": WholeTest("reconstruction", reconstruction.ROWS, reconstruction.reconstruction),
+    "uncertainty": WholeTest("uncertainty", reconstruction.ROWS, uncertainty.uncertainty),
+}
+
+
+def whole_test(name: str, known: Mapping[str, WholeTest], engine: str) -> WholeTest:
+    """The test by its name; ``InvalidInput`` where the engine has none of it."""
+    if name not in known:
+        message = f"detector: the {engine} engine has no {name!r}"
+        raise InvalidInput(message, field="detector", expected=f"some of {', '.join(known)}, or none", got=name)
+    return known[name]
 
 
 def _kolmogorov_smirnov(pair: NumberPair) -> TestResult:
@@ -36,7 +58,15 @@ def _kolmogorov_smirnov(pair: NumberPair) -> TestResult:
     return TestResult("Kolmogorov-Smirnov", distance, min(max(p, 0.0), 1.0))
 
 
-def _contingency(table: Array) -> TestResult:
+def _cramer_von_mises(pair: NumberPair) -> TestResult:
+    return TestResult("Cramér-von Mises", *cramer_von_mises(pair.reference, pair.window))
+
+
+def _contingency(pair: CategoryPair) -> TestResult:
+    table = pair.table()
+    if pair.method == "fisher" and table.shape[1] > 2:
+        message = f"method: {pair.name} has {table.shape[1]} categories, and Fisher's exact test takes two"
+        raise InvalidInput(message, field="method", got=f"{pair.name}=fisher", hint="choose chi2 or g")
     pooled = pool(table)
     if pooled.shape[1] < 2:
         return TestResult("chi-square", 0.0, 1.0)
@@ -44,8 +74,9 @@ def _contingency(table: Array) -> TestResult:
         _, p = _stats().fisher_exact(pooled.astype(np.int64))
         shares = pooled[:, 0] / pooled.sum(axis=1)
         return TestResult("Fisher", float(abs(shares[0] - shares[1])), float(min(p, 1.0)))
-    statistic, p, _, _ = _stats().chi2_contingency(pooled, correction=False)
-    return TestResult("chi-square", float(statistic), float(p))
+    family, name = ("log-likelihood", "G") if pair.method == "g" else ("pearson", "chi-square")
+    statistic, p, _, _ = _stats().chi2_contingency(pooled, correction=False, lambda_=family)
+    return TestResult(name, float(statistic), float(p))
 
 
 def pool(table: Array) -> Array:

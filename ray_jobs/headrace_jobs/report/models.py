@@ -37,7 +37,20 @@ class Test(Part):
 
     __test__ = False  # not a test case, whatever its name
 
-    test: Literal["distribution", "missing", "range", "new-category", "column", "joint"]
+    test: Literal[
+        "distribution",
+        "missing",
+        "range",
+        "new-category",
+        "column",
+        "joint",
+        "mmd",
+        "reconstruction",
+        "uncertainty",
+        "classifier",
+        "tabular",
+        "lsdd",
+    ]
     method: str
     statistic: Number
     p: Number

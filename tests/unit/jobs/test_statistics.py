@@ -35,7 +35,7 @@ def test_kolmogorov_smirnov_equals_scipys_statistic_and_p_value(before: list[flo
     reference, window = both(before, now)
     expected = stats.ks_2samp(before, now, method="asymp")
 
-    (found,) = Native().numbers([NumberPair(reference, window, np.empty(0))])
+    (found,) = Native().numbers([NumberPair(reference, window, np.empty(0), "ks")])
 
     assert found.statistic == pytest.approx(expected.statistic, abs=1e-12)
     assert found.p == pytest.approx(expected.pvalue, abs=1e-12)
