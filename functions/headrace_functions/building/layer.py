@@ -7,6 +7,7 @@ list that was resolved to; two builds of one list make one layer.
 
 import compileall
 import hashlib
+import re
 import shutil
 import sys
 import tarfile
@@ -26,6 +27,9 @@ from headrace_functions.runtime import layers
 from headrace_functions.storage import layout
 from headrace_functions.storage.objects import ObjectStore
 
+NO_INDEX = "UV_NO_INDEX"
+"""Set to 1: nothing is looked for but at ``UV_FIND_LINKS``. uv itself has the option and no variable for it."""
+_SEPARATORS = re.compile(r"[-_.]+")  # of a name; all mean the same (PEP 503)
 _LEVEL = 6
 _VENV_FILES = ("_virtualenv.py", "_virtualenv.pth", "distutils-precedence.pth")
 
@@ -79,6 +83,8 @@ def install(requirements: list[str], work: Path, site: Path, environment: Mappin
     python = site.parents[2] / "bin" / "python"
     uv = [environment[terms.UV], "pip", "install", "--python", str(python), "--link-mode", "hardlink"]
     uv += ["--constraint", str(constraints), "--requirements", str(wanted)]
+    if environment.get(NO_INDEX, "") not in ("", "0", "false"):
+        uv.append("--no-index")
     if command.run(uv, seen, timeout=terms.LAYER_TIMEOUT):
         raise InvalidInput(
             "the requirements could not be installed; the build log says why",
@@ -93,10 +99,11 @@ def frozen(site: Path) -> str:
 
 
 def _pinned(distribution: metadata.Distribution) -> str:
+    name = _SEPARATORS.sub("-", distribution.name).lower()
     source = distribution.read_text("direct_url.json")
     if source is not None:
-        return f"{distribution.name} @ {orjson.loads(source)['url']}"
-    return f"{distribution.name}=={distribution.version}"
+        return f"{name} @ {orjson.loads(source)['url']}"
+    return f"{name}=={distribution.version}"
 
 
 def take_back(site: Path, shown: set[str]) -> None:

@@ -158,7 +158,11 @@ class JobRun:
         )
 
     def _refuse_without_pod(self) -> None:
-        why = self._jobs.refusals(self._name)
+        try:
+            why = self._jobs.refusals(self._name)
+        except InvalidInput as error:  # it may not look: the Job waits until its time is over
+            self._waits_for = self._waits_for or error.message
+            return
         if why:
             raise NotReady(f"the cluster makes no pod for the build: {status.advised(why)}")
 
