@@ -5,8 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+import pyarrow.parquet as pq
+
 from headrace_functions.errors import InvalidInput
 from headrace_functions.names import VersionId
+from headrace_functions.profile import spread_rows
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Version
 from headrace_functions.views import Array, ViewName, names
@@ -14,6 +18,7 @@ from headrace_jobs import inputs, sampling
 from headrace_jobs.columns import Column, columns_of, series
 from headrace_jobs.detectors.base import Rows
 from headrace_jobs.execution import Executor
+from headrace_jobs.importance import answers_of, importance
 from headrace_jobs.sampling import Progress, SampleTask
 from headrace_jobs.scan import Reference, reference, take
 from headrace_jobs.statistics.categories import CategoryReference
@@ -33,6 +38,8 @@ class Baseline:
     notes: tuple[tuple[str, str], ...] = ()
     sample: Rows = field(default_factory=Rows)
     """Some rows in random order."""
+    importance: Mapping[str, float] = field(default_factory=dict)
+    """How much the answers depend on an input, 0 to 1, where answers on training rows were kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +79,9 @@ def from_training(objects: ObjectStore, version: Version, sample: int, together:
     notes: list[tuple[str, str]] = []
     rows = training.metadata.num_rows
     whole = {"input": dict[str, Array](), "output": dict[str, Array]()}
+    answered = spread_rows(rows, answers.metadata.num_rows) if answers is not None else np.empty(0, np.int64)
+    outputs = _answers(version, answers)
+    importances: dict[str, float] = {}
     for column in columns_of(version.signature):
         file, name = (training, column.field.name) if column.side == "input" else (answers, column.name)
         values: Any | None = inputs.column(file, name) if file is not None else None
@@ -88,7 +98,26 @@ def from_training(objects: ObjectStore, version: Version, sample: int, together:
             views[column.key(view)] = (column, view)
             chosen = lowest(priorities(str(version.id), len(values)), together)
             whole[column.side][column.key(view)] = take(one, chosen)
-    return Baseline(rows, references, views, tuple(notes), Rows(whole["input"], whole["output"]))
+            share = importance(one, answered, outputs) if column.side == "input" else None
+            if share is not None:
+                importances[column.key(view)] = share
+    return Baseline(rows, references, views, tuple(notes), Rows(whole["input"], whole["output"]), importances)
+
+
+def _answers(version: Version, answers: pq.ParquetFile | None) -> list[Array]:
+    """The answers kept from training as numbers ``(n,)``, in the order of their rows."""
+    found: list[Array] = []
+    for column in columns_of(version.signature):
+        values = inputs.column(answers, column.name) if answers is not None and column.side == "output" else None
+        if values is None:
+            continue
+        try:
+            read = series(column.field, values)
+        except InvalidInput:
+            continue  # ``from_training`` notes it
+        for one in read.values():
+            found += answers_of(one, np.arange(len(values)))
+    return found
 
 
 def from_log(

@@ -38,7 +38,7 @@ def judge_chunks(
         (i, key): some
         for i, part in enumerate(parts)
         for key, some in findings(
-            replace(sides, references=references, window=part, together=()), detector, policy
+            replace(sides, references=references, window=part, together=(), more=()), detector, policy
         ).items()
     }
     answers = judged(found, policy)

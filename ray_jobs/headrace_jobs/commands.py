@@ -159,9 +159,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     drift.add_argument(
         "--detector",
-        default="joint",
+        default="joint,concept",
         metavar="NAME,…",
-        help="tests of all fields together: joint, mmd, reconstruction, uncertainty; with alibi also classifier, tabular, lsdd; "
+        help="tests of all fields together: joint, concept (where labels came), mmd, reconstruction, uncertainty; with alibi also classifier, tabular, lsdd; "
         "or none (default: %(default)s)",
     )
     drift.add_argument("--chunks", metavar="LENGTH", help="judge pieces of the window by themselves too, e.g. 1h")

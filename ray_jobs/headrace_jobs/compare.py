@@ -31,6 +31,9 @@ class Comparison:
     """Rows of the reference, for tests of all fields together."""
     methods: Methods = field(default_factory=Methods)
     together: Sequence[WholeTest] = ()
+    more: tuple[Finding, ...] = ()
+    """Findings about all fields that were made elsewhere."""
+    importance: Mapping[str, float] = field(default_factory=dict)
 
     def lost(self) -> Mapping[str, int]:
         """Keys of views whose column some file of the window lacks, with the rows of these files."""
@@ -76,7 +79,7 @@ def findings(sides: Comparison, detector: Detector, policy: Policy) -> dict[str,
         found[key].append(_moved_numbers(numbers[key], result))
     for key, result in zip(categories, detector.categories(list(categories.values())), strict=True):
         found[key].append(_moved_categories(categories[key], result))
-    whole = [finding for finding in _together(sides) if finding is not None]
+    whole = [*(finding for finding in _together(sides) if finding is not None), *sides.more]
     return {**found, WHOLE: whole} if whole else found
 
 

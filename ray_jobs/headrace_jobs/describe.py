@@ -18,7 +18,7 @@ from headrace_jobs.report.models import Chunk, DriftReport, FieldDrift, Note, Ro
 from headrace_jobs.scan import Reference, Summary
 from headrace_jobs.statistics.categories import CategoryPartial, CategoryReference
 from headrace_jobs.statistics.numbers import NumberPartial, NumberReference
-from headrace_jobs.verdict import Judged, Policy, Verdict, worst
+from headrace_jobs.verdict import SEVERITIES, Judged, Policy, Verdict, worst
 from headrace_jobs.window import Window, text
 
 
@@ -39,7 +39,8 @@ def describe(told: Told, sides: Comparison, judged: Mapping[str, Sequence[Judged
     """The report of a run."""
     policy, words = told.policy, told.against.words
     fields = [_field(key, sides, judged[key], told) for key in sides.views]
-    fields.sort(key=lambda f: (-_rank(f), -f.score, -max((t.effect for t in f.tests), default=0.0), f.name))
+    weighed = any(f.importance is not None for f in fields)
+    fields.sort(key=lambda f: _order(f, weighed=weighed))
     enough = min(sides.window.rows, sides.reference_rows) >= policy.min_rows
     whole = tuple(_test(j) for j in judged.get(WHOLE, ()))
     severity = worst([*(f.severity for f in fields), *(t.severity for t in whole)])
@@ -78,8 +79,15 @@ def _engine(detector: Detector) -> Literal["native", "alibi"]:
     return "alibi" if detector.name == "alibi" else "native"
 
 
-def _rank(field: FieldDrift) -> int:
-    return ("none", "low", "medium", "severe").index(field.severity)
+def _order(field: FieldDrift, *, weighed: bool) -> tuple[float, ...]:
+    """What drifted by its impact where importances are known, else by severity; the rest by what moved."""
+    severity = SEVERITIES.index(field.severity)
+    drifted = field.verdict == "drift"
+    return (-drifted, -field.impact if weighed else -severity, -severity, -field.score, -_effect(field))
+
+
+def _effect(field: FieldDrift) -> float:
+    return max((t.effect for t in field.tests), default=0.0)
 
 
 def _sentence(
@@ -111,13 +119,17 @@ def _field(key: str, sides: Comparison, judged: Sequence[Judged], told: Told) ->
     history = sides.window.histories.get(key)
     shown = pictures.steps(history, before, told.window) if history is not None else ()
     tests = tuple(_test(j) for j in judged)
+    score = max((j.finding.effect_low for j in judged if j.severity != "none"), default=0.0)
+    share = sides.importance.get(key)
     field = FieldDrift(
         name=view.of(column.field),
         side="input" if column.side == "input" else "output",
         kind=view.kind,
         verdict="drift" if severity != "none" else verdict,
         severity=severity,
-        score=max((j.finding.effect_low for j in judged if j.severity != "none"), default=0.0),
+        score=score,
+        importance=share,
+        impact=score * (1.0 if share is None else share),
         sentence="",
         since=pictures.since(shown, told.policy.moved[0]) if severity != "none" else None,
         tests=tests,

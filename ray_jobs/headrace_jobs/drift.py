@@ -13,8 +13,9 @@ from headrace_jobs.baseline import Against, Baseline, from_log, from_training
 from headrace_jobs.chunks import coarse, judge_chunks
 from headrace_jobs.columns import columns_of
 from headrace_jobs.compare import Comparison, compare
+from headrace_jobs.concept import concept
 from headrace_jobs.describe import Told, describe
-from headrace_jobs.detectors.base import Detector
+from headrace_jobs.detectors.base import Detector, Finding
 from headrace_jobs.detectors.methods import Methods
 from headrace_jobs.execution import Executor
 from headrace_jobs.plan import ROOT, is_leaf, plan
@@ -26,6 +27,9 @@ from headrace_jobs.window import Window
 
 Progress = Callable[[int, int, str], None]
 """Called with what is done, the total, and of what."""
+
+
+CONCEPT = "concept"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,7 @@ class DriftRun:
     chunks: tuple[Window, ...] = ()
     """The window cut into pieces that are compared by themselves too."""
     methods: Methods = field(default_factory=Methods)
-    together: tuple[str, ...] = ("joint",)
+    together: tuple[str, ...] = ("joint", CONCEPT)
     """Names of tests of all fields together."""
 
     def __post_init__(self) -> None:
@@ -56,7 +60,7 @@ class DriftRun:
         version = inputs.read_version(objects, self.version)
         columns = columns_of(version.signature)
         self.methods.check({c.field.name: {view.kind for view in names(c.field)} for c in columns})
-        together = [self.detector.whole(name) for name in self.together]
+        together = [self.detector.whole(name) for name in self.together if name != CONCEPT]
         rows = size_for(columns, max([self.detector.sample, *(test.rows for test in together)], default=0))
         base = self._baseline(objects, version, rows, executor, progress)
         files = inputs.log_files(objects, self.version, self.window)
@@ -64,7 +68,16 @@ class DriftRun:
         starts = tuple(piece.microseconds()[0] for piece in self.chunks)
         whole = self._count(files, Task(self.window, columns, base.references, rows, starts, thin), executor, progress)
         sides = Comparison(
-            base.rows, base.references, base.views, whole, len(files), base.sample, self.methods, together
+            base.rows,
+            base.references,
+            base.views,
+            whole,
+            len(files),
+            base.sample,
+            self.methods,
+            together,
+            self._concept(objects, version, files, executor),
+            base.importance,
         )
         tested = compare(sides, self.detector, self.policy)
         pieces = judge_chunks(self.chunks, sides, thin, self.detector, self.policy)
@@ -77,6 +90,14 @@ class DriftRun:
         if self.against.window is None:
             return from_training(objects, version, self.detector.sample, rows)
         return from_log(objects, version, self.against.window, self.detector.sample, executor, progress)
+
+    def _concept(
+        self, objects: ObjectStore, version: Version, files: tuple[inputs.LogFile, ...], executor: Executor
+    ) -> tuple[Finding, ...]:
+        if CONCEPT not in self.together or self.against.window is not None:
+            return ()
+        found = concept(objects, version, self.window, files, executor)
+        return () if found is None else (found,)
 
     def _count(self, files: tuple[inputs.LogFile, ...], task: Task, executor: Executor, progress: Progress) -> Part:
         finished = 0

@@ -68,6 +68,8 @@ def drift_sentence(fields: Sequence[FieldDrift], whole: Sequence[Test] = (), wor
     """What a whole run found."""
     drifted = [f for f in fields if f.verdict == "drift"]
     if not drifted:
+        if any(t.test == "concept" and t.severity != "none" for t in whole):
+            return "No field has moved by itself, but " + _concept(whole)
         together = [t for t in whole if t.severity != "none"]
         if together:
             least = share(max(t.effect_low for t in together))
@@ -80,7 +82,17 @@ def drift_sentence(fields: Sequence[FieldDrift], whole: Sequence[Test] = (), wor
     named = ", ".join(f"`{f.name}`" for f in drifted[:NAMED])
     more = f" and {len(drifted) - NAMED} more" if len(drifted) > NAMED else ""
     verb = "differs" if len(drifted) == 1 else "differ"
-    return f"{len(drifted)} of {len(fields)} fields {verb} from {words.whole}: {named}{more}."
+    moved = f"{len(drifted)} of {len(fields)} fields {verb} from {words.whole}: {named}{more}."
+    changed = _concept(whole)
+    return f"{moved} And {changed}" if changed else moved
+
+
+def _concept(whole: Sequence[Test]) -> str:
+    found = [t for t in whole if t.test == "concept" and t.severity != "none"]
+    if not found:
+        return ""
+    least = share(found[0].effect_low)
+    return f"the same answers now go with other labels: at least {least} of labelled rows (concept drift)."
 
 
 def chunks_sentence(chunks: Sequence[Chunk]) -> str:

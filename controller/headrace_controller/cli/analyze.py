@@ -35,8 +35,8 @@ def analyze() -> None:
 @click.option(
     "--detector",
     metavar="NAME,…",
-    help="Tests of all fields together: joint, mmd, reconstruction, uncertainty; with alibi also classifier, tabular, lsdd; "
-    "or none.  [default: joint]",
+    help="Tests of all fields together: joint, concept (where labels came), mmd, reconstruction, uncertainty; with alibi also classifier, tabular, lsdd; "
+    "or none.  [default: joint,concept]",
 )
 @click.option("--chunks", metavar="LENGTH", help="Judge pieces of the window by themselves too, e.g. 1h.")
 @click.option(

@@ -47,6 +47,7 @@ class Test(Part):
         "mmd",
         "reconstruction",
         "uncertainty",
+        "concept",
         "classifier",
         "tabular",
         "lsdd",
@@ -101,7 +102,13 @@ class FieldDrift(Part):
     kind: Literal["number", "category"]
     verdict: Literal["drift", "no-drift", "not-enough-data"]
     severity: Severity
-    score: Number = Field(description="the largest lower bound of a finding that counts; the ranking")
+    score: Number = Field(description="the largest lower bound of a finding that counts")
+    importance: Number | None = Field(
+        default=None, description="share of the answers' variance that the input explains by itself; null where unknown"
+    )
+    impact: Number = Field(
+        default=0.0, description="score times importance (1 for an output, or where none is known); the ranking"
+    )
     sentence: str
     since: str | None = Field(default=None, description="start of the first step from which on the field stays moved")
     tests: tuple[Test, ...] = ()
