@@ -19,6 +19,7 @@ from headrace_jobs.detectors.engines import ENGINES, engine
 from headrace_jobs.detectors.methods import Methods
 from headrace_jobs.drift import DriftRun
 from headrace_jobs.execution import executor
+from headrace_jobs.explain import cache, methods
 from headrace_jobs.explain.job import ExplainRun
 from headrace_jobs.inputs import window_of
 from headrace_jobs.outliers.job import OutlierRun
@@ -84,11 +85,16 @@ def _explain(options: argparse.Namespace) -> dict[str, Any]:
     )
     objects = ObjectStore(options.storage)
     started = time.monotonic()
-    report = run.report(objects, _progress)
+    known = cache.find(objects, run, options.method)
+    if known is not None:
+        _write(objects.get(known), options.out)
+        return {"report": known, "cached": True}
+    explained = methods.METHODS.get(options.method, ExplainRun.report)(run, objects, _progress)
     log.info("explained in %.2f s", time.monotonic() - started)
-    key = keep(objects, run.version, _slug(run.request_id, run.row), report, page(report))
-    _write(encode(report), options.out)
-    return {"report": key, "output": report.output, "sentence": report.sentence}
+    key = keep(objects, run.version, _slug(run.request_id, run.row), explained, page(explained))
+    cache.remember(objects, run, options.method, key)
+    _write(encode(explained), options.out)
+    return {"report": key, "sentence": explained.sentence}
 
 
 def _performance(options: argparse.Namespace) -> dict[str, Any]:
@@ -180,6 +186,12 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("--request-id", required=True, metavar="ID", help="the request, as its x-request-id says")
     explain.add_argument("--row", type=int, default=0, metavar="K", help="row of the request (default: 0)")
     explain.add_argument("--endpoint", required=True, metavar="URL", help="the gateway, e.g. http://127.0.0.1:8080")
+    explain.add_argument(
+        "--method",
+        default="shap",
+        choices=("shap", *methods.METHODS),
+        help="shares of inputs, a rule, rows with another answer, or parts of an image (default: %(default)s)",
+    )
     explain.add_argument("--budget", type=int, default=2000, help="rows to ask the endpoint (default: %(default)s)")
     explain.add_argument(
         "--output", metavar="NAME", help="what to explain, e.g. probabilities[yes] (default: the prediction)"

@@ -77,6 +77,7 @@ class ExplanationBody(Body):
     request_id: str
     row: int = 0
     output: str | None = None
+    method: str = Field(default="shap", description="shap, anchors, counterfactual or rise")
     budget: int | None = Field(default=None, description="questions to the endpoint")
 
 
@@ -190,5 +191,5 @@ def delete_schedule(platform: Platform, name: str) -> None:
 @resource.route("POST", "/explanations", answer=schemas.JobView, body=ExplanationBody, status=202)
 def start_explanation(platform: Platform, body: ExplanationBody) -> schemas.JobView:
     """Explain one row of a logged request; answers with the job at once."""
-    request = ExplanationRequest(Reference.parse(body.model), body.request_id, body.row, body.output, body.budget)
+    request = ExplanationRequest(Reference.parse(body.model), body.request_id, body.row, body.output, body.budget, body.method)
     return views.job(platform.explanations.start(request))

@@ -8,32 +8,55 @@ from headrace_controller.cli.waiting import wait_for
 from headrace_controller.client import Client
 from headrace_functions.errors import FunctionFailed
 
+FACTS = (
+    "sentence",
+    "output",
+    "answer",
+    "prediction",
+    "base",
+    "method",
+    "precision",
+    "precision_low",
+    "coverage",
+    "asked",
+)
+
 
 @click.command()
 @click.argument("model", metavar="MODEL:NUMBER")
 @click.argument("request_id")
 @click.option("--row", default=0, show_default=True, type=click.IntRange(min=0), help="Row of the request.")
+@click.option(
+    "--method",
+    type=click.Choice(["shap", "anchors", "counterfactual", "rise"]),
+    default="shap",
+    show_default=True,
+    help="Shares of the inputs, a rule that holds the answer, near rows with another answer, or the parts of an image.",
+)
 @click.option("--output", help="Output to explain; by default the probability of the predicted class, or the number.")
 @click.option("--budget", type=click.IntRange(min=1), help="Questions that may be put to the endpoint.")
 @json_option
 @connected
-def explain(
-    client: Client, model: str, request_id: str, row: int, output: str | None, budget: int | None, as_json: bool
-) -> None:
-    """Explain one logged request: how much each input moved the answer (Shapley values).
+def explain(client: Client, model: str, request_id: str, as_json: bool, **options: str | int | None) -> None:
+    """Explain one logged request: how much each input moved the answer (Shapley values), or in another way.
 
-    The first explanation builds the environment of the analysis, which can take minutes.
+    The same question asked again is answered from the report that is there. The first explanation builds the environment of the analysis, which can take minutes.
     """
-    job = wait_for(
-        client, client.explain(model, request_id, row=row, output=output, budget=budget), verbose=not as_json
-    )
+    asked = client.explain(model, request_id, **options)
+    job = wait_for(client, asked, verbose=not as_json)
     if job.report is None:
         raise FunctionFailed(f"{job.id} wrote no report", hint=f"its log: headrace analyze log {job.id}")
     document = client.report(job.report)
     if as_json:
         print_json(document)
         return
-    print_facts({key: document[key] for key in ("sentence", "output", "prediction", "base", "method", "asked")})
+    print_facts({key: document[key] for key in FACTS if key in document})
     print_facts({"report": job.report})
     click.echo()
-    print_table(document["contributions"], ["name", "value", "typical", "shap"], empty="no contribution")
+    if "contributions" in document:
+        print_table(document["contributions"], ["name", "value", "typical", "shap"], empty="no contribution")
+    if "rule" in document:
+        print_table(document["rule"], ["name", "relation", "value"], empty="no condition")
+    for found in document.get("rows", ()):
+        print_table(found["changes"], ["name", "before", "after"], empty="no change")
+        click.echo()

@@ -9,6 +9,7 @@ from headrace_functions.names import MAX_REQUEST_ID, Reference
 
 MAX_BUDGET = 100_000  # questions to the endpoint
 TIMEOUT = 120.0  # seconds
+METHODS = ("shap", "anchors", "counterfactual", "rise")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class ExplanationRequest:
     row: int = 0
     output: str | None = None
     budget: int | None = None
+    method: str = "shap"
 
     def __post_init__(self) -> None:
         if not 0 < len(self.request_id) <= MAX_REQUEST_ID or self.request_id.startswith("-"):
@@ -27,6 +29,10 @@ class ExplanationRequest:
                 "request-id: not a request id",
                 field="request-id",
                 expected=f"1 to {MAX_REQUEST_ID} characters, as the log has it",
+            )
+        if self.method not in METHODS:
+            raise InvalidInput(
+                f"method: {self.method!r} is none", field="method", expected=f"one of {', '.join(METHODS)}"
             )
         if self.row < 0:
             raise InvalidInput(
@@ -45,6 +51,8 @@ class Explanations:
     def start(self, request: ExplanationRequest) -> Job:
         version = self._versions.resolve(request.model).id
         arguments = {"request-id": request.request_id, "row": str(request.row), "endpoint": self._endpoint}
+        if request.method != "shap":
+            arguments["method"] = request.method
         if request.output is not None:
             arguments["output"] = request.output
         if request.budget is not None:

@@ -178,6 +178,11 @@ def reports(v: VersionId, kind: str = "") -> str:
     return f"{REPORTS}{v.model}/v{v.number}/" + (f"{kind}/" if kind else "")
 
 
+def explanation(v: VersionId, digest: str) -> str:
+    """Which report answers a question about a logged row; ``digest`` is that of the question."""
+    return f"explanations/{v.model}/v{v.number}/{digest}.json"
+
+
 def schedule(name: str) -> str:
     """Folder of the revisions ``<k>.json`` of a schedule, appended; the highest counts."""
     return f"{SCHEDULES}{name}/revisions/"

@@ -51,7 +51,7 @@ class ExplainRun:
             raise InvalidInput(f"budget: {self.budget} is out of range", field="budget", expected=expected)
         version = inputs.read_version(objects, self.version)
         names = [f.name for f in features_of(version.signature)]
-        logged = self._logged(objects, version)
+        logged = self.logged(objects, version)
         row = matrix(version.signature, {f.name: [logged[input_column(f)]] for f in version.signature.inputs})[0]
         background = read_background(objects, version)
         asked = 0
@@ -68,7 +68,7 @@ class ExplainRun:
             found = explain(model, row, background, self.budget)
         return self._describe(found, outcome, names, row, background, logged)
 
-    def _logged(self, objects: ObjectStore, version: Version) -> dict[str, Any]:
+    def logged(self, objects: ObjectStore, version: Version) -> dict[str, Any]:
         """The row of the log, by column."""
         table = inputs.open_log(objects, self.version)
         keys = inputs.newest_first(table, self.version) if table is not None else ()
@@ -89,7 +89,7 @@ class ExplainRun:
         contributions = [
             Contribution(
                 name=name,
-                value=_plain(row[i]),
+                value=plain(row[i]),
                 typical=_typical(used[:, i]),
                 shap=float(found.values[i]),
                 error=float(np.nan_to_num(found.errors[i])),
@@ -188,13 +188,14 @@ def _logged_answer(outcome: Outcome, logged: dict[str, Any]) -> float | None:
     return answer if np.isfinite(answer) else None
 
 
-def _plain(value: Any) -> Scalar | None:
+def plain(value: Any) -> Scalar | None:
+    """A value as JSON has it; None for what is missing or not finite."""
     plain = value.item() if isinstance(value, np.generic) else value
     return None if plain is None or plain != plain or plain in (np.inf, -np.inf) else plain
 
 
 def _typical(values: Array) -> Scalar | None:
-    kept = [v for v in map(_plain, values) if v is not None]
+    kept = [v for v in map(plain, values) if v is not None]
     if not kept:
         return None
     if all(isinstance(v, int | float) and not isinstance(v, bool) for v in kept):

@@ -1,0 +1,266 @@
+"""Anchors: a short rule under which the answer hardly ever changes (Ribeiro, Singh and Guestrin 2018).
+
+A rule is a conjunction of predicates that the row fulfils: a category, or a half-line of a number. Its *precision* is how often
+rows that fulfil it have the row's answer, its *coverage* the share of background rows that fulfil it. Rows that fulfil a rule are
+drawn from the background and perturbed: each feature outside the rule has, one time in ten, the value of another such row. So they
+keep what features have to do with each other; drawn one by one they would be rows that nobody sends.
+
+The search is a beam: rules grow by a predicate, and the best ones of each length are told apart by KL-LUCB (Kaufmann and
+Kalyanakrishnan 2013). Answers to the background, asked once for all explanations, start every rule's count, so that few rows have to
+be asked for each. The rule that is returned is measured anew, on perturbed rows of the half of the background that the search has not seen.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from headrace_functions.views import Array
+
+TARGET = 0.95
+EVEN = 0.5
+MIN_HALVES = 100  # rows of a background that is halved
+DELTA = 0.1
+"""One minus the confidence of each bound."""
+BEAM = 3
+LONGEST = 6
+ROUNDS = 1  # of asking, for each length of a rule
+BATCH = 50  # perturbed rows for a rule in a round
+HELD_OUT = 200
+"""Perturbed rows on which the rule is measured in the end."""
+CUTS = (0.1, 0.25, 0.5, 0.75, 0.9)
+"""Quantiles of the background where half-lines end."""
+MIXED = 0.1
+STEPS = 20  # halvings of the interval in which a bound lies
+GAP = 0.05  # of the bounds of two rules that need not be told apart
+
+Model = Callable[[Array], Array]
+"""Whether each row of ``(n, d)`` objects has the answer that is explained, bool ``(n,)``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Predicate:
+    """``feature`` is a column of the matrix; ``relation`` is ``=``, ``<=`` or ``>``."""
+
+    feature: int
+    relation: str
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """``precision`` with its lower bound is of ``held_out`` perturbed rows."""
+
+    predicates: tuple[Predicate, ...]
+    precision: float
+    precision_low: float
+    coverage: float
+    held_out: int
+    asked: int
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """Rows ``(b, d)`` of objects and the model's answers to them, ``same`` as the row's or not; made once a row is known."""
+
+    rows: Array
+    same: Array
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    predicates: tuple[int, ...]
+    mask: Array
+    count: int
+    hits: int
+
+    @property
+    def mean(self) -> float:
+        return self.hits / self.count if self.count else 0.0
+
+    def low(self, confidence: float) -> float:
+        return bounds(self.hits, self.count, confidence)[0]
+
+    def high(self, confidence: float) -> float:
+        return bounds(self.hits, self.count, confidence)[1]
+
+
+@dataclass(slots=True)
+class _Search:
+    model: Model
+    background: Background
+    rest: Array
+    """Rows that only the final measure looks at."""
+    predicates: Sequence[Predicate]
+    masks: Array
+    random: np.random.Generator
+    asked: int = 0
+
+    def grow(self, beam: Sequence[_Rule]) -> list[_Rule]:
+        """Every rule of the beam with one more predicate, counted on the background; a feature has one predicate each way."""
+        found: dict[tuple[int, ...], _Rule] = {}
+        for rule in beam:
+            taken = {(self.predicates[p].feature, self.predicates[p].relation) for p in rule.predicates}
+            for place, predicate in enumerate(self.predicates):
+                key = tuple(sorted((*rule.predicates, place)))
+                if (predicate.feature, predicate.relation) in taken or key in found:
+                    continue
+                mask = rule.mask & self.masks[place]
+                count = int(mask.sum())
+                if count:
+                    found[key] = _Rule(key, mask, count, int(self.background.same[mask].sum()))
+        return list(found.values())
+
+    def best(self, rules: list[_Rule]) -> list[_Rule]:
+        """The ``BEAM`` rules of highest precision: the worst of them and the best of the others are asked until they are apart."""
+        confidence = np.log(max(len(rules), 2) / DELTA)
+        for _ in range(ROUNDS):
+            rules = sorted(rules, key=lambda r: (-r.mean, -r.count, r.predicates))
+            inside, outside = rules[:BEAM], rules[BEAM:]
+            if not outside:
+                break
+            weak = min(inside, key=lambda r: r.low(confidence))
+            strong = max(outside, key=lambda r: r.high(confidence))
+            if strong.high(confidence) - weak.low(confidence) < GAP or weak.low(confidence) >= TARGET:
+                break
+            measured = self.measure([weak, strong], BATCH)
+            rules = [measured.get(r.predicates, r) for r in rules]
+        return sorted(rules, key=lambda r: (-r.mean, -r.count, r.predicates))[:BEAM]
+
+    def measure(self, rules: Sequence[_Rule], rows: int) -> dict[tuple[int, ...], _Rule]:
+        """The rules with ``rows`` more perturbed rows each, asked together."""
+        asked = np.concatenate([self.perturbed(rule, rows) for rule in rules])
+        self.asked += len(asked)
+        same = self.model(asked).reshape(len(rules), rows)
+        return {
+            rule.predicates: replace(rule, count=rule.count + rows, hits=rule.hits + int(hits.sum()))
+            for rule, hits in zip(rules, same, strict=True)
+        }
+
+    def perturbed(self, rule: _Rule, count: int) -> Array:
+        return mixed(self.background.rows[rule.mask], self.features(rule), count, self.random)
+
+    def features(self, rule: _Rule) -> set[int]:
+        return {self.predicates[p].feature for p in rule.predicates}
+
+
+def mixed(rows: Array, kept: set[int], count: int, random: np.random.Generator) -> Array:
+    """``count`` of the rows, each feature but the ``kept`` ones one time in ten that of another row."""
+    drawn = rows[random.integers(0, len(rows), count)]
+    others = rows[random.integers(0, len(rows), count)]
+    other = random.random(drawn.shape) < MIXED
+    other[:, sorted(kept)] = False
+    return np.where(other, others, drawn)
+
+
+def anchor(model: Model, row: Array, background: Background, seed: int = 0) -> Anchor:
+    """The shortest rule of the search whose precision is at least ``TARGET`` by its lower bound, of those the one that covers
+    most; where there is none, the most precise rule found."""
+    random = np.random.default_rng(seed)
+    known = random.random(len(background.rows)) < EVEN if len(background.rows) >= MIN_HALVES else None
+    seen = background if known is None else Background(background.rows[known], background.same[known])
+    rest = background.rows if known is None else background.rows[~known]
+    predicates = predicates_of(row, seen.rows)
+    masks = np.array([fulfils(p, seen.rows[:, p.feature]) for p in predicates]).reshape(len(predicates), -1)
+    search = _Search(model, seen, rest, predicates, masks, random)
+    everything = np.ones(len(seen.rows), bool)
+    beam = [_Rule((), everything, len(everything), int(seen.same.sum()))]
+    best = beam[0]
+    for _ in range(LONGEST + 1):
+        measured = _accepted(search, beam)
+        if measured is not None:
+            return measured
+        best = max([best, *beam], key=lambda r: (r.mean, r.count))
+        grown = search.grow(beam)
+        if not grown:
+            break
+        beam = search.best(grown)
+    return _held_out(search, best)
+
+
+def _accepted(search: _Search, beam: Sequence[_Rule]) -> Anchor | None:
+    """The rule of the beam that covers most among those that look precise enough, if rows not seen before say so too."""
+    confidence = np.log(1 / DELTA)
+    for rule in sorted(beam, key=lambda r: -int(r.mask.sum())):
+        if rule.low(confidence) >= TARGET - GAP and rule.mean >= TARGET:
+            found = _held_out(search, rule)
+            if found.precision >= TARGET:
+                return found
+    return None
+
+
+def _held_out(search: _Search, rule: _Rule) -> Anchor:
+    chosen = tuple(search.predicates[p] for p in rule.predicates)
+    fulfilled = [fulfils(p, search.rest[:, p.feature]) for p in chosen]
+    inside = np.logical_and.reduce(fulfilled) if chosen else np.ones(len(search.rest), bool)
+    rows = search.rest[inside] if inside.any() else search.background.rows[rule.mask]
+    search.asked += HELD_OUT
+    hits = int(search.model(mixed(rows, search.features(rule), HELD_OUT, search.random)).sum())
+    low = bounds(hits, HELD_OUT, float(np.log(1 / DELTA)))[0]
+    return Anchor(chosen, hits / HELD_OUT, low, float(inside.mean()), HELD_OUT, search.asked)
+
+
+def predicates_of(row: Array, background: Array) -> list[Predicate]:
+    """What the row fulfils: its categories, and half-lines that end at quantiles of the background. A missing value has none."""
+    found: list[Predicate] = []
+    for feature, value in enumerate(row.tolist()):
+        if value is None or value != value:
+            continue
+        column = background[:, feature]
+        if isinstance(value, str | bool | bytes):
+            if (column == value).any():
+                found.append(Predicate(feature, "=", value))
+            continue
+        numbers = column.astype(np.float64)
+        known = numbers[np.isfinite(numbers)]
+        if not len(known):
+            continue
+        for cut in np.unique(np.quantile(known, CUTS)).tolist():
+            predicate = Predicate(feature, "<=" if value <= cut else ">", cut)
+            share = fulfils(predicate, column).mean()
+            if 0 < share < 1:
+                found.append(predicate)
+    return found
+
+
+def fulfils(predicate: Predicate, column: Array) -> Array:
+    """Which values of a column of objects fulfil it; a missing one does not."""
+    if predicate.relation == "=":
+        return np.asarray(column == predicate.value, bool)
+    numbers = column.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(numbers <= predicate.value if predicate.relation == "<=" else numbers > predicate.value)
+
+
+def bounds(hits: int, count: int, confidence: float) -> tuple[float, float]:
+    """The smallest and largest probability whose Kullback–Leibler divergence from the observed share is within ``confidence / count``."""
+    if not count:
+        return 0.0, 1.0
+    share, limit = hits / count, confidence / count
+    return _edge(share, 0.0, limit), _edge(share, 1.0, limit)
+
+
+def _edge(share: float, end: float, limit: float) -> float:
+    inside, outside = share, end
+    if divergence(share, end) <= limit:
+        return end
+    for _ in range(STEPS):
+        middle = (inside + outside) / 2
+        if divergence(share, middle) <= limit:
+            inside = middle
+        else:
+            outside = middle
+    return inside
+
+
+def divergence(p: float, q: float) -> float:
+    """Kullback–Leibler divergence of two Bernoulli distributions, in nats."""
+    total = 0.0
+    for own, other in ((p, q), (1 - p, 1 - q)):
+        if own > 0:
+            if other <= 0:
+                return math.inf
+            total += own * math.log(own / other)
+    return total

@@ -1,0 +1,103 @@
+"""Counterfactuals: the nearest rows, met before, that have another answer; and how little of each has to change for it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from headrace_functions.views import Array
+
+FOUND = 5
+"""Rows that are returned."""
+ROUNDS = 30
+
+Model = Callable[[Array], Array]
+"""Whether each row of ``(n, d)`` objects has the answer that is explained, bool ``(n,)``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counterfactual:
+    """``row`` is the row that is explained with as few ``changed`` features of the neighbour as give another answer.
+
+    ``source`` is the place of the neighbour among the candidates; ``distance`` is how far ``row`` is, see ``distances``.
+    """
+
+    row: Array
+    changed: tuple[int, ...]
+    source: int
+    distance: float
+
+
+def scales(background: Array) -> Array:
+    """What makes features comparable: the spread (interquartile range, else standard deviation) of numbers, 1 for the others."""
+    found = np.ones(background.shape[1])
+    for feature in range(background.shape[1]):
+        column = background[:, feature]
+        if not _is_number(column):
+            continue
+        known = column.astype(np.float64)
+        known = known[np.isfinite(known)]
+        if len(known):
+            low, high = np.quantile(known, (0.25, 0.75))
+            found[feature] = next((s for s in (high - low, known.std()) if s > 0), 1.0)
+    return found
+
+
+def distances(row: Array, rows: Array, scale: Array) -> Array:
+    """Mean distance over features ``(n, d)``: numbers in spreads, at most 3; categories 1 where they differ (after Gower 1971)."""
+    found = np.empty(rows.shape)
+    for feature, value in enumerate(row.tolist()):
+        column = rows[:, feature]
+        if isinstance(value, int | float) and not isinstance(value, bool) and _is_number(column):
+            apart = np.abs(column.astype(np.float64) - float(value)) / scale[feature]
+            found[:, feature] = np.where(np.isnan(apart), 3.0, np.minimum(apart, 3.0))
+        else:
+            found[:, feature] = column != value
+    return found
+
+
+def counterfactuals(model: Model, row: Array, others: Array, scale: Array) -> list[Counterfactual]:
+    """Rows near ``row`` with another answer, made from ``others`` ``(n, d)``, which have one: the nearest by its changes first.
+
+    For the nearest of them, features go back to the row's own value, the ones nearest to it first, while the answer stays another.
+    All are asked together, a feature a round.
+    """
+    apart = distances(row, others, scale)
+    nearest = np.argsort(apart.mean(axis=1), kind="stable")[:FOUND]
+    rows = others[nearest].copy()
+    differs = apart[nearest] > 0
+    for step in range(min(ROUNDS, len(row))):
+        places = [_next(differs[i], apart[nearest[i]], step) for i in range(len(rows))]
+        trial = rows.copy()
+        for i, place in enumerate(places):
+            if place is not None:
+                trial[i, place] = row[place]
+        if all(place is None for place in places):
+            break
+        kept = ~model(trial)
+        for i, place in enumerate(places):
+            if place is not None and kept[i]:
+                rows[i, place] = row[place]
+    return _distinct(row, rows, nearest, scale)
+
+
+def _next(differs: Array, apart: Array, step: int) -> int | None:
+    """The feature to try in a round: of those that differ, in the order of their distance."""
+    order = np.flatnonzero(differs)
+    order = order[np.argsort(apart[order], kind="stable")]
+    return int(order[step]) if step < len(order) else None
+
+
+def _distinct(row: Array, rows: Array, sources: Array, scale: Array) -> list[Counterfactual]:
+    apart = distances(row, rows, scale)
+    found: dict[tuple[object, ...], Counterfactual] = {}
+    for i, source in enumerate(sources.tolist()):
+        changed = tuple(np.flatnonzero(apart[i] > 0).tolist())
+        key = tuple(rows[i].tolist())
+        found.setdefault(key, Counterfactual(rows[i], changed, source, float(apart[i].mean())))
+    return sorted(found.values(), key=lambda c: (c.distance, c.source))
+
+
+def _is_number(column: Array) -> bool:
+    values: Sequence[object] = column[:100].tolist()
+    return all(v is None or (isinstance(v, int | float) and not isinstance(v, bool)) for v in values)

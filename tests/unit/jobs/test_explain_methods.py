@@ -1,0 +1,195 @@
+"""Rules, counterfactuals and saliency: what they claim holds for the model, and a question is asked once."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.datasets import load_breast_cancer, load_digits
+from sklearn.ensemble import RandomForestClassifier
+
+from fixtures_jobs import CHURN, Answering, category, given_log, given_version, number, objects
+from headrace_functions.errors import InvalidInput
+from headrace_functions.signature import Field, Signature, dtype
+from headrace_functions.storage.objects import ObjectStore
+from headrace_functions.version import Version
+from headrace_jobs.commands import main
+from headrace_jobs.explain.anchors import TARGET, Background, anchor, bounds, divergence, fulfils
+from headrace_jobs.explain.counterfactuals import counterfactuals, scales
+from headrace_jobs.explain.job import ExplainRun
+from headrace_jobs.explain.methods import METHODS
+from headrace_jobs.explain.saliency import masks_of, rise
+from headrace_jobs.explain.sameness import same_as
+from headrace_jobs.report.page import page
+
+__all__ = ["objects"]
+
+LABEL = Field("label", dtype("string"), profile="categorical")
+
+
+def predict(age: np.ndarray, plan: np.ndarray, noise: np.ndarray) -> dict[str, np.ndarray]:
+    leaves = (age > 50) & (plan == "basic")
+    return {"label": np.where(leaves, "leave", "stay").astype(object)}
+
+
+@pytest.fixture
+def version(objects: ObjectStore) -> Version:
+    random = np.random.default_rng(0)
+    training = {
+        "age": random.normal(50, 10, 1500),
+        "plan": np.array(["basic", "pro"], object)[random.integers(0, 2, 1500)],
+        "noise": random.normal(size=1500),
+    }
+    version = given_version(objects, (number("age"), category("plan"), number("noise")), training, (LABEL,))
+    given_log(
+        objects,
+        version,
+        {"age": [70.0, 40.0], "plan": ["basic", "pro"], "noise": [0.0, 0.1], "label": ["leave", "stay"]},
+    )
+    return version
+
+
+def explained(objects: ObjectStore, url: str, method: str, request: str = "req-0", budget: int = 3000):
+    report = METHODS[method](ExplainRun(CHURN, request, 0, url, budget), objects, lambda *_: None)
+    assert len(page(report)) < 1_000_000
+    return report
+
+
+def test_an_anchor_names_what_the_answer_hangs_on(objects: ObjectStore, version: Version) -> None:
+    with Answering(version, predict) as endpoint:
+        found = explained(objects, endpoint.url, "anchors")
+        assert endpoint.rows == found.asked
+    assert {(p.name, p.relation) for p in found.rule} == {("age", ">"), ("plan", "=")}
+    assert found.precision >= TARGET
+    assert 0 < found.coverage < 0.6
+    assert found.answer == "label = leave"
+
+
+def test_a_counterfactual_changes_the_answer_and_no_more_than_it_needs(objects: ObjectStore, version: Version) -> None:
+    with Answering(version, predict) as endpoint:
+        found = explained(objects, endpoint.url, "counterfactual")
+    for row in found.rows:
+        changes = {c.name: c.after for c in row.changes}
+        assert "noise" not in changes
+        assert len(changes) == 1
+        assert changes.get("plan") == "pro" or changes["age"] <= 50
+    assert [r.distance for r in found.rows] == sorted(r.distance for r in found.rows)
+
+
+def test_more_rows_than_the_budget_are_not_asked(objects: ObjectStore, version: Version) -> None:
+    with Answering(version, predict) as endpoint:
+        with pytest.raises(InvalidInput, match="budget"):
+            explained(objects, endpoint.url, "anchors", budget=500)
+        assert endpoint.rows == 0
+
+
+@pytest.mark.parametrize("method", ["shap", "anchors", "counterfactual"])
+def test_the_same_question_twice_asks_the_model_nothing(
+    objects: ObjectStore, version: Version, method: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Answering(version, predict) as endpoint:
+        command = ["explain", "--model", "churn:1", "--request-id", "req-0", "--endpoint", endpoint.url]
+        command += ["--storage", objects.url, "--method", method, "--budget", "3000"]
+        assert main(command) == 0
+        asked = endpoint.rows
+        first = capsys.readouterr().out
+        assert main(command) == 0
+        assert endpoint.rows == asked > 0
+    assert '"cached":true' in capsys.readouterr().out
+    assert first
+
+
+def test_a_model_without_an_image_has_no_saliency_and_says_what_to_do(objects: ObjectStore, version: Version) -> None:
+    with Answering(version, predict) as endpoint, pytest.raises(InvalidInput, match="no image") as caught:
+        explained(objects, endpoint.url, "rise")
+    assert caught.value.hint
+
+
+def test_saliency_of_a_logged_image_finds_the_patch_that_decides(objects: ObjectStore) -> None:
+    image, score = Field("image", dtype("float32"), (8, 8), "image"), number("score")
+    digits = load_digits().images[:200]
+    version = given_version(objects, [image], {"image": digits.reshape(200, 64).tolist()}, (score,))
+    shown = digits[0].copy()
+    shown[5:8, 0:3] = 16.0
+    given_log(objects, version, {"image": [shown.reshape(-1).tolist()], "score": [1.0]})
+
+    def bright(image: np.ndarray) -> dict[str, np.ndarray]:
+        return {"score": image[:, 5:8, 0:3].mean(axis=(1, 2)).astype(np.float64)}
+
+    with Answering(version, bright) as endpoint:
+        found = explained(objects, endpoint.url, "rise", budget=1500)
+    y, x = np.unravel_index(np.argmax(found.saliency), (8, 8))
+    assert 5 <= y < 8
+    assert 0 <= x < 3
+
+
+def test_rise_finds_a_planted_patch_on_digits_95_times_in_100() -> None:
+    images, random, hits = load_digits().images, np.random.default_rng(0), 0
+    for seed in range(60):
+        image = images[seed].copy()
+        top, left = random.integers(0, 6, 2)
+        image[top : top + 3, left : left + 3] = 16.0
+
+        def sees(batch: np.ndarray, top: int = top, left: int = left) -> np.ndarray:
+            return 1 / (1 + np.exp(12 - batch[:, top : top + 3, left : left + 3].mean(axis=(1, 2))))
+
+        values = rise(sees, image, np.zeros((8, 8)), 1000, seed).values
+        y, x = np.unravel_index(values.argmax(), values.shape)
+        hits += top <= y < top + 3 and left <= x < left + 3
+    assert hits >= 0.95 * 60
+
+
+def test_masks_are_shares_and_show_half_on_average() -> None:
+    masks = masks_of(28, 20, 500, np.random.default_rng(0))
+    assert masks.shape == (500, 28, 20)
+    assert masks.min() >= 0
+    assert masks.max() <= 1
+    assert masks.mean() == pytest.approx(0.5, abs=0.02)
+
+
+def test_anchors_of_a_forest_hold_on_rows_that_nobody_has_seen() -> None:
+    x, y = load_breast_cancer(return_X_y=True)
+    places = np.random.default_rng(0).permutation(len(x))
+    known, new = places[:400], places[400:]
+    forest = RandomForestClassifier(30, random_state=0).fit(x[known], y[known])
+    answers, held_out = forest.predict(x[known]), forest.predict(x[new])
+    rows, real = x[known].astype(object), []
+    for row in x[new][:15]:
+        own = forest.predict(row[None])[0]
+        found = anchor(
+            lambda r, own=own: forest.predict(r.astype(float)) == own,
+            row.astype(object),
+            Background(rows, answers == own),
+        )
+        assert all(fulfils(p, row.astype(object)[None, p.feature])[0] for p in found.predicates)
+        under = np.logical_and.reduce(
+            [fulfils(p, x[new][:, p.feature].astype(object)) for p in found.predicates] or [held_out >= 0]
+        )
+        real.append(float((held_out[under] == own).mean()))
+    assert np.mean(real) >= 0.95
+
+
+@given(st.integers(0, 500), st.integers(1, 500), st.floats(0.5, 5))
+def test_bounds_hold_the_share_and_are_where_the_divergence_is_the_limit(
+    hits: int, count: int, confidence: float
+) -> None:
+    hits = min(hits, count)
+    low, high = bounds(hits, count, confidence)
+    assert 0 <= low <= hits / count <= high <= 1
+    for edge in (low, high):
+        if 0 < edge < 1:
+            assert divergence(hits / count, edge) == pytest.approx(confidence / count, rel=1e-2, abs=1e-5)
+
+
+def test_counterfactuals_of_numbers_and_words_need_a_change_where_it_counts() -> None:
+    row = np.array([1.0, "a"], object)
+    others = np.array([[9.0, "b"], [9.0, "a"]], object)
+    found = counterfactuals(lambda r: r[:, 0].astype(float) < 5, row, others, scales(others))
+    assert [(c.changed, c.row.tolist()) for c in found] == [((0,), [9.0, "a"])]
+
+
+def test_a_number_is_the_same_answer_near_it_or_on_its_side_of_one_half() -> None:
+    signature = Signature((number("x"),), (number("y"),))
+    wide = same_as(signature, {"y": np.array([10.0])}, {"y": np.array([0.0, 20.0])})
+    assert wide.of({"y": np.array([8.0, 10.0, 13.0])}).tolist() == [True, True, False]
+    side = same_as(signature, {"y": np.array([0.6])}, {"y": np.array([0.0, 1.0])})
+    assert side.of({"y": np.array([0.5, 0.49])}).tolist() == [True, False]
