@@ -25,6 +25,8 @@ from headrace_jobs.inputs import window_of
 from headrace_jobs.outliers.job import OutlierRun
 from headrace_jobs.performance.job import PerformanceRun
 from headrace_jobs.profiling import make_profile
+from headrace_jobs.projection.job import ProjectionRun
+from headrace_jobs.projection.layout import METHODS as LAYOUTS
 from headrace_jobs.report.keep import encode, keep
 from headrace_jobs.report.page import page
 
@@ -123,6 +125,19 @@ def _outliers(options: argparse.Namespace) -> dict[str, Any]:
     return {"report": key, "verdict": report.verdict, "severity": report.severity, "function": function}
 
 
+def _projection(options: argparse.Namespace) -> dict[str, Any]:
+    version = VersionId.parse(options.model, field="model")
+    objects = ObjectStore(options.storage)
+    window = window_of(objects, version, options.window, options.until)
+    chosen = (options.dimensions, options.layout, options.points, options.request_id, options.row)
+    run = ProjectionRun(version, window, *chosen)
+    with executor(options.address) as ready:
+        report = run.report(objects, ready, _progress)
+    key = keep(objects, run.version, run.window.slug, report, page(report))
+    _write(encode(report), options.out)
+    return {"report": key, "beyond": report.beyond, "sentence": report.sentence}
+
+
 def _profile(options: argparse.Namespace) -> dict[str, Any]:
     objects = ObjectStore(options.storage)
     key = make_profile(objects, VersionId.parse(options.model, field="model"))
@@ -196,6 +211,18 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument(
         "--output", metavar="NAME", help="what to explain, e.g. probabilities[yes] (default: the prediction)"
     )
+    projection = _kind(kinds, "projection", _projection, "a map of a window's rows over those of training")
+    _window(projection)
+    projection.add_argument("--dimensions", type=int, default=2, help="2 or 3 (default: %(default)s)")
+    projection.add_argument(
+        "--layout",
+        default="tsne",
+        choices=LAYOUTS,
+        help="near rows near, or principal components (default: %(default)s)",
+    )
+    projection.add_argument("--points", type=int, default=2000, help="rows of both sides (default: %(default)s)")
+    projection.add_argument("--request-id", metavar="ID", help="show the neighbours of this request")
+    projection.add_argument("--row", type=int, default=0, metavar="K", help="row of the request (default: 0)")
     _kind(kinds, "profile", _profile, "statistics of the training data, kept beside the version")
     return parser
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from headrace_functions.errors import InvalidInput
 from headrace_functions.storage.objects import ObjectStore
@@ -37,6 +38,8 @@ class SampleTask:
     size: int
     identified: bool = False
     """Whether rows bear their request id, number and time."""
+    wanted: tuple[str, int] | None = None
+    """Request id and number of a row that the sample shall have if the window has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,8 @@ def sample_file(file: LogFile, task: SampleTask) -> Sampled:
     numbers = answered.column(ROW)
     row = np.zeros(answered.rows, np.int64) if numbers is None else numbers.cast(pa.int64()).to_numpy()
     priority = logged_priorities(times, row)
+    if task.wanted is not None:
+        priority[_is(answered, row, *task.wanted)] = 0
     chosen = lowest(priority, task.size)
     raw: dict[str, Array] = {}
     problems: dict[str, str] = {}
@@ -109,6 +114,14 @@ def merge_all(*parts: Sampled) -> Sampled:
     for part in parts[1:]:
         total = total.merge(part)
     return total
+
+
+def _is(answered: inputs.Answered, row: Array, request_id: str, number: int) -> Array:
+    ids = answered.column(REQUEST)
+    if ids is None:
+        return np.zeros(answered.rows, bool)
+    same = pc.fill_null(pc.equal(ids.cast(pa.string()), request_id), False).to_numpy(zero_copy_only=False)
+    return np.asarray(same & (row == number))
 
 
 def _views(column: Column, values: pa.ChunkedArray | None, chosen: Array, problems: dict[str, str]) -> dict[str, Array]:

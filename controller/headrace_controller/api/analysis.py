@@ -24,7 +24,12 @@ resource = Resource("analysis")
 
 DRIFT_OPTIONS = ("against", "chunks", "method", "detector")
 ROWS = re.compile(r"[1-9]\d{0,8}rows")
-OWN_OPTIONS = {"rate": "outliers", "group": "fairness", "positive": "fairness"}
+OWN_OPTIONS = {
+    "rate": "outliers",
+    "group": "fairness",
+    "positive": "fairness",
+    **dict.fromkeys(("layout", "dimensions", "points", "request_id", "row"), "projection"),
+}
 """Options of one kind of job."""
 _REPORT = "/reports/<model>/<int:number>/<kind>/<name>"
 
@@ -62,6 +67,11 @@ class JobBody(Body):
     rate: float | None = Field(default=None, description="outliers: wanted share of false alarms")
     group: str | None = Field(default=None, description="fairness: the input whose values are the groups")
     positive: str | None = Field(default=None, description="fairness: the answer that is the good one")
+    layout: str | None = Field(default=None, description="projection: tsne or pca")
+    dimensions: int | None = Field(default=None, description="projection: 2 or 3")
+    points: int | None = Field(default=None, description="projection: rows of both sides")
+    request_id: str | None = Field(default=None, description="projection: a request whose neighbours are shown")
+    row: int | None = Field(default=None, description="projection: row of the request")
     timeout: float = Field(default=DEFAULT_TIMEOUT, gt=0, le=86400, description="seconds")
 
 
@@ -127,7 +137,7 @@ def start_job(platform: Platform, body: JobBody) -> schemas.JobView:
         if (value := getattr(body, name)) is not None:
             if body.kind != kind:
                 raise InvalidInput(f"{name}: only {kind} takes it", field=name, hint="leave it out")
-            arguments[name] = str(value)
+            arguments[name.replace("_", "-")] = str(value)
     if body.output is not None and body.kind not in ("performance", "fairness"):
         raise InvalidInput("output: only performance takes it", field="output", hint="leave it out")
     if body.window is not None and not ROWS.fullmatch(body.window):
@@ -191,5 +201,7 @@ def delete_schedule(platform: Platform, name: str) -> None:
 @resource.route("POST", "/explanations", answer=schemas.JobView, body=ExplanationBody, status=202)
 def start_explanation(platform: Platform, body: ExplanationBody) -> schemas.JobView:
     """Explain one row of a logged request; answers with the job at once."""
-    request = ExplanationRequest(Reference.parse(body.model), body.request_id, body.row, body.output, body.budget, body.method)
+    request = ExplanationRequest(
+        Reference.parse(body.model), body.request_id, body.row, body.output, body.budget, body.method
+    )
     return views.job(platform.explanations.start(request))

@@ -109,6 +109,23 @@ def analyze_fairness(client: Client, model: str, no_wait: bool, as_json: bool, *
     _follow(client, client.start_job("fairness", model, **options), no_wait, as_json)
 
 
+@analyze.command("projection")
+@click.argument("model", metavar="MODEL:NUMBER")
+@click.option("--window", default="24h", show_default=True, help="How far back: 30m, 24h, 7d, or 10000rows.")
+@click.option("--until", help="RFC 3339 time where the window ends; now by default.")
+@click.option("--dimensions", type=click.Choice(["2", "3"]), help="Of the map.  [default: 2]")
+@click.option("--layout", type=click.Choice(["tsne", "pca"]), help="Near rows near, or principal components.")
+@click.option("--points", type=int, help="Rows of training and window together.  [default: 2000]")
+@click.option("--request-id", metavar="ID", help="Show the neighbours of this request.")
+@click.option("--row", type=int, help="Row of the request.  [default: 0]")
+@click.option("--no-wait", is_flag=True, help="Start the run and return.")
+@json_option
+@connected
+def analyze_projection(client: Client, model: str, no_wait: bool, as_json: bool, **options: str | int | None) -> None:
+    """Draw a map of a window's rows over those of training, coloured by output and by distance."""
+    _follow(client, client.start_job("projection", model, **options), no_wait, as_json)
+
+
 def _follow(client: Client, job: JobView, no_wait: bool, as_json: bool) -> None:
     """Wait for a run unless told otherwise, and say what it found."""
     if no_wait:

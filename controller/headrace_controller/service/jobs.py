@@ -23,9 +23,9 @@ from headrace_functions.names import VersionId
 from headrace_functions.storage import layout
 from headrace_functions.storage.documents import Documents
 
-Kind = Literal["drift", "performance", "outliers", "fairness", "explain", "profile"]
+Kind = Literal["drift", "performance", "outliers", "fairness", "explain", "profile", "projection"]
 State = Literal["queued", "running", "done", "failed"]
-KINDS: tuple[Kind, ...] = ("drift", "performance", "outliers", "fairness", "explain", "profile")
+KINDS: tuple[Kind, ...] = ("drift", "performance", "outliers", "fairness", "explain", "profile", "projection")
 ENGINES: tuple[Engine, ...] = ("native", "alibi")
 OVER = ("done", "failed")
 

@@ -5,7 +5,7 @@ import re
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from headrace_jobs.report import svg
+from headrace_jobs.report import maps, svg
 from headrace_jobs.report.models import DriftReport, Explanation, FieldDrift, Report
 from headrace_jobs.report.strip import strip
 from headrace_jobs.wording import WORDS, number, share
@@ -42,6 +42,7 @@ def _environment() -> Environment:
     environment.globals.update(
         distribution=svg.distribution, history=svg.history, waterfall=svg.waterfall, gauge=svg.gauge, strip=strip
     )
+    environment.globals.update(by_side=maps.by_side, by_output=maps.by_output, by_distance=maps.by_distance)
     environment.filters.update(number=number, share=share, said=_said, clock=_clock, effect=_effect)
     return environment
 

@@ -18,6 +18,7 @@ from headrace_jobs.report.models import (
     MetricPerformance,
     PerformanceReport,
     PerformanceRows,
+    ProjectionReport,
     Side,
     Test,
 )
@@ -41,6 +42,7 @@ README = (ROOT / "ray_jobs" / "README.md").read_text()
         PerformanceReport,
         MetricPerformance,
         PerformanceRows,
+        ProjectionReport,
     ],
 )
 def test_each_member_of_a_report_is_documented(model: type) -> None:
