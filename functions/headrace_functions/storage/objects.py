@@ -1,11 +1,15 @@
 """A directory or an S3 bucket behind the few verbs the platform needs. The only module that imports obstore.
 
-URLs: ``/path``, ``file:///path`` or ``s3://bucket/prefix``. S3 takes its credentials and options from the environment
-(``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY``, ``AWS_REGION``, ``AWS_ENDPOINT_URL``, ``AWS_ALLOW_HTTP``).
+URLs: ``/path``, ``file:///path`` or ``s3://bucket/prefix``. S3 takes its credentials and options from the environment,
+``AWS_…``; ``access`` says which.
 """
 
+import atexit
+import functools
 import hashlib
 import os
+import ssl
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +21,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedEr
 from obstore.store import LocalStore, S3Store
 
 from headrace_functions.errors import Conflict, InvalidInput, NotFound, StorageFailed
+from headrace_functions.storage import access
 
 _CHUNK = 1 << 20
 
@@ -50,7 +55,7 @@ class ObjectStore:
         try:
             return bytes(obstore.get(self._store, key).bytes())
         except FileNotFoundError as error:
-            raise NotFound(f"no object {key}") from error
+            raise _absent(key, error) from error
         except (BaseError, OSError) as error:
             raise _failed("read", key, error) from error
 
@@ -63,7 +68,7 @@ class ObjectStore:
                     digest.update(chunk)
                     sink.write(chunk)
         except FileNotFoundError as error:
-            raise NotFound(f"no object {key}") from error
+            raise _absent(key, error) from error
         except (BaseError, OSError) as error:
             raise _failed("read", key, error) from error
         return digest.hexdigest()
@@ -136,11 +141,17 @@ class ObjectStore:
         """Options that the deltalake library needs beside the URL."""
         if self.directory is not None:
             return {}
+        found = access.access(urlsplit(self.url).netloc, os.environ)
         options = {k: v for k, v in os.environ.items() if k.startswith("AWS_")}
         # Conditional puts replace a lock table: a lost race is seen by the store itself.
         options.setdefault("aws_conditional_put", "etag")
-        if options.get("AWS_ENDPOINT_URL", "").startswith("http://"):
+        if found.endpoint:
+            options["AWS_ENDPOINT_URL"] = found.endpoint
+        if found.plain:
             options.setdefault("AWS_ALLOW_HTTP", "true")
+        if found.authority:
+            # The library has no option for it: it asks the variable that OpenSSL knows. Its user's own choice stays.
+            os.environ.setdefault("SSL_CERT_FILE", str(_bundle(found.authority)))
         return options
 
 
@@ -154,18 +165,51 @@ def _open(url: str) -> tuple[str, Any]:
             raise StorageFailed(f"storage {root} cannot be made: {error.strerror}", field="storage") from error
         return f"file://{root}", LocalStore(root)
     if parts.scheme == "s3":
-        options: dict[str, Any] = {}
-        endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
-        if endpoint.startswith("http://"):
-            options["client_options"] = {"allow_http": True}
-        prefix = parts.path.strip("/") or None
-        return url, S3Store(parts.netloc, prefix=prefix, **options)
+        return url, _bucket(parts.netloc, parts.path.strip("/"))
     raise InvalidInput(
         f"storage: {url!r} is not a URL we know", field="storage", expected="a path, file:///path or s3://bucket/prefix"
     )
 
 
+@functools.cache
+def _bundle(authority: str) -> Path:
+    """A file with the system's authorities and this one, as long as the process lives."""
+    system = ssl.get_default_verify_paths().cafile
+    with tempfile.NamedTemporaryFile("w", prefix="authorities-", suffix=".pem", delete=False) as file:
+        file.write(authority + "\n" + (Path(system).read_text() if system and Path(system).is_file() else ""))
+    atexit.register(Path(file.name).unlink, missing_ok=True)
+    return Path(file.name)
+
+
+def _bucket(name: str, prefix: str) -> S3Store:
+    found = access.access(name, os.environ)
+    client: Any = {}
+    if found.plain:
+        client["allow_http"] = True
+    if found.authority:
+        client["root_certificate"] = found.authority
+    config: dict[str, Any] = {"endpoint": found.endpoint} if found.endpoint else {}
+    try:
+        return S3Store(name, prefix=prefix or None, client_options=client, **config)
+    except (BaseError, ValueError) as error:
+        raise StorageFailed(f"storage s3://{name} cannot be opened: {_first_line(error)}", field="storage") from error
+
+
+def _absent(key: str, error: FileNotFoundError) -> NotFound | StorageFailed:
+    """An object that is not there; a bucket that is not there is a fault of the settings, not an answer."""
+    return _failed("read", key, error) if "NoSuchBucket" in str(error) else NotFound(f"no object {key}")
+
+
 def _failed(verb: str, key: str, error: Exception) -> StorageFailed:
-    hint = "check the permissions of the store" if isinstance(error, PermissionDeniedError | PermissionError) else None
-    first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return StorageFailed(f"cannot {verb} {key}: {first_line}", hint=hint)
+    known = access.meaning(str(error))
+    if known is not None:
+        said, hint = known
+        return StorageFailed(f"cannot {verb} {key}: {said} ({_first_line(error)})", hint=hint)
+    denied = isinstance(error, PermissionDeniedError | PermissionError)
+    return StorageFailed(
+        f"cannot {verb} {key}: {_first_line(error)}", hint="check the permissions of the store" if denied else None
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
