@@ -22,6 +22,7 @@ from headrace_jobs.execution import executor
 from headrace_jobs.explain import cache, methods
 from headrace_jobs.explain.job import ExplainRun
 from headrace_jobs.inputs import window_of
+from headrace_jobs.fairness.job import FairnessRun
 from headrace_jobs.outliers.job import OutlierRun
 from headrace_jobs.performance.job import PerformanceRun
 from headrace_jobs.profiling import make_profile
@@ -112,6 +113,18 @@ def _performance(options: argparse.Namespace) -> dict[str, Any]:
     return {"report": key, "verdict": report.verdict, "severity": report.severity}
 
 
+def _fairness(options: argparse.Namespace) -> dict[str, Any]:
+    version = VersionId.parse(options.model, field="model")
+    objects = ObjectStore(options.storage)
+    window = window_of(objects, version, options.window, options.until)
+    run = FairnessRun(version, window, options.group, options.positive, options.output)
+    with executor(options.address) as chosen:
+        report = run.report(objects, chosen, _progress)
+    key = keep(objects, version, window.slug, report, page(report))
+    _write(encode(report), options.out)
+    return {"report": key, "verdict": report.verdict, "severity": report.severity}
+
+
 def _outliers(options: argparse.Namespace) -> dict[str, Any]:
     version = VersionId.parse(options.model, field="model")
     objects = ObjectStore(options.storage)
@@ -192,6 +205,11 @@ def _parser() -> argparse.ArgumentParser:
     performance.add_argument(
         "--output", metavar="NAME", help="the output that predicts the target (default: the first)"
     )
+    fairness = _kind(kinds, "fairness", _fairness, "how groups of a window are answered")
+    _window(fairness)
+    fairness.add_argument("--group", required=True, metavar="FIELD", help="the input whose values are the groups")
+    fairness.add_argument("--positive", metavar="VALUE", help="the good answer (default: the last of two classes)")
+    fairness.add_argument("--output", metavar="NAME", help="the output that holds the answer (default: the first)")
     outliers = _kind(kinds, "outliers", _outliers, "learn what rows are usual, and report on the unusual ones")
     _window(outliers)
     outliers.add_argument(
