@@ -102,7 +102,7 @@ def read(text: str, reference: Callable[[str], str], *, where: str) -> tuple[Run
         raise InvalidInput(
             f"{where} is no list of runtime images: {error}",
             field=VARIABLE,
-            hint="make it with: python -m headrace_controller.environments.listing (docs/cluster.md)",
+            hint="make it with: python -m headrace_controller.environments.listing (docs/cluster-builds.md)",
         ) from error
     return images
 
@@ -118,7 +118,7 @@ def choose(images: Sequence[RuntimeImage], requirements: Sequence[str]) -> Choic
         raise InvalidInput(
             "no runtime images are listed",
             field=VARIABLE,
-            hint="name the file with the platform's images, see docs/cluster.md",
+            hint="name the file with the platform's images, see docs/cluster-builds.md",
         )
     return min(choices, key=lambda c: (len(c.lacking), len(c.image.packages), c.image.name))
 

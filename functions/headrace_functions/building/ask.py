@@ -54,7 +54,7 @@ def check_image(environment: Mapping[str, str]) -> None:
             field="HEADRACE_RUNTIME_IMAGES",
             expected=wanted,
             got=found,
-            hint="make the list and the image from the same files, see docs/cluster.md",
+            hint="make the list and the image from the same files, see docs/cluster-builds.md",
         )
 
 

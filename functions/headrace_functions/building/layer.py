@@ -89,7 +89,7 @@ def install(requirements: list[str], work: Path, site: Path, environment: Mappin
         raise InvalidInput(
             "the requirements could not be installed; the build log says why",
             field="requirements",
-            hint="in a network without the public index, name yours in the index secret (docs/cluster.md)",
+            hint="in a network without the public index, name yours in the index secret (docs/cluster-builds.md)",
         )
 
 
