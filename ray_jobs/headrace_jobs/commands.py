@@ -21,10 +21,11 @@ from headrace_jobs.drift import DriftRun
 from headrace_jobs.execution import executor
 from headrace_jobs.explain import cache, methods
 from headrace_jobs.explain.job import ExplainRun
-from headrace_jobs.inputs import window_of
 from headrace_jobs.fairness.job import FairnessRun
+from headrace_jobs.inputs import window_of
 from headrace_jobs.outliers.job import OutlierRun
 from headrace_jobs.performance.job import PerformanceRun
+from headrace_jobs.profiles.job import ProfileRun
 from headrace_jobs.profiling import make_profile
 from headrace_jobs.projection.job import ProjectionRun
 from headrace_jobs.projection.layout import METHODS as LAYOUTS
@@ -153,9 +154,21 @@ def _projection(options: argparse.Namespace) -> dict[str, Any]:
 
 def _profile(options: argparse.Namespace) -> dict[str, Any]:
     objects = ObjectStore(options.storage)
-    key = make_profile(objects, VersionId.parse(options.model, field="model"))
+    version = VersionId.parse(options.model, field="model")
+    if options.window is not None:
+        return _profile_of_window(options, objects, version)
+    key = make_profile(objects, version)
     _write(objects.get(key), options.out)
     return {"report": key}
+
+
+def _profile_of_window(options: argparse.Namespace, objects: ObjectStore, version: VersionId) -> dict[str, Any]:
+    run = ProfileRun(version, window_of(objects, version, options.window, options.until))
+    with executor(options.address) as chosen:
+        report = run.report(objects, chosen, _progress)
+    key = keep(objects, version, run.window.slug, report, page(report))
+    _write(encode(report), options.out)
+    return {"report": key, "rows": report.rows.window}
 
 
 def _slug(request_id: str, row: int) -> str:
@@ -241,7 +254,14 @@ def _parser() -> argparse.ArgumentParser:
     projection.add_argument("--points", type=int, default=2000, help="rows of both sides (default: %(default)s)")
     projection.add_argument("--request-id", metavar="ID", help="show the neighbours of this request")
     projection.add_argument("--row", type=int, default=0, metavar="K", help="row of the request (default: 0)")
-    _kind(kinds, "profile", _profile, "statistics of the training data, kept beside the version")
+    profile = _kind(
+        kinds,
+        "profile",
+        _profile,
+        "statistics of the training data, kept beside the version, or of a window beside them",
+    )
+    _window(profile)
+    profile.set_defaults(window=None)
     return parser
 
 

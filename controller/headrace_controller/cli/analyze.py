@@ -126,6 +126,18 @@ def analyze_projection(client: Client, model: str, no_wait: bool, as_json: bool,
     _follow(client, client.start_job("projection", model, **options), no_wait, as_json)
 
 
+@analyze.command("profile")
+@click.argument("model", metavar="MODEL:NUMBER")
+@click.option("--window", default="24h", show_default=True, help="How far back: 30m, 24h, 7d, or 10000rows.")
+@click.option("--until", help="RFC 3339 time where the window ends; now by default.")
+@click.option("--no-wait", is_flag=True, help="Start the run and return.")
+@json_option
+@connected
+def analyze_profile(client: Client, model: str, window: str, until: str | None, no_wait: bool, as_json: bool) -> None:
+    """Show statistics of a window's fields beside those of the training data."""
+    _follow(client, client.start_job("profile", model, window=window, until=until), no_wait, as_json)
+
+
 def _follow(client: Client, job: JobView, no_wait: bool, as_json: bool) -> None:
     """Wait for a run unless told otherwise, and say what it found."""
     if no_wait:

@@ -6,7 +6,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from headrace_jobs.report import maps, svg
-from headrace_jobs.report.models import DriftReport, Explanation, FieldDrift, Report
+from headrace_jobs.report.models import DriftReport, Explanation, FieldDrift, ProfileReport, Report
 from headrace_jobs.report.strip import strip
 from headrace_jobs.wording import WORDS, number, share
 
@@ -25,6 +25,8 @@ def page(report: Report) -> str:
         shown = {"report": report, "cards": report.fields[:CARDS], "drifted": drifted}
         shown |= {"rows": report.fields[:ROWS], "reference": WORDS[report.against.kind]}
         return _environment().get_template("drift.html").render(**shown)
+    if isinstance(report, ProfileReport):
+        return _environment().get_template("profile.html").render(report=report, cards=report.fields[:CARDS])
     if not isinstance(report, Explanation):
         return _environment().get_template(f"{report.kind}.html").render(report=report)
     largest = max((abs(c.shap) for c in report.contributions), default=0.0) or 1.0

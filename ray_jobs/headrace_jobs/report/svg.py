@@ -8,7 +8,15 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from headrace_jobs.report.models import Bar, Contribution, Explanation, FieldDrift, MetricPerformance, Step
+from headrace_jobs.report.models import (
+    Bar,
+    Contribution,
+    Explanation,
+    FieldDrift,
+    FieldProfile,
+    MetricPerformance,
+    Step,
+)
 from headrace_jobs.wording import number, share
 
 WIDTH, HEIGHT = 560, 170
@@ -18,7 +26,7 @@ CHARACTERS = 26  # of a label in that width
 SHOWN = 14  # contributions of a waterfall; the rest are one bar
 
 
-def distribution(field: FieldDrift) -> Markup:
+def distribution(field: FieldDrift | FieldProfile) -> Markup:
     """Reference and window of a field: columns for numbers, paired rows for categories; empty where there is nothing."""
     if not field.bars:
         return Markup()

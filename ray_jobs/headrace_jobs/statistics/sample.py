@@ -17,16 +17,17 @@ from headrace_functions.views import Array
 def priorities(name: str, rows: int) -> Array:
     """Priorities of the rows of a file, uint64 ``(rows,)``: SplitMix64 (Steele, Lea and Flood 2014) seeded by its name."""
     seed = np.uint64(int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big"))
-    return _mixed(seed, np.arange(1, rows + 1, dtype=np.uint64))
+    return mixed(seed, np.arange(1, rows + 1, dtype=np.uint64))
 
 
 def logged_priorities(received: Array, row: Array) -> Array:
     """Priorities of logged rows, uint64 ``(n,)``, from microseconds since the epoch and numbers in the request, both int64."""
     with np.errstate(over="ignore"):
-        return _mixed(np.uint64(0), received.astype(np.uint64) * np.uint64(1 << 20) + row.astype(np.uint64))
+        return mixed(np.uint64(0), received.astype(np.uint64) * np.uint64(1 << 20) + row.astype(np.uint64))
 
 
-def _mixed(seed: np.uint64, counter: Array) -> Array:
+def mixed(seed: np.uint64, counter: Array) -> Array:
+    """SplitMix64 of counters, uint64 ``(n,)``."""
     with np.errstate(over="ignore"):
         z = seed + counter * np.uint64(0x9E3779B97F4A7C15)
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

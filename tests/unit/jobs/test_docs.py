@@ -18,8 +18,10 @@ from headrace_jobs.report.models import (
     MetricPerformance,
     PerformanceReport,
     PerformanceRows,
+    ProfileReport,
     ProjectionReport,
     Side,
+    SideProfile,
     Test,
 )
 from headrace_jobs.statistics import history, numbers
@@ -42,6 +44,8 @@ README = (ROOT / "ray_jobs" / "README.md").read_text()
         PerformanceReport,
         MetricPerformance,
         PerformanceRows,
+        ProfileReport,
+        SideProfile,
         ProjectionReport,
     ],
 )
