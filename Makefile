@@ -8,9 +8,12 @@ LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-h
 # A cluster for `make test-cluster`: a command with `up`, `build-image -t TAG [-f FILE] CONTEXT` and `exec -- COMMAND`, which sets KUBECONFIG.
 CLUSTER ?= ../shared/cluster/cluster
 FUNCTION_IMAGE ?= dev.local/headrace-function-{framework}:test
+CONTROLLER_IMAGE ?= dev.local/headrace-controller:test
+JOBS_IMAGE ?= dev.local/headrace-jobs:test
+function-image = $(subst {framework},$(1),$(FUNCTION_IMAGE))
 # Address of this machine that the cluster's pods reach; the tests' object storage serves there.
 CLUSTER_S3_HOST ?= 10.250.0.1
-.PHONY: help setup demo test test-cluster check bench lock clean
+.PHONY: help setup demo test test-cluster cluster-images image-controller image-jobs check bench lock clean
 
 help: ## Show these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,13 +34,25 @@ test: setup ## Run every test that this machine can run
 	@$(BIN)/python -m pytest
 
 test-cluster: setup ## Run the tests that need a Kubernetes with Knative and KServe
-	@$(CLUSTER) up
+	@$(CLUSTER) up --ray
+	@$(MAKE) --no-print-directory cluster-images
+	@$(CLUSTER) exec -- env HEADRACE_FUNCTION_IMAGE='$(FUNCTION_IMAGE)' HEADRACE_CONTROLLER_IMAGE='$(CONTROLLER_IMAGE)' \
+		HEADRACE_BUILDER_IMAGE='$(call function-image,builder)' HEADRACE_JOBS_IMAGE='$(JOBS_IMAGE)' \
+		HEADRACE_TEST_S3_HOST=$(CLUSTER_S3_HOST) $(BIN)/python -m pytest tests/cluster
+
+# What builds an image: CLUSTER build-image, or another command with the same options.
+cluster-images: $(foreach target,python sklearn builder,image-function-$(target)) image-controller image-jobs
+
+image-function-%: # a target of functions/Dockerfile, for a builder that knows no targets
 	@mkdir -p .cache
-	@for framework in python sklearn; do \
-		awk -v last="AS $$framework" '/^FROM/ && done { exit } $$0 ~ last "$$" { done = 1 } { print }' functions/Dockerfile > .cache/Dockerfile.$$framework; \
-		$(CLUSTER) build-image -t "$$(echo '$(FUNCTION_IMAGE)' | sed "s/{framework}/$$framework/")" -f .cache/Dockerfile.$$framework functions || exit 1; \
-	done
-	@$(CLUSTER) exec -- env HEADRACE_FUNCTION_IMAGE='$(FUNCTION_IMAGE)' HEADRACE_TEST_S3_HOST=$(CLUSTER_S3_HOST) $(BIN)/python -m pytest tests/cluster
+	@awk -v last="AS $*" '/^FROM/ && done { exit } $$0 ~ last "$$" { done = 1 } { print }' functions/Dockerfile > .cache/Dockerfile.$*
+	@$(CLUSTER) build-image -t $(call function-image,$*) -f .cache/Dockerfile.$* functions
+
+image-controller:
+	@$(CLUSTER) build-image -t $(CONTROLLER_IMAGE) -f controller/Dockerfile .
+
+image-jobs:
+	@$(CLUSTER) build-image -t $(JOBS_IMAGE) -f ray_jobs/Dockerfile .
 
 check: setup ## Format, lint, types, import contracts
 	@$(BIN)/ruff format --check .
@@ -54,6 +69,7 @@ lock: ## Resolve the locks anew from pyproject.toml
 	@$(LOCK) pyproject.toml --extra cluster --group dev --output-file requirements/dev.txt
 	@$(LOCK) requirements/jobs.in --output-file requirements/jobs.txt
 	@$(LOCK) requirements/jobs-alibi.in --output-file requirements/jobs-alibi.txt
+	@$(BIN)/python -m headrace_controller.environments.listing functions/requirements > knative/base/runtime-images.json
 
 clean: ## Remove what the verbs above made here
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis

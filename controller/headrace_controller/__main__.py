@@ -9,7 +9,10 @@ from collections.abc import Mapping
 
 from headrace_controller import pages
 from headrace_controller.api import create_app
+from headrace_controller.backends.kserve.builds import ClusterBuildRoom
+from headrace_controller.backends.kserve.buildsettings import BuildSettings
 from headrace_controller.backends.kserve.cluster import Cluster
+from headrace_controller.backends.kserve.jobs import Jobs
 from headrace_controller.backends.kserve.manifests import manifests_for
 from headrace_controller.catalog import Catalog
 from headrace_controller.diagnostics import set_up_logging
@@ -35,7 +38,10 @@ def serve_in_cluster(environment: Mapping[str, str]) -> None:
     os.environ[PURPOSE_TOKEN] = purpose_token(documents.objects)
     gateways = Gateways(lambda: cluster.addresses(GATEWAY_SERVICE), documents.objects)
     services = ClusterServices(cluster, Catalog(documents), gateways, look_after_inbox(settings))
-    platform = create_platform(settings.platform, services, settings.public_url, manifests_for(settings.cluster))
+    room = ClusterBuildRoom(
+        Jobs(cluster), settings.cluster, BuildSettings.from_environment(environment, settings.cluster), documents
+    )
+    platform = create_platform(settings.platform, services, settings.public_url, manifests_for(settings.cluster), room)
     platform.open(home_lost=True)
     services.open()
     serve(settings, create_app(platform, pages.blueprint(platform)))

@@ -21,6 +21,7 @@ from headrace_functions.errors import InvalidInput, Malformed
 from headrace_functions.names import VersionId
 from headrace_functions.profile import Profile, spread_rows
 from headrace_functions.runtime import RUNTIME_REQUIREMENTS, frameworks
+from headrace_functions.runtime.frameworks import needs
 from headrace_functions.signature import Field, Signature
 from headrace_functions.storage import layout
 from headrace_functions.storage.documents import Documents
@@ -184,7 +185,8 @@ def needed(definition: ModelDefinition, framework: str, folder: Path, log: Log) 
             hint="'headrace apply' reads the file that is named",
         )
     own = requirements.check(definition.requirements or [])
-    found = frameworks.find(framework).requirements(folder, definition.options)
+    frameworks.check(framework)
+    found = needs.requirements(framework, folder, definition.options)
     listed = requirements.join(own, found, RUNTIME_REQUIREMENTS)
     log(f"requirements: {', '.join(listed)}")
     return Needs(tuple(listed))

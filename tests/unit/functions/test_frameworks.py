@@ -38,6 +38,7 @@ from headrace_functions.errors import FunctionFailed, InvalidInput
 from headrace_functions.protocol.rows import PackedRows
 from headrace_functions.runtime.frameworks import FRAMEWORKS, find
 from headrace_functions.runtime.frameworks.estimators import label_follows
+from headrace_functions.runtime.frameworks.needs import requirements
 from headrace_functions.runtime.frameworks.pickles import UnreadablePickleError, contents
 from headrace_functions.runtime.loading import LoadedFunction, bind, load_function, load_model
 from headrace_functions.runtime.probe import ProbeRequest, ProbeResult, probe
@@ -88,7 +89,7 @@ class TestPickles:
     def test_joblib_files_of_every_compression_tell_their_version(self, tmp_path: Path, compress: Any) -> None:
         joblib.dump(self.MODEL, tmp_path / "m.joblib", compress=compress)
 
-        wanted = find("sklearn").requirements(tmp_path, {})
+        wanted = requirements("sklearn", tmp_path, {})
 
         assert any(w.startswith("scikit-learn==") for w in wanted)
         assert "joblib" in wanted
@@ -98,12 +99,12 @@ class TestPickles:
     def test_plain_pickles_of_every_protocol_tell_their_version(self, tmp_path: Path, protocol: int) -> None:
         (tmp_path / "m.pkl").write_bytes(pickle.dumps(self.MODEL, protocol=protocol))
 
-        assert any(w.startswith("scikit-learn==") for w in find("sklearn").requirements(tmp_path, {}))
+        assert any(w.startswith("scikit-learn==") for w in requirements("sklearn", tmp_path, {}))
 
     def test_columns_picked_by_name_ask_for_pandas(self, tmp_path: Path) -> None:
         joblib.dump(mixed_pipeline(), tmp_path / "m.joblib")
 
-        assert "pandas" in find("sklearn").requirements(tmp_path, {})
+        assert "pandas" in requirements("sklearn", tmp_path, {})
 
     def test_nothing_of_the_pickle_is_run(self, tmp_path: Path) -> None:
         class Trap:
@@ -122,7 +123,7 @@ class TestPickles:
 
         with pytest.raises(UnreadablePickleError):
             contents(tmp_path / "m.pkl")
-        assert [] == find("sklearn").requirements(tmp_path, {})
+        assert [] == requirements("sklearn", tmp_path, {})
 
     def test_object_arrays_of_joblib_are_read(self, tmp_path: Path) -> None:
         joblib.dump({"a": np.array(["x", None], dtype=object), "b": np.ones(3)}, tmp_path / "m.joblib")

@@ -1,7 +1,7 @@
 """How artifacts of a framework load and what they answer: one file a framework, found by name and imported when needed.
 
 A file here is the only one that imports its library. A new framework is a new file and a line in ``FRAMEWORKS``.
-``port`` says what a file must offer. Only ``runtime`` and builds (``find(name).requirements``) use this package.
+``port`` says what a file must offer. ``needs`` tells an artifact's requirements without its libraries: builds use that alone.
 """
 
 import importlib
@@ -16,12 +16,16 @@ FRAMEWORKS: dict[str, str] = {
 }
 
 
-def find(name: str) -> Framework:
-    """The framework's file; ``InvalidInput`` for a name that there is not. Its library is imported by its verbs, not here."""
-    module = FRAMEWORKS.get(name)
-    if module is None:
+def check(name: str) -> str:
+    """The name, if there is such a framework; ``InvalidInput`` names the known ones."""
+    if name not in FRAMEWORKS:
         known = ", ".join(sorted(FRAMEWORKS))
         raise InvalidInput(
             f"framework: {name!r} is not known", field="framework", expected=f"one of {known}", got=repr(name)
         )
-    return cast(Framework, importlib.import_module(module))
+    return name
+
+
+def find(name: str) -> Framework:
+    """The framework's file, whose library is imported with it; ``InvalidInput`` for a name that there is not."""
+    return cast(Framework, importlib.import_module(FRAMEWORKS[check(name)]))

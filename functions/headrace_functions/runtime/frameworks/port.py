@@ -31,9 +31,6 @@ class Framework(Protocol):
     def preload(self) -> None:
         """Import the library and what nearly every model of it needs; called before forks, so it starts no threads."""
 
-    def requirements(self, artifact: Path, options: Options) -> list[str]:
-        """Requirements read from the artifact without running or importing any of it; empty where nothing can be told."""
-
     def load(self, artifact: Path, options: Options) -> Any:
         """The model in the folder ``artifact``. Runs the artifact's code."""
 

@@ -36,12 +36,6 @@ def preload() -> None:
     importlib.import_module("numpy.random")
 
 
-def requirements(artifact: Path, options: Options) -> list[str]:
-    """Source code does not say its versions: the user lists them."""
-    del artifact, options
-    return []
-
-
 def load(artifact: Path, options: Options) -> UserFunction:
     """Import the entry file and call its ``load``. What the user's code raises is let through."""
     entry = str(options.get("entry", ENTRY))

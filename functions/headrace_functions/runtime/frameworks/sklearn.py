@@ -23,16 +23,14 @@ from sklearn.utils.validation import check_is_fitted
 from headrace_functions.errors import InvalidInput
 from headrace_functions.protocol.rows import Array, PackedRows
 from headrace_functions.runtime.frameworks import estimators
-from headrace_functions.runtime.frameworks.pickles import Inert, UnreadablePickleError, contents, libraries
+from headrace_functions.runtime.frameworks.needs import model_file
 from headrace_functions.runtime.frameworks.port import Description, Function, Options
 from headrace_functions.signature import Field, Signature, Tensors, dtype
 
 ROWS = True
-SUFFIXES = (".joblib", ".pkl", ".pickle")
 WIDE = 1000
 """Features above which the input is one vector instead of a field each."""
 
-_BY_NAME = ("ColumnTransformer", "FunctionTransformer")
 _COMMON = ("sklearn.pipeline", "sklearn.linear_model", "sklearn.preprocessing")
 
 
@@ -42,26 +40,9 @@ def preload() -> None:
         importlib.import_module(module)
 
 
-def requirements(artifact: Path, options: Options) -> list[str]:
-    """scikit-learn's version as the estimators tell it; pandas where a step picks columns by name."""
-    try:
-        found = contents(_file(artifact, options))
-    except UnreadablePickleError:
-        return []  # loading it will say what is wrong
-    wanted = libraries(found)
-    if _picks_by_name(found) and "pandas" not in wanted:
-        wanted.append("pandas")
-    return sorted({*wanted, "joblib"})
-
-
-def _picks_by_name(found: list[Inert]) -> bool:
-    named = any("feature_names_in_" in o.state for o in found)
-    return named and any(o.path.rpartition(".")[2] in _BY_NAME for o in found)
-
-
 def load(artifact: Path, options: Options) -> Any:
     """The fitted estimator; what unpickling raises is let through."""
-    path = _file(artifact, options)
+    path = model_file(artifact, options)
     model = joblib.load(path)
     if not any(hasattr(model, verb) for verb in ("predict", "transform", "score_samples")):
         raise InvalidInput(
@@ -80,23 +61,6 @@ def load(artifact: Path, options: Options) -> Any:
         pass  # not a scikit-learn class; it may still work like one
     _use_one_thread(model)
     return model
-
-
-def _file(artifact: Path, options: Options) -> Path:
-    if "file" in options:
-        path = (artifact / str(options["file"])).resolve()
-        found = [path] if path.is_file() and path.is_relative_to(artifact.resolve()) else []
-    else:
-        found = sorted(p for p in artifact.rglob("*") if p.suffix in SUFFIXES)
-    if len(found) == 1:
-        return found[0]
-    have = ", ".join(sorted(p.name for p in artifact.iterdir())[:20]) if artifact.is_dir() else "no folder"
-    raise InvalidInput(
-        "payload: no single model file",
-        field="payload",
-        expected=f"one file that ends in {', '.join(SUFFIXES)}, or options.file",
-        got=have or "nothing",
-    )
 
 
 def _use_one_thread(model: Any) -> None:

@@ -1,0 +1,119 @@
+"""A platform installed as a user installs it: an overlay over ``knative/base``, ``kubectl apply -k``, a namespace of its own."""
+
+import os
+import shutil
+import subprocess
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from kubernetes import client, config
+
+from headrace_controller.backends.kserve.access import access
+from headrace_controller.client import Client
+
+ROOT = Path(__file__).parents[2]
+CONTROLLER_IMAGE = os.environ.get("HEADRACE_CONTROLLER_IMAGE", "dev.local/headrace-controller:test")
+FUNCTION_IMAGE = os.environ.get("HEADRACE_FUNCTION_IMAGE", "dev.local/headrace-function-{framework}:test")
+
+JOBS_IMAGE = os.environ.get("HEADRACE_JOBS_IMAGE", "dev.local/headrace-jobs:test")
+
+
+def image(reference: str) -> dict[str, str]:
+    name, _, tag = reference.rpartition(":")
+    return {"newName": name, "newTag": tag}
+
+
+def overlay(folder: Path, namespace: str, storage: str, **settings: str) -> Path:
+    """A kustomization for one test: the namespace, the store and the images."""
+    folder.mkdir(parents=True, exist_ok=True)
+    literals = {
+        "HEADRACE_STORAGE": storage,
+        "HEADRACE_NAMESPACE": namespace,
+        "HEADRACE_FUNCTION_IMAGE": FUNCTION_IMAGE,
+        "HEADRACE_BUILDER_IMAGE": FUNCTION_IMAGE.replace("{framework}", "builder"),
+        "HEADRACE_JOBS_IMAGE": JOBS_IMAGE,
+    }
+    keys = [f"{name}={value}" for name, value in os.environ.items() if name.startswith("AWS_")]
+    document = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "namespace": namespace,
+        "resources": [os.path.relpath(ROOT / "knative" / "base", folder)],
+        "configMapGenerator": [
+            {"name": "headrace", "literals": [f"{k}={v}" for k, v in (literals | settings).items()]},
+        ],
+        "secretGenerator": [{"name": "headrace-storage", "literals": keys, "options": {"disableNameSuffixHash": True}}],
+        "images": [
+            {"name": "headrace-controller", **image(CONTROLLER_IMAGE)},
+            {"name": "headrace-function-python", **image(FUNCTION_IMAGE.replace("{framework}", "python"))},
+        ],
+    }
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(document))
+    return folder
+
+
+def kubectl(*arguments: str) -> str:
+    program = shutil.which("kubectl")
+    assert program is not None, "kubectl is not on the PATH"
+    done = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr}"
+    return done.stdout
+
+
+@dataclass
+class Installed:
+    """A platform that is up, and the ways to it."""
+
+    namespace: str
+    storage: str
+    context: str
+    api: client.ApiClient
+
+    def client(self) -> Client:
+        found = access(self.context, self.namespace)
+        return Client(found.url, tls=found.tls, authorization=found.authorization)
+
+    @property
+    def gateway_url(self) -> str:
+        """The gateway as callers outside know it."""
+        return kubectl("get", "ksvc", "headrace-gateway", "-n", self.namespace, "-o", "jsonpath={.status.url}")
+
+    def pods(self, selector: str) -> list[str]:
+        pods = client.CoreV1Api(self.api).list_namespaced_pod(self.namespace, label_selector=selector).items
+        return [p.metadata.name for p in pods if p.metadata.deletion_timestamp is None]
+
+
+def until(condition: Callable[[], object], what: str, seconds: float = 90.0) -> None:
+    """Wait for a condition of the cluster, looking a few times a second."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"not within {seconds:.0f} s: {what}"
+        time.sleep(0.2)
+
+
+def install(folder: Path, storage: str, **settings: str) -> Iterator[Installed]:
+    """Install into a fresh namespace, and remove it all afterwards."""
+    namespace = f"headrace-{uuid.uuid4().hex[:8]}"
+    config.load_kube_config()
+    with client.ApiClient() as api:
+        core = client.CoreV1Api(api)
+        core.create_namespace(client.V1Namespace(metadata=client.V1ObjectMeta(name=namespace)))
+        try:
+            kubectl("apply", "-k", str(overlay(folder, namespace, storage, **settings)))
+            kubectl("rollout", "status", "deployment/headrace-controller", "-n", namespace, "--timeout=120s")
+            for name in ("headrace-gateway", "headrace-collector"):
+                kubectl("wait", "--for=condition=Ready", f"ksvc/{name}", "-n", namespace, "--timeout=120s")
+            context = config.list_kube_config_contexts()[1]["name"]
+            yield Installed(namespace, storage, context, api)
+        finally:
+            for part in ("controller", "gateway", "collector"):  # shown where a test failed
+                print(f"== {part}\n" + _logs(namespace, f"app.kubernetes.io/name=headrace-{part}"))
+            core.delete_namespace(namespace)
+
+
+def _logs(namespace: str, selector: str) -> str:
+    return kubectl("logs", "-n", namespace, "-l", selector, "--tail=60", "--all-containers", "--ignore-errors")
