@@ -195,3 +195,19 @@ def test_a_duration_shown_is_the_duration_read(seconds: float) -> None:
 def test_what_is_no_duration_is_refused(text: object) -> None:
     with pytest.raises(InvalidInput):
         parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    "image", ["registry.example/churn:3", "localhost:5000/team/churn:v1.2", "churn@sha256:" + "a" * 64, "a/b:1@sha256:" + "0" * 64]
+)  # fmt: skip
+def test_an_image_with_a_fixed_tag_or_digest_is_taken(image: str) -> None:
+    assert ModelDefinition.model_validate({"name": "m", "payload": ["f"], "image": image}).image == image
+
+
+@pytest.mark.parametrize(
+    "image", ["churn", "churn:latest", "localhost:5000/churn", "churn:", "-x:1", "a b:1", "https://registry.example/x:1;rm"]
+)  # fmt: skip
+def test_an_image_that_may_be_another_one_tomorrow_is_refused(image: str) -> None:
+    error = refused(f"kind: Model\nname: m\npayload: [f]\nimage: {image!r}\n")
+    assert "fixed tag or digest" in error.message
+    assert "must stay what it is" in str(error.hint)

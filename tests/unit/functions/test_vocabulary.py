@@ -20,7 +20,7 @@ from headrace_functions.names import (
 from headrace_functions.record import Record, RecordHeader, decode, encode, whole_length
 from headrace_functions.sequence import Sequence, Stage, Variant, check_satisfied, infer_signature
 from headrace_functions.signature import DTYPES, Field, Signature, check_shape, dtype, dtype_of
-from headrace_functions.version import Version
+from headrace_functions.version import Runtime, Version
 from support.versions import number, version
 
 NAMES = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?", fullmatch=True)
@@ -123,6 +123,14 @@ def test_a_tensor_carries_the_batch_in_front_of_its_shape(
         with pytest.raises(SignatureMismatch) as caught:
             check_shape(field, wire, batched=True)
         assert "x" == caught.value.field
+
+
+def test_what_a_version_runs_in_is_read_back_and_versions_older_than_that_have_none() -> None:
+    made = replace(version(), runtime=Runtime("registry.example/plain:1", "a" * 64, "b" * 64))
+    document = made.to_document()
+    assert Version.from_document(document) == made
+    del document["runtime"]
+    assert Version.from_document(document) == replace(made, runtime=None)
 
 
 def test_a_version_is_read_back_from_its_document() -> None:
