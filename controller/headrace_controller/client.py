@@ -281,7 +281,13 @@ class Client:
     def schedules(self) -> list[schemas.ScheduleView]:
         return self._get("/schedules", schemas.ScheduleList).items
 
-    def put_schedule(self, name: str, **body: str) -> schemas.ScheduleView:
+    def schedule_runs(self, name: str) -> list[schemas.RunView]:
+        return self._get(f"/schedules/{name}/runs", schemas.RunList).items
+
+    def backfill(self, name: str, since: str, until: str | None = None) -> schemas.BackfillView:
+        return self._post(f"/schedules/{name}/backfill", _given({"since": since, "until": until}), schemas.BackfillView)
+
+    def put_schedule(self, name: str, **body: Any) -> schemas.ScheduleView:
         return self._put(f"/schedules/{name}", body, schemas.ScheduleView)
 
     def delete_schedule(self, name: str) -> None:

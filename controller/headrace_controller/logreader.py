@@ -81,6 +81,13 @@ class LogReader:
         sql = f"{_select(table, query)} ORDER BY received {order}, request_id, row LIMIT {query.limit}"
         return [_plain(row) for batch in _execute(table, sql) for row in batch.to_pylist()]
 
+    def count(self, version: VersionId) -> int:
+        """Lines of the log."""
+        table = self._table(version)
+        if table is None:
+            return 0
+        return sum(batch.column(0)[0].as_py() for batch in _execute(table, f"SELECT count(*) FROM {_TABLE}"))  # noqa: S608 - all ours
+
     def columns(self, version: VersionId) -> list[str]:
         """Columns of the log table, none where nothing was logged yet."""
         table = self._table(version)

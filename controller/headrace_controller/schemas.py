@@ -196,7 +196,29 @@ class ScheduleView(Answer):
     model: str
     window: str
     engine: str
-    next: str = Field(description="when it runs next")
+    every_rows: int = Field(default=0, description="0 where cron makes it due")
+    missed: str = Field(default="skip", description="what happens to ticks that were missed: skip or catch-up")
+    options: dict[str, str] = Field(default_factory=dict, description="further options of the job")
+    next: str | None = Field(description="when it runs next; null where rows make it due")
+
+
+class RunView(Answer):
+    slot: str = Field(description="the tick, or the number of the rows")
+    state: Literal["claimed", "starting", "running", "failed", "done", "given-up"]
+    until: str = Field(description="end of the window")
+    at: str
+    attempt: int
+    job: str
+    reason: str
+    retry: str | None = Field(description="when a failed run is tried again")
+
+
+class RunList(Answer):
+    items: list[RunView]
+
+
+class BackfillView(Answer):
+    claimed: int = Field(description="windows that will run; those that have a run already are left alone")
 
 
 class ScheduleList(Answer):

@@ -1,12 +1,14 @@
 """Reports, jobs, schedules and explanations."""
 
 import re
+from datetime import UTC, datetime
+from typing import Literal
 
 import orjson
 from pydantic import Field
 from werkzeug.wrappers import Response
 
-from headrace_controller import schemas
+from headrace_controller import clock, schemas
 from headrace_controller.api import views
 from headrace_controller.api.models import PageQuery
 from headrace_controller.api.routing import Body, Query, Resource
@@ -76,10 +78,19 @@ class JobBody(Body):
 
 
 class ScheduleBody(Body):
-    cron: str = Field(description="minute hour day month weekday, UTC")
+    cron: str = Field(default="", description="minute hour day month weekday, UTC; or every_rows")
+    every_rows: int = Field(default=0, description="rows of the log after which it runs again, at least 30")
     model: str = Field(description="MODEL, MODEL:NUMBER or MODEL@ALIAS; an alias is followed at each run")
     window: str = "24h"
     engine: Engine = "native"
+    kind: Kind = "drift"
+    missed: Literal["skip", "catch-up"] = Field(default="skip", description="what happens to ticks that were missed")
+    options: dict[str, str] = Field(default_factory=dict, description="further options of the job, e.g. group")
+
+
+class BackfillBody(Body):
+    since: str = Field(description="RFC 3339 time")
+    until: str | None = Field(default=None, description="RFC 3339 time; now by default")
 
 
 class ExplanationBody(Body):
@@ -180,8 +191,18 @@ def list_schedules(platform: Platform) -> schemas.ScheduleList:
 
 @resource.route("PUT", "/schedules/<name>", answer=schemas.ScheduleView, body=ScheduleBody)
 def put_schedule(platform: Platform, name: str, body: ScheduleBody) -> schemas.ScheduleView:
-    """Make or change a schedule of drift jobs."""
-    schedule = Schedule(name, body.cron, body.model, body.window, body.engine)
+    """Make or change a schedule of jobs."""
+    schedule = Schedule(
+        name,
+        body.cron,
+        body.model,
+        body.window,
+        body.engine,
+        body.kind,
+        body.every_rows,
+        body.missed,
+        body.options,
+    )
     platform.schedules.put(schedule)
     return views.schedule(schedule)
 
@@ -190,6 +211,21 @@ def put_schedule(platform: Platform, name: str, body: ScheduleBody) -> schemas.S
 def get_schedule(platform: Platform, name: str) -> schemas.ScheduleView:
     """Show a schedule."""
     return views.schedule(platform.schedules.get(name))
+
+
+@resource.route("GET", "/schedules/<name>/runs", answer=schemas.RunList)
+def list_schedule_runs(platform: Platform, name: str) -> schemas.RunList:
+    """List the newest runs of a schedule."""
+    return schemas.RunList(items=[views.run(r) for r in platform.schedules.runs(name)])
+
+
+@resource.route("POST", "/schedules/<name>/backfill", answer=schemas.BackfillView, body=BackfillBody, status=202)
+def backfill_schedule(platform: Platform, name: str, body: BackfillBody) -> schemas.BackfillView:
+    """Run every tick of a range that has no run yet."""
+    now = datetime.now(UTC)
+    since = clock.parse(body.since, field="since")
+    until = clock.parse(body.until, field="until") if body.until else now
+    return schemas.BackfillView(claimed=platform.schedules.backfill(name, since, until, now))
 
 
 @resource.route("DELETE", "/schedules/<name>")

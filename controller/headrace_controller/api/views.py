@@ -10,6 +10,7 @@ from headrace_controller.series import State
 from headrace_controller.service.aliases import Position
 from headrace_controller.service.jobs import Job
 from headrace_controller.service.reports import ReportSummary
+from headrace_controller.service.scheduledruns import Run
 from headrace_controller.service.schedules import Schedule
 from headrace_controller.service.sequences import Revision
 from headrace_controller.service.versions import ModelSummary
@@ -117,14 +118,30 @@ def job(found: Job) -> schemas.JobView:
     )
 
 
+def run(found: Run) -> schemas.RunView:
+    return schemas.RunView(
+        slot=found.slot,
+        state=found.state,  # type: ignore[arg-type]  # windows that were passed over are not shown
+        until=clock.show(found.until),
+        at=clock.show(found.at),
+        attempt=found.attempt,
+        job=found.job,
+        reason=found.reason,
+        retry=clock.show(found.retry_at) if found.state == "failed" else None,
+    )
+
+
 def schedule(found: Schedule) -> schemas.ScheduleView:
-    upcoming = clock.show(found.next_tick(datetime.now(UTC)))
+    upcoming = found.next_tick(datetime.now(UTC))
     return schemas.ScheduleView(
         name=found.name,
-        kind="drift",
+        kind=found.kind,
         cron=found.cron,
         model=found.model,
         window=found.window,
         engine=found.engine,
-        next=upcoming,
+        every_rows=found.every_rows,
+        missed=found.missed,
+        options=dict(found.options),
+        next=None if upcoming is None else clock.show(upcoming),
     )

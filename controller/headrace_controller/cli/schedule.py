@@ -6,27 +6,44 @@ from headrace_controller.cli.analyze import ENGINES
 from headrace_controller.cli.connection import connected
 from headrace_controller.cli.output import json_option, print_json, print_table
 from headrace_controller.client import Client
+from headrace_functions.errors import InvalidInput
+
+KINDS = click.Choice(["drift", "performance", "outliers", "fairness", "projection"])
 
 
 @click.group()
 def schedule() -> None:
-    """Schedules: analyses on a cron expression."""
+    """Schedules: analyses on a cron expression, or every so many rows."""
 
 
 @schedule.command("add")
 @click.argument("name")
 @click.argument("model", metavar="MODEL[:NUMBER|@ALIAS]")
-@click.option("--cron", required=True, help="minute hour day month weekday, UTC, e.g. '0 * * * *' for every full hour.")
+@click.option("--cron", default="", help="minute hour day month weekday, UTC, e.g. '0 * * * *' for every full hour.")
+@click.option("--every-rows", default=0, help="In place of --cron: whenever the log has so many more rows.")
+@click.option("--kind", type=KINDS, default="drift", show_default=True, help="What is analysed.")
 @click.option("--window", default="24h", show_default=True, help="How far back each run looks.")
 @click.option("--engine", type=ENGINES, default="native", show_default=True, help="Engine of the drift analysis.")
+@click.option(
+    "--missed",
+    type=click.Choice(["skip", "catch-up"]),
+    default="skip",
+    show_default=True,
+    help="What happens to ticks that passed while the platform was down; the newest 24 are caught up.",
+)
+@click.option(
+    "--set", "settings", multiple=True, metavar="OPTION=VALUE", help="Option of the analysis, e.g. group=sex."
+)
 @connected
-def add_schedule(client: Client, name: str, model: str, cron: str, window: str, engine: str) -> None:
-    """Run a drift analysis on a cron expression while the platform is up.
+def add_schedule(client: Client, name: str, model: str, settings: tuple[str, ...], **body: str | int) -> None:
+    """Run an analysis on a cron expression, or every so many rows, while the platform is up.
 
-    An alias is followed at each run. Ticks that pass while the platform is down are skipped.
+    An alias is followed at each run. A window runs once; a run that fails is tried twice more.
     """
-    found = client.put_schedule(name, cron=cron, model=model, window=window, engine=engine)
-    click.echo(f"{found.name} runs next at {found.next}")
+    found = client.put_schedule(name, model=model, options=_options(settings), **body)
+    click.echo(
+        f"{found.name} runs next at {found.next}" if found.next else f"{found.name} runs every {found.every_rows} rows"
+    )
 
 
 @schedule.command("list")
@@ -36,8 +53,33 @@ def list_schedules(client: Client, as_json: bool) -> None:
     """List schedules."""
     found = [s.model_dump() for s in client.schedules()]
     print_json(found) if as_json else print_table(
-        found, ["name", "kind", "model", "cron", "window", "engine", "next"], empty="no schedule yet"
+        found,
+        ["name", "kind", "model", "cron", "every_rows", "window", "engine", "missed", "next"],
+        empty="no schedule yet",
     )
+
+
+@schedule.command("runs")
+@click.argument("name")
+@json_option
+@connected
+def list_runs(client: Client, name: str, as_json: bool) -> None:
+    """List the newest runs of a schedule, with what became of them."""
+    found = [r.model_dump() for r in client.schedule_runs(name)]
+    print_json(found) if as_json else print_table(
+        found, ["slot", "state", "until", "attempt", "job", "reason", "retry"], empty="no run yet"
+    )
+
+
+@schedule.command("backfill")
+@click.argument("name")
+@click.option("--since", required=True, help="RFC 3339 time.")
+@click.option("--until", help="RFC 3339 time; now by default.")
+@connected
+def backfill(client: Client, name: str, since: str, until: str | None) -> None:
+    """Run every tick of a range that has no run yet, a few at a time."""
+    found = client.backfill(name, since, until)
+    click.echo(f"{found.claimed} runs are to come; see: headrace schedule runs {name}")
 
 
 @schedule.command("rm")
@@ -47,3 +89,13 @@ def remove_schedule(client: Client, name: str) -> None:
     """Delete a schedule."""
     client.delete_schedule(name)
     click.echo(f"deleted {name}")
+
+
+def _options(settings: tuple[str, ...]) -> dict[str, str]:
+    found = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals or not name:
+            raise InvalidInput(f"--set {setting!r} is no setting", field="set", expected="OPTION=VALUE, e.g. group=sex")
+        found[name] = value
+    return found

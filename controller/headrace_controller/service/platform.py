@@ -139,7 +139,7 @@ def create_platform(
         logs=logs,
         reports=Reports(catalog),
         jobs=jobs,
-        schedules=Schedules(catalog, versions, jobs),
+        schedules=Schedules(catalog, versions, jobs, logs),
         explanations=Explanations(versions, jobs, endpoint),
         labels=Labels(catalog, logs),
         metrics=Metrics(catalog, LogReader(documents.objects, layout.metric_table)),

@@ -1,96 +1,149 @@
-"""Schedules: jobs on a cron expression while the platform is up. One run a tick; ticks that were missed are skipped."""
+"""Schedules: jobs on a cron expression, or whenever a log has so many more rows, while the platform is up.
+
+Each window is claimed once (``scheduledruns``), so two schedulers over one store do not run it twice. Ticks that were missed are
+skipped or caught up, as the schedule says; a run that failed is tried again.
+"""
 
 import logging
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from itertools import islice
+from typing import Any, Literal
 
 from croniter import croniter
 
+from headrace_controller import clock
 from headrace_controller.catalog import Catalog
 from headrace_controller.definitions.fields import parse_duration
 from headrace_controller.environments.named import Engine
+from headrace_controller.logreader import LogReader
 from headrace_controller.series import State
-from headrace_controller.service.jobs import ENGINES, JobRequest, Jobs
+from headrace_controller.service.jobs import ENGINES, KINDS, Jobs, Kind
+from headrace_controller.service.scheduledruns import Run, ScheduledRuns
 from headrace_controller.service.versions import Versions
 from headrace_functions.errors import HeadraceError, InvalidInput
 from headrace_functions.names import Reference, check_name
 
 LATE = timedelta(seconds=90)
-"""A tick that is older when it is seen (the machine slept, the platform was busy) is missed, and missed ticks are skipped."""
+"""A tick that is older when it is seen (the machine slept, the platform was busy) is missed."""
 LOOK_EVERY = 5.0  # seconds between two looks at the clock
+CAUGHT_UP = 24
+"""Missed ticks that are caught up at most, the newest ones."""
+BACKFILLED = 1000
+"""Ticks of one back-fill at most."""
+MIN_ROWS = 30
+
+Missed = Literal["skip", "catch-up"]
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """A job on a cron expression (five fields, UTC). ``model`` is kept as written: an alias is followed at each run."""
+    """A job on a cron expression (five fields, UTC) or ``every_rows`` rows of the log. ``model`` is kept as written: an alias is
+    followed at each run. ``options`` are further options of the job, e.g. ``group``."""
 
     name: str
     cron: str
     model: str
     window: str = "24h"
     engine: Engine = "native"
+    kind: Kind = "drift"
+    every_rows: int = 0
+    missed: Missed = "skip"
+    options: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_name(self.name)
-        if len(self.cron.split()) != 5 or not croniter.is_valid(self.cron):
+        if bool(self.cron) == bool(self.every_rows):
+            raise InvalidInput(
+                "cron: a schedule has either cron or every-rows", field="cron", expected="one of the two"
+            )
+        if self.every_rows:
+            _check_rows(self.every_rows)
+        elif len(self.cron.split()) != 5 or not croniter.is_valid(self.cron):
             raise InvalidInput(
                 f"cron: {self.cron!r} does not parse",
                 field="cron",
                 expected="minute hour day month weekday, e.g. '0 * * * *' for every full hour (UTC)",
             )
         Reference.parse(self.model)
-        try:
-            parse_duration(self.window)
-        except InvalidInput as error:
-            raise InvalidInput(f"window: {error.message}", field="window", expected=error.expected) from error
-        if self.engine not in ENGINES:
-            raise InvalidInput(
-                f"engine: {self.engine!r} is none", field="engine", expected=f"one of {', '.join(ENGINES)}"
-            )
+        _check_window(self.window)
+        known = [kind for kind in KINDS if kind not in ("explain", "profile")]
+        for name, value, allowed in (
+            ("engine", self.engine, list(ENGINES)),
+            ("kind", self.kind, known),
+            ("missed", self.missed, ["skip", "catch-up"]),
+        ):
+            if value not in allowed:
+                raise InvalidInput(f"{name}: {value!r} is none", field=name, expected=f"one of {', '.join(allowed)}")
+        if self.kind == "fairness" and "group" not in self.options:
+            raise InvalidInput("group: fairness needs one", field="group", expected="the input whose values are groups")
 
     def to_document(self) -> dict[str, Any]:
         return {
             "schema": 1,
             "name": self.name,
-            "kind": "drift",
+            "kind": self.kind,
             "cron": self.cron,
+            "every_rows": self.every_rows,
             "model": self.model,
             "window": self.window,
             "engine": self.engine,
+            "missed": self.missed,
+            "options": dict(self.options),
         }
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> "Schedule":
-        return cls(document["name"], document["cron"], document["model"], document["window"], document["engine"])
+        return cls(
+            document["name"],
+            document["cron"],
+            document["model"],
+            document["window"],
+            document["engine"],
+            document["kind"],
+            document.get("every_rows", 0),
+            document.get("missed", "skip"),
+            document.get("options", {}),
+        )
 
-    def next_tick(self, after: datetime) -> datetime:
+    def next_tick(self, after: datetime) -> datetime | None:
+        """None for a schedule that rows make due."""
+        if not self.cron:
+            return None
         found: datetime = croniter(self.cron, after.astimezone(UTC)).get_next(datetime)
         return found
 
-    def last_tick(self, until: datetime) -> datetime:
-        """The newest tick at or before ``until``."""
-        found: datetime = croniter(self.cron, until.astimezone(UTC) + timedelta(microseconds=1)).get_prev(datetime)
-        return found
+    def ticks(self, since: datetime, until: datetime, most: int) -> list[datetime]:
+        """The newest ``most`` ticks in ``(since, until]``, the oldest first."""
+        if not self.cron:
+            return []
+        back = croniter(self.cron, until.astimezone(UTC) + timedelta(microseconds=1))
+        found: list[datetime] = []
+        for tick in islice(iter(lambda: back.get_prev(datetime), None), most):
+            if tick <= since:
+                break
+            found.append(tick)
+        return found[::-1]
 
 
-def due(schedules: list[Schedule], since: datetime, now: datetime) -> list[Schedule]:
-    """The schedules with a tick in ``(since, now]`` that is not too old; several ticks of one are one run.
-
-    A clock that went backwards (``now < since``) makes nothing due.
-    """
-    return [s for s in schedules if since < s.last_tick(now) <= now and now - s.last_tick(now) <= LATE]
+def due(schedule: Schedule, since: datetime, now: datetime) -> list[datetime]:
+    """The ticks in ``(since, now]`` that make a run: the newest where missed ones are skipped and it is not too old, else the
+    newest ``CAUGHT_UP``. A clock that went backwards (``now < since``) makes nothing due."""
+    if schedule.missed == "catch-up":
+        return schedule.ticks(since, now, CAUGHT_UP)
+    return [tick for tick in schedule.ticks(since, now, 1) if now - tick <= LATE]
 
 
 class Schedules:
-    def __init__(self, catalog: Catalog, versions: Versions, jobs: Jobs) -> None:
+    def __init__(self, catalog: Catalog, versions: Versions, jobs: Jobs, logs: LogReader) -> None:
         self._catalog = catalog
         self._versions = versions
-        self._jobs = jobs
+        self._logs = logs
+        self._runs = ScheduledRuns(catalog.documents, jobs)
         self._stop = threading.Event()
 
     def select(self) -> list[Schedule]:
@@ -100,12 +153,29 @@ class Schedules:
         return Schedule.from_document(self._catalog.schedules.get(name).document)
 
     def put(self, schedule: Schedule) -> State:
-        """Make or change a schedule; its model must have a version now."""
-        self._versions.resolve(Reference.parse(schedule.model))
+        """Make or change a schedule; its model must have a version now. Rows that its log has already make nothing due."""
+        version = self._versions.resolve(Reference.parse(schedule.model)).id
+        if schedule.every_rows:
+            self._runs.pass_over(schedule.name, _slot(self._logs.count(version) // schedule.every_rows))
         return self._catalog.schedules.append(schedule.name, schedule.to_document())
 
     def delete(self, name: str) -> None:
         self._catalog.schedules.delete(name)
+
+    def runs(self, name: str) -> list[Run]:
+        """The newest runs of a schedule, the newest first."""
+        self.get(name)
+        return self._runs.newest(name)
+
+    def backfill(self, name: str, since: datetime, until: datetime, now: datetime) -> int:
+        """Claim every tick in ``(since, until]`` that has no run yet; returns how many. They run in order, a few at a time."""
+        schedule = self.get(name)
+        if not schedule.cron:
+            raise InvalidInput(f"{name} has no cron, so there are no ticks to fill", field="name")
+        ticks = schedule.ticks(since, min(until, now), BACKFILLED + 1)
+        if len(ticks) > BACKFILLED:
+            raise InvalidInput(f"more than {BACKFILLED} ticks in that range", field="since", expected="a shorter range")
+        return sum(self._claim(schedule, tick, now) for tick in ticks)
 
     def open(self) -> None:
         """Start to watch the clock."""
@@ -114,26 +184,61 @@ class Schedules:
     def close(self) -> None:
         self._stop.set()
 
-    def run_due(self, since: datetime, now: datetime) -> list[str]:
-        """Start the jobs that are due; the ids of the started ones. One schedule's trouble does not keep another from running."""
-        started = []
-        for schedule in due(self.select(), since, now):
+    def look(self, since: datetime, now: datetime) -> None:
+        """Claim what is due and bring runs forward. One schedule's trouble does not keep another from running."""
+        for schedule in self.select():
             try:
-                version = self._versions.resolve(Reference.parse(schedule.model)).id
-                request = JobRequest(
-                    "drift", version, schedule.engine, {"window": schedule.window}, by=f"schedule {schedule.name}"
-                )
-                started.append(self._jobs.start(request).id)
+                self._look_at(schedule, since, now)
             except HeadraceError:
-                _log.exception("schedule %s could not start its job", schedule.name)
-        return started
+                _log.exception("schedule %s cannot run", schedule.name)
+
+    def _look_at(self, schedule: Schedule, since: datetime, now: datetime) -> None:
+        if schedule.missed == "catch-up":
+            since = min(since, self._runs.last_tick(schedule.name) or self._made(schedule.name))
+        for tick in due(schedule, since, now):
+            self._claim(schedule, tick, now)
+        version = self._versions.resolve(Reference.parse(schedule.model)).id
+        if schedule.every_rows:
+            number = self._logs.count(version) // schedule.every_rows
+            if number and not self._runs.passed(schedule.name, _slot(number)):
+                self._runs.claim(schedule.name, _slot(number), now, now)
+        self._runs.advance(schedule.name, version, _arguments(schedule), schedule.kind, schedule.engine, now)
+
+    def _claim(self, schedule: Schedule, tick: datetime, now: datetime) -> bool:
+        return self._runs.claim(schedule.name, f"{tick:%Y%m%dT%H%M%SZ}", tick, now)
+
+    def _made(self, name: str) -> datetime:
+        return clock.parse(self._catalog.schedules.get(name).document["at"], field="at")
 
     def _watch(self) -> None:
         seen = datetime.now(UTC)
         while not self._stop.wait(LOOK_EVERY):
             now = datetime.now(UTC)
             try:
-                self.run_due(seen, now)
+                self.look(seen, now)
             except HeadraceError:
                 _log.exception("schedules could not be read")  # the store is away: those ticks are missed
             seen = now
+
+
+def _slot(number: int) -> str:
+    """Runs by rows in an order that names have too."""
+    return f"rows-{number:012d}"
+
+
+def _arguments(schedule: Schedule) -> dict[str, str]:
+    return {"window": schedule.window, **schedule.options}
+
+
+def _check_rows(rows: int) -> None:
+    if rows < MIN_ROWS:
+        raise InvalidInput(f"every-rows: {rows} are too few", field="every-rows", expected=f"at least {MIN_ROWS}")
+
+
+def _check_window(window: str) -> None:
+    if window.endswith("rows") and window.removesuffix("rows").isdigit():
+        return
+    try:
+        parse_duration(window)
+    except InvalidInput as error:
+        raise InvalidInput(f"window: {error.message}", field="window", expected=error.expected) from error

@@ -188,6 +188,15 @@ def schedule(name: str) -> str:
     return f"{SCHEDULES}{name}/revisions/"
 
 
+def schedule_runs(name: str) -> str:
+    return f"schedule-runs/{name}/"
+
+
+def schedule_run(name: str, slot: str) -> str:
+    """Folder of the states ``<k>.json`` of one window of a schedule; its first state claims the window."""
+    return f"{schedule_runs(name)}{slot}/"
+
+
 def deployment(name: str) -> str:
     """Folder of the revisions ``<k>.json`` of a deployment configuration."""
     return f"{DEPLOYMENTS}{name}/revisions/"
