@@ -9,6 +9,7 @@ import functools
 import hashlib
 import http.server
 import io
+import itertools
 import os
 import threading
 import uuid
@@ -20,6 +21,7 @@ from typing import Any
 import joblib
 import numpy as np
 import pytest
+import yaml
 from kubernetes import client
 from sklearn.linear_model import LogisticRegression
 
@@ -46,6 +48,7 @@ from headrace_functions.storage.objects import ObjectStore
 
 pytestmark = pytest.mark.timeout(300)
 WAIT = 240.0
+ACCOUNTS = Path(__file__).parents[2] / "knative" / "base" / "accounts.yaml"
 REQUIREMENTS = Path(__file__).parents[2] / "functions" / "requirements"
 PLAIN = "def predict(model, x):\n    return {'y': x + 1}\n"
 WITH_WHEEL = "import headrace_test_wheel\n\ndef predict(model, x):\n    return {'y': x * headrace_test_wheel.FACTOR}\n"
@@ -92,7 +95,7 @@ def links(tmp_path: Path) -> Iterator[str]:
 def platform(
     tmp_path: Path, cluster_settings: ClusterSettings, links: str, api: client.ApiClient
 ) -> Iterator[Platform]:
-    """The use cases as the controller in the cluster has them, over the account of this test."""
+    """The use cases as the controller in the cluster has them, with its account's permissions and no others."""
     index = client.V1Secret(
         metadata=client.V1ObjectMeta(name="headrace-index"), string_data={"UV_NO_INDEX": "1", "UV_FIND_LINKS": links}
     )
@@ -100,7 +103,13 @@ def platform(
     listed = tmp_path / "images.json"
     listed.write_bytes(listing.listing(REQUIREMENTS))
     builds = BuildSettings.from_environment({**os.environ, images.VARIABLE: str(listed)}, cluster_settings)
+    account, role, binding = itertools.islice(yaml.safe_load_all(ACCOUNTS.read_text()), 3)
+    client.CoreV1Api(api).create_namespaced_service_account(cluster_settings.namespace, account)
+    client.RbacAuthorizationV1Api(api).create_namespaced_role(cluster_settings.namespace, role)
+    client.RbacAuthorizationV1Api(api).create_namespaced_role_binding(cluster_settings.namespace, binding)
     cluster = Cluster(cluster_settings)
+    name = f"system:serviceaccount:{cluster_settings.namespace}:{account['metadata']['name']}"
+    cluster.api.set_default_header("Impersonate-User", name)
     settings = Settings(home=tmp_path / "home", storage=cluster_settings.storage)
     room = ClusterBuildRoom(Jobs(cluster), cluster_settings, builds, Documents(ObjectStore(cluster_settings.storage)))
     yield create_platform(settings, FakeServices(), "http://127.0.0.1:8080", manifests_for(cluster_settings), room)

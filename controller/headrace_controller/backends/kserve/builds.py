@@ -114,7 +114,9 @@ class ClusterBuildRoom:
                 log(f"environment {known['environment']} is what these requirements were resolved to before")
             else:
                 self._make_layer(digest, image, sorted(set(requirements)), log)
-                known = self._documents.get(layout.resolution(digest))
+                known = self._documents.find(layout.resolution(digest))
+            if known is None:
+                raise NotReady("the Job that makes the layer was removed before it was done; apply it again")
         return Ground(known["environment"], Runtime(image.reference, image.listed.lock, known["layer"]))
 
     def _make_layer(self, digest: str, image: RuntimeImage, requirements: list[str], log: Log) -> None:
@@ -123,8 +125,9 @@ class ClusterBuildRoom:
         runtime = Runtime(image.reference, image.listed.lock)
         job = layer_job(name, self._cluster, self._builds, runtime, (question, layout.resolution(digest)))
         late = f"requirements: resolving and installing took more than {terms.LAYER_TIMEOUT:.0f} s; is the index reachable?"
+        words = Words("requirements", late, self._builds.memory, "the process that makes the layer")
         with self._asked((question,), {"requirements": requirements}):
-            JobRun(self._jobs, job, Words("requirements", late, self._builds.memory), log).run()
+            JobRun(self._jobs, job, words, log).run()
 
     def _keep_lock(self, image: RuntimeImage) -> None:
         """The lock by which a platform on one machine runs the version."""

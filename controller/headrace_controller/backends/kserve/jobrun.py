@@ -51,6 +51,7 @@ class Words:
     """Message where its own time was over."""
     memory: str
     """What a build may use."""
+    who: str = "the process that tried the function"
 
 
 class JobRun:
@@ -152,7 +153,7 @@ class JobRun:
         said = "\n".join(self._lines[-_TAIL:])
         foreign = "No module named headrace_functions" in said or "No module named 'headrace_functions" in said
         return InvalidInput(
-            f"{self._words.field}: the process that tried the function ended without an answer: {said or f'exit code {code}'}",
+            f"{self._words.field}: {self._words.who} ended without an answer: {said or f'exit code {code}'}",
             field=self._words.field,
             hint="build the image FROM a runtime image of this platform" if foreign else None,
         )

@@ -245,6 +245,12 @@ def test_one_layer_is_made_for_builds_of_one_list_and_remembered(documents: Docu
     assert list(documents.objects.walk(layout.BUILDS)) == []
 
 
+def test_a_layer_whose_job_somebody_removed_is_no_layer(documents: Documents) -> None:
+    room = ClusterBuildRoom(ScriptedJobs({"job": None}), CLUSTER, BUILDS, documents)
+    with pytest.raises(NotReady, match="apply it again"):
+        room.prepare(Needs(("pandas",)), lambda _: None)
+
+
 def test_a_question_goes_through_the_store_and_leaves_nothing_there(documents: Documents, tmp_path: Path) -> None:
     signature = Signature((number("x"),), (number("y"),))
 
