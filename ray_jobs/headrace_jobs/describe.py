@@ -105,7 +105,7 @@ def _log_notes(sides: Comparison) -> list[tuple[str, str]]:
     lost = {
         names[name]: f"{wording.rows(count)} of the window are in log files without this column; they count as missing"
         for name, count in sides.window.lost.items()
-        if name in names
+        if name in names and name not in sides.window.problems
     }
     problems = {names.get(name, name): f"log: {problem}" for name, problem in sides.window.problems.items()}
     return [*lost.items(), *problems.items()]

@@ -48,7 +48,7 @@ class Part:
     problems: Mapping[str, str] = field(default_factory=dict)
     """Columns that could not be read, with the reason."""
     lost: Mapping[str, int] = field(default_factory=dict)
-    """Rows of files that lack a column, by column."""
+    """Rows of files that lack a column, or whose column cannot be read, by column."""
     sample: RowSample | None = None
     chunks: "Mapping[int, Part]" = field(default_factory=dict)
     """Parts of the window's chunks by their place, those that have rows."""
@@ -116,6 +116,7 @@ class _Leaf:
             found = series(column.field, values)
         except InvalidInput as error:
             self._problems[column.name] = error.message
+            self._lost[column.name] = self._rows  # what cannot be read holds no value
             return
         for view, one in found.items():
             key = column.key(view)

@@ -1,6 +1,7 @@
 """Verdicts of whole runs over real Delta tables, with the plan executed in this process."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from fixtures_jobs import CHURN, SCORE, UNTIL, InProcess, Table, category, given_log, given_version, number, objects
 from headrace_functions.errors import InvalidInput, NotFound
-from headrace_functions.signature import Field, dtype
+from headrace_functions.signature import Field, Signature, dtype
 from headrace_functions.storage.objects import ObjectStore
 from headrace_jobs.detectors.native import Native
 from headrace_jobs.drift import DriftRun
@@ -125,6 +126,18 @@ def test_training_data_of_another_type_is_skipped_with_a_note(objects: ObjectSto
 
     assert [f.name for f in report.fields] == ["y"]
     assert "cannot be read as float64" in report.notes[0].reason
+
+
+def test_a_number_that_became_words_is_drift_of_missingness_with_a_note(objects: ObjectStore) -> None:
+    numbers = given_version(objects, [number("x"), number("y")], {"x": normal(), "y": normal()})
+    words = replace(numbers, signature=Signature((category("x"), number("y")), numbers.signature.outputs))
+    given_log(objects, words, {"x": ["one", "two"] * 500, "y": normal()})
+
+    report = drift(objects)
+
+    assert of(report, "x").severity == "severe"
+    assert [(n.name, "cannot be read as float64" in n.reason) for n in report.notes][-1] == ("x", True)
+    assert of(report, "y").verdict == "no-drift"
 
 
 def test_a_column_that_is_lost_counts_as_missing(objects: ObjectStore) -> None:
