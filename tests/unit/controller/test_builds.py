@@ -119,6 +119,13 @@ def test_a_scikit_learn_classifier_answers_with_label_and_probabilities(platform
     assert "scikit-learn==" in log
 
 
+def test_a_version_image_is_for_clusters_and_refused_here_with_what_to_do(platform: Platform, project: Path) -> None:
+    found = build(platform, project, {"function.py": GOOD_FUNCTION}, image="registry.example/churn:3")
+    assert found.state == "failed"
+    assert "runs versions as processes, not in images" in found.status.reason
+    assert "list what the image holds under 'requirements'" in found.status.reason
+
+
 def test_the_same_content_is_the_same_version_and_any_other_content_a_new_one(
     platform: Platform, project: Path
 ) -> None:
