@@ -13,6 +13,8 @@ import numpy as np
 from headrace_functions.views import Array
 from headrace_jobs.performance.scores import CENTRES, PROBABILITIES
 
+CALIBRATION_BINS = 10
+
 Values = Mapping[str, float]
 """Metrics by name; NaN where one is not defined, such as ``roc_auc`` of rows that are all of one class."""
 
@@ -35,6 +37,7 @@ CLASSIFICATION: tuple[Metric, ...] = (
     *(_share(name) for name in ("roc_auc", "f1", "precision", "recall", "accuracy")),
     Metric("log_loss", "lower", 0.0, np.inf),
     Metric("brier", "lower", 0.0, 2.0),
+    Metric("calibration_error", "lower", 0.0, 1.0),
 )
 REGRESSION: tuple[Metric, ...] = (
     Metric("mae", "lower", 0.0, np.inf),
@@ -67,6 +70,7 @@ def of_counts(positives: Array, negatives: Array, at: Array) -> Values:
         "accuracy": float(right / rows),
         "log_loss": float(loss / rows),
         "brier": float(((yes * (1 - p) ** 2).sum() + (no * p**2).sum()) / rows),
+        "calibration_error": _miscalibration(yes, no, p),
     }
 
 
@@ -134,6 +138,15 @@ def _area(positives: Array, negatives: Array) -> float:
     pairs = float(positives.sum() * negatives.sum())
     below = np.cumsum(negatives) - negatives / 2
     return float((positives * below).sum() / pairs) if pairs > 0 else np.nan
+
+
+def _miscalibration(yes: Array, no: Array, p: Array) -> float:
+    """Expected calibration error in ``CALIBRATION_BINS`` equal bins of the probability (Naeini, Cooper and Hauskrecht 2015); of
+    several classes the mean over the classes, each against the others. ``yes`` and ``no`` are ``(k, m)``, ``p`` ``(m,)``."""
+    bins = np.minimum((p * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
+    apart = np.array([np.bincount(bins, a - (a + b) * p, CALIBRATION_BINS) for a, b in zip(yes, no, strict=True)])
+    rows = max(float(yes[0].sum() + no[0].sum()), 1e-300)
+    return float(np.abs(apart).sum(axis=1).mean() / rows)
 
 
 def _mean(values: list[float]) -> float:
