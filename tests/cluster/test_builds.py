@@ -81,6 +81,7 @@ def links(tmp_path: Path) -> Iterator[str]:
     folder = tmp_path / "links"
     folder.mkdir()
     wheel(folder, "headrace_test_wheel", "1.0", "FACTOR = 3\n")
+    wheel(folder, "narwhals", "99.0", "FACTOR = 5\n")  # newer than what the image of scikit-learn has
     host = os.environ.get("HEADRACE_TEST_S3_HOST", "127.0.0.1")
     server = http.server.ThreadingHTTPServer((host, 0), functools.partial(Quiet, directory=str(folder)))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -213,6 +214,19 @@ def test_what_the_image_lacks_is_one_layer_for_builds_at_once_and_the_pod_serves
     assert "numpy" not in objects.get(layout.layer_document(first.version.environment)).decode()
     assert b'"data":[6.0' in answer(cluster_settings, first, [2.0, 3.0]).replace(b" ", b"")
     assert nothing_left(platform, api, cluster_settings)
+
+
+def test_a_library_of_the_layer_is_used_instead_of_the_images(
+    platform: Platform, cluster_settings: ClusterSettings
+) -> None:
+    source = "import narwhals\n\ndef predict(model, x):\n    return {'y': x * narwhals.FACTOR}\n"
+    requirements = ["narwhals==99.0", "scikit-learn"]
+    found = built(platform, {"function.py": source}, framework="python", requirements=requirements)
+    log = platform.builds.log(found.id).text
+    assert found.state == "released", found.status.reason + log
+    assert "runtime image sklearn" in log
+    assert "lacks: narwhals==99.0 (has " in log
+    assert b'"data":[10.0' in answer(cluster_settings, found, [2.0]).replace(b" ", b"")
 
 
 def test_requirements_that_nobody_has_fail_with_the_words_of_the_resolver(platform: Platform) -> None:
