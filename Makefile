@@ -54,11 +54,12 @@ image-controller:
 image-jobs:
 	@$(CLUSTER) build-image -t $(JOBS_IMAGE) -f ray_jobs/Dockerfile .
 
-check: setup ## Format, lint, types, import contracts
+check: setup ## Format, lint, types, import contracts, licences of the locks
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/python .ci/licences.py $(wildcard .cache/environments/jobs/lib/python3*/site-packages)
 
 bench: setup ## Measure beside peers, in environments of their own
 	@$(BIN)/python -m pytest tests/benchmarks --override-ini=testpaths=tests/benchmarks -s

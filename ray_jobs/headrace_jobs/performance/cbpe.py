@@ -65,7 +65,8 @@ def estimate(reference: Known, window: Array, seed: int = 0) -> dict[str, Estima
         drawn = random.binomial(rows, learnt.again(random).curves(at)[:, None, :])
         for name, value in metrics.of_counts(drawn, rows - drawn, at).items():
             draws[name].append(value)
-    return {name: between(value, draws[name]) for name, value in expected.items() if np.isfinite(value)}
+    sound = {k: v for k, v in expected.items() if np.isfinite(v) and k not in metrics.REALISED_ALONE}
+    return {name: between(value, draws[name]) for name, value in sound.items()}
 
 
 @dataclass(frozen=True, slots=True)

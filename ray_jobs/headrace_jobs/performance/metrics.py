@@ -39,6 +39,8 @@ CLASSIFICATION: tuple[Metric, ...] = (
     Metric("brier", "lower", 0.0, 2.0),
     Metric("calibration_error", "lower", 0.0, 1.0),
 )
+REALISED_ALONE = ("calibration_error",)
+"""Not estimated: what calibration an estimate assumes is what this would measure."""
 REGRESSION: tuple[Metric, ...] = (
     Metric("mae", "lower", 0.0, np.inf),
     Metric("rmse", "lower", 0.0, np.inf),
