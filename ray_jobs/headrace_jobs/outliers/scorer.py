@@ -76,17 +76,21 @@ class Encoding:
         for code in self.fields:
             missing = np.zeros(len(result), bool)
             for column in columns[code.name]:
-                result[:, place] = self._apart(column, place)
-                missing |= np.isnan(column)
+                unknown = np.isnan(column)
+                result[:, place] = self._apart(column, unknown, place)
+                missing |= unknown
                 place += 1
-            result[:, -1] += np.where(missing, code.absent, code.present)
+            result[:, -1] += code.present
+            if missing.any():
+                result[missing, -1] += code.absent - code.present
         return result
 
-    def _apart(self, column: Array, place: int) -> Array:
+    def _apart(self, column: Array, missing: Array, place: int) -> Array:
         with np.errstate(over="ignore", invalid="ignore"):
             apart = (column - self.centre[place]) / self.scale[place]
-        apart = np.nan_to_num(apart, nan=0.0)
+        apart[missing] = 0.0
         if apart.size and max(apart.max(), -apart.min()) > FAR:
+            apart = np.nan_to_num(apart, nan=0.0)
             size = np.abs(apart)
             apart = np.where(size > FAR, np.sign(apart) * (FAR + np.log(np.maximum(size, FAR) / FAR)), apart)
         return np.asarray(apart)

@@ -23,7 +23,7 @@ from headrace_jobs.window import Window
 
 WORST = 50
 """Rows that a report names."""
-SLICE = 8 * CHUNK
+SLICE = CHUNK
 
 
 @dataclass(frozen=True, slots=True)
