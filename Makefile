@@ -69,6 +69,7 @@ lock: ## Resolve the locks anew from pyproject.toml
 	@$(LOCK) pyproject.toml --extra cluster --output-file requirements/cluster.txt
 	@$(LOCK) pyproject.toml --extra cluster --group dev --output-file requirements/dev.txt
 	@$(LOCK) requirements/jobs.in --output-file requirements/jobs.txt
+	@$(LOCK) requirements/jobs-cluster.in --constraint requirements/jobs.txt --output-file requirements/jobs-cluster.txt
 	@$(LOCK) requirements/jobs-alibi.in --output-file requirements/jobs-alibi.txt
 	@$(BIN)/python -m headrace_controller.environments.listing functions/requirements > knative/base/runtime-images.json
 

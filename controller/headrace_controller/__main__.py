@@ -9,6 +9,8 @@ from collections.abc import Mapping
 
 from headrace_controller import pages
 from headrace_controller.api import create_app
+from headrace_controller.backends.kserve.analyses import AnalysisSettings
+from headrace_controller.backends.kserve.analysisruns import ClusterRunner
 from headrace_controller.backends.kserve.builds import ClusterBuildRoom
 from headrace_controller.backends.kserve.buildsettings import BuildSettings
 from headrace_controller.backends.kserve.cluster import Cluster
@@ -21,7 +23,6 @@ from headrace_controller.incluster.gateways import Gateways
 from headrace_controller.incluster.services import ClusterServices
 from headrace_controller.incluster.settings import GATEWAY_SERVICE, InCluster
 from headrace_controller.service.platform import create_platform
-from headrace_controller.settings import PURPOSE_TOKEN
 from headrace_functions.errors import HeadraceError
 from headrace_functions.gateway.incluster import purpose_token
 from headrace_functions.storage.documents import Documents
@@ -35,13 +36,21 @@ def serve_in_cluster(environment: Mapping[str, str]) -> None:
     settings.platform.logs.mkdir(parents=True, exist_ok=True)
     cluster = Cluster(settings.cluster)
     documents = Documents(ObjectStore(settings.platform.storage_url))
-    os.environ[PURPOSE_TOKEN] = purpose_token(documents.objects)
+    token = purpose_token(documents.objects)
     gateways = Gateways(lambda: cluster.addresses(GATEWAY_SERVICE), documents.objects)
     services = ClusterServices(cluster, Catalog(documents), gateways, look_after_inbox(settings))
-    room = ClusterBuildRoom(
-        Jobs(cluster), settings.cluster, BuildSettings.from_environment(environment, settings.cluster), documents
+    jobs = Jobs(cluster)
+    platform = create_platform(
+        settings.platform,
+        services,
+        settings.public_url,
+        manifests_for(settings.cluster),
+        ClusterBuildRoom(
+            jobs, settings.cluster, BuildSettings.from_environment(environment, settings.cluster), documents
+        ),
+        ClusterRunner(jobs, settings.cluster, AnalysisSettings.from_environment(environment), token),
+        settings.gateway,
     )
-    platform = create_platform(settings.platform, services, settings.public_url, manifests_for(settings.cluster), room)
     platform.open(home_lost=True)
     services.open()
     serve(settings, create_app(platform, pages.blueprint(platform)))

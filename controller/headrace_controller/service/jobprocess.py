@@ -1,27 +1,34 @@
-"""One run of ``headrace_jobs``: a process group whose last line of output is its result and whose log is a file."""
+"""Runs of jobs on this machine: a process group whose last line of output is its result and whose log is a file."""
 
 import os
 import signal
 import subprocess
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import orjson
+
+from headrace_controller.environments.named import Engine, JobEnvironments
+from headrace_controller.runs import Outcome
 
 GRACE = 10.0  # seconds between the polite signal and the last one
 _TAIL = 5  # lines of the log that a failure repeats
 _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ")
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a run ended: ``reason`` is empty where it did what it was asked."""
+class ProcessRunner:
+    """Runs on this machine, in the environments of the home."""
 
-    reason: str = ""
-    result: Mapping[str, Any] = field(default_factory=dict)
+    outlives = False
+
+    def __init__(self, environments: JobEnvironments) -> None:
+        self._environments = environments
+
+    def start(self, job_id: str, engine: Engine, arguments: Sequence[str], timeout: float, log: Path) -> "JobProcess":
+        del job_id, timeout
+        return JobProcess(self._environments.python(engine, lambda line: _append(log, line)), arguments, log)
 
 
 class JobProcess:
@@ -94,3 +101,8 @@ class JobProcess:
             return str(error.get("detail") or error["message"])
         lines = [line for line in self._log.read_text(errors="replace").splitlines() if line.strip()]
         return "\n".join(lines[-_TAIL:]) or f"it ended with exit code {self._process.returncode}"
+
+
+def _append(file: Path, line: str) -> None:
+    with file.open("a") as sink:
+        sink.write(line + "\n")

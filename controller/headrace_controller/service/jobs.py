@@ -1,7 +1,8 @@
-"""Analysis jobs: ``python -m headrace_jobs …`` as a process group of its own, queued, followed, cancelled, timed out.
+"""Analysis jobs: ``python -m headrace_jobs …``, queued, followed, cancelled, timed out; a ``Runner`` says where they run.
 
 States are documents of the store (``queued → running → done | failed``); the log is a file of the home. A job that is not
-over has a marker below ``<home>/jobs``; what is found there at start was cut short, so it is marked failed.
+over has a marker below ``<home>/jobs``; what is found there at start was cut short, so it is marked failed. Where runs outlive
+the platform's process (in a cluster) what is not over is taken up again instead.
 """
 
 import logging
@@ -11,12 +12,13 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
 from headrace_controller import clock
-from headrace_controller.environments.named import Engine, JobEnvironments
-from headrace_controller.service.jobprocess import JobProcess, Outcome
+from headrace_controller.environments.named import Engine
+from headrace_controller.runs import Outcome, Run, Runner
 from headrace_controller.service.paging import Page, PageRequest, page
 from headrace_functions.errors import Conflict, HeadraceError, InvalidInput, NotFound
 from headrace_functions.names import VersionId
@@ -31,6 +33,7 @@ OVER = ("done", "failed")
 
 DEFAULT_TIMEOUT = 1800.0  # seconds a job may run
 MAX_QUEUED = 100
+_LOOKED_BACK = 2 * MAX_QUEUED  # newest jobs among which those that are not over are looked for
 INTERRUPTED = "the platform stopped while this job ran; start it again"
 CANCELLED = "cancelled"
 
@@ -68,6 +71,17 @@ class JobRequest:
             "by": self.by,
         }
 
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> "JobRequest":
+        return cls(
+            document["kind"],
+            VersionId.parse(document["model"]),
+            document["engine"],
+            document["arguments"],
+            document["timeout"],
+            document["by"],
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -88,10 +102,10 @@ class Jobs:
     """Runs jobs of one queue in order, ``parallel`` at a time; explanations have a queue of their own, for somebody waits."""
 
     def __init__(
-        self, documents: Documents, environments: JobEnvironments, storage_url: str, home: Path, *, parallel: int = 1
+        self, documents: Documents, runner: Runner, storage_url: str, home: Path, *, parallel: int = 1
     ) -> None:
         self._documents = documents
-        self._environments = environments
+        self._runner = runner
         self._storage_url = storage_url
         self._markers = home / "jobs"
         self._logs = home / "log" / "jobs"
@@ -101,7 +115,7 @@ class Jobs:
             True: queue.Queue(MAX_QUEUED),
         }
         self._jobs: dict[str, Job] = {}
-        self._running: dict[str, JobProcess] = {}
+        self._running: dict[str, Run] = {}
         self._cancelled: set[str] = set()
         self._changed = threading.Condition()
         self._listeners: list[Callable[[Job], None]] = []
@@ -114,6 +128,8 @@ class Jobs:
             if self.get(marker.name).state not in OVER:
                 self._enter(marker.name, "failed", INTERRUPTED)
             marker.unlink()
+        if self._runner.outlives:
+            self._take_up()
         for interactive, work in self._queues.items():
             for number in range(2 if interactive else self._parallel):
                 threading.Thread(
@@ -185,6 +201,12 @@ class Jobs:
             return self._enter(job_id, "failed", CANCELLED)
         return self.wait(job_id, timeout=15.0)
 
+    def _take_up(self) -> None:
+        """Follow again what an earlier process of the platform began; starting a run twice is starting it once."""
+        for job in islice(self._all(), _LOOKED_BACK):
+            if job.state not in OVER:
+                self._queues[job.request["kind"] == "explain"].put((job.id, JobRequest.from_document(job.request)))
+
     def _work(self, work: "queue.Queue[tuple[str, JobRequest] | None]") -> None:
         while (item := work.get()) is not None:
             job_id, request = item
@@ -200,8 +222,8 @@ class Jobs:
         self._enter(job_id, "running")
         file = self._logs / f"{job_id}.log"
         try:
-            python = self._environments.python(request.engine, lambda line: _append(file, line))
-            process = JobProcess(python, arguments_of(job_id, request, self._storage_url), file)
+            arguments = arguments_of(job_id, request, self._storage_url)
+            process = self._runner.start(job_id, request.engine, arguments, request.timeout, file)
             with self._changed:
                 self._running[job_id] = process
                 if job_id in self._cancelled:
@@ -259,8 +281,3 @@ def arguments_of(job_id: str, request: JobRequest, storage_url: str) -> list[str
 
 def _matches(job: Job, wanted: Mapping[str, str | None]) -> bool:
     return all(value is None or job.request[key] == value for key, value in wanted.items())
-
-
-def _append(file: Path, line: str) -> None:
-    with file.open("a") as sink:
-        sink.write(line + "\n")

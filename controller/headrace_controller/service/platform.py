@@ -10,12 +10,14 @@ from headrace_controller.building.room import BuildRoom
 from headrace_controller.catalog import Catalog
 from headrace_controller.environments.named import JobEnvironments
 from headrace_controller.logreader import LogReader
+from headrace_controller.runs import Runner
 from headrace_controller.service.aliases import Aliases
 from headrace_controller.service.assembly import Assembly
 from headrace_controller.service.builds import Builds
 from headrace_controller.service.changes import AnnouncedServices, Changes
 from headrace_controller.service.deployments import Deployments
 from headrace_controller.service.explanations import Explanations
+from headrace_controller.service.jobprocess import ProcessRunner
 from headrace_controller.service.jobs import Jobs
 from headrace_controller.service.labels import Labels
 from headrace_controller.service.localroom import LocalBuildRoom
@@ -100,11 +102,18 @@ class Platform:
 
 
 def create_platform(
-    settings: Settings, services: Services, endpoint: str, manifest: Manifest, room: BuildRoom | None = None
+    settings: Settings,
+    services: Services,
+    endpoint: str,
+    manifest: Manifest,
+    room: BuildRoom | None = None,
+    runner: Runner | None = None,
+    gateway: str = "",
 ) -> Platform:
     """Wire the use cases. ``services`` is the running side; ``endpoint`` the public URL, e.g. ``http://127.0.0.1:8080``.
-    ``room`` is where builds happen, this machine where it is None.
 
+    ``room`` is where builds happen and ``runner`` where jobs run, this machine where they are None; ``gateway`` is the URL at
+    which jobs ask models, the public one where it is empty.
     Nothing runs before ``open``. Raises ``StorageFailed`` where the store cannot be reached.
     """
     home = settings.home
@@ -114,7 +123,8 @@ def create_platform(
     announced = AnnouncedServices(services, changes)
     provisioning = Provisioning(documents, settings.environments, settings.artifacts)
     versions = Versions(catalog, announced)
-    jobs = Jobs(documents, JobEnvironments(provisioning.environments), settings.storage_url, home)
+    on_this_machine = ProcessRunner(JobEnvironments(provisioning.environments))
+    jobs = Jobs(documents, runner or on_this_machine, settings.storage_url, home)
     jobs.on_change(lambda _job: changes.announce())
     logs = LogReader(documents.objects)
     builds = Builds(
@@ -140,7 +150,7 @@ def create_platform(
         reports=Reports(catalog),
         jobs=jobs,
         schedules=Schedules(catalog, versions, jobs, logs),
-        explanations=Explanations(versions, jobs, endpoint),
+        explanations=Explanations(versions, jobs, gateway or endpoint),
         labels=Labels(catalog, logs),
         metrics=Metrics(catalog, LogReader(documents.objects, layout.metric_table)),
         outliers=OutlierModels(catalog, builds, jobs),

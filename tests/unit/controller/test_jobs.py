@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from controller_support import wait_until
+from headrace_controller.service.jobprocess import ProcessRunner
 from headrace_controller.service.jobs import CANCELLED, INTERRUPTED, Job, JobRequest, Jobs, arguments_of
 from headrace_controller.service.paging import PageRequest
 from headrace_functions.errors import InvalidInput, NotFound
@@ -39,7 +40,7 @@ def script(tmp_path: Path) -> Script:
 
 
 def open_jobs(home: Path, script: Script) -> Jobs:
-    jobs = Jobs(Documents(ObjectStore(str(home / "data"))), script, "store", home)  # type: ignore[arg-type]
+    jobs = Jobs(Documents(ObjectStore(str(home / "data"))), ProcessRunner(script), "store", home)  # type: ignore[arg-type]
     jobs.open()
     return jobs
 

@@ -12,6 +12,7 @@ from headrace_controller.backends.kserve.cluster import TIMEOUT, Cluster, explai
 from headrace_functions.errors import Conflict, NotFound, Unreachable
 
 Json = dict[str, Any]
+RAY, RAY_VERSION = "ray.io", "v1"
 MAX_LOG = 8 * 1024 * 1024
 """Bytes of a pod's log that are read."""
 
@@ -59,6 +60,49 @@ class Jobs:
             label_selector=f"batch.kubernetes.io/job-name={job}",
         )["items"]
         return pods[0] if pods else None
+
+    def labelled(self, label: str, value: str) -> list[Json]:
+        """Pods that bear a label."""
+        what = f"list the pods of {label}={value}"
+        found: list[Json] = self._call(self._core.list_namespaced_pod, what, label_selector=f"{label}={value}")["items"]
+        return found
+
+    def has_ray_jobs(self) -> bool:
+        """Whether KubeRay is installed."""
+        try:
+            client.CustomObjectsApi(self._core.api_client).get_api_resources(RAY, RAY_VERSION, _request_timeout=TIMEOUT)
+        except ApiException as error:
+            if error.status == 404:
+                return False
+            raise explained(error, "ask for RayJobs") from error
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise Unreachable(f"the API server does not answer: {error}") from error
+        return True
+
+    def create_ray(self, document: Json) -> bool:
+        """Create a RayJob; False if one of that name is there. ``InvalidInput`` for what the cluster refuses."""
+        try:
+            self._ray("create", document["metadata"]["name"], body=document)
+        except Conflict:
+            return False
+        return True
+
+    def find_ray(self, name: str) -> Json | None:
+        try:
+            return self._ray("get", name, name=name)
+        except NotFound:
+            return None
+
+    def delete_ray(self, name: str) -> None:
+        """Delete a RayJob with its cluster and pods; the absent is deleted."""
+        try:
+            self._ray("delete", name, name=name, body=client.V1DeleteOptions(propagation_policy="Background"))
+        except NotFound:
+            return
+
+    def _ray(self, verb: str, subject: str, **options: Any) -> Json:
+        call = getattr(client.CustomObjectsApi(self._core.api_client), f"{verb}_namespaced_custom_object")
+        return self._call(call, f"{verb} RayJob {subject}", group=RAY, version=RAY_VERSION, plural="rayjobs", **options)
 
     def log(self, pod: str, container: str) -> list[str]:
         """Lines of a container's log so far; none while it has not started."""
