@@ -10,9 +10,9 @@ from pathlib import Path
 
 from headrace_controller.collector.collect import Collector
 from headrace_controller.collector.scoring import Scoring
+from headrace_controller.diagnostics import set_up_logging
 from headrace_controller.embedded.asking import GatewayAsking
 from headrace_controller.embedded.metricthread import MetricThread
-from headrace_controller.diagnostics import set_up_logging
 from headrace_controller.embedded.process import settings_of
 from headrace_controller.settings import Settings
 from headrace_functions.errors import StorageFailed

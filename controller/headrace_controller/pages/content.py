@@ -100,7 +100,9 @@ def _metrics(platform: Platform, chosen: ModelVersion) -> list[Content]:
     return [
         {
             **metrics.view(m).model_dump(),
-            "history": [metrics.health(h).model_dump() for h in platform.metrics.history(chosen.id, m.spec.name)[-HOURS:]],
+            "history": [
+                metrics.health(h).model_dump() for h in platform.metrics.history(chosen.id, m.spec.name)[-HOURS:]
+            ],
         }
         for m in found
     ]

@@ -79,5 +79,5 @@ def _band(metric: Metric, chunks: Array) -> Band:
 
     centre, spread = float(chunks.mean()), float(chunks.std(ddof=1))
     reach = float(stdtrit(len(chunks) - 1, (1 + COVERAGE) / 2)) * (1 + 1 / len(chunks)) ** 0.5
-    least = TOLERANCE if metric.better == "higher" else LOSS_TOLERANCE * abs(centre)
+    least = TOLERANCE if metric.high <= 1 else LOSS_TOLERANCE * abs(centre)
     return Band(centre, max(reach * spread, least, 1e-12))
