@@ -43,7 +43,8 @@ def measured(objects: ObjectStore, *options: str) -> tuple[float, float]:
     """Seconds of analysis without starting, and the peak of the process's own memory in MB, without the files it maps."""
     command = [str(environment("jobs")), "-m", "headrace_jobs", "drift", "--model", "churn:1", "--window", "24h"]
     command += ["--until", "2026-11-22T12:00:00Z", "--storage", objects.url, *options]
-    log = Path(objects.url).with_name("job.log")
+    assert objects.directory is not None
+    log = objects.directory.with_name("job.log")
     peak = 0.0
     with log.open("w") as sink, subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=sink) as job:
         while job.poll() is None:

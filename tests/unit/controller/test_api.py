@@ -14,6 +14,7 @@ from controller_support import FakeServices, fail, make_platform, release
 from headrace_controller import archive
 from headrace_controller.api import application, create_app, events, routing
 from headrace_controller.api.application import RESOURCES
+from headrace_controller.service.jobs import Job, JobRequest, Jobs
 from headrace_controller.service.platform import Platform
 
 FUNCTION = "def predict(model, x):\n    return {'y': x * 2}\n"
@@ -150,6 +151,9 @@ def test_an_upload_that_is_wrong_is_refused_and_leaves_nothing(
         ("PUT", "/api/v1/schedules/s", '{"cron": "x", "model": "a"}', 400, "invalid"),
         ("POST", "/api/v1/jobs", '{"kind": "explain", "model": "a"}', 400, "invalid"),
         ("POST", "/api/v1/jobs", '{"window": "soon", "model": "a"}', 400, "invalid"),
+        ("POST", "/api/v1/jobs", '{"window": "0rows", "model": "a"}', 400, "invalid"),
+        ("POST", "/api/v1/jobs", '{"kind": "profile", "chunks": "1h", "model": "a"}', 400, "invalid"),
+        ("POST", "/api/v1/jobs", '{"kind": "drift", "points": 100, "model": "a"}', 400, "invalid"),
         ("POST", "/api/v1/explanations", '{"model": "a", "request_id": ""}', 400, "invalid"),
         ("GET", "/api/v1/logs/a/1?since=yesterday", None, 400, "invalid"),
         ("GET", "/api/v1/logs/a/1?order=up", None, 400, "invalid"),
@@ -259,3 +263,39 @@ def test_a_report_page_may_run_and_load_nothing(client: FlaskClient, platform: P
 def test_the_limits_of_bodies_are_the_documented_ones() -> None:
     assert application.MAX_BODY == 16 * 1024 * 1024
     assert routing.JSON_BODY == 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    ("body", "arguments"),
+    [
+        (
+            {"kind": "drift", "window": "10000rows", "against": "previous", "chunks": "1h", "method": "age=ks"},
+            {"window": "10000rows", "against": "previous", "chunks": "1h", "method": "age=ks"},
+        ),
+        ({"kind": "drift", "detector": "joint,mmd"}, {"detector": "joint,mmd"}),
+        ({"kind": "profile", "window": "7d"}, {"window": "7d"}),
+        (
+            {"kind": "projection", "dimensions": 3, "points": 500, "request_id": "r", "row": 1},
+            {"dimensions": "3", "points": "500", "request-id": "r", "row": "1"},
+        ),
+    ],
+)
+def test_options_of_an_analysis_are_those_of_its_command_line(
+    client: FlaskClient,
+    platform: Platform,
+    monkeypatch: pytest.MonkeyPatch,
+    body: dict[str, object],
+    arguments: dict[str, str],
+) -> None:
+    release(platform.catalog, "a")
+    started: list[JobRequest] = []
+    monkeypatch.setattr(
+        Jobs,
+        "start",
+        lambda _, request: started.append(request) or Job("j", {**request.to_document()}, "queued", "t", "t"),
+    )
+
+    answer = client.post("/api/v1/jobs", json={"model": "a", **body})
+
+    assert answer.status_code == 202, answer.json
+    assert [request.arguments for request in started] == [arguments]
