@@ -130,7 +130,8 @@ class Builds:
         with self._over:
             self._over.notify_all()
         self._services.changed(version.model)
-        if self._catalog.get(version).released:
+        built = self._catalog.find(version)  # None where it was deleted meanwhile
+        if built is not None and built.released:
             for listener in self._listeners:
                 listener(version)
 
