@@ -91,21 +91,20 @@ def test_a_model_goes_from_its_artifact_to_a_logged_answer(platform: Installed, 
             answer = outside.post(path, json=request_of(ROWS[:4]))
         assert answer.status_code == 200, answer.text
         assert expected == next(o["data"] for o in answer.json()["outputs"] if o["name"] == "label"), base
-    until(
-        lambda: len(headrace(platform, "log", "query", "tumour:1", "--json")) == 8, "both exchanges are logged"
-    )
+    until(lambda: len(headrace(platform, "log", "query", "tumour:1", "--json")) == 8, "both exchanges are logged")
 
 
 def test_a_drift_run_leaves_its_report(platform: Installed, tmp_path: Path) -> None:
     """On Ray where KubeRay is installed; its log, status and report are those of one machine."""
     headrace(platform, "apply", "-f", str(project(tmp_path / "again", 1.0)))
-    version = headrace(platform, "version", "list", "tumour", "--json")[0]["version"]
+    version = headrace(platform, "version", "list", "tumour", "--json")[0]["id"]
     with httpx.Client(base_url=platform.gateway_url, timeout=60, trust_env=False) as outside:
         for start in range(0, 400, 100):
             outside.post("/v2/models/tumour/infer", json=request_of(ROWS[start : start + 100] + 3.0)).raise_for_status()
     until(lambda: len(headrace(platform, "log", "query", version, "--limit", "500", "--json")) == 400, "all is logged")
     ended = headrace(platform, "analyze", "drift", version, "--window", "1h", "--json")
-    assert ended["state"] == "done", ended
-    assert ended["result"]["verdict"] == "drift"
+    print(ended, headrace(platform, "analyze", "log", ended["id"]))
+    assert ended["state"] == "done"
+    assert ended["document"]["verdict"] == "drift"
     assert headrace(platform, "report", "list", "tumour", "--json")[0]["kind"] == "drift"
     assert kubectl("get", "rayjobs,jobs", "-n", platform.namespace, "-o", "name").strip() == ""

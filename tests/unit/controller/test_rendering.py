@@ -79,6 +79,7 @@ def test_the_yaml_is_what_the_backend_would_apply(platform: Platform, url: str) 
     settings = ClusterSettings(platform.catalog.documents.objects.url)
     agreed = inference_service(ServiceSpec(version), settings)
     for document in (agreed, printed):  # the platform names its store as it was given
+        del document["metadata"]["annotations"]["headrace.dev/storage"]
         document["spec"]["predictor"]["containers"][0]["env"] = [
             v for v in document["spec"]["predictor"]["containers"][0]["env"] if v["name"] != "HEADRACE_STORAGE"
         ]

@@ -75,7 +75,7 @@ def test_every_framework_has_its_verbs() -> None:
     for name in FRAMEWORKS:
         framework = find(name)
         assert all(
-            callable(getattr(framework, verb)) for verb in ("preload", "requirements", "load", "describe", "bind")
+            callable(getattr(framework, verb)) for verb in ("preload", "load", "describe", "bind")
         )
         assert isinstance(framework.ROWS, bool)
 

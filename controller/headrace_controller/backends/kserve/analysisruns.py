@@ -32,6 +32,8 @@ LOOK_EVERY = 1.0
 _WITHOUT_RAY = ("explain",)
 """Kinds that somebody waits for and that ask nothing of Ray: a cluster of their own would only delay them."""
 _TAIL = 5
+_RESULT = frozenset(("report", "error"))
+"""Members that tell a run's result from other lines in JSON, such as Ray's own."""
 
 log = logging.getLogger(__name__)
 
@@ -168,11 +170,12 @@ def _end(found: Json) -> tuple[str, str]:
 
 
 def _ray_end(found: Json) -> tuple[str, str]:
+    """Over when KubeRay calls it complete, not when the job has ended: only then has the submitter told its last words."""
     said = found.get("status", {})
     why = str(said.get("message") or said.get("reason") or "")
-    if said.get("jobDeploymentStatus") == "Failed" or said.get("jobStatus") in ("FAILED", "STOPPED"):
-        return "failed", why
-    return ("succeeded" if said.get("jobStatus") == "SUCCEEDED" else ""), why
+    if said.get("jobDeploymentStatus") not in ("Complete", "Failed"):
+        return "", ""
+    return ("succeeded" if said.get("jobStatus") == "SUCCEEDED" else "failed"), why
 
 
 def _containers(pod: Json) -> Sequence[Json]:
@@ -193,4 +196,4 @@ def _result_of(line: str) -> Mapping[str, Any] | None:
         found = orjson.loads(line)
     except orjson.JSONDecodeError:
         return None
-    return found if isinstance(found, dict) else None
+    return found if isinstance(found, dict) and not _RESULT.isdisjoint(found) else None
