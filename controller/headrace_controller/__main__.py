@@ -18,10 +18,11 @@ from headrace_controller.backends.kserve.jobs import Jobs
 from headrace_controller.backends.kserve.manifests import manifests_for
 from headrace_controller.catalog import Catalog
 from headrace_controller.diagnostics import set_up_logging
-from headrace_controller.incluster.controller import look_after_inbox, serve
+from headrace_controller.incluster.controller import look_after_inbox, serve, tell_collector
+from headrace_controller.incluster.croning import Croning
 from headrace_controller.incluster.gateways import Gateways
 from headrace_controller.incluster.services import ClusterServices
-from headrace_controller.incluster.settings import GATEWAY_SERVICE, InCluster
+from headrace_controller.incluster.settings import GATEWAY_SERVICE, POD, InCluster
 from headrace_controller.service.platform import create_platform
 from headrace_functions.errors import HeadraceError
 from headrace_functions.gateway.incluster import purpose_token
@@ -38,7 +39,8 @@ def serve_in_cluster(environment: Mapping[str, str]) -> None:
     documents = Documents(ObjectStore(settings.platform.storage_url))
     token = purpose_token(documents.objects)
     gateways = Gateways(lambda: cluster.addresses(GATEWAY_SERVICE), documents.objects)
-    services = ClusterServices(cluster, Catalog(documents), gateways, look_after_inbox(settings))
+    services = ClusterServices(cluster, Catalog(documents), gateways)
+    services.keeping.after.append(look_after_inbox(settings))
     jobs = Jobs(cluster)
     platform = create_platform(
         settings.platform,
@@ -51,6 +53,11 @@ def serve_in_cluster(environment: Mapping[str, str]) -> None:
         ClusterRunner(jobs, settings.cluster, AnalysisSettings.from_environment(environment), token),
         settings.gateway,
     )
+    # The pods of schedules run this very image.
+    croning = Croning(platform.schedules.select, jobs, settings.cluster, cluster.image_of(environment[POD]))
+    platform.schedules.leave_clock(services.keeping.look)
+    services.keeping.after.append(croning.keep)
+    platform.metrics.on_attach(tell_collector(settings))
     platform.open(home_lost=True)
     services.open()
     serve(settings, create_app(platform, pages.blueprint(platform)))

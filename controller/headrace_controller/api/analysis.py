@@ -88,6 +88,10 @@ class ScheduleBody(Body):
     options: dict[str, str] = Field(default_factory=dict, description="further options of the job, e.g. group")
 
 
+class TickBody(Body):
+    at: str = Field(description="the tick, RFC 3339")
+
+
 class BackfillBody(Body):
     since: str = Field(description="RFC 3339 time")
     until: str | None = Field(default=None, description="RFC 3339 time; now by default")
@@ -217,6 +221,13 @@ def get_schedule(platform: Platform, name: str) -> schemas.ScheduleView:
 def list_schedule_runs(platform: Platform, name: str) -> schemas.RunList:
     """List the newest runs of a schedule."""
     return schemas.RunList(items=[views.run(r) for r in platform.schedules.runs(name)])
+
+
+@resource.route("POST", "/schedules/<name>/tick", answer=schemas.RunView, body=TickBody, status=202)
+def tick_schedule(platform: Platform, name: str, body: TickBody) -> schemas.RunView:
+    """Run a tick of a schedule that has no run yet; who watches the clock for the platform calls this, in a cluster a CronJob."""
+    run = platform.schedules.tick(name, clock.parse(body.at, field="at"), datetime.now(UTC))
+    return views.run(run)
 
 
 @resource.route("POST", "/schedules/<name>/backfill", answer=schemas.BackfillView, body=BackfillBody, status=202)

@@ -1,7 +1,9 @@
 """The collector's process in a cluster: sleeps while nobody tells it of records, collects until none are left.
 
-``python -m headrace_controller.incluster.collecting``, a Knative Service. Whoever shipped records says so with ``POST /``,
-which is answered at once. A request that comes while it collects makes it look once more, so nothing waits for the next.
+``python -m headrace_controller.incluster.collecting``, a Knative Service. Whoever shipped records, or attached a metric, says so
+with ``POST /``, which is answered at once. A request that comes while it collects makes it look once more, so nothing waits for
+the next. Beside the collecting it asks metric models through the gateway. Knative sees no request of that, so while metrics lag
+the process tells itself; what TERM cuts short the next process scores from where the table of values ends.
 """
 
 import logging
@@ -9,44 +11,64 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 
+import httpx
 import waitress
 from werkzeug.wrappers import Request, Response
 
 from headrace_controller.collector.collect import Collector
+from headrace_controller.collector.metricthread import MetricThread
+from headrace_controller.collector.scoring import Scoring
 from headrace_controller.diagnostics import set_up_logging
+from headrace_controller.gatewayasking import SECONDS, GatewayAsking
 from headrace_controller.incluster.settings import InCluster
 from headrace_functions.errors import HeadraceError, StorageFailed
+from headrace_functions.gateway.incluster import purpose_token
 from headrace_functions.recording.shipper import Shipper
+from headrace_functions.recording.shipping import wake
 from headrace_functions.storage.objects import ObjectStore
 
 log = logging.getLogger("headrace.collector")
 
 AWAY = 2.0
 """Seconds between attempts while the store is away."""
+KEEP_AWAKE = 20.0
+"""Seconds between two words to itself while metrics lag; Knative puts it to sleep after 60 without a request."""
+LAST_QUESTION = 10.0
+"""Seconds that the question which is on at TERM may take; the grace of the pod is 60."""
 
 
 class Collecting:
-    """``told`` at any time; one thread collects."""
+    """``told`` at any time; one thread collects, and ``metrics`` is another that scores."""
 
-    def __init__(self, collector: Collector) -> None:
+    def __init__(self, collector: Collector, metrics: MetricThread) -> None:
         self._collector = collector
+        self._metrics = metrics
         self._told = threading.Event()
         self._stopping = threading.Event()
         self._told.set()  # what came while nobody was here
         self._thread = threading.Thread(target=self._run, name="collect", daemon=True)
 
+    @property
+    def lags(self) -> bool:
+        """Whether metrics are behind the log, and their models answer."""
+        return self._metrics.lags
+
     def start(self) -> None:
+        self._metrics.start()
         self._thread.start()
 
     def tell(self) -> None:
-        """Records have arrived; returns at once."""
+        """Records have arrived, or a metric was attached; returns at once."""
         self._told.set()
+        self._metrics.look()
 
     def close(self) -> None:
-        """Finish the round that is on. What is left stays in the inbox."""
+        """Finish the round that is on. What is left stays in the inbox, and what is not scored in the log."""
         self._stopping.set()
         self._told.set()
+        self._metrics.stop(LAST_QUESTION)
         self._thread.join()
 
     def _run(self) -> None:
@@ -75,14 +97,33 @@ def application(collecting: Collecting) -> "waitress.WSGIApplication":
     return answer
 
 
+def create_collecting(settings: InCluster) -> Collecting:
+    """The collector of one store, with its metrics. Raises ``StorageFailed`` where the store cannot be reached."""
+    objects = ObjectStore(settings.platform.storage_url)
+    token = purpose_token(objects)
+    gateway = httpx.Client(base_url=settings.gateway, timeout=SECONDS, trust_env=False)
+    metrics = MetricThread(Scoring(objects, GatewayAsking(gateway, lambda: token)))
+    return Collecting(Collector(objects, Shipper(settings.platform.spool, objects), metrics.grown), metrics)
+
+
+def keep_awake(collecting: Collecting, tell: Callable[[], object], stop: threading.Event) -> None:
+    """Tell the collector now and then while its metrics lag, until ``stop``; once more where they lag at the end, so that a new
+    process takes over."""
+    while not stop.wait(KEEP_AWAKE):
+        if collecting.lags:
+            tell()
+    collecting.close()
+    if collecting.lags:
+        tell()
+
+
 def main() -> int:
     set_up_logging()
     try:
         settings = InCluster.from_environment(os.environ)
-        objects = ObjectStore(settings.platform.storage_url)
+        collecting = create_collecting(settings)
     except HeadraceError as error:
         sys.exit(f"cannot start: {error.message}" + "".join(f"\n  {k}: {v}" for k, v in error.details().items()))
-    collecting = Collecting(Collector(objects, Shipper(settings.platform.spool, objects)))
     server = waitress.create_server(
         application(collecting), host=settings.platform.host, port=settings.platform.port, threads=2, ident=None
     )
@@ -91,8 +132,7 @@ def main() -> int:
         signal.signal(number, lambda *_: stop.set())
     collecting.start()
     threading.Thread(target=server.run, name="ask", daemon=True).start()
-    stop.wait()
-    collecting.close()
+    keep_awake(collecting, lambda: wake(settings.collector), stop)
     server.close()
     return 0
 

@@ -63,3 +63,13 @@ def look_after_inbox(settings: InCluster) -> Callable[[], None]:
             wake(settings.collector)
 
     return look
+
+
+def tell_collector(settings: InCluster) -> Callable[[], None]:
+    """Wakes the collector, from a thread: one that sleeps answers when it is up. Where it does not hear, the next record tells it."""
+
+    def tell() -> None:
+        if settings.collector:
+            threading.Thread(target=wake, args=(settings.collector,), name="wake collector", daemon=True).start()
+
+    return tell

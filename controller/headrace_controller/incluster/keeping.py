@@ -40,11 +40,11 @@ class Cluster(Protocol):
 class Keeping:
     """``configuration_of`` is for the backend: it says what the last look found."""
 
-    def __init__(self, catalog: Catalog, cluster: Cluster, after: Callable[[], None] = lambda: None) -> None:
-        """``after`` is called after each whole look."""
+    def __init__(self, catalog: Catalog, cluster: Cluster) -> None:
         self._catalog = catalog
         self._cluster = cluster
-        self._after = after
+        self.after: list[Callable[[], None]] = []
+        """Called after each whole look, for what else is kept as the store says."""
         self._wake = threading.Event()
         self._stopping = False
         self._configurations: Mapping[VersionId, DeploymentConfiguration] = {}
@@ -82,7 +82,8 @@ class Keeping:
             pause = EVERY
             try:
                 self.once()
-                self._after()
+                for also in self.after:
+                    also()
             except HeadraceError as error:
                 log.warning("cannot look at the catalogue: %s; again in %.0f s", error.message, AGAIN)
                 pause = AGAIN

@@ -1,6 +1,5 @@
 """The running side of a cluster as the use cases see it: fills the ``Services`` port over the kserve backend."""
 
-from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -18,21 +17,21 @@ from headrace_functions.names import VersionId
 class ClusterServices:
     """Owns the loop that the backend lives on; its methods are called from any thread."""
 
-    def __init__(self, cluster: Cluster, catalog: Catalog, gateways: Gateways, after: Callable[[], None]) -> None:
-        """``catalog`` is for this alone: it is read anew at each look. ``after`` is called after each."""
+    def __init__(self, cluster: Cluster, catalog: Catalog, gateways: Gateways) -> None:
+        """``catalog`` is for this alone: it is read anew at each look."""
         self._catalog = catalog
         self._gateways = gateways
         self._loop = LoopThread("cluster")
-        self._keeping = Keeping(catalog, self, after)
-        self._backend = KServeBackend(cluster, self._keeping.configuration_of)
+        self.keeping = Keeping(catalog, self)
+        self._backend = KServeBackend(cluster, self.keeping.configuration_of)
 
     def open(self) -> None:
         self._loop.run(self._backend.open())
-        self._keeping.start()
+        self.keeping.start()
 
     def close(self) -> None:
         """Let go; what the cluster runs goes on."""
-        self._keeping.close()
+        self.keeping.close()
         self._loop.run(self._backend.close())
         self._loop.close()
         self._gateways.close()
@@ -49,7 +48,7 @@ class ClusterServices:
     def changed(self, name: str) -> None:
         del name  # what is wanted is read as a whole
         self._gateways.changed()
-        self._keeping.look()
+        self.keeping.look()
 
     def wake(self, service: str) -> None:
         version = self._catalog.get(VersionId.of_service(service)).version

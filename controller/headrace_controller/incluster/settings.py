@@ -12,6 +12,8 @@ STORAGE = "HEADRACE_STORAGE"
 WORK = "HEADRACE_WORK"
 NAMESPACE = "HEADRACE_NAMESPACE"
 PUBLIC_URL = "HEADRACE_PUBLIC_URL"
+POD = "HOSTNAME"
+"""Kubernetes sets it to the name of the pod."""
 PORT = "PORT"
 
 GATEWAY_SERVICE = "headrace-gateway"

@@ -88,6 +88,10 @@ class ScheduledRuns:
         run = self._read(schedule, max(ticks))
         return run.until if run is not None else None
 
+    def find(self, schedule: str, slot: str) -> Run | None:
+        """The run of a window as it is now; None where nobody has taken it."""
+        return self._read(schedule, slot)
+
     def newest(self, schedule: str) -> list[Run]:
         """The newest ``SHOWN`` runs, the newest first."""
         slots = sorted(self._slots(schedule), reverse=True)[:SHOWN]

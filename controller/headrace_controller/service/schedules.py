@@ -6,7 +6,7 @@ skipped or caught up, as the schedule says; a run that failed is tried again.
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -145,6 +145,7 @@ class Schedules:
         self._logs = logs
         self._runs = ScheduledRuns(catalog.documents, jobs)
         self._stop = threading.Event()
+        self._changed: Callable[[], None] | None = None
 
     def select(self) -> list[Schedule]:
         return [self.get(name) for name in self._catalog.schedules.names()]
@@ -157,10 +158,32 @@ class Schedules:
         version = self._versions.resolve(Reference.parse(schedule.model)).id
         if schedule.every_rows:
             self._runs.pass_over(schedule.name, _slot(self._logs.count(version) // schedule.every_rows))
-        return self._catalog.schedules.append(schedule.name, schedule.to_document())
+        state = self._catalog.schedules.append(schedule.name, schedule.to_document())
+        self._tell()
+        return state
 
     def delete(self, name: str) -> None:
         self._catalog.schedules.delete(name)
+        self._tell()
+
+    def leave_clock(self, changed: Callable[[], None]) -> None:
+        """Let somebody else watch the clock, who calls ``tick`` and is told by ``changed`` that schedules are others now."""
+        self._changed = changed
+
+    def tick(self, name: str, at: datetime, now: datetime) -> Run:
+        """The run of the tick ``at``, claimed now if it has not been; with it what was missed before, where that is caught up."""
+        schedule = self.get(name)
+        if schedule.ticks(at - timedelta(seconds=1), at, 1) != [at]:
+            raise InvalidInput(
+                f"{name} has no tick at {clock.show(at)}", field="at", expected=schedule.cron or "a schedule with cron"
+            )
+        last = self._runs.last_tick(name) or self._made(name)
+        missed = due(schedule, last, at) if schedule.missed == "catch-up" else []
+        for moment in [*missed, at]:
+            self._claim(schedule, moment, now)
+        run = self._runs.find(name, _tick_slot(at))
+        assert run is not None
+        return run
 
     def runs(self, name: str) -> list[Run]:
         """The newest runs of a schedule, the newest first."""
@@ -193,10 +216,8 @@ class Schedules:
                 _log.exception("schedule %s cannot run", schedule.name)
 
     def _look_at(self, schedule: Schedule, since: datetime, now: datetime) -> None:
-        if schedule.missed == "catch-up":
-            since = min(since, self._runs.last_tick(schedule.name) or self._made(schedule.name))
-        for tick in due(schedule, since, now):
-            self._claim(schedule, tick, now)
+        if self._changed is None:
+            self._claim_due(schedule, since, now)
         version = self._versions.resolve(Reference.parse(schedule.model)).id
         if schedule.every_rows:
             number = self._logs.count(version) // schedule.every_rows
@@ -204,8 +225,18 @@ class Schedules:
                 self._runs.claim(schedule.name, _slot(number), now, now)
         self._runs.advance(schedule.name, version, _arguments(schedule), schedule.kind, schedule.engine, now)
 
+    def _claim_due(self, schedule: Schedule, since: datetime, now: datetime) -> None:
+        if schedule.missed == "catch-up":
+            since = min(since, self._runs.last_tick(schedule.name) or self._made(schedule.name))
+        for tick in due(schedule, since, now):
+            self._claim(schedule, tick, now)
+
     def _claim(self, schedule: Schedule, tick: datetime, now: datetime) -> bool:
-        return self._runs.claim(schedule.name, f"{tick:%Y%m%dT%H%M%SZ}", tick, now)
+        return self._runs.claim(schedule.name, _tick_slot(tick), tick, now)
+
+    def _tell(self) -> None:
+        if self._changed is not None:
+            self._changed()
 
     def _made(self, name: str) -> datetime:
         return clock.parse(self._catalog.schedules.get(name).document["at"], field="at")
@@ -219,6 +250,10 @@ class Schedules:
             except HeadraceError:
                 _log.exception("schedules could not be read")  # the store is away: those ticks are missed
             seen = now
+
+
+def _tick_slot(tick: datetime) -> str:
+    return f"{tick.astimezone(UTC):%Y%m%dT%H%M%SZ}"
 
 
 def _slot(number: int) -> str:

@@ -304,3 +304,36 @@ def test_the_command_line_adds_shows_and_fills_schedules(platform: Platform) -> 
             "backfill", "nightly", "--since", "2026-11-20T00:00:00Z", "--until", "2026-11-21T12:00:00Z"
         )
         assert "20261121T030000Z" in say("runs", "nightly")
+
+
+class TestSomebodyElsesClock:
+    """Ticks that a CronJob tells."""
+
+    def test_a_tick_told_twice_is_one_run(self, platform: Platform, jobs: PlayedJobs) -> None:
+        schedules = schedules_of(platform, jobs)
+        schedules.leave_clock(lambda: None)
+        schedules.put(HOURLY)
+        first, second = (schedules.tick("hourly", NOON, NOON + SECOND) for _ in range(2))
+        assert first == second
+        assert [("20261122T120000Z", "claimed")] == states(schedules)
+
+    def test_the_platform_itself_claims_no_tick(self, platform: Platform, jobs: PlayedJobs) -> None:
+        schedules = schedules_of(platform, jobs)
+        schedules.leave_clock(lambda: None)
+        schedules.put(HOURLY)
+        schedules.look(NOON - SECOND, NOON + SECOND)
+        assert [] == states(schedules)
+
+    def test_a_time_that_is_no_tick_is_refused(self, platform: Platform, jobs: PlayedJobs) -> None:
+        schedules = schedules_of(platform, jobs)
+        schedules.put(HOURLY)
+        with pytest.raises(InvalidInput, match="no tick"):
+            schedules.tick("hourly", NOON + SECOND, NOON + SECOND)
+
+    def test_who_watches_the_clock_hears_of_changes(self, platform: Platform, jobs: PlayedJobs) -> None:
+        heard: list[str] = []
+        schedules = schedules_of(platform, jobs)
+        schedules.leave_clock(lambda: heard.append("changed"))
+        schedules.put(HOURLY)
+        schedules.delete("hourly")
+        assert ["changed", "changed"] == heard

@@ -91,14 +91,24 @@ class Cluster:
 
     def addresses(self, knative_service: str) -> list[str]:
         """IP addresses of the pods of a Knative Service that run now."""
-        options = {"label_selector": f"serving.knative.dev/service={knative_service}", "_request_timeout": TIMEOUT}
+        pods = self._pods(label_selector=f"serving.knative.dev/service={knative_service}")
+        return [p.status.pod_ip for p in pods if p.status.pod_ip and p.status.phase == "Running"]
+
+    def image_of(self, pod: str) -> str:
+        """The image of a pod's first container, by the pod's name; ``NotFound`` if there is no such pod."""
+        pods = self._pods(field_selector=f"metadata.name={pod}")
+        if not pods:
+            raise NotFound(f"there is no pod {pod} in {self.settings.namespace}")
+        return str(pods[0].spec.containers[0].image)
+
+    def _pods(self, **selector: str) -> list[Any]:
         try:
-            pods = self._core.list_namespaced_pod(self.settings.namespace, **options).items
+            found = self._core.list_namespaced_pod(self.settings.namespace, _request_timeout=TIMEOUT, **selector)
         except ApiException as error:
-            raise explained(error, f"list the pods of {knative_service}") from error
+            raise explained(error, f"list pods in {self.settings.namespace}") from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise Unreachable(f"the API server does not answer: {error}") from error
-        return [p.status.pod_ip for p in pods if p.status.pod_ip and p.status.phase == "Running"]
+        return list(found.items)
 
     def watch(self, kind: Kind, listener: Listener) -> None:
         """Tell the listener of every change until ``close``; it outlives an API server that is away or restarts."""

@@ -9,6 +9,7 @@ from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
 from headrace_controller.backends.kserve.cluster import TIMEOUT, Cluster, explained
+from headrace_controller.backends.kserve.manifests import MANAGER, selector
 from headrace_functions.errors import Conflict, NotFound, Unreachable
 
 Json = dict[str, Any]
@@ -22,6 +23,7 @@ class Jobs:
 
     def __init__(self, cluster: Cluster) -> None:
         self._namespace = cluster.settings.namespace
+        self._selector = ",".join(f"{k}={v}" for k, v in selector(cluster.settings).items())
         self._batch = client.BatchV1Api(cluster.api)
         self._core = client.CoreV1Api(cluster.api)
 
@@ -97,6 +99,36 @@ class Jobs:
         """Delete a RayJob with its cluster and pods; the absent is deleted."""
         try:
             self._ray("delete", name, name=name, body=client.V1DeleteOptions(propagation_policy="Background"))
+        except NotFound:
+            return
+
+    def apply_cron(self, document: Json) -> None:
+        """Make a CronJob what the document says."""
+        name = document["metadata"]["name"]
+        self._call(
+            self._batch.patch_namespaced_cron_job,
+            f"apply CronJob {name}",
+            name=name,
+            body=document,
+            field_manager=MANAGER,
+            force=True,
+            _content_type="application/apply-patch+yaml",
+        )
+
+    def crons(self) -> list[str]:
+        """Names of the CronJobs of this platform."""
+        found = self._call(self._batch.list_namespaced_cron_job, "list CronJobs", label_selector=self._selector)
+        return [item["metadata"]["name"] for item in found["items"]]
+
+    def delete_cron(self, name: str) -> None:
+        """Delete a CronJob with the Jobs it made; the absent is deleted."""
+        try:
+            self._call(
+                self._batch.delete_namespaced_cron_job,
+                f"delete CronJob {name}",
+                name=name,
+                body=client.V1DeleteOptions(propagation_policy="Background"),
+            )
         except NotFound:
             return
 
