@@ -57,6 +57,9 @@ class EmbeddedController:
         self._platform.open()
         self._serving.start()
 
+    def on_metric(self, attached: Callable[[], None]) -> None:
+        self._platform.metrics.on_attach(attached)
+
     def gateway_is_up(self) -> None:
         # Beside the start, not in its way: it looks at every version once.
         threading.Thread(target=self._wake_minimum, name="wake minimum", daemon=True).start()

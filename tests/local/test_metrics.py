@@ -45,6 +45,27 @@ def test_a_metric_model_scores_what_is_logged_and_goes_on_after_a_kill(
     assert platform.logged("watch:1") == [], "questions of the platform are no traffic"
 
 
+def test_a_metric_attached_while_nothing_runs_scores_the_log(
+    new_platform: Callable[..., RunningPlatform], tmp_path: Path
+) -> None:
+    """The collector has ended long ago: attaching starts it."""
+    platform = new_platform()
+    watch = {
+        "outputs": {"value": {"shape": "scalar", "type": "double"}},
+        "inputs": {"x": {"shape": "scalar", "type": "double"}},
+    }
+    code = "def predict(model, x):\n    return {'value': abs(x)}\n"
+    platform.apply_python("watch", code, tmp_path / "watch", contract=watch)
+    platform.apply_python("adder", ADDER, tmp_path / "adder")
+    assert platform.infer("adder", 3.0, request_id="early").status_code == 200
+    until(lambda: platform.logged("adder:1"), "the request is logged")
+    until(lambda: not platform.pids("collector"), "the collector has nothing to do and ends", 90)
+    with platform.client() as client:
+        client.put_metric(ADDER_1, "size", model="watch:1", operator="<=", threshold=1.0)
+    values = until(lambda: scored(platform, "size"), "the log is scored", 60)
+    assert [(v["request_id"], v["value"], v["healthy"]) for v in values] == [("early", 3.0, False)]
+
+
 def test_a_broken_metric_holds_up_nothing(new_platform: Callable[..., RunningPlatform], tmp_path: Path) -> None:
     platform = new_platform()
     monitoring = [{"name": "gone", "config": {"monitoring-model": "nobody:1", "threshold": 1}}]

@@ -16,6 +16,8 @@ from headrace_functions.version import Version
 
 BATCH = 1000
 """Rows of a request."""
+AGAIN = frozenset((404, 408, 429, 502, 503, 504))
+"""Statuses of a model that is not there yet, or too busy: asking again may help."""
 MAX_ERROR = 500  # characters that are kept of what a model says
 
 
@@ -68,7 +70,7 @@ def _ask_part(ask: Ask, metric: Version, columns: Mapping[str, str], rows: pa.Ta
     if reply.status == 200:
         return _values(reply.body, rows.num_rows)
     words = _words(reply)
-    if reply.status in (404, 408, 429, 502, 503, 504):
+    if reply.status in AGAIN:
         raise Unanswered(words)
     if reply.status >= 500:
         raise Refused(words)

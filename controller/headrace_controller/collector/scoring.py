@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from headrace_controller.collector.asking import Ask, Refused, Unanswered, ask_rows, columns_for
+from headrace_controller.collector.asking import AGAIN, Ask, Refused, Reply, Unanswered, ask_rows, columns_for
 from headrace_controller.collector.rows import arrow_type
 from headrace_controller.collector.tables import LogTables
 from headrace_controller.monitoring.attached import metrics_of
@@ -39,7 +39,6 @@ ATTEMPTS = 5
 """Answers of a failing model (500) after which its rows are written without a value; one that cannot be reached is asked for ever."""
 LOOK_EVERY = 30.0
 """Seconds between two looks for metrics that were attached meanwhile."""
-
 _SCHEMA = pa.schema([(name, arrow_type(kind)) for name, kind in METRIC_COLUMNS.items()])
 
 
@@ -75,6 +74,17 @@ class Scoring:
         self._seen: dict[VersionId, Version | None] = {}
         self._metrics: dict[VersionId, list[MetricSpec]] = {}
         self._looked: float | None = None
+        self._stopping = False
+        self.answered = 0
+        """Requests that metric models have answered or refused: whoever waits sees by it that work goes on."""
+
+    def forget(self) -> None:
+        """Metrics may have been attached: the next round looks for them."""
+        self._looked = None
+
+    def stop(self) -> None:
+        """End the round that is on before its next question; what is not committed is scored by the next process."""
+        self._stopping = True
 
     def note(self, version: VersionId) -> None:
         """The log of a version has grown."""
@@ -134,7 +144,7 @@ class Scoring:
         cursor = max(self._values.committed(version.id, f"log.{spec.name}"), pace.reached)
         try:
             for number, rows in self._commits(version, cursor):
-                if rows.num_rows:
+                if rows.num_rows and self._values.committed(version.id, f"log.{spec.name}") < number:
                     self._append(version, spec, metric, rows, number, pace)
                 pace.reached = number
                 pace.worked()
@@ -168,7 +178,14 @@ class Scoring:
         columns = columns_for(metric, version)
         if isinstance(columns, str):
             return [(None, columns)] * rows.num_rows
-        return ask_rows(self._ask, metric, columns, rows)
+        return ask_rows(self._asked, metric, columns, rows)
+
+    def _asked(self, version: VersionId, body: bytes) -> Reply:
+        if self._stopping:
+            raise Unanswered("the collector ends")
+        reply = self._ask(version, body)
+        self.answered += reply.status < 500 and reply.status not in AGAIN
+        return reply
 
     def _commits(self, version: Version, cursor: int) -> Iterator[tuple[int, pa.Table]]:
         """The answered rows that each commit after ``cursor`` brought, with the commit's number."""

@@ -39,7 +39,12 @@ class LogTables:
         return -1 if number is None else int(number)
 
     def append(self, version: VersionId, rows: pa.Table, segments: Mapping[str, int]) -> None:
-        """Append rows and note ``segments`` (spool id -> last segment) in one commit."""
+        """Append rows and note ``segments`` (spool id -> last segment) in one commit.
+
+        Raises ``StorageFailed`` where somebody else has written them meanwhile, too.
+        """
+        if version not in self._tables:  # it may have been made since ``committed`` found none
+            self._refuse_repeated(version, segments)
         properties = CommitProperties(
             app_transactions=[Transaction(spool, number) for spool, number in sorted(segments.items())]
         )
@@ -58,6 +63,11 @@ class LogTables:
         table = self._table(version)
         if table is not None and table.version() % _COMPACT_EVERY == _COMPACT_EVERY - 1:
             self._compact(version, table)
+
+    def _refuse_repeated(self, version: VersionId, segments: Mapping[str, int]) -> None:
+        for spool, number in segments.items():
+            if self.committed(version, spool) >= number:
+                raise StorageFailed(f"another collector has written to the log of {version}")
 
     def newest(self, version: VersionId) -> int:
         """Version of the table itself, which each commit makes one more; -1 where there is none."""

@@ -8,12 +8,14 @@ import threading
 import time
 from pathlib import Path
 
+import httpx
+
 from headrace_controller.collector.collect import Collector
+from headrace_controller.collector.metricthread import MetricThread
 from headrace_controller.collector.scoring import Scoring
 from headrace_controller.diagnostics import set_up_logging
-from headrace_controller.embedded.asking import GatewayAsking
-from headrace_controller.embedded.metricthread import MetricThread
 from headrace_controller.embedded.process import settings_of
+from headrace_controller.gatewayasking import SECONDS, GatewayAsking
 from headrace_controller.settings import Settings
 from headrace_functions.errors import StorageFailed
 from headrace_functions.recording.shipper import Shipper
@@ -25,9 +27,14 @@ _AWAY_SECONDS = 2.0  # between two tries while the store is away
 
 
 def run(settings: Settings, stop: threading.Event) -> None:
-    """Collect until ``stop`` is set, or until nothing has come for ``collector_idle`` seconds and no metric lags."""
+    """Collect until ``stop`` is set, or until nothing has come for ``collector_idle`` seconds and no metric lags.
+
+    Metrics whose models did not answer for ``metricthread.PATIENCE`` keep it no longer; it is started again by the next record.
+    """
     objects = ObjectStore(settings.storage_url)
-    metrics = MetricThread(Scoring(objects, GatewayAsking(settings.gateway_socket, settings.purpose)))
+    transport = httpx.HTTPTransport(uds=str(settings.gateway_socket))
+    gateway = httpx.Client(transport=transport, base_url="http://gateway", timeout=SECONDS)
+    metrics = MetricThread(Scoring(objects, GatewayAsking(gateway, settings.purpose.read_text)))
     collector = Collector(objects, Shipper(settings.spool, objects), metrics.grown)
     if not stop.is_set():
         metrics.start()

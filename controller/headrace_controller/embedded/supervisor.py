@@ -37,6 +37,9 @@ class ManagementApi(Protocol):
     def start(self) -> None:
         """Serve on the controller's socket; returns at once."""
 
+    def on_metric(self, attached: Callable[[], None]) -> None:
+        """Call ``attached`` when a metric is attached to a version."""
+
     def gateway_is_up(self) -> None:
         """Called whenever the gateway has (re)started: versions with ``min-replicas`` are woken."""
 
@@ -99,6 +102,7 @@ class Supervisor:
         self._make_api = api
         self._stop = threading.Event()
         self._wake = threading.Event()
+        self._to_score = threading.Event()
 
     def run(self, on_ready: Callable[[str], None]) -> None:
         """Serve until TERM or INT; ``on_ready`` gets the URL. Raises ``Conflict`` for a home or a port that is taken."""
@@ -126,6 +130,7 @@ class Supervisor:
         remote = RemoteGateway(settings.gateway_socket)
         url = url_of(public)
         api = self._make_api(settings, remote, token, url)
+        api.on_metric(self._metric_attached)
         try:
             api.start()
             gateway.start()
@@ -153,8 +158,14 @@ class Supervisor:
             if gateway.restart_if_ended():
                 self._wait_for(gateway, remote)
                 api.gateway_is_up()
-            if collector.pid is None and _records_wait(self._settings.spool):
+            if collector.pid is None and (self._to_score.is_set() or _records_wait(self._settings.spool)):
+                self._to_score.clear()
                 collector.start()
+
+    def _metric_attached(self) -> None:
+        """A collector scores the log. One that runs may be about to end, so another is started after it."""
+        self._to_score.set()
+        self._wake.set()
 
     def _collect_the_rest(self) -> None:
         """What is still there is taken in now, or at the next ``up`` if the store is away."""

@@ -1,6 +1,6 @@
 """Metrics of versions: what they are, what they said, and attaching one to a version that is there already."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,11 @@ class Metrics:
     def __init__(self, catalog: Catalog, values: LogReader) -> None:
         self._catalog = catalog
         self._values = values
+        self._attached: Callable[[], None] = lambda: None
+
+    def on_attach(self, attached: Callable[[], None]) -> None:
+        """Call ``attached`` after each change of metrics: there may be something in the log to score. It must return at once."""
+        self._attached = attached
 
     def select(self, version: VersionId) -> list[MetricState]:
         """The metrics of a version by name."""
@@ -59,6 +64,7 @@ class Metrics:
                 f"{spec.model} has no output {VALUE!r}", field="model", expected=f"a model with an output {VALUE!r}"
             )
         attach(self._catalog.documents, version, spec)
+        self._attached()
         return self._state(version, spec)
 
     def detach(self, version: VersionId, name: str) -> None:

@@ -13,11 +13,11 @@ import orjson
 from headrace_controller import archive
 from headrace_controller.catalog import Catalog
 from headrace_controller.definitions import ModelDefinition
-from headrace_controller.monitoring.attached import attach
 from headrace_controller.monitoring.specs import OUTLIERS, RATE, MetricSpec, wants_outliers
 from headrace_controller.service.assembly import Given
 from headrace_controller.service.builds import Builds
 from headrace_controller.service.jobs import Job, JobRequest, Jobs
+from headrace_controller.service.metrics import Metrics
 from headrace_functions.errors import HeadraceError
 from headrace_functions.names import VersionId, check_name
 
@@ -28,8 +28,9 @@ _log = logging.getLogger(__name__)
 
 
 class OutlierModels:
-    def __init__(self, catalog: Catalog, builds: Builds, jobs: Jobs) -> None:
+    def __init__(self, catalog: Catalog, builds: Builds, jobs: Jobs, metrics: Metrics) -> None:
         self._catalog = catalog
+        self._metrics = metrics
         self._builds = builds
         self._jobs = jobs
 
@@ -57,7 +58,7 @@ class OutlierModels:
         if self._catalog.get(made).released:
             threshold = float(definition.metadata["threshold"])
             spec = MetricSpec(OUTLIERS, made, definition.metadata["operator"], threshold)
-            attach(self._catalog.documents, version, spec)
+            self._metrics.attach(version, spec)
         return made
 
     def _job_changed(self, job: Job) -> None:

@@ -127,6 +127,7 @@ def create_platform(
     jobs = Jobs(documents, runner or on_this_machine, settings.storage_url, home)
     jobs.on_change(lambda _job: changes.announce())
     logs = LogReader(documents.objects)
+    metrics = Metrics(catalog, LogReader(documents.objects, layout.metric_table))
     builds = Builds(
         catalog,
         Assembly(documents, room or LocalBuildRoom(provisioning, RuntimeProbe())),
@@ -152,7 +153,7 @@ def create_platform(
         schedules=Schedules(catalog, versions, jobs, logs),
         explanations=Explanations(versions, jobs, gateway or endpoint),
         labels=Labels(catalog, logs),
-        metrics=Metrics(catalog, LogReader(documents.objects, layout.metric_table)),
-        outliers=OutlierModels(catalog, builds, jobs),
+        metrics=metrics,
+        outliers=OutlierModels(catalog, builds, jobs, metrics),
         changes=changes,
     )

@@ -117,7 +117,7 @@ def test_what_a_job_learnt_is_built_served_and_attached(platform: Platform) -> N
     given_version(objects, [number("x"), category("plan")], rows)
     platform.catalog.add_status(made, "released")
     _, folder = OutlierRun(made, Window.parse("1h", UNTIL.isoformat())).report(objects, InProcess(), lambda *_: None)
-    models = OutlierModels(platform.catalog, platform.builds, platform.jobs)
+    models = OutlierModels(platform.catalog, platform.builds, platform.jobs, platform.metrics)
     models.open()
     job = Job("j", {"kind": "outliers", "model": "churn:1"}, "done", "", "", result={"function": folder})
     for listener in platform.jobs._listeners:
