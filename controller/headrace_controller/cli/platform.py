@@ -9,11 +9,11 @@ from typing import Any
 import click
 
 from headrace_controller.app import up as run_platform
-from headrace_controller.backends.local.process import log_tail
 from headrace_controller.cli.output import json_option, print_json, progress
 from headrace_controller.embedded.home import Holder, HomeLock, holder_of, listen, stop_holder
 from headrace_controller.settings import SPOOL_CAP, Settings, default_home
 from headrace_functions.errors import NotReady
+from headrace_functions.forking.process import log_tail
 
 START_SECONDS = 60.0
 

@@ -11,9 +11,9 @@ from typing import IO, Any
 
 import orjson
 
-from headrace_controller.backends.local.process import Identity, identify, is_alive
 from headrace_controller.settings import Settings
 from headrace_functions.errors import Conflict, DeadlineExceeded, NotFound, StorageFailed
+from headrace_functions.forking.process import Identity, identify, is_alive
 
 _STOP_SECONDS = 60.0
 

@@ -3,27 +3,25 @@
 import asyncio
 import itertools
 import os
-import socket
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from headrace_controller.backends.base import ServiceSpec
-from headrace_controller.backends.local.process import (
+from headrace_controller.backends.local.service import STOP_GRACE
+from headrace_controller.settings import Settings
+from headrace_functions.errors import NotReady
+from headrace_functions.forking.process import (
     Watched,
     identify,
     log_tail,
     read_pid_file,
     write_pid_file,
 )
-from headrace_controller.backends.local.service import STOP_GRACE
-from headrace_controller.backends.local.zygote import Zygote
-from headrace_controller.settings import Settings
-from headrace_functions.errors import NotReady
+from headrace_functions.forking.words import Words, first_word, listen
+from headrace_functions.forking.zygote import Zygote
 from headrace_functions.gateway.leases import Endpoint
 from headrace_functions.version import Version
 
@@ -65,32 +63,12 @@ class LocalReplica:
         return log_tail(self._log)
 
 
-class Notifications(asyncio.DatagramProtocol):
-    """What replicas say of themselves: one datagram when they are ready or have failed."""
-
-    def __init__(self) -> None:
-        self._waiting: dict[str, asyncio.Future[dict[str, Any]]] = {}
-
-    def expect(self, replica: str) -> asyncio.Future[dict[str, Any]]:
-        self._waiting[replica] = asyncio.get_running_loop().create_future()
-        return self._waiting[replica]
-
-    def forget(self, replica: str) -> None:
-        self._waiting.pop(replica, None)
-
-    def datagram_received(self, data: bytes, addr: Any) -> None:  # noqa: ARG002 -- the protocol's signature
-        message = orjson.loads(data)
-        future = self._waiting.get(message["replica"])
-        if future is not None and not future.done():
-            future.set_result(message)
-
-
 class LocalLauncher:
     def __init__(self, settings: Settings, prepare: Prepare) -> None:
         self._settings = settings
         self._prepare = prepare
         self._zygotes: dict[tuple[Path, str], Zygote] = {}
-        self._notifications = Notifications()
+        self._words = Words()
         self._transport: asyncio.DatagramTransport | None = None
         self._numbers = itertools.count(int(time.time()) % 1_000_000)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -107,11 +85,7 @@ class LocalLauncher:
     async def open(self) -> None:
         """Listen for what replicas say."""
         self._notes.mkdir(parents=True, exist_ok=True)
-        self._notify_path.unlink(missing_ok=True)
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-        listener.bind(str(self._notify_path))
-        loop = asyncio.get_running_loop()
-        self._transport, _ = await loop.create_datagram_endpoint(lambda: self._notifications, sock=listener)
+        self._transport = await listen(self._words, self._notify_path)
 
     async def close(self) -> None:
         """End the zygotes. Replicas are stopped by their services."""
@@ -126,7 +100,7 @@ class LocalLauncher:
         prepared = await asyncio.to_thread(self._prepare, spec.version)
         zygote = self._zygote(prepared.python, spec.version.framework)
         replica = f"{spec.name}-{next(self._numbers)}"
-        ready = self._notifications.expect(replica)
+        ready = self._words.expect(replica)
         watched: Watched | None = None
         try:
             pid = await zygote.fork(self._function_settings(spec, prepared, replica))
@@ -136,7 +110,7 @@ class LocalLauncher:
                 raise NotReady(f"the process ended at once; its log ends:\n{log_tail(self._log(spec.name))}")
             write_pid_file(self._notes / f"{replica}.json", identity, service=spec.name, replica=replica)
             watched = Watched(identity)
-            word = await self._first_word(spec, ready, watched)
+            word = await first_word(ready, watched, self._log(spec.name), spec.version.limits.start_timeout)
         except BaseException:
             # Also when the start is called off: nothing half started is left.
             if watched is not None:
@@ -144,7 +118,7 @@ class LocalLauncher:
             (self._notes / f"{replica}.json").unlink(missing_ok=True)
             raise
         finally:
-            self._notifications.forget(replica)
+            self._words.forget(replica)
         if word.get("modules"):
             self._learn(zygote, word["modules"])
         return self._replica(spec.name, replica, watched)
@@ -168,26 +142,6 @@ class LocalLauncher:
     def _replica(self, service: str, replica: str, watched: Watched) -> LocalReplica:
         endpoint = Endpoint(f"unix:{self._socket(replica)}", replica)
         return LocalReplica(endpoint, watched, self._notes / f"{replica}.json", self._log(service))
-
-    async def _first_word(
-        self, spec: ServiceSpec, ready: asyncio.Future[dict[str, Any]], watched: Watched
-    ) -> dict[str, Any]:
-        exited: asyncio.Future[Any] = asyncio.ensure_future(watched.exited.wait())
-        try:
-            await asyncio.wait(
-                [ready, exited], timeout=spec.version.limits.start_timeout, return_when=asyncio.FIRST_COMPLETED
-            )
-        finally:
-            exited.cancel()
-        if ready.done():
-            word = ready.result()
-            if word["state"] != "ready":
-                raise NotReady(str(word["reason"]))
-            return word
-        tail = log_tail(self._log(spec.name))
-        if watched.exited.is_set():
-            raise NotReady(f"the process ended while it loaded; its log ends:\n{tail}")
-        raise NotReady(f"not ready {spec.version.limits.start_timeout:.0f} s after its start; its log ends:\n{tail}")
 
     def _learn(self, zygote: Zygote, modules: list[str]) -> None:
         self._spawn(zygote.learn(modules))

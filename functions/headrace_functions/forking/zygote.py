@@ -1,12 +1,13 @@
-"""The node's side of a zygote: a warm interpreter per environment that forks a replica in milliseconds."""
+"""The near side of a zygote: a warm interpreter per environment that forks a replica in milliseconds."""
 
 import asyncio
 import contextlib
 import os
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -17,21 +18,25 @@ _MAX_REPLY = 1 << 20
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
-def child_environment() -> dict[str, str]:
-    """The environment of functions: little of ours, and one BLAS thread a replica, for replicas share the cores."""
+def child_environment(extra: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
+    """The environment of functions: little of ours, and one BLAS thread a replica, for replicas share the cores. ``extra`` wins."""
     kept = {
         k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE")
     }
-    return {**kept, **dict.fromkeys(_THREADS, "1"), "PYTHONUNBUFFERED": "1", "PYTHONHASHSEED": "0"}
+    return {**kept, **dict.fromkeys(_THREADS, "1"), "PYTHONUNBUFFERED": "1", "PYTHONHASHSEED": "0", **extra}
 
 
 class Zygote:
     """Started on first use; a zygote that died is replaced on the next. One request is on the wire at a time."""
 
-    def __init__(self, python: Path, framework: str, log: Path) -> None:
+    def __init__(
+        self, python: Path, framework: str, log: Path, environment: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        """``environment`` is what functions get beyond ``child_environment``."""
         self._python = python
         self._framework = framework
         self._log = log
+        self._environment = environment
         self._lock = asyncio.Lock()
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.StreamReader | None = None
@@ -84,7 +89,7 @@ class Zygote:
                 self._process = await asyncio.create_subprocess_exec(
                     str(self._python), "-m", "headrace_functions.runtime.zygote", "--fd", str(theirs.fileno()), "--framework", self._framework,
                     pass_fds=(theirs.fileno(),), stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log,
-                    env=child_environment(), cwd="/", start_new_session=True,
+                    env=child_environment(self._environment), cwd="/", start_new_session=True,
                 )  # fmt: skip
             except OSError as error:
                 ours.close()
