@@ -3,12 +3,15 @@
 import os
 import shutil
 import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import orjson
 import yaml
 from kubernetes import client, config
 
@@ -20,11 +23,20 @@ CONTROLLER_IMAGE = os.environ.get("HEADRACE_CONTROLLER_IMAGE", "dev.local/headra
 FUNCTION_IMAGE = os.environ.get("HEADRACE_FUNCTION_IMAGE", "dev.local/headrace-function-{framework}:test")
 
 JOBS_IMAGE = os.environ.get("HEADRACE_JOBS_IMAGE", "dev.local/headrace-jobs:test")
+TARGETS = ("python", "sklearn", "builder")
+"""Of ``functions/Dockerfile``."""
 
 
 def image(reference: str) -> dict[str, str]:
     name, _, tag = reference.rpartition(":")
     return {"newName": name, "newTag": tag}
+
+
+def images() -> list[dict[str, str]]:
+    """The images of the platform, as a kustomization names them."""
+    functions = {f"headrace-function-{t}": FUNCTION_IMAGE.replace("{framework}", t) for t in TARGETS}
+    references = {"headrace-controller": CONTROLLER_IMAGE, "headrace-jobs": JOBS_IMAGE} | functions
+    return [{"name": name, **image(reference)} for name, reference in references.items()]
 
 
 def overlay(folder: Path, namespace: str, storage: str, **settings: str) -> Path:
@@ -33,9 +45,6 @@ def overlay(folder: Path, namespace: str, storage: str, **settings: str) -> Path
     literals = {
         "HEADRACE_STORAGE": storage,
         "HEADRACE_NAMESPACE": namespace,
-        "HEADRACE_FUNCTION_IMAGE": FUNCTION_IMAGE,
-        "HEADRACE_BUILDER_IMAGE": FUNCTION_IMAGE.replace("{framework}", "builder"),
-        "HEADRACE_JOBS_IMAGE": JOBS_IMAGE,
     }
     keys = [f"{name}={value}" for name, value in os.environ.items() if name.startswith("AWS_")]
     document = {
@@ -47,10 +56,7 @@ def overlay(folder: Path, namespace: str, storage: str, **settings: str) -> Path
             {"name": "headrace", "literals": [f"{k}={v}" for k, v in (literals | settings).items()]},
         ],
         "secretGenerator": [{"name": "headrace-storage", "literals": keys, "options": {"disableNameSuffixHash": True}}],
-        "images": [
-            {"name": "headrace-controller", **image(CONTROLLER_IMAGE)},
-            {"name": "headrace-function-python", **image(FUNCTION_IMAGE.replace("{framework}", "python"))},
-        ],
+        "images": images(),
     }
     (folder / "kustomization.yaml").write_text(yaml.safe_dump(document))
     return folder
@@ -73,6 +79,18 @@ class Installed:
     context: str
     api: client.ApiClient
 
+    def headrace(self, *arguments: str) -> Any:
+        """What the command line printed, from outside: JSON where it is asked for."""
+        command = [sys.executable, "-m", "headrace_controller.cli", "--context", self.context]
+        command += ["--namespace", self.namespace, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, f"headrace {' '.join(arguments)}: {done.stdout}{done.stderr}"
+        return orjson.loads(done.stdout) if "--json" in arguments else done.stdout
+
+    def kubectl(self, *arguments: str) -> str:
+        """kubectl in the platform's namespace."""
+        return kubectl(*arguments, "-n", self.namespace)
+
     def client(self) -> Client:
         found = access(self.context, self.namespace)
         return Client(found.url, tls=found.tls, authorization=found.authorization)
@@ -80,7 +98,7 @@ class Installed:
     @property
     def gateway_url(self) -> str:
         """The gateway as callers outside know it."""
-        return kubectl("get", "ksvc", "headrace-gateway", "-n", self.namespace, "-o", "jsonpath={.status.url}")
+        return self.kubectl("get", "ksvc", "headrace-gateway", "-o", "jsonpath={.status.url}")
 
     def pods(self, selector: str) -> list[str]:
         pods = client.CoreV1Api(self.api).list_namespaced_pod(self.namespace, label_selector=selector).items

@@ -1,6 +1,7 @@
-"""The platform's account can do all that the backend does, and nothing else."""
+"""Each account can do what its part does, and nothing else."""
 
 import asyncio
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import yaml
 from kubernetes import client
 
 from headrace_controller.backends.base import ServiceSpec
+from headrace_controller.backends.kserve import cluster as cluster_module
+from headrace_controller.backends.kserve import jobs as jobs_module
 from headrace_controller.backends.kserve.backend import KServeBackend
 from headrace_controller.backends.kserve.cluster import Cluster
 from headrace_controller.backends.kserve.settings import ClusterSettings
@@ -18,10 +21,44 @@ from support.backend_contract import FUNCTION, versions
 
 from .conftest import Publisher
 
-ACCOUNT = Path(__file__).parents[2] / "knative" / "base" / "account.yaml"
-ALLOWED = {
-    ("serving.kserve.io", "inferenceservices", verb) for verb in ("get", "list", "watch", "create", "patch", "delete")
-} | {("", "pods", verb) for verb in ("list", "watch")}
+ACCOUNTS = Path(__file__).parents[2] / "knative" / "base" / "accounts.yaml"
+CLIENTS = inspect.getsource(cluster_module) + inspect.getsource(jobs_module)
+
+# (group, resource): each verb, and the call of the only modules that talk to Kubernetes which needs it.
+USED: dict[tuple[str, str], dict[str, str]] = {
+    ("serving.kserve.io", "inferenceservices"): {
+        "get": "get_namespaced_custom_object",
+        "list": "list_namespaced_custom_object",
+        "watch": "watch=True",
+        "create": "patch_namespaced_custom_object",  # a server-side apply of what is not there
+        "patch": "patch_namespaced_custom_object",
+        "delete": "delete_namespaced_custom_object",
+    },
+    ("", "pods"): {"list": "list_namespaced_pod", "watch": "watch=True"},
+    ("", "pods/log"): {"get": "read_namespaced_pod_log"},
+    ("", "events"): {"list": "list_namespaced_event"},
+    ("batch", "jobs"): {
+        "get": "read_namespaced_job",
+        "create": "create_namespaced_job",
+        "delete": "delete_namespaced_job",
+    },
+    ("batch", "cronjobs"): {
+        "list": "list_namespaced_cron_job",
+        "create": "patch_namespaced_cron_job",  # a server-side apply of what is not there
+        "patch": "patch_namespaced_cron_job",
+        "delete": "delete_namespaced_cron_job",
+    },
+    ("ray.io", "rayjobs"): {
+        "get": 'self._ray("get"',
+        "create": 'self._ray("create"',
+        "delete": 'self._ray("delete"',
+    },
+}
+EXPECTED = {
+    "headrace": {(group, resource, verb) for (group, resource), verbs in USED.items() for verb in verbs},
+    "headrace-gateway": set(),
+    "headrace-collector": set(),
+}
 
 
 def impersonating(settings: ClusterSettings, account: str) -> Cluster:
@@ -31,14 +68,19 @@ def impersonating(settings: ClusterSettings, account: str) -> Cluster:
 
 
 @pytest.fixture
-def account(api: client.ApiClient, cluster_settings: ClusterSettings) -> str:
-    """The account of ``knative/base`` in the test's namespace."""
+def accounts(api: client.ApiClient, cluster_settings: ClusterSettings) -> list[str]:
+    """The accounts of ``knative/base`` in the test's namespace."""
     namespace = cluster_settings.namespace
-    made, role, binding = yaml.safe_load_all(ACCOUNT.read_text())
-    client.CoreV1Api(api).create_namespaced_service_account(namespace, made)
-    client.RbacAuthorizationV1Api(api).create_namespaced_role(namespace, role)
-    client.RbacAuthorizationV1Api(api).create_namespaced_role_binding(namespace, binding)
-    return str(made["metadata"]["name"])
+    core, rights = client.CoreV1Api(api), client.RbacAuthorizationV1Api(api)
+    create = {
+        "ServiceAccount": core.create_namespaced_service_account,
+        "Role": rights.create_namespaced_role,
+        "RoleBinding": rights.create_namespaced_role_binding,
+    }
+    documents = list(yaml.safe_load_all(ACCOUNTS.read_text()))
+    for document in documents:
+        create[document["kind"]](namespace, document)
+    return [d["metadata"]["name"] for d in documents if d["kind"] == "ServiceAccount"]
 
 
 @pytest.fixture
@@ -52,11 +94,12 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.05)
 
 
+@pytest.mark.usefixtures("accounts")
 def test_the_backend_works_with_the_permissions_of_the_account(
-    cluster_settings: ClusterSettings, account: str, good: Version
+    cluster_settings: ClusterSettings, good: Version
 ) -> None:
     async def story() -> None:
-        cluster = impersonating(cluster_settings, account)
+        cluster = impersonating(cluster_settings, "headrace")
         backend = KServeBackend(cluster)
         await backend.open()
         try:
@@ -74,14 +117,28 @@ def test_the_backend_works_with_the_permissions_of_the_account(
     asyncio.run(story())
 
 
-def test_the_account_can_do_nothing_else(
-    api: client.ApiClient, cluster_settings: ClusterSettings, account: str
+def test_each_account_can_do_what_is_listed_and_nothing_else(
+    cluster_settings: ClusterSettings, accounts: list[str]
 ) -> None:
-    """The API server's own list of what the account may do in the namespace, without what every account may."""
-    cluster = impersonating(cluster_settings, account)
-    spec = {"spec": {"namespace": cluster_settings.namespace}}
+    """The API server's own list of what an account may do in the namespace, without what every account may."""
+    assert {account: allowed(cluster_settings, account) for account in accounts} == EXPECTED
+
+
+@pytest.mark.parametrize(
+    ("resource", "verb", "call"),
+    [(resource, verb, call) for (_, resource), verbs in USED.items() for verb, call in verbs.items()],
+)
+def test_each_permission_is_used(resource: str, verb: str, call: str) -> None:
+    """A call that is gone takes its permission with it."""
+    assert call in CLIENTS, f"nothing needs {verb} {resource} any more: take it from accounts.yaml"
+
+
+def allowed(settings: ClusterSettings, account: str) -> set[tuple[str, str, str]]:
+    cluster = impersonating(settings, account)
+    spec = {"spec": {"namespace": settings.namespace}}
     review = client.AuthorizationV1Api(cluster._api).create_self_subject_rules_review(spec)
-    found = {
+    cluster.close()
+    return {
         (group, resource, verb)
         for rule in review.status.resource_rules
         for group in rule.api_groups
@@ -89,8 +146,6 @@ def test_the_account_can_do_nothing_else(
         for verb in rule.verbs
         if group not in ("authorization.k8s.io", "authentication.k8s.io")
     }
-    cluster.close()
-    assert found == ALLOWED
 
 
 def test_an_account_without_permissions_is_told_so(cluster_settings: ClusterSettings, good: Version) -> None:

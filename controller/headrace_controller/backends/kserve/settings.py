@@ -1,7 +1,7 @@
 """Where in a cluster services live and what they are made from."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 
 from headrace_functions.errors import InvalidInput
@@ -25,6 +25,8 @@ class ClusterSettings:
     """Marks what is ours; two platforms of one namespace need two names."""
     image: str = "headrace-function-{framework}:{version}"
     """Runtime image; ``{framework}`` and ``{version}`` (of Headrace) are filled in. A tag other than ``latest``."""
+    images: Mapping[str, str] = field(default_factory=dict)
+    """Runtime images of single frameworks, by framework, where they are not ``image``."""
     storage_secret: str = "headrace-storage"  # noqa: S105 -- its name, not its content
     """Secret of the namespace whose keys become the variables with which pods read the store (``AWS_…``)."""
     collector: str = ""
@@ -39,17 +41,14 @@ class ClusterSettings:
             raise InvalidInput(
                 f"ingress: {self.ingress!r} is no address", field=INGRESS, expected="tcp:HOST:PORT", got=self.ingress
             )
-        if not _tag(self.image_of("python")) or _tag(self.image) == "latest":
-            raise InvalidInput(
-                f"image: {self.image!r} has no fixed tag",
-                field=FUNCTION_IMAGE,
-                expected="e.g. registry.example/headrace-function-{framework}:{version}",
-                hint="without one Kubernetes pulls at every start, and a version would not stay what it was",
-            )
+        named = {FUNCTION_IMAGE: self.image} | {f"{FUNCTION_IMAGE}_{k.upper()}": v for k, v in self.images.items()}
+        for variable, image in named.items():
+            _check_tag(variable, image)
 
     def image_of(self, framework: str) -> str:
         """The runtime image for a framework's functions."""
-        return self.image.replace("{framework}", framework).replace("{version}", metadata.version("headrace"))
+        image = self.images.get(framework, self.image)
+        return image.replace("{framework}", framework).replace("{version}", metadata.version("headrace"))
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str], storage: str) -> "ClusterSettings":
@@ -62,7 +61,19 @@ class ClusterSettings:
             "collector": COLLECTOR,
             "ingress": INGRESS,
         }
-        return cls(storage, **{f: environment[v] for f, v in variables.items() if environment.get(v)})
+        single = f"{FUNCTION_IMAGE}_"
+        images = {k.removeprefix(single).lower(): v for k, v in environment.items() if v and k.startswith(single)}
+        return cls(storage, images=images, **{f: environment[v] for f, v in variables.items() if environment.get(v)})
+
+
+def _check_tag(variable: str, image: str) -> None:
+    if _tag(image) in ("", "latest"):
+        raise InvalidInput(
+            f"image: {image!r} has no fixed tag",
+            field=variable,
+            expected="e.g. registry.example/headrace-function-{framework}:{version}",
+            hint="without one Kubernetes pulls at every start, and a version would not stay what it was",
+        )
 
 
 def _tag(image: str) -> str:

@@ -128,6 +128,15 @@ def test_an_image_with_a_fixed_tag_or_digest_is_taken(image: str) -> None:
     assert "{" not in ClusterSettings("s3://b", image=image).image_of("python")
 
 
+def test_a_framework_may_have_an_image_of_its_own() -> None:
+    settings = ClusterSettings.from_environment({"HEADRACE_FUNCTION_IMAGE_SKLEARN": "r.example/s:7"}, "s3://b")
+    assert settings.image_of("sklearn") == "r.example/s:7"
+    assert settings.image_of("python").startswith("headrace-function-python:")
+    with pytest.raises(InvalidInput, match="no fixed tag") as caught:
+        ClusterSettings.from_environment({"HEADRACE_FUNCTION_IMAGE_SKLEARN": "headrace-function-sklearn"}, "s3://b")
+    assert caught.value.field == "HEADRACE_FUNCTION_IMAGE_SKLEARN"
+
+
 @pytest.mark.parametrize("ingress", ["127.0.0.1:80", "tcp:host", "http://host:80", "tcp::80", "tcp:host:http"])
 def test_an_ingress_that_is_no_address_is_refused(ingress: str) -> None:
     with pytest.raises(InvalidInput, match="ingress"):

@@ -1,0 +1,119 @@
+"""What people apply, as far as its files tell: each container is hardened, each image is set, no name leads nowhere."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[3]
+KNATIVE = ROOT / "knative"
+OVERLAYS = sorted((KNATIVE / "overlays").iterdir())
+FOLDERS = sorted(file.parent for file in KNATIVE.rglob("kustomization.yaml"))
+WITH_RIGHTS = "headrace"
+"""The one account that may ask something of the Kubernetes API."""
+
+
+def documents(folder: Path) -> Iterator[dict[str, Any]]:
+    for name in kustomization(folder).get("resources", []):
+        file = (folder / name).resolve()
+        if file.is_file():
+            yield from yaml.safe_load_all(file.read_text())
+
+
+def kustomization(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((folder / "kustomization.yaml").read_text())
+    return found
+
+
+def workloads() -> list[Any]:
+    found = [d for folder in FOLDERS for d in documents(folder) if "template" in d.get("spec", {})]
+    return [pytest.param(d, id=f"{d['kind']}-{d['metadata']['name']}") for d in found]
+
+
+def images_of(document: dict[str, Any]) -> set[str]:
+    """Images that a workload runs or starts."""
+    containers = document["spec"]["template"]["spec"]["containers"]
+    started = {e["value"] for c in containers for e in c.get("env", []) if re.search(r"_IMAGE(_|$)", e["name"])}
+    return {c["image"] for c in containers} | started
+
+
+def test_every_file_is_part_of_a_kustomization() -> None:
+    for folder in FOLDERS:
+        named = kustomization(folder)
+        text = (folder / "kustomization.yaml").read_text()
+        for file in folder.iterdir():
+            known = file.name in text or file.name == "kustomization.yaml" or file.suffix == ".example"
+            assert known or file.name == "storage.env", f"{file.relative_to(ROOT)} is applied by nobody"
+        for name in [*named.get("resources", []), *named.get("components", [])]:
+            assert (folder / name).exists(), f"{folder.relative_to(ROOT)} names {name}, which is not there"
+
+
+@pytest.mark.parametrize("document", workloads())
+def test_every_container_is_hardened_and_bounded(document: dict[str, Any]) -> None:
+    pod = document["spec"]["template"]["spec"]
+    for container in pod["containers"]:
+        security = pod.get("securityContext", {}) | container["securityContext"]
+        assert security["runAsNonRoot"] is True
+        assert security["runAsUser"] == 65532
+        assert security["readOnlyRootFilesystem"] is True
+        assert security["allowPrivilegeEscalation"] is False
+        assert security["capabilities"] == {"drop": ["ALL"]}
+        assert security["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert {"cpu", "memory"} <= container["resources"]["requests"].keys()
+        assert "memory" in container["resources"]["limits"]
+        assert "readinessProbe" in container
+
+
+@pytest.mark.parametrize("document", workloads())
+def test_every_workload_has_an_account_of_ours_and_only_the_controller_a_token(document: dict[str, Any]) -> None:
+    pod = document["spec"]["template"]["spec"]
+    every = [d for folder in FOLDERS for d in documents(folder)]
+    made = {d["metadata"]["name"] for d in every if d["kind"] == "ServiceAccount"}
+    assert pod["serviceAccountName"] in made
+    controls = document["metadata"]["name"] == "headrace-controller"
+    assert pod.get("automountServiceAccountToken", True) is controls
+    assert (pod["serviceAccountName"] == WITH_RIGHTS) is controls
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda o: o.name)
+def test_an_overlay_fixes_the_tag_of_every_image(overlay: Path) -> None:
+    used = {image for p in workloads() for image in images_of(p.values[0])}
+    fixed = {i["name"]: i for i in kustomization(overlay)["images"]}
+    assert fixed.keys() == used
+    for image in fixed.values():
+        assert "digest" in image or image["newTag"] != "latest", image
+
+
+def test_the_controller_is_told_every_image_that_it_starts() -> None:
+    controller = next(d for d in documents(KNATIVE / "base") if d["metadata"]["name"] == "headrace-controller")
+    targets = {f"headrace-function-{n}" for n in ("python", "sklearn", "builder")}
+    assert targets | {"headrace-controller", "headrace-jobs"} == images_of(controller)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda o: o.name)
+def test_no_secret_is_in_the_repository(overlay: Path) -> None:
+    assert [d for d in documents(overlay) if d["kind"] == "Secret"] == []
+    example = overlay / "storage.env.example"
+    for line in example.read_text().splitlines() if example.exists() else []:
+        name, _, value = line.partition("=")
+        assert not (name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY") and value), f"{example}: {name} has a value"
+    assert "knative/overlays/*/storage.env" in (ROOT / ".gitignore").read_text().splitlines()
+
+
+def test_roles_name_what_they_allow() -> None:
+    rules = [rule for d in documents(KNATIVE / "base") if d["kind"] == "Role" for rule in d["rules"]]
+    assert rules
+    assert [r for r in rules if "*" in r["apiGroups"] + r["resources"] + r["verbs"]] == []
+    assert [d for d in documents(KNATIVE / "base") if d["kind"].startswith("ClusterRole")] == []
+
+
+def test_policies_deny_first_and_every_part_has_one() -> None:
+    policies = list(documents(KNATIVE / "components" / "network-policies"))
+    deny = next(p for p in policies if p["metadata"]["name"] == "headrace-default-deny")
+    assert deny["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    for policy in policies:  # a rule without its type would be read as none
+        rules = {kind for kind in ("Ingress", "Egress") if kind.lower() in policy["spec"]}
+        assert policy is deny or rules == set(policy["spec"]["policyTypes"]), policy["metadata"]["name"]
