@@ -21,6 +21,8 @@ from headrace_functions.storage.documents import Documents
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import BuildStatus, Version
 
+from .installed import Installed, install
+
 
 @pytest.fixture(scope="session")
 def storage(request: pytest.FixtureRequest) -> str:
@@ -34,6 +36,12 @@ def api() -> Iterator[client.ApiClient]:
     config.load_kube_config()
     with client.ApiClient() as connected:
         yield connected
+
+
+@pytest.fixture(scope="session")
+def platform(tmp_path_factory: pytest.TempPathFactory, storage: str) -> Iterator[Installed]:
+    """A platform that the stories share, installed from ``knative/base``."""
+    yield from install(tmp_path_factory.mktemp("overlay"), f"{storage}/platform")
 
 
 @pytest.fixture

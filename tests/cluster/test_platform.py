@@ -1,110 +1,149 @@
-"""An installed platform, from outside: the command line through the Kubernetes API, callers through the ingress."""
+"""A user's story on an installed platform, from outside: the command line through the Kubernetes API, callers through the ingress."""
 
-import csv
-import os
-import subprocess
+import asyncio
 import sys
-from collections.abc import Iterator
+import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import joblib
-import numpy as np
-import orjson
 import pytest
 import yaml
-from sklearn.datasets import load_breast_cancer
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
-from .installed import Installed, install, kubectl, until
+from .installed import Installed, until
+from .traffic import Traffic, fate
+from .tumours import FIELDS, ROWS, project, request_of
 
 pytestmark = pytest.mark.timeout(600)
 
-FIELDS = ("radius", "texture", "smoothness")
-ROWS, LABELS = load_breast_cancer(return_X_y=True)
-ROWS = ROWS[:, [0, 1, 4]]
+MINE = "app.kubernetes.io/managed-by=headrace"
 
 
 @pytest.fixture(scope="module")
-def platform(tmp_path_factory: pytest.TempPathFactory, storage: str) -> Iterator[Installed]:
-    yield from install(tmp_path_factory.mktemp("overlay"), storage)
-
-
-def headrace(platform: Installed, *arguments: str) -> Any:
-    """What the command printed: JSON where it is asked for."""
-    command = [sys.executable, "-m", "headrace_controller.cli", "--context", platform.context]
-    command += ["--namespace", platform.namespace, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=os.environ, check=False)
-    assert done.returncode == 0, f"headrace {' '.join(arguments)}: {done.stdout}{done.stderr}"
-    return orjson.loads(done.stdout) if "--json" in arguments else done.stdout
-
-
-def project(folder: Path, strength: float) -> Path:
-    """A trained classifier with its training data and definition."""
-    folder.mkdir()
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=strength)).fit(ROWS, LABELS)
-    joblib.dump(model, folder / "model.joblib")
-    with (folder / "train.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow([*FIELDS, "benign"])
-        writer.writerows([*row, label] for row, label in zip(ROWS.tolist(), LABELS.tolist(), strict=True))
-    definition = {
-        "kind": "Model",
-        "name": "tumour",
-        "framework": "sklearn",
-        "payload": ["model.joblib"],
-        "training-data": "train.csv",
-        "target": "benign",
-        "scaling": {"idle-timeout": "10s"},
-    }
-    (folder / "headrace.yaml").write_text(yaml.safe_dump(definition))
+def models(platform: Installed, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three versions of one model, applied; each in a folder of its own."""
+    folder = tmp_path_factory.mktemp("models")
+    for number, strength in ((1, 1.0), (2, 0.01), (3, 100.0)):
+        platform.headrace("apply", "-f", str(project(folder / str(number), strength)))
+    for number in (1, 2, 3):
+        name = f"tumour-v{number}"
+        until(lambda name=name: name in platform.kubectl("get", "isvc", "-o", "name"), f"{name} exists")  # type: ignore[misc]
+        platform.kubectl("wait", "--for=condition=Ready", f"isvc/{name}", "--timeout=120s")
     return folder
 
 
-def request_of(rows: np.ndarray) -> dict[str, Any]:
-    return {
-        "inputs": [
-            {"name": name, "shape": [len(rows)], "datatype": "FP64", "data": rows[:, i].tolist()}
-            for i, name in enumerate(FIELDS)
-        ]
-    }
+def answers_of(answer: dict[str, Any]) -> list[int]:
+    found: list[int] = next(o["data"] for o in answer["outputs"] if o["name"] == "label")
+    return found
 
 
-def test_a_model_goes_from_its_artifact_to_a_logged_answer(platform: Installed, tmp_path: Path) -> None:
-    for number, strength in ((1, 1.0), (2, 0.01)):
-        headrace(platform, "apply", "-f", str(project(tmp_path / str(number), strength)))
-    for number in (1, 2):
-        name = f"tumour-v{number}"
-        until(lambda name=name: name in kubectl("get", "isvc", "-n", platform.namespace), f"{name} exists")  # type: ignore[misc]
-        kubectl("wait", "--for=condition=Ready", f"isvc/{name}", "-n", platform.namespace, "--timeout=120s")
-
-    expected = joblib.load(tmp_path / "1" / "model.joblib").predict(ROWS[:4]).tolist()
-    address = kubectl("get", "isvc", "tumour-v1", "-n", platform.namespace, "-o", "jsonpath={.status.url}")
-    for base, path in (
-        (address, "/v2/models/tumour/infer"),
-        (platform.gateway_url, "/v2/models/tumour/versions/1/infer"),
-    ):
+def test_a_version_answers_at_kserves_address_and_through_the_gateway(platform: Installed, models: Path) -> None:
+    expected = joblib.load(models / "1" / "model.joblib").predict(ROWS[:4]).tolist()
+    before = len(platform.headrace("log", "query", "tumour:1", "--json"))
+    address = platform.kubectl("get", "isvc", "tumour-v1", "-o", "jsonpath={.status.url}")
+    for base, path in ((address, "tumour"), (platform.gateway_url, "tumour/versions/1")):
         with httpx.Client(base_url=base, timeout=60, trust_env=False) as outside:
-            answer = outside.post(path, json=request_of(ROWS[:4]))
+            answer = outside.post(f"/v2/models/{path}/infer", json=request_of(ROWS[:4]))
         assert answer.status_code == 200, answer.text
-        assert expected == next(o["data"] for o in answer.json()["outputs"] if o["name"] == "label"), base
-    until(lambda: len(headrace(platform, "log", "query", "tumour:1", "--json")) == 8, "both exchanges are logged")
+        assert expected == answers_of(answer.json()), base
+    until(
+        lambda: len(platform.headrace("log", "query", "tumour:1", "--json")) == before + 8, "both exchanges are logged"
+    )
 
 
-def test_a_drift_run_leaves_its_report(platform: Installed, tmp_path: Path) -> None:
-    """On Ray where KubeRay is installed; its log, status and report are those of one machine."""
-    headrace(platform, "apply", "-f", str(project(tmp_path / "again", 1.0)))
-    version = headrace(platform, "version", "list", "tumour", "--json")[0]["id"]
+@pytest.mark.filterwarnings("default")
+def test_kserves_own_client_asks_the_gateway(
+    platform: Installed, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", sys.argv[:1])  # it reads the command line when it is imported
+    import kserve
+
+    expected = joblib.load(models / "3" / "model.joblib").predict(ROWS[:4]).tolist()
+    inputs = []
+    for index, name in enumerate(FIELDS):
+        tensor = kserve.InferInput(name, [4], "FP64")
+        tensor.set_data_from_numpy(ROWS[:4, index].copy(), binary_data=False)
+        inputs.append(tensor)
+    asked = kserve.InferRequest(model_name="tumour", infer_inputs=inputs)
+
+    async def ask() -> Any:
+        client = kserve.InferenceRESTClient(kserve.RESTConfig(protocol="v2", timeout=60))
+        return await client.infer(platform.gateway_url, asked, model_name="tumour")
+
+    answer = asyncio.run(ask())
+    assert expected == next(o.as_numpy() for o in answer.outputs if o.name == "label").tolist()
+
+
+def test_an_idle_version_has_no_pod_and_the_next_request_wakes_it(platform: Installed, models: Path) -> None:
+    until(lambda: platform.pods("headrace.dev/model=tumour") == [], "every version sleeps")
+    assert "asleep" == platform.headrace("service", "list", "--json")[0]["state"]
     with httpx.Client(base_url=platform.gateway_url, timeout=60, trust_env=False) as outside:
+        started = time.monotonic()
+        answer = outside.post("/v2/models/tumour/versions/2/infer", json=request_of(ROWS[:1]))
+        print(f"\nfirst answer from zero through the gateway: {time.monotonic() - started:.2f} s")
+    assert answer.status_code == 200, answer.text
+
+
+def sequence(folder: Path, *variants: dict[str, Any]) -> str:
+    file = folder / "sequence.yaml"
+    file.write_text(
+        yaml.safe_dump({"kind": "Sequence", "name": "screening", "pipeline": [list(variants)], "timeout": "60s"})
+    )
+    return str(file)
+
+
+def test_a_sequence_splits_copies_changes_and_rolls_back_under_load_without_a_failure(
+    platform: Installed, models: Path, tmp_path: Path
+) -> None:
+    """80/20 and a shadow; then 0/100; then back; meanwhile nothing fails, and afterwards the logs hold every answer once."""
+    shadow = {"model": "tumour:3", "shadow": True}
+    first = [{"model": "tumour:1", "weight": 80}, {"model": "tumour:2", "weight": 20}, shadow]
+    platform.headrace("apply", "-f", sequence(tmp_path, *first))
+    path = "/v2/models/screening/infer"
+    with httpx.Client(base_url=platform.gateway_url, timeout=60, trust_env=False) as outside:
+        outside.post(path, json=request_of(ROWS[:1])).raise_for_status()
+        with Traffic(platform.gateway_url, path, request_of(ROWS[:1])) as traffic:
+            until(lambda: traffic.sent > 100, "some traffic")
+            platform.headrace("apply", "-f", sequence(tmp_path, {"model": "tumour:2", "weight": 100}, shadow))
+            until(lambda: outside.post(path, json=request_of(ROWS[:1])).headers["x-headrace-version"] == "tumour:2", "")
+            changed = traffic.sent
+            until(lambda: traffic.sent > changed + 60, "more traffic")
+            platform.headrace("sequence", "rollback", "screening")
+            rolled_back = traffic.sent
+            until(lambda: traffic.sent > rolled_back + 100, "yet more traffic")
+    found = fate(platform, traffic, ["tumour:1", "tumour:2"])
+    print(f"\n{found}, slowest {traffic.slowest:.2f} s")
+    assert (0, 0, 0) == (found.failed, found.lost, found.doubled), found
+    shadows = [r for r in platform.headrace("log", "query", "tumour:3", "--limit", "10000", "--json") if r["shadow"]]
+    assert len(shadows) >= 0.9 * found.sent
+
+
+def test_a_schedule_is_a_cron_job_whose_run_leaves_a_report(platform: Installed, models: Path) -> None:
+    """On Ray where KubeRay is installed; status, log and report are those of one machine."""
+    with httpx.Client(base_url=urlsplit(platform.gateway_url).geturl(), timeout=60, trust_env=False) as outside:
         for start in range(0, 400, 100):
-            outside.post("/v2/models/tumour/infer", json=request_of(ROWS[start : start + 100] + 3.0)).raise_for_status()
-    until(lambda: len(headrace(platform, "log", "query", version, "--limit", "500", "--json")) == 400, "all is logged")
-    ended = headrace(platform, "analyze", "drift", version, "--window", "1h", "--json")
-    print(ended, headrace(platform, "analyze", "log", ended["id"]))
-    assert ended["state"] == "done"
-    assert ended["document"]["verdict"] == "drift"
-    assert headrace(platform, "report", "list", "tumour", "--json")[0]["kind"] == "drift"
-    assert kubectl("get", "rayjobs,jobs", "-n", platform.namespace, "-o", "name").strip() == ""
+            body = request_of(ROWS[start : start + 100] + 3.0)
+            outside.post("/v2/models/tumour/versions/1/infer", json=body).raise_for_status()
+    platform.headrace("schedule", "add", "each-minute", "tumour:1", "--cron", "* * * * *", "--window", "1h")
+    until(lambda: "headrace-each-minute" in platform.kubectl("get", "cronjobs", "-o", "name"), "there is a CronJob")
+    until(
+        lambda: any(r["state"] == "done" for r in platform.headrace("schedule", "runs", "each-minute", "--json")),
+        "a run is done",
+        240,
+    )
+    run = next(r for r in platform.headrace("schedule", "runs", "each-minute", "--json") if r["state"] == "done")
+    job = platform.headrace("analyze", "show", run["job"], "--json")
+    assert ("done", "schedule each-minute") == (job["state"], job["by"]), job
+    assert "drift" == platform.headrace("report", "list", "tumour", "--json")[0]["kind"]
+    assert platform.headrace("analyze", "log", run["job"]).startswith("RayJob")
+    platform.headrace("schedule", "rm", "each-minute")
+    until(lambda: platform.kubectl("get", "cronjobs", "-o", "name").strip() == "", "the CronJob is gone")
+
+
+def test_what_is_deleted_leaves_nothing_on_the_cluster(platform: Installed, models: Path) -> None:
+    platform.headrace("sequence", "delete", "screening")
+    platform.headrace("model", "delete", "tumour")
+    kinds = "isvc,ksvc,cronjobs,rayjobs,jobs"
+    until(lambda: platform.kubectl("get", kinds, "-l", MINE, "-o", "name").strip() == "", "nothing of it is left", 120)
