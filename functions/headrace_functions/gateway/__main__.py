@@ -23,6 +23,8 @@ from headrace_functions.gateway.private import GatewayPrivate
 from headrace_functions.gateway.recorder import SealedInTime
 from headrace_functions.gateway.reload import follow
 from headrace_functions.gateway.resolve import Resolver
+from headrace_functions.gateway.standby import Standbys
+from headrace_functions.gateway.upstream import Upstream
 from headrace_functions.recording.shipping import Shipping
 from headrace_functions.recording.spool import Spool
 from headrace_functions.serving import WaitingServer
@@ -41,7 +43,8 @@ async def serve(settings: InCluster) -> None:
 
     objects = ObjectStore(settings.storage)
     resolver, measures, upstream = Resolver(Documents(objects)), Measures(), KnativeUpstream()
-    leases = KnativeLeases(settings.host_of, upstream, controller_voice(upstream, settings.controller))
+    standbys = Standbys(settings.standby, settings.standby_of, Upstream())
+    leases = KnativeLeases(settings.host_of, upstream, controller_voice(upstream, settings.controller), standbys)
     spool = Spool(settings.spool / "gateway")
     shipping = Shipping(settings.spool, settings.storage, settings.collector)
     exchange = Exchange(leases, upstream, SealedInTime(spool), measures)
@@ -56,7 +59,9 @@ async def serve(settings: InCluster) -> None:
         for server, port in ((public, settings.port), (private, settings.private_port))
     ]
     shipping.start()
-    following = loop.create_task(follow(resolver, objects))
+    following = [loop.create_task(follow(resolver, objects))]
+    if settings.standby:
+        following.append(loop.create_task(standbys.follow(Documents(objects))))
     log.info("serving on port %d", settings.port)
     await stop.wait()
 
@@ -65,8 +70,10 @@ async def serve(settings: InCluster) -> None:
     private.stop()
     await asyncio.wait(serving)
     await runner.drain(settings.drain)
-    following.cancel()
+    for task in following:
+        task.cancel()
     await leases.close()
+    standbys.close()
     upstream.close()
     spool.close()
     await asyncio.to_thread(shipping.close)

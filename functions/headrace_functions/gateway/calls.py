@@ -38,8 +38,8 @@ class Call:
     def at_stage(self, sequence: str, stage: int, variant: VersionId, *, shadow: bool = False) -> "Call":
         return replace(self, sequence=sequence, stage=stage, variant=str(variant), shadow=shadow)
 
-    def head(self, version: VersionId, host: str, timeout_ms: int) -> bytes:
-        """The request line and headers for the service of ``version``, up to the blank line."""
+    def head(self, version: VersionId, host: str, timeout_ms: int, more: bytes = b"") -> bytes:
+        """The request line and headers for the service of ``version``, up to the blank line; ``more`` are header lines."""
         path = f"/v2/models/{version.model}/infer" if self.protocol == "v2" else f"/v1/models/{version.model}:predict"
         lines = [
             f"POST {path} HTTP/1.1\r\nhost: {host}\r\nx-request-id: {self.request_id}\r\n"
@@ -61,5 +61,5 @@ class Call:
             )
         if self.shadow:
             lines.append(b"\r\nx-headrace-shadow: 1")
-        lines.append(b"\r\n\r\n")
+        lines += (b"\r\n", more, b"\r\n")
         return b"".join(lines)

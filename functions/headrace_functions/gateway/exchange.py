@@ -68,7 +68,7 @@ class Exchange:
     async def _send(self, version: Version, call: Call) -> Reply:
         async with self._leases.lease(version, deadline=call.deadline) as endpoint:
             left = call.deadline - self._loop.time()
-            head = call.head(version.id, endpoint.host, max(1, int(left * 1000)))
+            head = call.head(version.id, endpoint.host, max(1, int(left * 1000)), endpoint.headers)
             return await self._upstream.request(endpoint.address, head, call.body, call.deadline)
 
     def _record_failure(self, version: Version, call: Call, error: HeadraceError, seconds: float) -> None:

@@ -22,6 +22,8 @@ STORAGE = "HEADRACE_STORAGE"
 NAMESPACE = "HEADRACE_NAMESPACE"
 WORK = "HEADRACE_WORK"
 VERSION = "HEADRACE_PLATFORM_VERSION"
+STANDBY = "HEADRACE_STANDBY"
+"""Names of the runtime images that have a standby, separated by commas; empty for none."""
 PORT = "PORT"  # Knative's own
 PRIVATE_PORT = 8081
 """Where the controller finds each gateway's private side; not the one port that Knative routes to."""
@@ -46,6 +48,8 @@ class InCluster:
     drain: float = 30.0
     """Seconds that open requests get after TERM; Knative has waited for them before it sends it."""
     version: str = ""
+    standby: tuple[str, ...] = ()
+    """Names of the runtime images that have a standby."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "InCluster":
@@ -62,11 +66,16 @@ class InCluster:
             collector=f"http://headrace-collector.{namespace}.svc",
             port=int(port),
             version=environment.get(VERSION, ""),
+            standby=tuple(filter(None, (name.strip() for name in environment.get(STANDBY, "").split(",")))),
         )
 
     def host_of(self, service: str) -> str:
         """The cluster-local host of a service's predictor; without the cluster's own domain, which may be another one."""
         return f"{service}-predictor.{self.namespace}.svc"
+
+    def standby_of(self, image: str) -> str:
+        """The cluster-local host of a runtime image's standby."""
+        return f"headrace-standby-{image}.{self.namespace}.svc"
 
 
 def purpose_token(objects: ObjectStore) -> str:

@@ -10,6 +10,10 @@ unknown  asks whether it is ready, which wakes it       awake when it answers, e
 waking   waits with the others for the one question     awake; refused once the controller says why
 awake    at once                                        unknown ``FRESH`` s after its last answer, or when it was not reached
 ======== ============================================== ==========================================
+
+Where a standby covers the version, one that has not answered after ``GRACE`` is brought up there too, and whichever answers
+first is leased. The question to the service itself stays open, so Knative starts its pod; when that answers it is leased from
+then on, and what the standby has is finished there.
 """
 
 import asyncio
@@ -17,12 +21,15 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from headrace_functions.errors import DeadlineExceeded, HeadraceError, NotReady, Unreachable
+from headrace_functions.gateway import standby
 from headrace_functions.gateway.calls import REQUEST_ID
 from headrace_functions.gateway.leases import Endpoint
 from headrace_functions.gateway.upstream import NotSent, Reply, Upstream
 from headrace_functions.names import VersionId
 from headrace_functions.version import Version
 
+GRACE = 0.015
+"""Seconds that an awake service has to say that it is, before its standby is asked."""
 FRESH = 5.0
 """Seconds for which a service that answered is taken to be awake; Knative keeps an idle one for six at least."""
 ASK_WHY = 1.0
@@ -55,6 +62,8 @@ class KnativeUpstream(Upstream):
     async def request(self, address: str, head: bytes, body: bytes, deadline: float) -> Reply:
         """As ``Upstream.request``; ``NotSent`` also where the cluster says that no function has seen the request."""
         reply = await super().request(address, head, body, deadline)
+        if reply.header(standby.HEADER) == standby.REFUSED:
+            raise NotSent(f"the standby refused: {reply.body[:300].decode('utf-8', 'replace')}")
         if reply.header(REQUEST_ID) is None:
             raise _foreign(reply)
         return reply
@@ -63,11 +72,18 @@ class KnativeUpstream(Upstream):
 class KnativeLeases:
     """``Leases`` over the services of one namespace."""
 
-    def __init__(self, host: Callable[[str], str], upstream: Upstream, why: Why = nobody_knows) -> None:
+    def __init__(
+        self,
+        host: Callable[[str], str],
+        upstream: Upstream,
+        why: Why = nobody_knows,
+        standbys: standby.Standbys | None = None,
+    ) -> None:
         """``host`` gives the host name of a service, e.g. ``churn-v3-predictor.models.svc``; all listen on port 80."""
         self._host = host
         self._upstream = upstream
         self._why = why
+        self._standbys = standbys
         self._services: dict[str, _Service] = {}
 
     def lease(self, version: Version, *, deadline: float) -> "_Lease":
@@ -86,26 +102,32 @@ class KnativeLeases:
         found = self._services.get(version.id.service)
         if found is None:
             endpoint = _endpoint(self._host(version.id.service), version.id.service)
-            found = self._services[version.id.service] = _Service(version, endpoint, self._upstream, self._why)
+            found = self._services[version.id.service] = _Service(
+                version, endpoint, self._upstream, self._why, self._standbys
+            )
         return found
 
 
 class _Lease:
     """One lease as a context manager; how its block ends tells whether the service is awake."""
 
-    __slots__ = ("_deadline", "_service")
+    __slots__ = ("_deadline", "_endpoint", "_service")
 
     def __init__(self, service: "_Service", deadline: float) -> None:
         self._service = service
         self._deadline = deadline
+        self._endpoint = service.endpoint
 
     async def __aenter__(self) -> Endpoint:
         if not self._service.awake:
-            await self._service.wait(self._deadline)
-        return self._service.endpoint
+            self._endpoint = await self._service.wait(self._deadline)
+        return self._endpoint
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
+        if self._endpoint is not self._service.endpoint:
+            if kind is not None and issubclass(kind, Unreachable):
+                self._service.leave_standby()
+        elif kind is None:
             self._service.answered()
         elif issubclass(kind, Unreachable):
             self._service.doubt()
@@ -114,14 +136,18 @@ class _Lease:
 class _Service:
     """What this gateway knows of one service."""
 
-    def __init__(self, version: Version, endpoint: Endpoint, upstream: Upstream, why: Why) -> None:
+    def __init__(
+        self, version: Version, endpoint: Endpoint, upstream: Upstream, why: Why, standbys: standby.Standbys | None
+    ) -> None:
         self.endpoint = endpoint
         self._version = version
         self._upstream = upstream
         self._why = why
         self._loop = asyncio.get_running_loop()
+        self._standbys = standbys
         self._fresh_until = 0.0
         self._waking: asyncio.Task[None] | None = None
+        self._bridging: asyncio.Task[Endpoint | None] | None = None
 
     @property
     def awake(self) -> bool:
@@ -134,32 +160,69 @@ class _Service:
         """It was not reached: ask before the next request is sent."""
         self._fresh_until = 0.0
 
+    def leave_standby(self) -> None:
+        """It was not reached: what comes now waits for the service's own pod, which is on its way."""
+        if self._waking is not None:
+            self._bridging = None
+
     def begin(self) -> "asyncio.Task[None]":
         """Ask until it answers; one question for all who wait."""
         if self._waking is None:
             self._waking = self._loop.create_task(self._wake(), name=f"wake {self._version.id}")
             self._waking.add_done_callback(self._ended)
+            cover = self._standbys.endpoint(self._version) if self._standbys is not None else None
+            if self._standbys is not None and cover is not None:
+                self._bridging = self._loop.create_task(self._bridge(self._waking, self._standbys, cover))
         return self._waking
 
-    async def wait(self, deadline: float) -> None:
-        """Until it answers; ``NotReady`` with the reason where it cannot start, ``DeadlineExceeded`` after ``deadline``."""
+    async def wait(self, deadline: float) -> Endpoint:
+        """Until it, or its standby, answers; which of the two it was.
+
+        ``NotReady`` with the reason where it cannot start, ``DeadlineExceeded`` after ``deadline``.
+        """
+        waking = self.begin()
         try:
             async with asyncio.timeout_at(deadline):
-                await asyncio.shield(self.begin())
+                bridging = self._bridging
+                if bridging is not None:
+                    await asyncio.wait([waking, bridging], return_when=asyncio.FIRST_COMPLETED)
+                    cover = bridging.result() if bridging.done() and not bridging.cancelled() else None
+                    if cover is not None and not self.awake:
+                        return cover
+                await asyncio.shield(waking)
         except TimeoutError as error:
             raise DeadlineExceeded(
                 f"{self._version.id} was not ready in time", hint="raise the time-out or min-replicas"
             ) from error
+        return self.endpoint
 
     async def close(self) -> None:
         if self._waking is not None:
             self._waking.cancel()
             await asyncio.wait([self._waking])
+        if self._bridging is not None:
+            self._bridging.cancel()
+            await asyncio.wait([self._bridging])
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
-        self._waking = None
+        bridging, self._waking, self._bridging = self._bridging, None, None
+        if bridging is not None:
+            bridging.cancel()  # the standby goes on; nobody waits for it any more
         if not task.cancelled() and task.exception() is not None:
             log.info("%s", task.exception())  # whoever waits is told; after ``warm`` nobody does
+
+    async def _bridge(
+        self, waking: "asyncio.Task[None]", standbys: standby.Standbys, cover: Endpoint
+    ) -> Endpoint | None:
+        """The standby's endpoint once it answers for the version; None where the service was quicker or the standby refuses."""
+        if (await asyncio.wait([waking], timeout=GRACE))[0]:
+            return None
+        try:
+            await standbys.prepare(self._version, cover)
+        except HeadraceError as error:
+            log.info("%s waits for its own pod: %s", self._version.id, error.message)
+            return None
+        return cover
 
     async def _wake(self) -> None:
         asking = self._loop.create_task(self._ask())

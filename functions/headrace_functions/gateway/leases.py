@@ -16,6 +16,8 @@ class Endpoint:
     replica: str
     host: str = "headrace"
     """The HTTP ``Host`` to send, where the address alone does not choose the service."""
+    headers: bytes = b""
+    """Header lines for what stands before the function, each with its line end."""
 
 
 class Leases(Protocol):

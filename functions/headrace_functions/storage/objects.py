@@ -73,6 +73,15 @@ class ObjectStore:
             raise _failed("read", key, error) from error
         return digest.hexdigest()
 
+    def size(self, key: str) -> int:
+        """The number of bytes of ``key``; ``NotFound`` if it is not there."""
+        try:
+            return obstore.head(self._store, key)["size"]
+        except FileNotFoundError as error:
+            raise _absent(key, error) from error
+        except (BaseError, OSError) as error:
+            raise _failed("look up", key, error) from error
+
     def exists(self, key: str) -> bool:
         try:
             obstore.head(self._store, key)

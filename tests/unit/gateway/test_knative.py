@@ -1,7 +1,7 @@
 """A gateway's leases over services behind Knative, on a network of the test's own: real HTTP, no cluster."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any
 
 import pytest
@@ -13,35 +13,11 @@ from headrace_functions.gateway.knative import KnativeLeases, KnativeUpstream
 from headrace_functions.gateway.upstream import NotSent
 from headrace_functions.names import VersionId
 from headrace_functions.version import Limits
+from support.ingress import Ingress
 from support.versions import version
 
 CHURN = version("churn", 1, limits=Limits(start_timeout=5.0))
 READY = "GET /v2/models/churn/ready"
-
-
-class Ingress:
-    """The cluster's side of the network: answers request lines as it is told and keeps what it was asked."""
-
-    def __init__(self, answer: Callable[[str], Awaitable[tuple[int, bytes, bool]]]) -> None:
-        self._answer = answer
-        self.asked: list[str] = []
-
-    async def __aenter__(self) -> "Ingress":
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.host = f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while head := (await reader.readuntil(b"\r\n\r\n") if not reader.at_eof() else b""):
-            line = head.decode().split(" HTTP/", 1)[0]
-            self.asked.append(line)
-            status, body, ours = await self._answer(line)
-            mark = "x-request-id: r\r\n" if ours else ""
-            writer.write(f"HTTP/1.1 {status} X\r\n{mark}content-length: {len(body)}\r\n\r\n".encode() + body)
-        writer.close()
 
 
 def run(story: Coroutine[Any, Any, None]) -> None:

@@ -1,0 +1,78 @@
+"""``python -m headrace_functions.standby``: the standby of the runtime image that it runs in, told by its environment."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import uvloop
+
+from headrace_functions.errors import HeadraceError
+from headrace_functions.gateway.upstream import Upstream
+from headrace_functions.recording.shipping import Shipping
+from headrace_functions.serving import WaitingServer
+from headrace_functions.standby.app import StandbyApp
+from headrace_functions.standby.children import Children
+from headrace_functions.standby.settings import StandbySettings
+from headrace_functions.standby.stock import Stock
+from headrace_functions.storage.objects import ObjectStore
+
+LOCK = Path(sys.prefix) / "lock.txt"
+"""What a runtime image was made from; functions/Dockerfile puts it there."""
+_PASSED = ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE")  # what functions need of the image's variables; no credentials
+
+log = logging.getLogger("headrace.standby")
+
+
+async def serve(settings: StandbySettings) -> None:
+    """Serve until TERM; then finish what is open and ship the records."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+
+    store = ObjectStore(settings.storage)
+    stock = Stock(store, settings.work / "stock", settings.disk_bytes)
+    children = Children(settings, stock, {k: v for k, v in os.environ.items() if k in _PASSED})
+    shipping = Shipping(settings.work / "spool", settings.storage, settings.collector)
+    upstream = Upstream()
+    await children.open()
+    server = WaitingServer(StandbyApp(children, upstream, settings.lock), drain=settings.drain)
+    shipping.start()
+    serving = loop.create_task(server.serve(sockets=[_listen(settings)]))
+    log.info("standing by for versions of lock %s on port %d", settings.lock[:16], settings.port)
+    await stop.wait()
+
+    log.info("draining")
+    server.stop()
+    await serving
+    await children.close()
+    upstream.close()
+    await asyncio.to_thread(shipping.close)
+    log.info("stopped")
+
+
+def _listen(settings: StandbySettings) -> socket.socket:
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.bind((settings.host, settings.port))
+    listening.listen(1024)
+    return listening
+
+
+def main() -> int:
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", datefmt="%Y-%m-%dT%H:%M:%S%z"
+    )
+    try:
+        uvloop.run(serve(StandbySettings.from_environment(os.environ, LOCK)))
+    except HeadraceError as error:
+        sys.exit(f"cannot start: {error.message}" + "".join(f"\n  {k}: {v}" for k, v in error.details().items()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
