@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "report": ("report", "report", "Reports: list, show, compare, open."),
     "explain": ("explain", "explain", "Explain one logged request."),
     "schedule": ("schedule", "schedule", "Schedules: analyses on a cron expression."),
+    "cluster": ("cluster", "cluster", "Clusters: what one lacks for a platform."),
     "config": ("config", "config", "Show which platform the commands talk to, and why."),
 }
 

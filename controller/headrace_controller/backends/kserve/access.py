@@ -27,6 +27,13 @@ class Access:
 
 def access(context: str, namespace: str) -> Access:
     """The platform in a namespace of a kubeconfig context; ``InvalidInput`` names what there is where there is none of it."""
+    configuration = choose_context(context)
+    url = f"{configuration.host}/api/v1/namespaces/{namespace}/services/http:{SERVICE}:http/proxy"
+    return Access(url, _tls(configuration), lambda: _authorization(configuration))
+
+
+def choose_context(context: str | None) -> client.Configuration:
+    """How to talk to a context of the kubeconfig, None for its current one; ``InvalidInput`` names the contexts there are."""
     configuration = client.Configuration()
     try:
         config.load_kube_config(context=context, client_configuration=configuration)
@@ -35,11 +42,10 @@ def access(context: str, namespace: str) -> Access:
             f"context: {error}",
             field="context",
             expected=_contexts(),
-            got=context,
+            got=context or "the current one",
             hint="'kubectl config get-contexts' shows them; KUBECONFIG names the file",
         ) from error
-    url = f"{configuration.host}/api/v1/namespaces/{namespace}/services/http:{SERVICE}:http/proxy"
-    return Access(url, _tls(configuration), lambda: _authorization(configuration))
+    return configuration
 
 
 def _contexts() -> str:

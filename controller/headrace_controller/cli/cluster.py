@@ -1,0 +1,74 @@
+"""``headrace cluster``"""
+
+import importlib
+import os
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from headrace_controller.cli.connection import DEFAULT_NAMESPACE, find_place, open_client
+from headrace_controller.cli.output import json_option, print_json, progress
+from headrace_functions.errors import HeadraceError, InvalidInput
+
+_ROOM = "headrace_controller.backends.kserve"
+_COLOURS = {"ok": "green", "note": "blue", "unknown": "yellow", "lacking": "red"}
+
+
+@click.group()
+def cluster() -> None:
+    """Clusters: what one lacks for a platform."""
+
+
+@cluster.command()
+@json_option
+@click.pass_context
+def check(ctx: click.Context, as_json: bool) -> None:
+    """Look at a cluster and say what it lacks, and what to do about it.
+
+    The cluster is the kubeconfig's current context, or the one of `headrace --context NAME [--namespace NAMESPACE] cluster check`.
+    It is looked at with your own rights, and nothing is changed: what you may not see is unknown. The store is asked for by the
+    platform's controller, where one is up. Exit code 1 if something is lacking.
+    """
+    place = find_place(None)
+    given = ctx.find_root().params.get("namespace") or os.environ.get("HEADRACE_NAMESPACE") or DEFAULT_NAMESPACE
+    namespace = place.namespace if place else given
+    # Imported here alone, as in ``connection``: the Kubernetes client is heavy, and an extra.
+    try:
+        inspection = importlib.import_module(f"{_ROOM}.inspection")
+    except ModuleNotFoundError as error:
+        raise InvalidInput("this needs the Kubernetes client", hint="pip install 'headrace[cluster]'") from error
+    checkup = importlib.import_module(f"{_ROOM}.checkup")
+    seen = inspection.inspect(place.context if place else None, namespace)
+    found = [*checkup.verdicts(seen), checkup.store_verdict(_store_error(place is not None))]
+    _show([asdict(verdict) for verdict in found], as_json=as_json)
+    if any(verdict.level == "lacking" for verdict in found):
+        ctx.exit(1)
+
+
+def _store_error(named: bool) -> HeadraceError | None:
+    """Why the platform cannot read its store; None where it does. Listing reports goes to the store each time."""
+    if not named:
+        return InvalidInput("the platform is asked only where --context names it")
+    try:
+        with open_client(None, None) as client:
+            next(client.reports(), None)
+    except HeadraceError as error:
+        return error
+    return None
+
+
+def _show(found: list[dict[str, Any]], *, as_json: bool) -> None:
+    if as_json:
+        print_json({"lacking": sum(v["level"] == "lacking" for v in found), "checks": found})
+        return
+    for verdict in found:
+        click.echo(f"{_marked(verdict['level'])}  {verdict['check']}: {verdict['says']}")
+        if verdict["todo"]:
+            click.echo(f"{'':<9}  {verdict['todo']}")
+    lacking = sum(v["level"] == "lacking" for v in found)
+    progress(f"{lacking} lacking" if lacking else "nothing is lacking")
+
+
+def _marked(level: str) -> str:
+    return click.style(f"{level:<9}", fg=_COLOURS[level])
