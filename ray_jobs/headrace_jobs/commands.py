@@ -14,6 +14,8 @@ import orjson
 from headrace_functions.errors import HeadraceError, InvalidInput
 from headrace_functions.names import VersionId
 from headrace_functions.storage.objects import ObjectStore
+from headrace_jobs.attribution.job import AttributionRun
+from headrace_jobs.attribution.rows import CHOICES
 from headrace_jobs.baseline import against_of
 from headrace_jobs.detectors.engines import ENGINES, engine
 from headrace_jobs.detectors.methods import Methods
@@ -139,6 +141,19 @@ def _outliers(options: argparse.Namespace) -> dict[str, Any]:
     return {"report": key, "verdict": report.verdict, "severity": report.severity, "function": function}
 
 
+def _attribution(options: argparse.Namespace) -> dict[str, Any]:
+    version = VersionId.parse(options.model, field="model")
+    objects = ObjectStore(options.storage)
+    window = window_of(objects, version, options.window, options.until)
+    asked = (options.rows, options.count, options.budget, options.output)
+    run = AttributionRun(version, window, options.endpoint, *asked)
+    with executor(options.address) as ready:
+        report = run.report(objects, ready, _progress)
+    key = keep(objects, run.version, run.window.slug, report, page(report))
+    _write(encode(report), options.out)
+    return {"report": key, "method": report.method, "sentence": report.sentence}
+
+
 def _projection(options: argparse.Namespace) -> dict[str, Any]:
     version = VersionId.parse(options.model, field="model")
     objects = ObjectStore(options.storage)
@@ -242,6 +257,22 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument(
         "--output", metavar="NAME", help="what to explain, e.g. probabilities[yes] (default: the prediction)"
     )
+    attribution = _kind(kinds, "attribution", _attribution, "what the answers of a window depend on")
+    _window(attribution)
+    attribution.add_argument("--endpoint", required=True, metavar="URL", help="the gateway, e.g. http://127.0.0.1:8080")
+    attribution.add_argument(
+        "--rows",
+        default="sample",
+        choices=CHOICES,
+        help="a sample of the window, its outliers, or the rows least like training (default: %(default)s)",
+    )
+    attribution.add_argument("--count", type=int, default=100, help="rows that are explained (default: %(default)s)")
+    attribution.add_argument(
+        "--budget", type=int, default=100_000, help="rows to ask the endpoint, together (default: %(default)s)"
+    )
+    attribution.add_argument(
+        "--output", metavar="NAME", help="what to explain, e.g. probabilities[yes] (default: the prediction)"
+    )
     projection = _kind(kinds, "projection", _projection, "a map of a window's rows over those of training")
     _window(projection)
     projection.add_argument("--dimensions", type=int, default=2, help="2 or 3 (default: %(default)s)")
@@ -295,6 +326,7 @@ def _kind(
             "storage",
             "endpoint",
             "budget",
+            "count",
             "rate",
         ),
     )

@@ -30,6 +30,7 @@ OWN_OPTIONS = {
     "rate": "outliers",
     "group": "fairness",
     "positive": "fairness",
+    **dict.fromkeys(("rows", "count", "budget"), "attribution"),
     **dict.fromkeys(("layout", "dimensions", "points", "request_id", "row"), "projection"),
 }
 """Options of one kind of job."""
@@ -65,7 +66,14 @@ class JobBody(Body):
         default=None, description="drift: tests of all fields together, e.g. joint,mmd, or none"
     )
     until: str | None = Field(default=None, description="RFC 3339 time; now by default")
-    output: str | None = Field(default=None, description="performance: the output that predicts the target")
+    output: str | None = Field(
+        default=None, description="performance, fairness: the output that predicts; attribution: the one explained"
+    )
+    rows: Literal["sample", "outliers", "drifted"] | None = Field(
+        default=None, description="attribution: which rows of the window are explained"
+    )
+    count: int | None = Field(default=None, description="attribution: rows that are explained, up to 10,000")
+    budget: int | None = Field(default=None, description="attribution: questions to the endpoint, together")
     rate: float | None = Field(default=None, description="outliers: wanted share of false alarms")
     group: str | None = Field(default=None, description="fairness: the input whose values are the groups")
     positive: str | None = Field(default=None, description="fairness: the answer that is the good one")
@@ -153,8 +161,10 @@ def start_job(platform: Platform, body: JobBody) -> schemas.JobView:
             if body.kind != kind:
                 raise InvalidInput(f"{name}: only {kind} takes it", field=name, hint="leave it out")
             arguments[name.replace("_", "-")] = str(value)
-    if body.output is not None and body.kind not in ("performance", "fairness"):
-        raise InvalidInput("output: only performance takes it", field="output", hint="leave it out")
+    if body.output is not None and body.kind not in ("performance", "fairness", "attribution"):
+        raise InvalidInput(
+            "output: only performance, fairness and attribution take it", field="output", hint="leave it out"
+        )
     if body.window is not None and not ROWS.fullmatch(body.window):
         parse_duration(body.window)
     version = platform.versions.resolve(Reference.parse(body.model)).id

@@ -109,6 +109,32 @@ def analyze_fairness(client: Client, model: str, no_wait: bool, as_json: bool, *
     _follow(client, client.start_job("fairness", model, **options), no_wait, as_json)
 
 
+@analyze.command("attribution")
+@click.argument("model", metavar="MODEL:NUMBER")
+@click.option("--window", default="24h", show_default=True, help="How far back: 30m, 24h, 7d, or 10000rows.")
+@click.option("--until", help="RFC 3339 time where the window ends; now by default.")
+@click.option(
+    "--rows",
+    type=click.Choice(["sample", "outliers", "drifted"]),
+    default="sample",
+    show_default=True,
+    help="Which rows are explained: a sample, the window's outliers, or the rows least like training.",
+)
+@click.option("--count", type=int, help="Rows that are explained.  [default: 100]")
+@click.option("--budget", type=int, help="Questions to the endpoint, together.  [default: 100000]")
+@click.option("--output", help="Output to explain; by default the class answered most, or the number.")
+@click.option("--no-wait", is_flag=True, help="Start the run and return.")
+@json_option
+@connected
+def analyze_attribution(client: Client, model: str, no_wait: bool, as_json: bool, **options: str | int | None) -> None:
+    """Explain many rows at once: what the answers depend on (mean |SHAP|), and what moved each.
+
+    Trees and forests of scikit-learn are read from the artifact; every other model is asked through its endpoint. One logged request
+    is explained by 'headrace explain'.
+    """
+    _follow(client, client.start_job("attribution", model, **options), no_wait, as_json)
+
+
 @analyze.command("projection")
 @click.argument("model", metavar="MODEL:NUMBER")
 @click.option("--window", default="24h", show_default=True, help="How far back: 30m, 24h, 7d, or 10000rows.")

@@ -25,9 +25,20 @@ from headrace_functions.names import VersionId
 from headrace_functions.storage import layout
 from headrace_functions.storage.documents import Documents
 
-Kind = Literal["drift", "performance", "outliers", "fairness", "explain", "profile", "projection"]
+Kind = Literal["drift", "performance", "outliers", "fairness", "explain", "attribution", "profile", "projection"]
 State = Literal["queued", "running", "done", "failed"]
-KINDS: tuple[Kind, ...] = ("drift", "performance", "outliers", "fairness", "explain", "profile", "projection")
+KINDS: tuple[Kind, ...] = (
+    "drift",
+    "performance",
+    "outliers",
+    "fairness",
+    "explain",
+    "attribution",
+    "profile",
+    "projection",
+)
+ASKING: tuple[Kind, ...] = ("attribution",)
+"""Kinds that ask the version through the gateway, whoever starts them; an explanation is told where by whoever starts it."""
 ENGINES: tuple[Engine, ...] = ("native", "alibi")
 OVER = ("done", "failed")
 
@@ -102,8 +113,17 @@ class Jobs:
     """Runs jobs of one queue in order, ``parallel`` at a time; explanations have a queue of their own, for somebody waits."""
 
     def __init__(
-        self, documents: Documents, runner: Runner, storage_url: str, home: Path, *, parallel: int = 1
+        self,
+        documents: Documents,
+        runner: Runner,
+        storage_url: str,
+        home: Path,
+        *,
+        parallel: int = 1,
+        gateway: str = "",
     ) -> None:
+        """``gateway`` is the URL at which jobs ask models."""
+        self._gateway = gateway
         self._documents = documents
         self._runner = runner
         self._storage_url = storage_url
@@ -148,6 +168,8 @@ class Jobs:
 
     def start(self, request: JobRequest) -> Job:
         """Queue a run; ``Conflict`` where ``MAX_QUEUED`` wait already."""
+        if request.kind in ASKING:
+            request = replace(request, arguments={**request.arguments, "endpoint": self._gateway})
         created = clock.now()
         job_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
         document = {"id": job_id, **request.to_document(), "created": created}

@@ -124,7 +124,7 @@ def create_platform(
     provisioning = Provisioning(documents, settings.environments, settings.artifacts)
     versions = Versions(catalog, announced)
     on_this_machine = ProcessRunner(JobEnvironments(provisioning.environments))
-    jobs = Jobs(documents, runner or on_this_machine, settings.storage_url, home)
+    jobs = Jobs(documents, runner or on_this_machine, settings.storage_url, home, gateway=gateway or endpoint)
     jobs.on_change(lambda _job: changes.announce())
     logs = LogReader(documents.objects)
     metrics = Metrics(catalog, LogReader(documents.objects, layout.metric_table))

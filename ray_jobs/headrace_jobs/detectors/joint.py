@@ -51,6 +51,22 @@ def joint(reference: Mapping[str, Array], window: Mapping[str, Array]) -> Findin
     return Finding("joint", METHOD, float(area.mean()), min(2 * float(p.min()), 1.0), max(share, 0.0), low, "moved")
 
 
+def scores_of(reference: Mapping[str, Array], window: Mapping[str, Array]) -> Array:
+    """The classifier's score of each row of the window ``(m,)``, by the half that has not learnt it: above 0 where it looks like the window.
+
+    At most ``ROWS`` rows of the reference are used, and all of the window.
+    """
+    keys = [key for key in reference if key in window]
+    n, m = min(len(reference[keys[0]]), ROWS), len(window[keys[0]])
+    x = np.column_stack([_scores(reference[k][:n], window[k]) for k in keys])
+    now = np.arange(n + m) >= n
+    first = _halves(n, m)
+    found = np.empty(n + m)
+    for learn in (first, ~first):
+        found[~learn] = _learnt(x[learn], now[learn], x[~learn])
+    return found[now]
+
+
 def _halves(n: int, m: int) -> Array:
     """Rows of the first half, of both sides: every other one at random, always the same."""
     random = np.random.default_rng(0)

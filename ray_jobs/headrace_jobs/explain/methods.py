@@ -18,6 +18,7 @@ from headrace_jobs.explain.anchors import Background, Predicate, anchor
 from headrace_jobs.explain.counterfactuals import counterfactuals, scales
 from headrace_jobs.explain.endpoint import Endpoint
 from headrace_jobs.explain.features import features_of, matrix, tensors
+from headrace_jobs.explain.fromlog import rows_with_another_answer
 from headrace_jobs.explain.job import ExplainRun, Progress, plain, read_background
 from headrace_jobs.explain.outcome import choose
 from headrace_jobs.explain.saliency import rise
@@ -108,10 +109,12 @@ def explain_by_neighbours(run: ExplainRun, objects: ObjectStore, progress: Progr
         names = [f.name for f in features_of(question.version.signature)]
         background = read_background(objects, question.version)
         same, answers = _answers(question, background)
-        others = background[~same.of(answers)]
+        trained = background[~same.of(answers)]
+        logged = rows_with_another_answer(objects, question.version, same)
+        others = np.concatenate((trained, logged)) if len(logged) else trained
         if not len(others):
             raise InvalidInput(
-                f"{same.said} for all {len(background)} rows of the training data that were looked at",
+                f"{same.said} for all rows of the training data and of the log that were looked at",
                 field="output",
                 hint="there is no row with another answer to compare with",
             )
@@ -119,6 +122,7 @@ def explain_by_neighbours(run: ExplainRun, objects: ObjectStore, progress: Progr
         found = counterfactuals(_model(question, same), row, others, scales(background))
     rows = tuple(
         CounterfactualRow(
+            source="training" if c.source < len(trained) else "log",
             distance=c.distance,
             changes=tuple(Change(name=names[i], before=plain(row[i]), after=plain(c.row[i])) for i in c.changed),
         )

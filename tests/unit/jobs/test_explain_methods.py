@@ -75,6 +75,24 @@ def test_a_counterfactual_changes_the_answer_and_no_more_than_it_needs(objects: 
     assert [r.distance for r in found.rows] == sorted(r.distance for r in found.rows)
 
 
+def test_the_nearest_row_with_another_answer_may_be_one_of_the_log(objects: ObjectStore) -> None:
+    """Its answer stands in the log, so nobody is asked about it; rows that failed, or have the same answer, are no neighbours."""
+    training = {"age": np.linspace(51, 80, 50), "plan": ["basic"] * 50, "noise": np.zeros(50)}
+    version = given_version(objects, (number("age"), category("plan"), number("noise")), training, (LABEL,))
+    leaving = {"age": [70.0], "plan": ["basic"], "noise": [0.0]}
+    given_log(objects, version, {**leaving, "label": ["leave"]})
+    given_log(objects, version, {**leaving, "label": ["stay"]}, request="failed", outcome="failed")
+    with Answering(version, predict) as endpoint:
+        with pytest.raises(InvalidInput, match="looked at"):
+            explained(objects, endpoint.url, "counterfactual")
+        given_log(
+            objects, version, {"age": [45.0], "plan": ["basic"], "noise": [3.0], "label": ["stay"]}, request="near"
+        )
+        found = explained(objects, endpoint.url, "counterfactual")
+    assert found.compared == 1
+    assert [(r.source, [(c.name, c.after) for c in r.changes]) for r in found.rows] == [("log", [("age", 45.0)])]
+
+
 def test_more_rows_than_the_budget_are_not_asked(objects: ObjectStore, version: Version) -> None:
     with Answering(version, predict) as endpoint:
         with pytest.raises(InvalidInput, match="budget"):

@@ -1,0 +1,251 @@
+"""The attribution job: what the answers of a window depend on, feature by feature, and the rows that were looked at."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from headrace_functions.errors import InvalidInput
+from headrace_functions.names import VersionId
+from headrace_functions.signature import Tensors
+from headrace_functions.storage.objects import ObjectStore
+from headrace_functions.version import Version
+from headrace_functions.views import Array
+from headrace_jobs import inputs
+from headrace_jobs.attribution.artifact import Ensemble, NotDirectError, ensemble, load
+from headrace_jobs.attribution.rows import Choice, Chosen, Looking, choose_rows
+from headrace_jobs.attribution.trees import predict, tree_shap
+from headrace_jobs.execution import Executor
+from headrace_jobs.explain.endpoint import Endpoint
+from headrace_jobs.explain.features import features_of, tensors
+from headrace_jobs.explain.job import plain, read_background
+from headrace_jobs.explain.outcome import Outcome, choose
+from headrace_jobs.explain.shapley import exact, permutation
+from headrace_jobs.report.models import (
+    AttributedField,
+    AttributedRow,
+    AttributionReport,
+    Note,
+    RowPart,
+    Span,
+)
+from headrace_jobs.window import Window, text
+from headrace_jobs.wording import rows as counted
+from headrace_jobs.wording import share
+
+MAX_COUNT = 10_000
+MAX_BUDGET = 10_000_000
+SHOWN = 50
+"""Rows that a report tells one by one."""
+PARTS = 5
+"""Features that are told of a row."""
+SAME = 1e-6
+"""What trees give may differ from the endpoint's answers by so much; else they are not taken for the model."""
+NAMED = 3
+EXACT_BACKGROUND = 16
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class AttributionRun:
+    """One run of the job. At most ``count`` rows are explained; ``budget`` is of all questions to the endpoint together."""
+
+    version: VersionId
+    window: Window
+    endpoint: str
+    choice: Choice = "sample"
+    count: int = 100
+    budget: int = 100_000
+    output: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.count <= MAX_COUNT:
+            raise InvalidInput(f"count: {self.count} is out of range", field="count", expected=f"1 to {MAX_COUNT} rows")
+        if not 1 <= self.budget <= MAX_BUDGET:
+            expected = f"1 to {MAX_BUDGET} rows"
+            raise InvalidInput(f"budget: {self.budget} is out of range", field="budget", expected=expected)
+
+    def report(self, objects: ObjectStore, executor: Executor, progress: Progress) -> AttributionReport:
+        """Choose, ask and explain; ``InvalidInput`` where the window has no such row."""
+        version = inputs.read_version(objects, self.version)
+        background = read_background(objects, version)
+        looking = Looking(objects, version, self.window, self.count, executor, progress)
+        chosen = choose_rows(looking, self.choice, background)
+        if not len(chosen):
+            what = "outliers" if self.choice == "outliers" else "answered rows"
+            raise InvalidInput(f"the window has no {what}", field="window", hint="choose a longer window")
+        with Endpoint(self.endpoint, version) as endpoint:
+            model = _Model(version, endpoint, self.output, progress)
+            outcome, answers = model.first(chosen.rows)
+            notes: tuple[Note, ...] = ()
+            try:
+                found = _by_trees(objects, version, outcome, chosen.rows, answers)
+            except NotDirectError as error:
+                notes = (Note(name="trees", reason=f"the endpoint was asked: {error}"),)
+                found = self._by_asking(model, chosen.rows, background)
+        return self._describe(version, found, chosen, outcome, model.asked, notes)
+
+    def _by_asking(self, model: "_Model", rows: Array, background: Array) -> "_Found":
+        features = rows.shape[1]
+        each = max(1, self.budget // len(rows))
+        whole = EXACT_BACKGROUND << features <= each
+        values, base, answers = np.empty(rows.shape), np.empty(len(rows)), np.empty(len(rows))
+        for i, row in enumerate(rows):
+            if whole:
+                one = exact(model, row, background[: each >> features])
+            else:
+                pairs = max(1, (each - 1) // max(1, 2 * features - 1))
+                one = permutation(model, row, background[: min(pairs, len(background))], pairs)
+            values[i], base[i], answers[i] = one.values, one.base, one.prediction
+        return _Found("exact" if whole else "permutation", "as the output", values, base, answers)
+
+    def _describe(
+        self, version: Version, found: "_Found", chosen: Chosen, outcome: Outcome, asked: int, notes: tuple[Note, ...]
+    ) -> AttributionReport:
+        names = [f.name for f in features_of(version.signature)]
+        size = np.abs(found.values)
+        importance = size.mean(axis=0)
+        total = float(importance.sum())
+        top = np.bincount(size.argmax(axis=1), minlength=len(names))
+        fields = [
+            AttributedField(
+                name=name,
+                importance=float(importance[i]),
+                share=float(importance[i]) / total if total else 0.0,
+                mean=float(found.values[:, i].mean()),
+                top=int(top[i]) if total else 0,
+            )
+            for i, name in enumerate(names)
+        ]
+        fields.sort(key=lambda f: (-f.importance, f.name))
+        return AttributionReport(
+            model=str(self.version),
+            window=Span(since=text(self.window.since), until=text(self.window.until), length=self.window.length),
+            chosen=self.choice,
+            method=found.method,  # type: ignore[arg-type]  # pydantic checks it
+            output=outcome.name,
+            reason=outcome.reason,
+            unit=found.unit,
+            base=float(found.base.mean()),
+            explained=len(chosen),
+            asked=asked,
+            residual=float(np.abs(found.base + found.values.sum(axis=1) - found.answers).max()),
+            sentence=_sentence(outcome, fields, len(chosen), self.choice),
+            fields=tuple(fields),
+            rows=tuple(_row(names, chosen, found, i) for i in range(min(len(chosen), SHOWN))),
+            notes=notes,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """SHAP ``values`` ``(n, d)`` that each row's ``base`` and its ``answers`` ``(n,)`` differ by."""
+
+    method: str
+    unit: str
+    values: Array
+    base: Array
+    answers: Array
+
+
+class _Model:
+    """The endpoint as a function of rows; remembers how many it was asked."""
+
+    def __init__(self, version: Version, endpoint: Endpoint, output: str | None, progress: Progress) -> None:
+        self._version = version
+        self._endpoint = endpoint
+        self._output = output
+        self._progress = progress
+        self._outcome: Outcome | None = None
+        self.asked = 0
+
+    def first(self, rows: Array) -> tuple[Outcome, Array]:
+        """The output that is explained, the same for all rows, and the rows' answers ``(n,)``."""
+        outputs = self._ask(rows)
+        chosen = choose(self._version.signature, {k: _middle(v) for k, v in outputs.items()}, self._output)
+        reason = chosen.reason if self._output else f"{chosen.reason}, on average over the rows"
+        self._outcome = Outcome(chosen.field, chosen.name, reason, chosen.place, chosen.answer)
+        return self._outcome, self._outcome.of(outputs)
+
+    def __call__(self, rows: Array) -> Array:
+        assert self._outcome is not None
+        answers = self._outcome.of(self._ask(rows))
+        if not np.isfinite(answers).all():
+            message = f"{self._outcome.name}: the model answers NaN or infinity, which cannot be shared out"
+            raise InvalidInput(message, field="output", hint="choose another --output")
+        return answers
+
+    def _ask(self, rows: Array) -> Tensors:
+        outputs = self._endpoint.ask(tensors(self._version.signature, rows))
+        self.asked += len(rows)
+        self._progress(self.asked, self.asked, "rows asked")
+        return outputs
+
+
+def _middle(values: Array) -> Array:
+    """The mean of numbers, the most frequent of other values, as an array of one row."""
+    if values.dtype.kind in "fiu":
+        return np.asarray(values.astype(np.float64).mean(axis=0, keepdims=True))
+    kinds, counts = np.unique(values.astype(str), return_counts=True)
+    place = values.astype(str).tolist().index(kinds[counts.argmax()])
+    return values[place : place + 1]
+
+
+def _by_trees(objects: ObjectStore, version: Version, outcome: Outcome, rows: Array, answers: Array) -> _Found:
+    """From the artifact, where it is made of trees and gives the endpoint's answers."""
+    if outcome.answer is not None:
+        raise NotDirectError("a category is no sum of trees")
+    found = ensemble(load(objects, version), outcome.place)
+    x = _in_order(version, found, rows)
+    values, base = tree_shap(found.trees, x)
+    whole = base + values.sum(axis=1)
+    apart = float(np.abs(found.answer(whole) - answers).max())
+    if not apart <= SAME:
+        raise NotDirectError(f"the trees differ from the endpoint's answers by {apart:.3g}")
+    raw = predict(found.trees, x) + found.offset
+    unit = "log odds" if found.link == "logit" else "as the output"
+    back = np.empty_like(values)
+    back[:, _places(version, found)] = values
+    return _Found("trees", unit, back, np.full(len(rows), base + found.offset), raw)
+
+
+def _in_order(version: Version, found: Ensemble, rows: Array) -> Array:
+    """Rows as the model's matrix; trees look at numbers of 32 bits."""
+    try:
+        x = np.where(rows == None, np.nan, rows).astype(np.float64)  # noqa: E711 - elementwise
+    except ValueError as error:
+        raise NotDirectError("its inputs are not all numbers") from error
+    if x.shape[1] != found.features:
+        raise NotDirectError(f"it takes {found.features} features, not {x.shape[1]}")
+    return np.asarray(x[:, _places(version, found)].astype(np.float32), np.float64)
+
+
+def _places(version: Version, found: Ensemble) -> list[int]:
+    """Where each feature of the model is among those of the signature: by name where the names are the same."""
+    given = [f.name for f in version.signature.inputs]
+    if found.names is None or sorted(found.names) != sorted(given):
+        return list(range(found.features))
+    return [given.index(name) for name in found.names]
+
+
+def _row(names: list[str], chosen: Chosen, found: _Found, i: int) -> AttributedRow:
+    order = np.argsort(-np.abs(found.values[i]), kind="stable")[:PARTS].tolist()
+    return AttributedRow(
+        request_id=chosen.ids[i],
+        row=chosen.numbers[i],
+        received=chosen.received[i],
+        prediction=float(found.answers[i]),
+        why=None if chosen.why is None else chosen.why[i],
+        parts=tuple(
+            RowPart(name=names[p], value=plain(chosen.rows[i, p]), shap=float(found.values[i, p])) for p in order
+        ),
+    )
+
+
+def _sentence(outcome: Outcome, fields: list[AttributedField], rows: int, choice: Choice) -> str:
+    which = {"sample": "a sample", "outliers": "the outliers", "drifted": "the rows least like training"}[choice]
+    leading = ", ".join(f"`{f.name}` ({share(f.share)})" for f in fields[:NAMED] if f.importance > 0)
+    if not leading:
+        return f"{outcome.name} depends on no input over {which} of the window ({counted(rows)})."
+    return f"Over {which} of the window ({counted(rows)}), {outcome.name} was moved most by {leading}."
