@@ -11,6 +11,8 @@ FUNCTION_IMAGE ?= dev.local/headrace-function-{framework}:test
 CONTROLLER_IMAGE ?= dev.local/headrace-controller:test
 JOBS_IMAGE ?= dev.local/headrace-jobs:test
 function-image = $(subst {framework},$(1),$(FUNCTION_IMAGE))
+# Command that restarts the cluster's API server, empty for none.
+RESTART_API ?= $(PYTHON) tests/cluster/restart_api.py $(abspath $(CLUSTER))
 # Address of this machine that the cluster's pods reach; the tests' object storage serves there.
 CLUSTER_S3_HOST ?= 10.250.0.1
 .PHONY: help setup demo test test-cluster cluster-images image-controller image-jobs check bench lock clean
@@ -37,7 +39,7 @@ test-cluster: setup ## Run the tests that need a Kubernetes with Knative and KSe
 	@$(CLUSTER) up --ray
 	@$(MAKE) --no-print-directory cluster-images
 	@$(CLUSTER) exec -- env HEADRACE_FUNCTION_IMAGE='$(FUNCTION_IMAGE)' HEADRACE_CONTROLLER_IMAGE='$(CONTROLLER_IMAGE)' \
-		HEADRACE_BUILDER_IMAGE='$(call function-image,builder)' HEADRACE_JOBS_IMAGE='$(JOBS_IMAGE)' \
+		HEADRACE_BUILDER_IMAGE='$(call function-image,builder)' HEADRACE_JOBS_IMAGE='$(JOBS_IMAGE)' HEADRACE_TEST_RESTART_API='$(RESTART_API)' \
 		HEADRACE_TEST_S3_HOST=$(CLUSTER_S3_HOST) $(BIN)/python -m pytest tests/cluster
 
 # What builds an image: CLUSTER build-image, or another command with the same options.

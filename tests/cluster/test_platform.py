@@ -70,7 +70,10 @@ def test_kserves_own_client_asks_the_gateway(
 
     async def ask() -> Any:
         client = kserve.InferenceRESTClient(kserve.RESTConfig(protocol="v2", timeout=60))
-        return await client.infer(platform.gateway_url, asked, model_name="tumour")
+        try:
+            return await client.infer(platform.gateway_url, asked, model_name="tumour")
+        finally:
+            await client.close()
 
     answer = asyncio.run(ask())
     assert expected == next(o.as_numpy() for o in answer.outputs if o.name == "label").tolist()

@@ -74,9 +74,7 @@ def columns(frame: Any) -> dict[str, Any]:
 def test_every_framework_has_its_verbs() -> None:
     for name in FRAMEWORKS:
         framework = find(name)
-        assert all(
-            callable(getattr(framework, verb)) for verb in ("preload", "load", "describe", "bind")
-        )
+        assert all(callable(getattr(framework, verb)) for verb in ("preload", "load", "describe", "bind"))
         assert isinstance(framework.ROWS, bool)
 
 
