@@ -69,6 +69,11 @@ class InCluster:
             standby=tuple(filter(None, (name.strip() for name in environment.get(STANDBY, "").split(",")))),
         )
 
+    @property
+    def ingress(self) -> str:
+        """A name that leads to the cluster's own ingress: that of a Knative Service which is always there, like all of them."""
+        return f"headrace-collector.{self.namespace}.svc"
+
     def host_of(self, service: str) -> str:
         """The cluster-local host of a service's predictor; without the cluster's own domain, which may be another one."""
         return f"{service}-predictor.{self.namespace}.svc"

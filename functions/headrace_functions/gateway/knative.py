@@ -78,12 +78,20 @@ class KnativeLeases:
         upstream: Upstream,
         why: Why = nobody_knows,
         standbys: standby.Standbys | None = None,
+        *,
+        ingress: str = "",
     ) -> None:
-        """``host`` gives the host name of a service, e.g. ``churn-v3-predictor.models.svc``; all listen on port 80."""
+        """``host`` gives the host name of a service, e.g. ``churn-v3-predictor.models.svc``; all listen on port 80.
+
+        ``ingress`` is a host name that leads to the cluster's own ingress, which knows services by the ``Host`` header. A name
+        that was asked for before its service was made stays unknown to a cluster's DNS for half a minute; this one is known.
+        Services that are not Knative's are found by their own names.
+        """
         self._host = host
         self._upstream = upstream
         self._why = why
         self._standbys = standbys
+        self._ingress = ingress
         self._services: dict[str, _Service] = {}
 
     def lease(self, version: Version, *, deadline: float) -> "_Lease":
@@ -101,9 +109,10 @@ class KnativeLeases:
     def _service(self, version: Version) -> "_Service":
         found = self._services.get(version.id.service)
         if found is None:
-            endpoint = _endpoint(self._host(version.id.service), version.id.service)
+            host = self._host(version.id.service)
+            ways = [_endpoint(where, host, version.id.service) for where in (self._ingress, host) if where]
             found = self._services[version.id.service] = _Service(
-                version, endpoint, self._upstream, self._why, self._standbys
+                version, ways, self._upstream, self._why, self._standbys
             )
         return found
 
@@ -137,9 +146,10 @@ class _Service:
     """What this gateway knows of one service."""
 
     def __init__(
-        self, version: Version, endpoint: Endpoint, upstream: Upstream, why: Why, standbys: standby.Standbys | None
+        self, version: Version, ways: list[Endpoint], upstream: Upstream, why: Why, standbys: standby.Standbys | None
     ) -> None:
-        self.endpoint = endpoint
+        self.endpoint = ways[0]
+        self._ways = ways
         self._version = version
         self._upstream = upstream
         self._why = why
@@ -238,26 +248,35 @@ class _Service:
 
     async def _ask(self) -> None:
         end = self._loop.time() + self._version.limits.start_timeout
-        head = (
-            f"GET /v2/models/{self._version.id.model}/ready HTTP/1.1\r\n"
-            f"host: {self.endpoint.host}\r\nx-request-id: wake\r\n\r\n"
-        ).encode()
         pause = _FIRST_PAUSE
         while True:
-            try:
-                if (await self._upstream.request(self.endpoint.address, head, b"", end)).status < _SERVER_ERROR:
-                    return
-            except Unreachable as error:
-                log.debug("%s does not answer yet: %s", self._version.id, error.message)
+            said = ""
+            for way in self._ways:
+                try:
+                    if await self._answers(way, end):
+                        self.endpoint = way
+                        return
+                except Unreachable as error:
+                    said = error.message
             if self._loop.time() + pause > end:
-                raise NotReady(f"{self._version.id} did not answer within its start-timeout", retry_after=RETRY_AFTER)
+                raise NotReady(
+                    f"{self._version.id} did not answer within its start-timeout{f': {said}' if said else ''}",
+                    retry_after=RETRY_AFTER,
+                )
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LAST_PAUSE)
 
+    async def _answers(self, way: Endpoint, deadline: float) -> bool:
+        head = (
+            f"GET /v2/models/{self._version.id.model}/ready HTTP/1.1\r\nhost: {way.host}\r\nx-request-id: wake\r\n\r\n"
+        )
+        return (await self._upstream.request(way.address, head.encode(), b"", deadline)).status < _SERVER_ERROR
 
-def _endpoint(host: str, replica: str) -> Endpoint:
-    name, _, port = host.partition(":")
-    return Endpoint(f"tcp:{name}:{port or 80}", replica, name)
+
+def _endpoint(where: str, host: str, replica: str) -> Endpoint:
+    """A service's host, reached at ``where`` (``NAME`` or ``NAME:PORT``)."""
+    name, _, port = where.partition(":")
+    return Endpoint(f"tcp:{name}:{port or 80}", replica, host.partition(":")[0])
 
 
 def _foreign(reply: Reply) -> HeadraceError:

@@ -171,3 +171,34 @@ def test_a_functions_own_refusal_is_its_answer() -> None:
             upstream.close()
 
     run(story())
+
+
+def test_a_service_is_found_at_the_ingress_by_its_host_before_its_own_name_is_known() -> None:
+    """The cluster's DNS may not know a new name for half a minute."""
+
+    async def story() -> None:
+        async with Ingress(ready) as ingress:
+            upstream = KnativeUpstream()
+            leases = KnativeLeases(lambda service: f"{service}.invalid", upstream, ingress=ingress.host)
+            async with leases.lease(CHURN, deadline=soon()) as endpoint:
+                assert (f"tcp:{ingress.host}", "churn-v1.invalid") == (endpoint.address, endpoint.host)
+            upstream.close()
+
+    run(story())
+
+
+def test_a_service_that_the_ingress_does_not_know_is_found_by_its_own_name() -> None:
+    """One in mode Standard is a plain Service."""
+
+    async def story() -> None:
+        async def nowhere(_: str) -> tuple[int, bytes, bool]:
+            return 404, b"", False
+
+        async with Ingress(nowhere) as ingress, Ingress(ready) as service:
+            upstream = KnativeUpstream()
+            leases = KnativeLeases(lambda _: service.host, upstream, ingress=ingress.host)
+            async with leases.lease(CHURN, deadline=soon()) as endpoint:
+                assert f"tcp:{service.host}" == endpoint.address
+            upstream.close()
+
+    run(story())
