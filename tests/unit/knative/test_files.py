@@ -10,7 +10,8 @@ import yaml
 
 ROOT = Path(__file__).parents[3]
 KNATIVE = ROOT / "knative"
-OVERLAYS = sorted((KNATIVE / "overlays").iterdir())
+OVERLAYS = [KNATIVE / "overlays" / name for name in ("local", "production")]
+SKAFFOLD = yaml.safe_load((ROOT / "skaffold.yaml").read_text())
 FOLDERS = sorted(file.parent for file in KNATIVE.rglob("kustomization.yaml"))
 WITH_RIGHTS = "headrace"
 """The one account that may ask something of the Kubernetes API."""
@@ -29,7 +30,7 @@ def kustomization(folder: Path) -> dict[str, Any]:
 
 
 def workloads() -> list[Any]:
-    found = [d for folder in FOLDERS for d in documents(folder) if "template" in d.get("spec", {})]
+    found = [d for f in FOLDERS for d in documents(f) if "apiVersion" in d and "template" in d.get("spec", {})]
     return [pytest.param(d, id=f"{d['kind']}-{d['metadata']['name']}") for d in found]
 
 
@@ -117,3 +118,30 @@ def test_policies_deny_first_and_every_part_has_one() -> None:
     for policy in policies:  # a rule without its type would be read as none
         rules = {kind for kind in ("Ingress", "Egress") if kind.lower() in policy["spec"]}
         assert policy is deny or rules == set(policy["spec"]["policyTypes"]), policy["metadata"]["name"]
+
+
+def test_skaffold_builds_every_image_under_the_name_that_its_overlay_gives() -> None:
+    local = {i["newName"]: i["name"] for i in kustomization(OVERLAYS[0])["images"]}
+    renamed = {i["name"]: i["newName"] for i in kustomization(KNATIVE / "overlays" / "skaffold")["images"]}
+    assert renamed == local
+    assert {a["image"] for a in SKAFFOLD["build"]["artifacts"]} == set(local.values())
+
+
+@pytest.mark.parametrize("profile", [p for p in SKAFFOLD["profiles"] if "artifacts" in p.get("build", {})])
+def test_a_profile_builds_the_same_artifacts_in_the_same_order(profile: dict[str, Any]) -> None:
+    """The profile ``dev`` patches an artifact by its place."""
+    assert [a["image"] for a in profile["build"]["artifacts"]] == [a["image"] for a in SKAFFOLD["build"]["artifacts"]]
+    assert SKAFFOLD["build"]["artifacts"][0]["image"] == "headrace-controller"
+
+
+def test_skaffold_sets_the_images_that_the_controller_starts() -> None:
+    allowed = {a["groupKind"]: a["image"] for a in SKAFFOLD["resourceSelector"]["allow"]}
+    assert ".spec.template.spec.containers.env.value" in allowed["Deployment.apps"]
+    assert {"InferenceService.serving.kserve.io", "RayJob.ray.io"} <= allowed.keys()
+
+
+def test_what_skaffold_watches_is_there() -> None:
+    watched = [p for a in SKAFFOLD["profiles"][1]["build"]["artifacts"] for p in a["custom"]["dependencies"]["paths"]]
+    assert [p for p in watched if not (ROOT / p).exists()] == []
+    synced = next(p for p in SKAFFOLD["profiles"] if p["name"] == "dev")["patches"][0]["value"]["manual"]
+    assert [s["src"] for s in synced if not any(ROOT.glob(s["src"]))] == []
