@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -52,6 +53,7 @@ class KServeBackend:
         self._services: dict[str, KServeService] = {}
         self._specs: dict[str, ServiceSpec] = {}
         self._objects: dict[Kind, Mapping[str, Json]] = {"services": {}, "pods": {}}
+        self._pods: Mapping[str, Mapping[str, Json]] = {}
         self._heard = False
         self._closed = False
 
@@ -130,19 +132,30 @@ class KServeBackend:
             self._loop.call_soon_threadsafe(self._hear, kind, objects)
 
     def _hear(self, kind: Kind, objects: dict[str, Json]) -> None:
-        self._objects[kind] = objects
+        before, self._objects[kind] = self._objects[kind], objects
+        # What a watch has not heard of anew is the same object as before.
+        changed = {n for n in before.keys() | objects.keys() if before.get(n) is not objects.get(n)}
         if kind == "services":
             self._heard = True
-            for name in objects.keys() - self._services.keys():
-                self._service(name)
-        for name in list(self._services):
-            self._inform(name)
-            if self._services[name].forgotten:
-                del self._services[name]
+            names = changed
+        else:
+            self._pods = _by_service(objects)
+            names = {_service_of(pod) for pod in (before.get(n) or objects[n] for n in changed)}
+        for name in names:
+            if name in self._services or name in self._objects["services"]:
+                self._inform(self._service(name).name)
+                if self._services[name].forgotten:
+                    del self._services[name]
 
     def _inform(self, name: str) -> None:
-        pods = {key: pod for key, pod in self._objects["pods"].items() if _service_of(pod) == name}
-        self._services[name].heard(self._objects["services"].get(name), pods)
+        self._services[name].heard(self._objects["services"].get(name), self._pods.get(name, {}))
+
+
+def _by_service(pods: Mapping[str, Json]) -> dict[str, dict[str, Json]]:
+    found: dict[str, dict[str, Json]] = defaultdict(dict)
+    for name, pod in pods.items():
+        found[_service_of(pod)][name] = pod
+    return found
 
 
 def _service_of(pod: Json) -> str:
