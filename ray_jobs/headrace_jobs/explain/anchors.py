@@ -83,9 +83,6 @@ class _Rule:
     def low(self, confidence: float) -> float:
         return bounds(self.hits, self.count, confidence)[0]
 
-    def high(self, confidence: float) -> float:
-        return bounds(self.hits, self.count, confidence)[1]
-
 
 @dataclass(slots=True)
 class _Search:
@@ -122,8 +119,9 @@ class _Search:
             if not outside:
                 break
             weak = min(inside, key=lambda r: r.low(confidence))
-            strong = max(outside, key=lambda r: r.high(confidence))
-            if strong.high(confidence) - weak.low(confidence) < GAP or weak.low(confidence) >= TARGET:
+            highs = uppers(np.array([r.hits for r in outside]), np.array([r.count for r in outside]), confidence)
+            strong = outside[int(highs.argmax())]
+            if float(highs.max()) - weak.low(confidence) < GAP or weak.low(confidence) >= TARGET:
                 break
             measured = self.measure([weak, strong], BATCH)
             rules = [measured.get(r.predicates, r) for r in rules]
@@ -162,8 +160,9 @@ def anchor(model: Model, row: Array, background: Background, seed: int = 0) -> A
     known = random.random(len(background.rows)) < EVEN if len(background.rows) >= MIN_HALVES else None
     seen = background if known is None else Background(background.rows[known], background.same[known])
     rest = background.rows if known is None else background.rows[~known]
-    predicates = predicates_of(row, seen.rows)
-    masks = np.array([fulfils(p, seen.rows[:, p.feature]) for p in predicates]).reshape(len(predicates), -1)
+    columns = _columns(row, seen.rows)
+    predicates = predicates_of(row, columns)
+    masks = np.array([fulfils(p, columns[p.feature]) for p in predicates]).reshape(len(predicates), -1)
     search = _Search(model, seen, rest, predicates, masks, random)
     everything = np.ones(len(seen.rows), bool)
     beam = [_Rule((), everything, len(everything), int(seen.same.sum()))]
@@ -202,13 +201,22 @@ def _held_out(search: _Search, rule: _Rule) -> Anchor:
     return Anchor(chosen, hits / HELD_OUT, low, float(inside.mean()), HELD_OUT, search.asked)
 
 
-def predicates_of(row: Array, background: Array) -> list[Predicate]:
-    """What the row fulfils: its categories, and half-lines that end at quantiles of the background. A missing value has none."""
+def _columns(row: Array, rows: Array) -> list[Array]:
+    """The columns of ``rows``, those of numbers as such: turned once, for many predicates look at each."""
+    words = str | bool | bytes | None
+    return [
+        rows[:, place] if isinstance(value, words) else rows[:, place].astype(np.float64)
+        for place, value in enumerate(row.tolist())
+    ]
+
+
+def predicates_of(row: Array, columns: Sequence[Array]) -> list[Predicate]:
+    """What the row fulfils: its categories, and half-lines that end at quantiles of the columns. A missing value has none."""
     found: list[Predicate] = []
     for feature, value in enumerate(row.tolist()):
         if value is None or value != value:
             continue
-        column = background[:, feature]
+        column = columns[feature]
         if isinstance(value, str | bool | bytes):
             if (column == value).any():
                 found.append(Predicate(feature, "=", value))
@@ -240,6 +248,20 @@ def bounds(hits: int, count: int, confidence: float) -> tuple[float, float]:
         return 0.0, 1.0
     share, limit = hits / count, confidence / count
     return _edge(share, 0.0, limit), _edge(share, 1.0, limit)
+
+
+def uppers(hits: Array, counts: Array, confidence: float) -> Array:
+    """The larger of ``bounds`` of many rules at once ``(n,)``: hundreds of rules are compared for each length."""
+    share, limit = hits / counts, confidence / counts
+    inside, outside = share.copy(), np.ones(len(share))
+    for _ in range(STEPS):
+        middle = (inside + outside) / 2
+        with np.errstate(divide="ignore", invalid="ignore"):
+            own = np.where(share > 0, share * np.log(share / middle), 0.0)
+            rest = np.where(share < 1, (1 - share) * np.log((1 - share) / (1 - middle)), 0.0)
+        near = own + rest <= limit
+        inside, outside = np.where(near, middle, inside), np.where(near, outside, middle)
+    return np.asarray(np.where(share == 1, 1.0, inside))
 
 
 def _edge(share: float, end: float, limit: float) -> float:

@@ -13,7 +13,7 @@ from headrace_functions.signature import Field, Signature, dtype
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Version
 from headrace_jobs.commands import main
-from headrace_jobs.explain.anchors import TARGET, Background, anchor, bounds, divergence, fulfils
+from headrace_jobs.explain.anchors import TARGET, Background, anchor, bounds, divergence, fulfils, uppers
 from headrace_jobs.explain.counterfactuals import counterfactuals, scales
 from headrace_jobs.explain.job import ExplainRun
 from headrace_jobs.explain.methods import METHODS
@@ -211,3 +211,12 @@ def test_a_number_is_the_same_answer_near_it_or_on_its_side_of_one_half() -> Non
     assert wide.of({"y": np.array([8.0, 10.0, 13.0])}).tolist() == [True, True, False]
     side = same_as(signature, {"y": np.array([0.6])}, {"y": np.array([0.0, 1.0])})
     assert side.of({"y": np.array([0.5, 0.49])}).tolist() == [True, False]
+
+
+@given(st.lists(st.tuples(st.integers(0, 300), st.integers(1, 300)), min_size=1, max_size=20), st.floats(0.1, 10))
+def test_the_bounds_of_many_rules_are_those_of_each(rules: list[tuple[int, int]], confidence: float) -> None:
+    counts = np.array([count for _, count in rules])
+    hits = np.minimum([h for h, _ in rules], counts)
+    found = uppers(hits, counts, confidence)
+    each = [bounds(int(h), int(c), confidence)[1] for h, c in zip(hits, counts, strict=True)]
+    np.testing.assert_allclose(found, each, atol=2e-6)
