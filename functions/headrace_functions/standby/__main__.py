@@ -18,6 +18,7 @@ from headrace_functions.standby.app import StandbyApp
 from headrace_functions.standby.children import Children
 from headrace_functions.standby.settings import StandbySettings
 from headrace_functions.standby.stock import Stock
+from headrace_functions.storage import layout
 from headrace_functions.storage.objects import ObjectStore
 
 LOCK = Path(sys.prefix) / "lock.txt"
@@ -40,6 +41,9 @@ async def serve(settings: StandbySettings) -> None:
     shipping = Shipping(settings.work / "spool", settings.storage, settings.collector)
     upstream = Upstream()
     await children.open()
+    await asyncio.to_thread(
+        store.exists, layout.CHANGES
+    )  # a store that cannot be reached is said now, and the connection is made
     server = WaitingServer(StandbyApp(children, upstream, settings.lock), drain=settings.drain)
     shipping.start()
     serving = loop.create_task(server.serve(sockets=[_listen(settings)]))

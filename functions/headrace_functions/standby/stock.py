@@ -10,7 +10,7 @@ from typing import Protocol
 
 import orjson
 
-from headrace_functions.errors import Malformed, TooLarge
+from headrace_functions.errors import HeadraceError, Malformed, StorageFailed, TooLarge
 from headrace_functions.names import VersionId
 from headrace_functions.runtime.fetch import checked_document
 from headrace_functions.storage import layout, unpacking
@@ -75,42 +75,50 @@ class Stock:
         ``NotFound`` and ``StorageFailed`` of the store, ``TooLarge``, and ``Malformed`` where what came is not what was named.
         """
         folder = self._folder / wanted.name
-        document, artifact = folder / "version.json", folder / "artifact"
         if wanted.name not in self._kept:
-            folder.mkdir(exist_ok=True)
-            content, size = await asyncio.gather(
-                asyncio.to_thread(
-                    checked_document, self._store, layout.version_document(wanted.version), wanted.artifact
-                ),
-                asyncio.to_thread(self._bring, wanted, artifact),
-            )
-            document.write_bytes(content)
-            self._kept[wanted.name] = size
+            try:
+                self._kept[wanted.name] = await self._fetch(wanted, folder)
+            except (HeadraceError, OSError) as error:
+                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+                if isinstance(error, OSError):
+                    raise StorageFailed(f"the standby's disk does not take {wanted.version}: {error}") from error
+                raise
             for name in self._surplus({*used, wanted.name}):
-                await asyncio.to_thread(shutil.rmtree, self._folder / name)
+                await asyncio.to_thread(shutil.rmtree, self._folder / name, ignore_errors=True)
         self._kept.move_to_end(wanted.name)
-        return Stocked(Version.from_document(orjson.loads(document.read_bytes())), document, artifact)
+        document = folder / "version.json"
+        return Stocked(Version.from_document(orjson.loads(document.read_bytes())), document, folder / "artifact")
+
+    async def _fetch(self, wanted: Wanted, folder: Path) -> int:
+        """Document and artifact at the same time; the artifact's bytes on the disk."""
+        folder.mkdir(exist_ok=True)
+        key = layout.version_document(wanted.version)
+        reading = asyncio.create_task(asyncio.to_thread(checked_document, self._store, key, wanted.artifact))
+        bringing = asyncio.create_task(asyncio.to_thread(self._bring, wanted, folder / "artifact"))
+        # Both, even where one fails: a thread cannot be called off, and must not write into a folder that is removed.
+        await asyncio.gather(reading, bringing, return_exceptions=True)
+        (folder / "version.json").write_bytes(reading.result())
+        return bringing.result()
 
     def _bring(self, wanted: Wanted, folder: Path) -> int:
-        """Unpack the artifact where that was not done; its bytes on the disk."""
-        if not folder.is_dir():
-            key, most = layout.artifact(wanted.version), self._room // _LARGEST
-            size = self._store.size(key)
-            if size > most:
-                raise TooLarge(
-                    "the artifact is too large for a standby", expected=f"at most {most} bytes", got=f"{size} bytes"
-                )
-            archive = folder.with_suffix(".tar.zst")
-            found = self._store.download(key, archive)
-            if found != wanted.artifact:
-                raise Malformed(
-                    f"{key} is not what was released: its SHA-256 differs",
-                    field="artifact",
-                    expected=wanted.artifact,
-                    got=found,
-                )
-            unpacking.unpack(archive, folder)
-            archive.unlink()
+        """Unpack the artifact; its bytes on the disk."""
+        key, most = layout.artifact(wanted.version), self._room // _LARGEST
+        size = self._store.size(key)
+        if size > most:
+            raise TooLarge(
+                "the artifact is too large for a standby", expected=f"at most {most} bytes", got=f"{size} bytes"
+            )
+        archive = folder.with_suffix(".tar.zst")
+        found = self._store.download(key, archive)
+        if found != wanted.artifact:
+            raise Malformed(
+                f"{key} is not what was released: its SHA-256 differs",
+                field="artifact",
+                expected=wanted.artifact,
+                got=found,
+            )
+        unpacking.unpack(archive, folder)
+        archive.unlink()
         return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
     def _surplus(self, used: Collection[str]) -> list[str]:
