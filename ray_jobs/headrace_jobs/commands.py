@@ -26,6 +26,7 @@ from headrace_jobs.explain.job import ExplainRun
 from headrace_jobs.fairness.job import FairnessRun
 from headrace_jobs.inputs import window_of
 from headrace_jobs.outliers.job import OutlierRun
+from headrace_jobs.performance import custom
 from headrace_jobs.performance.job import PerformanceRun
 from headrace_jobs.profiles.job import ProfileRun
 from headrace_jobs.profiling import make_profile
@@ -106,7 +107,8 @@ def _explain(options: argparse.Namespace) -> dict[str, Any]:
 def _performance(options: argparse.Namespace) -> dict[str, Any]:
     version = VersionId.parse(options.model, field="model")
     objects = ObjectStore(options.storage)
-    run = PerformanceRun(version, window_of(objects, version, options.window, options.until), options.output)
+    own = custom.read(objects, options.metric_function) if options.metric_function else None
+    run = PerformanceRun(version, window_of(objects, version, options.window, options.until), options.output, own)
     with executor(options.address) as chosen:
         started = time.monotonic()
         report = run.report(objects, chosen, _progress)
@@ -232,6 +234,9 @@ def _parser() -> argparse.ArgumentParser:
     _window(performance)
     performance.add_argument(
         "--output", metavar="NAME", help="the output that predicts the target (default: the first)"
+    )
+    performance.add_argument(
+        "--metric-function", metavar="DIGEST:NAME", help="a metric of one's own: a function of a file in the store"
     )
     fairness = _kind(kinds, "fairness", _fairness, "how groups of a window are answered")
     _window(fairness)

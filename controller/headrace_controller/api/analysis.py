@@ -17,6 +17,7 @@ from headrace_controller.environments.named import Engine
 from headrace_controller.service import paging
 from headrace_controller.service.explanations import ExplanationRequest
 from headrace_controller.service.jobs import DEFAULT_TIMEOUT, JobRequest, Kind
+from headrace_controller.service.metricfunctions import keep_function
 from headrace_controller.service.platform import Platform
 from headrace_controller.service.schedules import Schedule
 from headrace_functions.errors import InvalidInput
@@ -74,6 +75,10 @@ class JobBody(Body):
     )
     count: int | None = Field(default=None, description="attribution: rows that are explained, up to 10,000")
     budget: int | None = Field(default=None, description="attribution: questions to the endpoint, together")
+    metric_file: str | None = Field(
+        default=None, description="performance: Python with a metric of one's own, at most 64 KiB; see docs/reports.md"
+    )
+    metric: str | None = Field(default=None, description="performance: the function in metric_file")
     rate: float | None = Field(default=None, description="outliers: wanted share of false alarms")
     group: str | None = Field(default=None, description="fairness: the input whose values are the groups")
     positive: str | None = Field(default=None, description="fairness: the answer that is the good one")
@@ -144,6 +149,18 @@ def get_report_page(platform: Platform, model: str, number: int, kind: str, name
     )
 
 
+def _own_metric(platform: Platform, body: JobBody) -> dict[str, str]:
+    """The option of a metric of the user's own, whose file is kept in the store."""
+    if body.metric_file is None and body.metric is None:
+        return {}
+    if body.metric_file is None or body.metric is None:
+        raise InvalidInput("metric: it takes a file and a function", field="metric", hint="give metric_file and metric")
+    if body.kind != "performance":
+        raise InvalidInput("metric_file: only performance takes it", field="metric_file", hint="leave it out")
+    objects = platform.catalog.documents.objects
+    return {"metric-function": keep_function(objects, body.metric_file, body.metric)}
+
+
 @resource.route("POST", "/jobs", answer=schemas.JobView, body=JobBody, status=202)
 def start_job(platform: Platform, body: JobBody) -> schemas.JobView:
     """Queue an analysis; answers at once."""
@@ -165,6 +182,7 @@ def start_job(platform: Platform, body: JobBody) -> schemas.JobView:
         raise InvalidInput(
             "output: only performance, fairness and attribution take it", field="output", hint="leave it out"
         )
+    arguments |= _own_metric(platform, body)
     if body.window is not None and not ROWS.fullmatch(body.window):
         parse_duration(body.window)
     version = platform.versions.resolve(Reference.parse(body.model)).id

@@ -1,5 +1,7 @@
 """``headrace analyze``"""
 
+from pathlib import Path
+
 import click
 
 from headrace_controller.cli.connection import connected
@@ -7,6 +9,7 @@ from headrace_controller.cli.output import json_option, print_facts, print_json,
 from headrace_controller.cli.waiting import wait_for
 from headrace_controller.client import Client
 from headrace_controller.schemas import JobView
+from headrace_functions.errors import InvalidInput
 
 ENGINES = click.Choice(["native", "alibi"])
 
@@ -62,18 +65,36 @@ def analyze_drift(client: Client, model: str, no_wait: bool, as_json: bool, **op
 @click.option("--window", default="24h", show_default=True, help="How far back, e.g. 30m, 24h, 7d.")
 @click.option("--until", help="RFC 3339 time where the window ends; now by default.")
 @click.option("--output", help="The output that predicts the target; the first that can by default.")
+@click.option(
+    "--metric-file",
+    metavar="FILE.py:FUNCTION",
+    help="A metric of your own besides: a function of actual, answer and, of classes, probabilities. It is sent, and run in the job.",
+)
 @click.option("--no-wait", is_flag=True, help="Start the run and return.")
 @json_option
 @connected
 def analyze_performance(
-    client: Client, model: str, window: str, until: str | None, output: str | None, no_wait: bool, as_json: bool
+    client: Client, model: str, metric_file: str | None, no_wait: bool, as_json: bool, **options: str | None
 ) -> None:
     """Estimate metrics of a window without labels, realise them where 'headrace labels push' brought some, write a report.
 
     The first run builds the environment of the analysis, which can take minutes.
     """
-    job = client.start_job("performance", model, window=window, until=until, output=output)
-    _follow(client, job, no_wait, as_json)
+    options |= _function(metric_file) if metric_file is not None else {}
+    _follow(client, client.start_job("performance", model, **options), no_wait, as_json)
+
+
+def _function(place: str) -> dict[str, str | None]:
+    """The file and the function's name as the request has them."""
+    path, separator, name = place.rpartition(":")
+    if not separator:
+        raise InvalidInput(
+            f"--metric-file: {place!r} names no function", field="--metric-file", expected="FILE.py:FUNCTION"
+        )
+    try:
+        return {"metric_file": Path(path).read_text(), "metric": name}
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"--metric-file: {path} cannot be read: {error}", field="--metric-file") from error
 
 
 @analyze.command("outliers")

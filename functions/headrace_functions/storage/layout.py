@@ -153,6 +153,11 @@ def metric_spec(v: VersionId, name: str) -> str:
     return f"{metric_specs(v)}{name}/"
 
 
+def metric_function(digest: str) -> str:
+    """A Python file with a metric of the user's own, by its content."""
+    return f"metric-functions/{digest}.py"
+
+
 def labels(v: VersionId) -> str:
     """Folder of the labels that came late: files ``<k:09d>.parquet``, created once; of a row's labels the last one counts.
 

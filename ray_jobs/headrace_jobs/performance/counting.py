@@ -23,7 +23,9 @@ from headrace_jobs.window import Window
 
 SAMPLE = 20_000
 """Rows whose loss is estimated where a number is predicted; of more, those of lowest priority."""
-ANSWER = "answer"
+JUDGED = 100_000
+"""Labelled rows that a metric of the user's own sees."""
+ANSWER, ACTUAL = "answer", "actual"
 
 _STRANGER, _UNLABELLED = -1, -2  # places of classes that are none
 _LAST = np.uint64(2**64 - 1)
@@ -38,6 +40,8 @@ class Task:
     labels: pa.Table | None
     encodings: Mapping[str, Encoding] = field(default_factory=dict)
     columns: tuple[Column, ...] = ()
+    judged: bool = False
+    """Whether labelled rows are kept as they are, for a metric of the user's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,8 @@ class Counted:
     known: Known | None = None
     errors: Errors = field(default_factory=Errors)
     sample: RowSample | None = None
+    judged: RowSample | None = None
+    """Labelled rows: ``ACTUAL``, ``ANSWER``, and of classes ``p0``, ``p1``…; at most ``JUDGED``, of more those of lowest priority."""
 
     @property
     def labelled(self) -> int:
@@ -73,6 +79,7 @@ class Counted:
             self.known.merge(other.known) if self.known and other.known else self.known or other.known,
             self.errors.merge(other.errors),
             self.sample.merge(other.sample) if self.sample and other.sample else self.sample or other.sample,
+            self.judged.merge(other.judged) if self.judged and other.judged else self.judged or other.judged,
         )
 
 
@@ -95,7 +102,7 @@ def count_file(file: LogFile, task: Task) -> Counted:
         return Counted(answered.rows, answered.failed, unusable=answered.rows)
     places, labels = _labels_of(answered, task.labels)
     if isinstance(task.problem, Classes):
-        return _classes(task.problem, answered, columns, places, labels)
+        return _classes(task, task.problem, file, answered, columns, (places, labels))
     return _numbers(task.problem, task, file, answered, places, labels)
 
 
@@ -118,10 +125,16 @@ def _labels_of(answered: inputs.Answered, labels: pa.Table | None) -> tuple[Arra
 
 
 def _classes(
-    problem: Classes, answered: inputs.Answered, columns: Mapping[str, Any], places: Array, labels: Any
+    task: Task,
+    problem: Classes,
+    file: LogFile,
+    answered: inputs.Answered,
+    columns: Mapping[str, Any],
+    labelled: tuple[Array, Any],
 ) -> Counted:
+    places, labels = labelled
     usable, probabilities, chosen = problem.read(columns)
-    known, strangers = None, 0
+    known, strangers, judged = None, 0, None
     if labels is not None:
         actual = np.full(answered.rows, _UNLABELLED)
         actual[places] = codes(labels, problem.names)
@@ -129,8 +142,14 @@ def _classes(
         actual = actual[usable]
         have = actual >= 0
         known = known_classes(probabilities[have], chosen[have], actual[have], binary=problem.binary)
+        if task.judged:
+            raw = {ACTUAL: actual[have], ANSWER: answered_places(chosen[have])}
+            raw |= {f"p{i}": column for i, column in enumerate(probabilities[have].T)}
+            judged = _kept(priorities(file.key, answered.rows)[usable][have], raw)
     unusable = int((~usable).sum())
-    return Counted(answered.rows, answered.failed, unusable, strangers, count(probabilities, chosen), known)
+    return Counted(
+        answered.rows, answered.failed, unusable, strangers, count(probabilities, chosen), known, judged=judged
+    )
 
 
 def _numbers(
@@ -138,12 +157,15 @@ def _numbers(
 ) -> Counted:
     answers = problem.read({problem.columns[0]: answered.column(problem.columns[0])})
     usable = np.isfinite(answers)
-    errors, strangers = Errors(), 0
+    errors, strangers, judged = Errors(), 0, None
     if labels is not None:
         actual = numbers_of(labels)
         strangers = int((~np.isfinite(actual)).sum())
         have = np.isfinite(actual) & usable[places]
         errors = Errors.of(answers[places][have], actual[have])
+        if task.judged:
+            raw = {ACTUAL: actual[have], ANSWER: answers[places][have]}
+            judged = _kept(priorities(file.key, answered.rows)[places][have], raw)
     priority = np.where(usable, priorities(file.key, answered.rows), _LAST)
     chosen = lowest(priority, min(SAMPLE, int(usable.sum())))
     raw = {ANSWER: answers[chosen]}
@@ -151,7 +173,21 @@ def _numbers(
         values = answered.column(column.name)
         raw |= encode(column, values, task.encodings, chosen)
     sample = RowSample(SAMPLE, priority[chosen], raw)
-    return Counted(answered.rows, answered.failed, int((~usable).sum()), strangers, errors=errors, sample=sample)
+    return Counted(
+        answered.rows, answered.failed, int((~usable).sum()), strangers, errors=errors, sample=sample, judged=judged
+    )
+
+
+def answered_places(answered: Array) -> Array:
+    """The place of the answered class ``(n,)`` of ``(n, k)``, -1 for none; k is 1 for two classes."""
+    if answered.shape[1] == 1:
+        return np.asarray(answered[:, 0].astype(np.int64))
+    return np.where(answered.any(axis=1), answered.argmax(axis=1), -1)
+
+
+def _kept(priority: Array, columns: Mapping[str, Array]) -> RowSample:
+    chosen = lowest(priority, JUDGED)
+    return RowSample(JUDGED, priority[chosen], {name: column[chosen] for name, column in columns.items()})
 
 
 def numbers_of(labels: Any) -> Array:

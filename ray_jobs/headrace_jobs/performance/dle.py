@@ -16,6 +16,9 @@ from headrace_jobs.performance.cbpe import DRAWS, FEWER, Estimate, between
 FOLDS = 5
 GROUPS = 20
 """Groups of rows of like expected loss, within which the spread of losses is taken as one."""
+NEAREST = 0.1
+"""Of the typical size, how near to 0 actual values may come for relative errors to have a mean that rows can tell. R² is not
+estimated: how the actual values of the window spread is not known without labels."""
 
 _APART = (FOLDS - 1) ** 0.5
 """Models that share most of their rows differ so many times less than those of other rows (delete-a-group jackknife, Tukey 1958)."""
@@ -29,15 +32,20 @@ class _Fitted:
     window: Array
 
 
-def estimate(reference: Array, errors: Array, window: Array, rows: int, seed: int = 0) -> dict[str, Estimate]:
-    """``mae`` and ``rmse`` of ``rows`` rows, of which ``window`` ``(m, d)`` is a sample.
+def estimate(
+    reference: Array, errors: Array, window: Array, rows: int, actual: Array | None = None, seed: int = 0
+) -> dict[str, Estimate]:
+    """``mae``, ``rmse`` and, where ``actual`` ``(n,)`` keeps away from 0, ``mape`` of ``rows`` rows, of which ``window`` ``(m, d)`` is a sample.
 
     ``reference`` ``(n, d)`` are features of rows whose ``errors`` ``(n,)`` are known. Intervals as in ``cbpe``: other
-    models, other calibrations, and the losses' own chance. Both metrics are means of losses, so their expectation is that of one row.
+    models, other calibrations, and the losses' own chance. All are means of losses, so their expectation is that of one row.
     """
     absolute = _interval(reference, np.abs(errors), window, rows, seed)
     squared = _interval(reference, errors**2, window, rows, seed + 1)
-    return {"mae": absolute, "rmse": Estimate(squared.value**0.5, squared.low**0.5, squared.high**0.5)}
+    found = {"mae": absolute, "rmse": Estimate(squared.value**0.5, squared.low**0.5, squared.high**0.5)}
+    if actual is not None and np.abs(actual).min() >= NEAREST * np.median(np.abs(actual)) > 0:
+        found["mape"] = _interval(reference, np.abs(errors / actual), window, rows, seed + 2)
+    return found
 
 
 def _interval(reference: Array, losses: Array, window: Array, rows: int, seed: int) -> Estimate:

@@ -1,7 +1,7 @@
 """The performance job: how well a version did in a window of its log, estimated and, where labels have come, realised."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,11 +13,12 @@ from headrace_jobs.execution import Executor
 from headrace_jobs.performance import cbpe, dle, judging, reference
 from headrace_jobs.performance.calibration import method_for
 from headrace_jobs.performance.cbpe import Estimate, Known
-from headrace_jobs.performance.counting import Counted, Task, count_file, merge_all
+from headrace_jobs.performance.counting import ACTUAL, ANSWER, Counted, Task, answered_places, count_file, merge_all
+from headrace_jobs.performance.custom import Custom, Judged, judged_classes
 from headrace_jobs.performance.findings import Findings, describe
 from headrace_jobs.performance.labels import read_labels
 from headrace_jobs.performance.metrics import CLASSIFICATION, REGRESSION, Errors, Values
-from headrace_jobs.performance.problem import Classes
+from headrace_jobs.performance.problem import Classes, Problem
 from headrace_jobs.performance.reference import NumberRows, Source
 from headrace_jobs.plan import ROOT, is_leaf, tree
 from headrace_jobs.report.models import PerformanceReport
@@ -33,6 +34,8 @@ class PerformanceRun:
     version: VersionId
     window: Window
     output: str | None = None
+    custom: Custom | None = None
+    """A metric of the user's own, of realised and reference rows alone."""
 
     def report(self, objects: ObjectStore, executor: Executor, progress: Progress) -> PerformanceReport:
         """Read, count, estimate and judge; ``NotFound`` for an unknown version, ``InvalidInput`` where nothing can be measured."""
@@ -45,13 +48,41 @@ class PerformanceRun:
             return _run([(count_file, file, task) for file in files], executor, progress)
 
         if isinstance(problem, Classes):
-            counted = count(Task(self.window, problem, labels))
+            counted = count(Task(self.window, problem, labels, judged=self.custom is not None))
             found = _classes(problem, source, counted)
+            known = reference.class_rows(problem, source)
+            rows_of = judged_classes(problem.names, known.actual, answered_places(known.answered), known.probabilities)
         else:
             rows = reference.number_rows(problem, source, version)
-            counted = count(Task(self.window, problem, labels, rows.encodings, rows.columns))
+            counted = count(Task(self.window, problem, labels, rows.encodings, rows.columns, self.custom is not None))
             found = _numbers(rows, counted)
+            rows_of = Judged(rows.actual, rows.answers)
+        if self.custom is not None:
+            found = _with(self.custom, found, rows_of, counted, problem)
         return describe(self.version, self.window, problem, counted, found, len(files))
+
+
+def _with(custom: Custom, found: Findings, rows: Judged, counted: Counted, problem: Problem) -> Findings:
+    """The findings with a metric of the user's own; nothing is estimated of it."""
+    name, size = custom.metric.name, judging.judged_rows(counted.usable, counted.labelled)
+    bands = judging.bands((custom.metric,), len(rows.actual), size, lambda c: {name: custom.value(rows.at(c))})
+    realised = {name: custom.value(_judged(counted, problem))} if counted.labelled else {}
+    return replace(
+        found,
+        metrics=(*found.metrics, custom.metric),
+        reference={**found.reference, name: custom.value(rows)},
+        bands={**found.bands, **bands},
+        realised={**found.realised, **realised},
+    )
+
+
+def _judged(counted: Counted, problem: Problem) -> Judged:
+    assert counted.judged is not None
+    columns = counted.judged.columns
+    if not isinstance(problem, Classes):
+        return Judged(columns[ACTUAL], columns[ANSWER])
+    probabilities = np.column_stack([columns[f"p{i}"] for i in range(len(columns) - 2)])
+    return judged_classes(problem.names, columns[ACTUAL], columns[ANSWER], probabilities)
 
 
 def _run(leaves: list[tuple[object, ...]], executor: Executor, progress: Progress) -> Counted:
@@ -104,7 +135,7 @@ def _numbers(rows: NumberRows, counted: Counted) -> Findings:
     sample = counted.sample
     if count >= judging.MIN_REFERENCE and sample is not None and counted.usable >= judging.MIN_ROWS:
         window = np.column_stack([sample.columns[name] for name in reference.feature_names(rows)])
-        estimates = dle.estimate(rows.features, rows.answers - rows.actual, window, counted.usable)
+        estimates = dle.estimate(rows.features, rows.answers - rows.actual, window, counted.usable, rows.actual)
     return Findings(
         REGRESSION,
         "direct loss estimation",

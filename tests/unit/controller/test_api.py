@@ -16,6 +16,7 @@ from headrace_controller.api import application, create_app, events, routing
 from headrace_controller.api.application import RESOURCES
 from headrace_controller.service.jobs import Job, JobRequest, Jobs
 from headrace_controller.service.platform import Platform
+from headrace_functions.names import VersionId
 
 FUNCTION = "def predict(model, x):\n    return {'y': x * 2}\n"
 WAIT = 120.0
@@ -275,6 +276,14 @@ def test_the_limits_of_bodies_are_the_documented_ones() -> None:
         ({"kind": "drift", "detector": "joint,mmd"}, {"detector": "joint,mmd"}),
         ({"kind": "profile", "window": "7d"}, {"window": "7d"}),
         (
+            {"kind": "attribution", "rows": "outliers", "count": 5, "output": "score"},
+            {"rows": "outliers", "count": "5", "output": "score"},
+        ),
+        (
+            {"kind": "performance", "metric_file": "x = 1", "metric": "cost"},
+            {"metric-function": "8ff436def1451285599a1b1ad70800493b8dcafde2912e1a38345633054e4c26:cost"},
+        ),
+        (
             {"kind": "projection", "dimensions": 3, "points": 500, "request_id": "r", "row": 1},
             {"dimensions": "3", "points": "500", "request-id": "r", "row": "1"},
         ),
@@ -299,3 +308,30 @@ def test_options_of_an_analysis_are_those_of_its_command_line(
 
     assert answer.status_code == 202, answer.json
     assert [request.arguments for request in started] == [arguments]
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"kind": "performance", "metric_file": "def cost(:", "metric": "cost"}, "metric_file"),
+        ({"kind": "performance", "metric_file": "#" * 70_000, "metric": "cost"}, "metric_file"),
+        ({"kind": "performance", "metric_file": "x = 1", "metric": "not a name"}, "metric"),
+        ({"kind": "performance", "metric": "cost"}, "metric"),
+        ({"kind": "drift", "metric_file": "x = 1", "metric": "cost"}, "metric_file"),
+    ],
+)
+def test_a_metric_file_that_cannot_serve_is_refused_at_once(
+    client: FlaskClient, platform: Platform, body: dict[str, str], field: str
+) -> None:
+    release(platform.catalog, "a")
+    answer = client.post("/api/v1/jobs", json={"model": "a", **body})
+    assert answer.status_code in (400, 413, 422)
+    assert answer.json is not None
+    assert answer.json["field"] == field
+
+
+def test_an_attribution_is_told_where_to_ask(platform: Platform) -> None:
+    """Whoever starts it, a schedule too."""
+    release(platform.catalog, "a")
+    job = platform.jobs.start(JobRequest("attribution", VersionId("a", 1)))
+    assert job.request["arguments"]["endpoint"] == platform.endpoint
