@@ -16,6 +16,7 @@ from headrace_controller.definitions.fields import parse_duration
 from headrace_controller.environments.named import Engine
 from headrace_controller.service import paging
 from headrace_controller.service.explanations import ExplanationRequest
+from headrace_controller.service.gauges import CONTENT_TYPE
 from headrace_controller.service.jobs import DEFAULT_TIMEOUT, JobRequest, Kind
 from headrace_controller.service.metricfunctions import keep_function
 from headrace_controller.service.platform import Platform
@@ -128,6 +129,12 @@ def list_reports(platform: Platform, query: ReportQuery) -> schemas.ReportPage:
         query.page(), version=version, model=reference.name if reference else None, kind=query.kind
     )
     return schemas.ReportPage(items=[views.report(r) for r in found.items], next=found.next)
+
+
+@resource.route("GET", "/reports/gauges", produces="text/plain")
+def get_report_gauges(platform: Platform) -> Response:
+    """Gauges of the last report of each kind of each version, for Prometheus."""
+    return Response(platform.gauges.text(), content_type=CONTENT_TYPE)
 
 
 @resource.route("GET", _REPORT, produces="application/json")

@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response
 
 from headrace_controller.api import analysis, events, manifests, metrics, models, openapi, running, sequences
 from headrace_controller.api.routing import PREFIX, Resource
+from headrace_controller.service import gauges
 from headrace_controller.service.platform import Platform
 from headrace_functions.names import usable_request_id
 from headrace_functions.protocol.problems import PROBLEM_TYPE, problem
@@ -41,6 +42,7 @@ def create_app(platform: Platform, *pages: flask.Blueprint) -> flask.Flask:
     app.add_url_rule(
         f"{PREFIX}/openapi.json", "openapi", lambda: Response(description, content_type="application/json")
     )
+    app.add_url_rule("/metrics", "metrics", lambda: Response(platform.gauges.text(), content_type=gauges.CONTENT_TYPE))
     for page in pages:
         app.register_blueprint(page)
     return app

@@ -17,6 +17,7 @@ from headrace_controller.service.builds import Builds
 from headrace_controller.service.changes import AnnouncedServices, Changes
 from headrace_controller.service.deployments import Deployments
 from headrace_controller.service.explanations import Explanations
+from headrace_controller.service.gauges import Gauges
 from headrace_controller.service.jobprocess import ProcessRunner
 from headrace_controller.service.jobs import Jobs
 from headrace_controller.service.labels import Labels
@@ -56,6 +57,7 @@ class Platform:
     services: ServiceViews
     logs: LogReader
     reports: Reports
+    gauges: Gauges
     jobs: Jobs
     schedules: Schedules
     explanations: Explanations
@@ -127,6 +129,7 @@ def create_platform(
     jobs = Jobs(documents, runner or on_this_machine, settings.storage_url, home, gateway=gateway or endpoint)
     jobs.on_change(lambda _job: changes.announce())
     logs = LogReader(documents.objects)
+    reports = Reports(catalog)
     metrics = Metrics(catalog, LogReader(documents.objects, layout.metric_table))
     builds = Builds(
         catalog,
@@ -148,7 +151,8 @@ def create_platform(
         rendering=Rendering(catalog, versions, manifest),
         services=ServiceViews(catalog, announced),
         logs=logs,
-        reports=Reports(catalog),
+        reports=reports,
+        gauges=Gauges(reports),
         jobs=jobs,
         schedules=Schedules(catalog, versions, jobs, logs),
         explanations=Explanations(versions, jobs, gateway or endpoint),

@@ -1,18 +1,31 @@
 """Reports that jobs wrote: lists, the document, the page."""
 
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from headrace_controller import clock
 from headrace_controller.catalog import Catalog
 from headrace_controller.service.paging import Page, PageRequest, page
-from headrace_functions.errors import NotFound
+from headrace_functions.errors import HeadraceError, NotFound
 from headrace_functions.names import VersionId
 from headrace_functions.storage import layout
 from headrace_functions.storage.objects import ObjectInfo, ObjectStore
+
+SCHEMA = 1
+"""Newest schema of reports that this release reads; ``headrace_jobs.report.models`` writes it."""
+
+_log = logging.getLogger(__name__)
+
+
+class UnreadableReport(HeadraceError):
+    """A stored report is damaged, or a newer release wrote it."""
+
+    code = "unreadable-report"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +70,8 @@ class Reports:
         return page(found, request, lambda r: f"{r.version}/{r.key}")
 
     def document(self, version: VersionId, kind: str, name: str) -> dict[str, Any]:
-        """The JSON report; ``NotFound`` if there is none."""
-        found: dict[str, Any] = orjson.loads(self._get(version, kind, f"{name}.json"))
-        return found
+        """The JSON report; ``NotFound`` if there is none, ``UnreadableReport`` for one that is damaged or of a newer release."""
+        return _checked(self._get(version, kind, f"{name}.json"), version, kind, name)
 
     def page(self, version: VersionId, kind: str, name: str) -> bytes:
         """The self-contained HTML page of a report."""
@@ -89,13 +101,45 @@ class Reports:
         held = self._seen.get(info.key)
         if held is None:
             kind, name = info.key.removesuffix(".json").rsplit("/", 2)[-2:]
-            head = orjson.loads(self._objects.get(info.key))
+            try:
+                head = _checked(self._objects.get(info.key), version, kind, name)
+            except UnreadableReport as error:
+                _log.warning("%s", error.message)
+                head = {"verdict": "unreadable"}  # it stands in the list: asked for, it says what is wrong
             written = clock.show(clock.from_seconds(info.modified))
             held = ReportSummary(
                 version, kind, name, written, *(_text(head, k) for k in ("verdict", "severity", "engine"))
             )
             self._seen[info.key] = held
         return held
+
+
+class _Head(BaseModel):
+    """What reports of every kind have; what a kind has besides is held by the job that wrote it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    kind: str
+    version: int = Field(alias="schema", ge=1)
+    model: str
+
+
+def _checked(body: bytes, version: VersionId, kind: str, name: str) -> dict[str, Any]:
+    where = f"the report {version}/{kind}/{name}"
+    try:
+        document: dict[str, Any] = orjson.loads(body)
+        head = _Head.model_validate(document)
+    except (orjson.JSONDecodeError, ValidationError) as error:
+        what = error.errors()[0]["msg"] if isinstance(error, ValidationError) else "no JSON"
+        raise UnreadableReport(f"{where} is damaged: {what}", field="report", hint="run its analysis again") from error
+    if head.version > SCHEMA:
+        message = f"{where} has the schema {head.version}, this release reads up to {SCHEMA}"
+        raise UnreadableReport(message, field="report", hint="update Headrace")
+    if head.kind != kind or head.model != str(version):
+        raise UnreadableReport(
+            f"{where} says that it is {head.kind} of {head.model}", field="report", hint="restore the store"
+        )
+    return document
 
 
 def _text(document: Mapping[str, Any], key: str) -> str:

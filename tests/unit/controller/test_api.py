@@ -252,7 +252,10 @@ def test_streams_are_bounded_and_a_closed_one_makes_room(client: FlaskClient, mo
 def test_a_report_page_may_run_and_load_nothing(client: FlaskClient, platform: Platform) -> None:
     version = release(platform.catalog, "a")
     objects = platform.catalog.documents.objects
-    objects.create("reports/a/v1/drift/x.json", b'{"verdict": "drift", "severity": "low", "engine": "native"}')
+    objects.create(
+        "reports/a/v1/drift/x.json",
+        b'{"schema": 1, "kind": "drift", "model": "a:1", "verdict": "drift", "severity": "low", "engine": "native"}',
+    )
     objects.create("reports/a/v1/drift/x.html", b"<script>alert(1)</script>")
     answer = client.get(f"/api/v1/reports/a/{version.number}/drift/x/page")
     assert "default-src 'none'" in answer.headers["content-security-policy"]
@@ -333,5 +336,6 @@ def test_a_metric_file_that_cannot_serve_is_refused_at_once(
 def test_an_attribution_is_told_where_to_ask(platform: Platform) -> None:
     """Whoever starts it, a schedule too."""
     release(platform.catalog, "a")
+    (platform.home / "jobs").mkdir(parents=True)
     job = platform.jobs.start(JobRequest("attribution", VersionId("a", 1)))
     assert job.request["arguments"]["endpoint"] == platform.endpoint

@@ -1,0 +1,92 @@
+"""Gauges of the last report of each kind of each version, for Prometheus. A scrape lists keys and reads only reports that are new."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from headrace_controller import clock
+from headrace_controller.service.paging import MAX_LIMIT, PageRequest
+from headrace_controller.service.reports import Reports, ReportSummary, UnreadableReport
+
+SEVERITIES = ("none", "low", "medium", "severe")
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+FIGURES: Mapping[str, tuple[str, ...]] = {
+    "outliers": ("rate", "expected"),
+    "projection": ("beyond",),
+}
+"""Members of a report's top level that are figures, by kind."""
+HELP = {
+    "headrace_report_timestamp_seconds": "When the last report of a kind was written.",
+    "headrace_report_severity": "Its severity: 0 none, 1 low, 2 medium, 3 severe; absent where the kind has none.",
+    "headrace_report_enough_data": "Whether it came to a verdict (1) or had not enough data (0).",
+    "headrace_report_fields": "Fields of the last drift report by verdict.",
+    "headrace_report_figure": "Figures of the last report: rates of outliers, shares, metrics of performance.",
+}
+
+Sample = tuple[str, Mapping[str, str], float]
+
+
+class Gauges:
+    def __init__(self, reports: Reports) -> None:
+        self._reports = reports
+        self._known: dict[str, tuple[Sample, ...]] = {}
+
+    def text(self) -> str:
+        """The exposition format of Prometheus, version 0.0.4."""
+        last = self._last()
+        self._known = {key: self._known.get(key) or tuple(self._samples(report)) for key, report in last.items()}
+        samples = [sample for found in self._known.values() for sample in found]
+        lines = []
+        for name, said in HELP.items():
+            lines += [f"# HELP {name} {said}", f"# TYPE {name} gauge"]
+            lines += [f"{name}{{{_labels(labels)}}} {value!r}" for n, labels, value in samples if n == name]
+        return "\n".join(lines) + "\n"
+
+    def _last(self) -> dict[str, ReportSummary]:
+        """The newest report of each version and kind, explanations of single requests left out, by its id."""
+        found: dict[tuple[str, str], ReportSummary] = {}
+        token: str | None = None
+        while True:
+            page = self._reports.select(PageRequest(MAX_LIMIT, token))
+            for report in page.items:  # the newest first
+                if report.severity or report.kind in FIGURES:
+                    found.setdefault((str(report.version), report.kind), report)
+            token = page.next
+            if token is None:
+                return {f"{r.version}/{r.key}": r for r in found.values()}
+
+    def _samples(self, report: ReportSummary) -> Iterator[Sample]:
+        labels = {"model": report.version.model, "version": str(report.version.number), "kind": report.kind}
+        written = clock.parse(report.written, field="written").timestamp()
+        yield "headrace_report_timestamp_seconds", labels, written
+        if report.severity in SEVERITIES:
+            yield "headrace_report_severity", labels, float(SEVERITIES.index(report.severity))
+            yield "headrace_report_enough_data", labels, float(report.verdict != "not-enough-data")
+        try:
+            document = self._reports.document(report.version, report.kind, report.name)
+        except UnreadableReport:
+            return  # a newer release wrote it: what every report has is told above
+        yield from _fields(labels, document)
+        yield from _figures(labels, report.kind, document)
+
+
+def _fields(labels: Mapping[str, str], document: Mapping[str, Any]) -> Iterator[Sample]:
+    if labels["kind"] == "drift":
+        verdicts = [field.get("verdict", "") for field in document.get("fields", ())]
+        for verdict in ("drift", "no-drift", "not-enough-data"):
+            yield "headrace_report_fields", {**labels, "verdict": verdict}, float(verdicts.count(verdict))
+
+
+def _figures(labels: Mapping[str, str], kind: str, document: Mapping[str, Any]) -> Iterator[Sample]:
+    for name in FIGURES.get(kind, ()):
+        yield "headrace_report_figure", {**labels, "figure": name, "source": "window"}, float(document[name])
+    if kind == "performance":
+        for metric in document["metrics"]:
+            for source in ("reference", "estimated", "realised"):
+                if metric[source] is not None:
+                    named = {**labels, "figure": metric["name"], "source": source}
+                    yield "headrace_report_figure", named, float(metric[source])
+
+
+def _labels(labels: Mapping[str, str]) -> str:
+    escaped = {k: v.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") for k, v in labels.items()}
+    return ",".join(f'{name}="{value}"' for name, value in escaped.items())

@@ -1,0 +1,99 @@
+"""Stored reports: what Prometheus is told of the last ones, and what is said of one that cannot be read."""
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from flask.testing import FlaskClient
+from prometheus_client.parser import text_string_to_metric_families
+
+from controller_support import make_platform
+from headrace_controller.api import create_app
+from headrace_controller.service.platform import Platform
+from headrace_controller.service.reports import SCHEMA
+from headrace_functions.storage import layout
+
+
+@pytest.fixture
+def platform(tmp_path: Path) -> Platform:
+    return make_platform(tmp_path / "home")
+
+
+@pytest.fixture
+def client(platform: Platform) -> FlaskClient:
+    return create_app(platform).test_client()
+
+
+def given(platform: Platform, kind: str, name: str, **more: Any) -> None:
+    document = {"schema": 1, "kind": kind, "model": "a:1", **more}
+    platform.catalog.documents.objects.put(f"{layout.REPORTS}a/v1/{kind}/{name}.json", orjson.dumps(document))
+
+
+def gauges(client: FlaskClient, path: str = "/api/v1/reports/gauges") -> dict[tuple[str, ...], float]:
+    answer = client.get(path)
+    assert answer.status_code == 200
+    return {
+        (
+            s.name.removeprefix("headrace_report_"),
+            *(v for k, v in sorted(s.labels.items()) if k not in ("model", "version")),
+        ): s.value
+        for family in text_string_to_metric_families(answer.text)
+        for s in family.samples
+    }
+
+
+def test_the_last_report_of_each_kind_is_told_in_numbers(client: FlaskClient, platform: Platform) -> None:
+    given(
+        platform,
+        "drift",
+        "w",
+        verdict="drift",
+        severity="medium",
+        fields=[{"verdict": "drift"}, {"verdict": "no-drift"}],
+    )
+    metric = {"name": "f1", "reference": 0.9, "estimated": 0.8, "realised": None}
+    given(platform, "performance", "w", verdict="steady", severity="none", metrics=[metric])
+    given(platform, "outliers", "w", verdict="not-enough-data", severity="none", rate=0.02, expected=0.01)
+    given(platform, "explain", "request")
+    found = gauges(client)
+    assert found["severity", "drift"] == 2
+    assert found["fields", "drift", "drift"] == found["fields", "drift", "no-drift"] == 1
+    assert found["figure", "f1", "performance", "estimated"] == 0.8
+    assert ("figure", "f1", "performance", "realised") not in found
+    assert found["figure", "rate", "outliers", "window"] == 0.02
+    assert found["enough_data", "outliers"] == 0
+    assert not [key for key in found if "explain" in key]
+    assert gauges(client, "/metrics") == found
+
+
+def test_a_newer_report_takes_the_place_of_the_one_before(client: FlaskClient, platform: Platform) -> None:
+    given(platform, "drift", "first", verdict="drift", severity="severe", fields=[])
+    assert gauges(client)["severity", "drift"] == 3
+    given(platform, "drift", "second", verdict="no-drift", severity="none", fields=[])
+    assert gauges(client)["severity", "drift"] == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b'{"schema": 1, "kind": "dri', "is damaged: no JSON"),
+        (b"[]", "is damaged"),
+        (b'{"kind": "drift", "model": "a:1"}', "is damaged: Field required"),
+        (orjson.dumps({"schema": SCHEMA + 1, "kind": "drift", "model": "a:1"}), "this release reads up to"),
+        (b'{"schema": 1, "kind": "drift", "model": "b:1"}', "says that it is drift of b:1"),
+    ],
+)
+def test_a_report_that_cannot_be_read_says_why_and_hides_no_other(
+    client: FlaskClient, platform: Platform, body: bytes, says: str
+) -> None:
+    given(platform, "performance", "w", verdict="steady", severity="none", metrics=[])
+    platform.catalog.documents.objects.put(f"{layout.REPORTS}a/v1/drift/w.json", body)
+    answer = client.get("/api/v1/reports/a/1/drift/w")
+    assert answer.status_code == 500
+    assert answer.json is not None
+    assert says in answer.json["detail"]
+    listed = client.get("/api/v1/reports?model=a:1").json
+    assert listed is not None
+    assert {r["kind"]: r["verdict"] for r in listed["items"]} == {"drift": "unreadable", "performance": "steady"}
+    assert gauges(client)["severity", "performance"] == 0
