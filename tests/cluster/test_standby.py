@@ -27,6 +27,7 @@ BODY = request_of(ROWS[:1])
 MODELS = ("alpha", "beta", "gamma", "delta")
 VERSIONS = 2
 """Function servers that the standby may have at once."""
+READY = "jsonpath={.items[*].status.containerStatuses[*].ready}"
 WARM = "headrace.dev/standby=sklearn"
 
 
@@ -59,7 +60,7 @@ def platform(plain: Installed, folder: Path) -> Installed:
     if not plain.kubectl("get", "ksvc", "-l", WARM, "-o", "name").strip():
         add_standby(plain, folder)
     until(lambda: len(plain.pods(WARM)) == 1, "one pod of the standby")
-    plain.kubectl("wait", "--for=condition=Ready", "pod", *plain.pods(WARM), "--timeout=120s")
+    until(lambda: set(plain.kubectl("get", "pods", "-l", WARM, "-o", READY).split()) == {"true"}, "it is ready", 180)
     return plain
 
 
@@ -88,8 +89,7 @@ def asleep(platform: Installed, model: str) -> bool:
 def answering(platform: Installed) -> list[str]:
     """The versions that the standby answers for now."""
     ask = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:8080/standby').read().decode())"
-    (pod,) = platform.pods(WARM)
-    told = platform.kubectl("exec", pod, "-c", "standby", "--", "python", "-c", ask)
+    told = platform.kubectl("exec", platform.pods(WARM)[0], "-c", "standby", "--", "python", "-c", ask)
     versions: list[str] = orjson.loads(told)["versions"]
     return versions
 
@@ -143,8 +143,7 @@ def test_under_load_the_pod_takes_over_and_no_request_fails_is_lost_or_done_twic
 
 
 def ready(platform: Installed, model: str) -> str:
-    path = "jsonpath={.items[*].status.containerStatuses[*].ready}"
-    return platform.kubectl("get", "pods", "-l", f"headrace.dev/model={model}", "-o", path)
+    return platform.kubectl("get", "pods", "-l", f"headrace.dev/model={model}", "-o", READY)
 
 
 @pytest.mark.parametrize(("force", "may_fail"), [(False, 0), (True, 8)], ids=["drained", "killed"])
@@ -178,4 +177,4 @@ def test_more_versions_than_it_may_have_are_all_answered_and_it_never_has_more(p
             while not all(future.done() for future in asked):
                 most = max(most, len(answering(platform)))
         assert [future.result().status_code for future in asked] == [200] * len(MODELS)
-    assert most <= VERSIONS
+    assert 1 <= most <= VERSIONS
