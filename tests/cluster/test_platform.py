@@ -145,6 +145,28 @@ def test_a_schedule_is_a_cron_job_whose_run_leaves_a_report(platform: Installed,
     until(lambda: platform.kubectl("get", "cronjobs", "-o", "name").strip() == "", "the CronJob is gone")
 
 
+def test_a_version_with_a_pod_autoscaler_is_made_anew_and_never_sleeps(
+    platform: Installed, models: Path, tmp_path: Path
+) -> None:
+    """Hydrosphere's form of scaling: a plain Deployment behind a HorizontalPodAutoscaler, found by the gateway all the same."""
+    configuration = {
+        "kind": "DeploymentConfiguration",
+        "name": "always-on",
+        "hpa": {"min-replicas": 1, "max-replicas": 2},
+    }
+    variant = {"model": "tumour:3", "deployment-configuration": "always-on"}
+    screen = {"kind": "Sequence", "name": "awake", "pipeline": [[variant]], "timeout": "180s"}
+    (tmp_path / "awake.yaml").write_text(yaml.safe_dump_all([configuration, screen]))
+    platform.headrace("apply", "-f", str(tmp_path / "awake.yaml"))
+    until(lambda: "horizontalpodautoscaler" in platform.kubectl("get", "hpa", "-o", "name"), "there is an autoscaler")
+    with httpx.Client(base_url=platform.gateway_url, timeout=200, trust_env=False) as outside:
+        answer = outside.post("/v2/models/awake/infer", json=request_of(ROWS[:1]))
+    assert answer.status_code == 200, answer.text
+    assert "Standard" in platform.kubectl("get", "isvc", "tumour-v3", "-o", "yaml")
+    platform.headrace("sequence", "delete", "awake")
+    until(lambda: "deploymentMode: Knative" in platform.kubectl("get", "isvc", "-o", "yaml"), "it may sleep again", 120)
+
+
 def test_what_is_deleted_leaves_nothing_on_the_cluster(platform: Installed, models: Path) -> None:
     platform.headrace("sequence", "delete", "screening")
     platform.headrace("model", "delete", "tumour")

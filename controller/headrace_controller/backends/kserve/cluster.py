@@ -15,7 +15,14 @@ from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
 
-from headrace_controller.backends.kserve.manifests import API_VERSION, GROUP, MANAGER, PLURAL, selector
+from headrace_controller.backends.kserve.manifests import (
+    API_VERSION,
+    DEPLOYMENT_MODE,
+    GROUP,
+    MANAGER,
+    PLURAL,
+    selector,
+)
 from headrace_controller.backends.kserve.settings import ClusterSettings
 from headrace_controller.backends.kserve.status import advised
 from headrace_functions.errors import Conflict, HeadraceError, InvalidInput, NotFound, NotReady, Unreachable
@@ -140,6 +147,10 @@ class Cluster:
             self._check_ours(name, current)
             if current["metadata"].get("deletionTimestamp"):
                 raise NotReady(f"an InferenceService {name} is still being removed")
+            if _mode(current) != _mode(document) and not dry_run:
+                # KServe changes no service's mode; while it is made anew its callers wait as they do for one that sleeps.
+                self.delete(name)
+                raise NotReady(f"the InferenceService {name} is made anew in mode {_mode(document)}")
             # With the version that was looked at, so that an object that was replaced meanwhile is not touched.
             metadata = document["metadata"] | {"resourceVersion": current["metadata"]["resourceVersion"]}
             body = document | {"metadata": metadata}
@@ -239,6 +250,11 @@ class Cluster:
             got=", ".join(f"{k}={v}" for k, v in sorted(marks.items())) or "no labels",
             hint="rename or remove it, or give the model another name; it was not touched",
         )
+
+
+def _mode(service: Json) -> str:
+    found: str = service["metadata"].get("annotations", {}).get(DEPLOYMENT_MODE, "Knative")
+    return found
 
 
 def explained(error: ApiException, what: str) -> HeadraceError:

@@ -21,6 +21,7 @@ GROUP, API_VERSION, PLURAL, KIND = "serving.kserve.io", "v1beta1", "inferenceser
 CONTAINER = "kserve-container"
 MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGER = "headrace"
+DEPLOYMENT_MODE = "serving.kserve.io/deploymentMode"
 PLATFORM = "headrace.dev/platform"
 MODEL = "headrace.dev/model"
 VERSION = "headrace.dev/version"
@@ -54,7 +55,7 @@ def inference_service(
             "name": spec.name,
             "namespace": cluster.namespace,
             "labels": labels(version, cluster),
-            "annotations": {"serving.kserve.io/deploymentMode": "Standard" if standard else "Knative"}
+            "annotations": {DEPLOYMENT_MODE: "Standard" if standard else "Knative"}
             | {"headrace.dev/artifact": f"sha256:{version.artifact}", STORAGE: cluster.storage}
             | (_cpu_autoscaling(configuration) if standard else {}),
         },

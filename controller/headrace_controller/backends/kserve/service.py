@@ -19,6 +19,7 @@ Json = dict[str, Any]
 REPEAT_REFUSED = 30.0
 """Seconds after which what the cluster refused is tried again: a quota may have been raised."""
 _FIRST_PAUSE, _LAST_PAUSE = 0.2, 30.0  # seconds between attempts at an API server that is away or still deletes
+_GOING_PAUSE = 2.0  # seconds between attempts while an earlier one of the name is being removed
 _ASK_FIRST, _ASK_LAST = 0.05, 1.0  # seconds between questions to an address that does not answer yet
 _RETRY_AFTER = 5.0  # seconds a caller is told to wait while a pod cannot start; the kubelet backs off in its own time
 _TRANSIENT = (Unreachable, NotReady, StorageFailed)
@@ -145,7 +146,8 @@ class KServeService:
                     self._dirty, self._delayed = True, error.message
                     self._notify()
                     await asyncio.sleep(pause)
-                    pause = min(pause * 2, _LAST_PAUSE)
+                    # What is being removed is gone in seconds; an API server may be away for long.
+                    pause = min(pause * 2, _LAST_PAUSE if isinstance(error, Unreachable) else _GOING_PAUSE)
                 except HeadraceError as error:
                     self._refuse(error)
         finally:

@@ -234,3 +234,12 @@ def test_no_kubeconfig_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none"))
     with pytest.raises(InvalidInput, match="no cluster"):
         Cluster(ClusterSettings("s3://b"))
+
+
+def test_a_service_whose_mode_changes_is_made_anew(serving: Any) -> None:
+    """KServe refuses to change it; the next attempt finds the old one gone, or still going."""
+    server, cluster = serving((200, item()), (200, item()), (200, {}))
+    wanted = WANTED | {"metadata": {"name": "m-v1", "annotations": {"serving.kserve.io/deploymentMode": "Standard"}}}
+    with pytest.raises(NotReady, match="made anew in mode Standard"):
+        cluster.apply(wanted)
+    assert ["GET", "GET", "DELETE"] == [verb for verb, _, _ in server.asked]
