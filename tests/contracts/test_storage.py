@@ -59,6 +59,16 @@ def test_listing_is_by_folder_and_in_the_order_of_keys(objects: ObjectStore) -> 
     assert ([], [], []) == (list(objects.walk("z/")), objects.folders("z/"), objects.names("z/"))
 
 
+def test_folders_are_listed_from_a_name_on(objects: ObjectStore) -> None:
+    for key in ("m/a/1", "m/b/1", "m/b/2", "m/c/d/1", "n/z/1"):
+        objects.put(key, b"")
+
+    assert objects.folders_from("m/", "") == ["a", "b", "c"]
+    assert objects.folders_from("m/", "b") == ["b", "c"]
+    assert objects.folders_from("m/", "ba") == ["c"]
+    assert objects.folders_from("z/", "a") == []
+
+
 def test_a_prefix_is_a_folder_and_not_the_start_of_a_name(objects: ObjectStore) -> None:
     objects.put("churn/1", b"")
     objects.put("churn-2/1", b"")

@@ -27,6 +27,8 @@ STALE = timedelta(minutes=1)
 TOGETHER = 4
 """Runs of one schedule that are started and not over, so that a back-fill leaves room for others."""
 SHOWN = 100
+WHOLE_EVERY = timedelta(hours=1)
+"""Between two looks at all windows; the others begin at the oldest that is not over, for windows are named in the order of time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +67,16 @@ class ScheduledRuns:
         self._documents = documents
         self._jobs = jobs
         self._over: set[tuple[str, str]] = set()
+        self._first: dict[str, str] = {}
+        """By schedule, the oldest window that was not over at the last look."""
+        self._whole: dict[str, datetime] = {}
+        self._tick: dict[str, str] = {}
+        """By schedule, the newest tick that was seen."""
 
     def claim(self, schedule: str, slot: str, until: datetime, now: datetime) -> bool:
         """Take a window; False where it has been taken."""
+        if schedule in self._first:  # a back-fill takes older windows
+            self._first[schedule] = min(self._first[schedule], slot)
         return self._enter(schedule, Run(slot, 0, "claimed", until, now)) is not None
 
     def pass_over(self, schedule: str, slot: str) -> None:
@@ -77,14 +86,14 @@ class ScheduledRuns:
 
     def passed(self, schedule: str, slot: str) -> bool:
         """Whether this window or a later one of its kind has been taken."""
-        slots = [s for s in self._slots(schedule) if s.startswith("rows-")]
-        return bool(slots) and max(slots) >= slot
+        return any(s.startswith("rows-") for s in self._slots(schedule, slot))
 
     def last_tick(self, schedule: str) -> datetime | None:
         """The newest tick that was taken; None where none was."""
-        ticks = [s for s in self._slots(schedule) if not s.startswith("rows-")]
+        ticks = [s for s in self._slots(schedule, self._tick.get(schedule, "")) if not s.startswith("rows-")]
         if not ticks:
             return None
+        self._tick[schedule] = max(ticks)
         run = self._read(schedule, max(ticks))
         return run.until if run is not None else None
 
@@ -102,7 +111,8 @@ class ScheduledRuns:
     ) -> None:
         """Bring every run that is not over one step forward, the oldest first."""
         busy = 0
-        for slot in sorted(self._slots(schedule)):
+        slots = self._open(schedule, now)
+        for slot in slots:
             if (schedule, slot) in self._over:
                 continue
             run = self._read(schedule, slot)
@@ -122,6 +132,16 @@ class ScheduledRuns:
                     by=f"schedule {schedule}",
                 )
                 busy += self._start(schedule, run, request, now)
+        if slots:
+            self._first[schedule] = next((s for s in slots if (schedule, s) not in self._over), slots[-1])
+
+    def _open(self, schedule: str, now: datetime) -> list[str]:
+        """The windows that may not be over, the oldest first."""
+        first = self._first.get(schedule)
+        if first is None or now - self._whole[schedule] >= WHOLE_EVERY:
+            self._whole[schedule] = now
+            return self._slots(schedule)
+        return self._slots(schedule, first)
 
     def _start(self, schedule: str, run: Run, request: JobRequest, now: datetime) -> bool:
         """Start the next attempt, unless another scheduler does."""
@@ -164,8 +184,9 @@ class ScheduledRuns:
             return None
         return Run(run.slot, number, run.state, run.until, run.at, run.attempt, run.job, run.reason)
 
-    def _slots(self, schedule: str) -> list[str]:
-        return list(self._documents.objects.folders(layout.schedule_runs(schedule)))
+    def _slots(self, schedule: str, first: str = "") -> list[str]:
+        """Names of the windows from ``first`` on, sorted."""
+        return self._documents.objects.folders_from(layout.schedule_runs(schedule), first)
 
     def _read(self, schedule: str, slot: str) -> Run | None:
         folder = layout.schedule_run(schedule, slot)

@@ -130,6 +130,19 @@ class ObjectStore:
         """Names of the folders directly below ``prefix``, sorted."""
         return sorted(p.rstrip("/").rsplit("/", 1)[-1] for p in self._level(prefix)["common_prefixes"])
 
+    def folders_from(self, prefix: str, first: str) -> list[str]:
+        """Names of the folders below ``prefix`` from ``first`` on, sorted: what comes before it is not listed."""
+        # Just before the name, not the name: SeaweedFS leaves out what lies below the folder that it is told to start after.
+        before = f"{prefix}{first[:-1]}{chr(ord(first[-1]) - 1)}~" if first else None
+        try:
+            listing = obstore.list(self._store, prefix.rstrip("/") or None, offset=before)
+            found = {str(m["path"])[len(prefix) :].split("/")[0] for batch in listing for m in batch}
+        except FileNotFoundError:
+            return []
+        except (BaseError, OSError) as error:
+            raise _failed("list", prefix, error) from error
+        return sorted(name for name in found if name >= first)
+
     def names(self, prefix: str) -> list[str]:
         """Names of the objects directly below ``prefix``, sorted."""
         return sorted(str(m["path"]).rsplit("/", 1)[-1] for m in self._level(prefix)["objects"])

@@ -18,6 +18,7 @@ from headrace_controller.service.scheduledruns import ATTEMPTS, FIRST_PAUSE, STA
 from headrace_controller.service.schedules import CAUGHT_UP, LATE, Schedule, Schedules, due
 from headrace_functions.errors import Conflict, InvalidInput, NotFound
 from headrace_functions.names import VersionId
+from headrace_functions.storage.objects import ObjectStore
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 HOUR, SECOND = timedelta(hours=1), timedelta(seconds=1)
@@ -252,6 +253,33 @@ def test_a_back_fill_runs_each_tick_of_a_range_once_and_a_few_at_a_time(platform
     assert len(jobs.requests) == TOGETHER
     with pytest.raises(InvalidInput, match="more than"):
         schedules.backfill("hourly", NOON - timedelta(days=365), NOON, NOON)
+
+
+def test_a_look_lists_no_window_that_is_over(
+    platform: Platform, jobs: PlayedJobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Years of an hourly schedule cost a look nothing; once an hour all are listed, for what another scheduler left."""
+    schedules = schedules_of(platform, jobs)
+    schedules.put(HOURLY)
+    for hour in range(30):
+        schedules.look(NOON + (hour - 1) * HOUR, NOON + hour * HOUR)
+        schedules.look(NOON + hour * HOUR, NOON + hour * HOUR + SECOND)
+        jobs.end(f"job-{hour + 1}")
+    now = NOON + 29 * HOUR + 2 * SECOND
+    schedules.look(now - SECOND, now)
+    listed: list[list[str]] = []
+    real = ObjectStore.folders_from
+
+    def counted(self: ObjectStore, prefix: str, first: str) -> list[str]:
+        listed.append(real(self, prefix, first))
+        return listed[-1]
+
+    monkeypatch.setattr(ObjectStore, "folders_from", counted)
+    schedules.look(now, now + SECOND)
+    assert [len(slots) for slots in listed] == [1]
+    assert schedules.backfill("hourly", NOON - 3 * HOUR, NOON, now) == 2
+    schedules.look(now, now + 2 * SECOND)
+    assert len(jobs.requests) == 32, "a back-fill's windows are older than those that are looked at"
 
 
 def test_rows_make_a_schedule_due_once_for_each_so_many(platform: Platform, jobs: PlayedJobs) -> None:
