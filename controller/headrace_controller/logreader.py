@@ -88,6 +88,21 @@ class LogReader:
             return 0
         return sum(batch.column(0)[0].as_py() for batch in _execute(table, f"SELECT count(*) FROM {_TABLE}"))  # noqa: S608 - all ours
 
+    def hourly(self, version: VersionId, metric: str, since: datetime) -> list[dict[str, Any]]:
+        """Of a table of metric values, ``start``, ``rows``, ``unhealthy`` and ``errors`` of each hour from ``since`` on, the first hour first."""
+        table = self._table(version)
+        if table is None:
+            return []
+        quoted = metric.replace("'", "''")
+        times = " AND ".join(_in_time(LogQuery(since=since)))
+        sql = (
+            "SELECT date_trunc('hour', received) AS start, count(*) AS rows, "  # noqa: S608 - a quoted name, times are ours
+            "sum(CASE WHEN healthy = false THEN 1 ELSE 0 END) AS unhealthy, "
+            "sum(CASE WHEN healthy IS NULL THEN 1 ELSE 0 END) AS errors "
+            f"FROM {_TABLE} WHERE metric = '{quoted}' AND {times} GROUP BY start ORDER BY start"
+        )
+        return [row for batch in _execute(table, sql) for row in batch.to_pylist()]
+
     def columns(self, version: VersionId) -> list[str]:
         """Columns of the log table, none where nothing was logged yet."""
         table = self._table(version)

@@ -240,7 +240,7 @@ class MetricView(Answer):
     model: str = Field(description="MODEL:NUMBER of the version that scores")
     operator: str
     threshold: float
-    health: HealthView = Field(description="of the newest 10,000 values")
+    health: HealthView = Field(description="of the seven days before the last value")
     last: Json | None
 
 

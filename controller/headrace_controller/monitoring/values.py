@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 METRIC_COLUMNS: Mapping[str, str] = {
     "request_id": "string",
@@ -36,15 +35,6 @@ class Health:
         return self.unhealthy / known if known else None
 
 
-def health(values: Sequence[Mapping[str, Any]], start: str = "") -> Health:
-    """What rows of the table say together."""
-    errors = sum(v["healthy"] is None for v in values)
-    return Health(start, len(values), sum(v["healthy"] is False for v in values), errors)
-
-
-def history(values: Sequence[Mapping[str, Any]]) -> list[Health]:
-    """Health by hour of the time received, the first hour first. ``received`` is RFC 3339."""
-    hours: dict[str, list[Mapping[str, Any]]] = {}
-    for value in values:
-        hours.setdefault(f"{value['received'][:13]}:00:00Z", []).append(value)
-    return [health(hours[start], start) for start in sorted(hours)]
+def total(hours: Sequence[Health]) -> Health:
+    """What some hours say together."""
+    return Health("", *(sum(getattr(hour, name) for hour in hours) for name in ("rows", "unhealthy", "errors")))

@@ -2,23 +2,28 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
+from headrace_controller import clock
 from headrace_controller.catalog import Catalog
 from headrace_controller.logreader import MAX_ROWS, LogQuery, LogReader
 from headrace_controller.monitoring.attached import attach, detach, metrics_of
 from headrace_controller.monitoring.specs import VALUE, MetricSpec
-from headrace_controller.monitoring.values import Health, health, history
+from headrace_controller.monitoring.values import Health, total
 from headrace_functions.errors import InvalidInput, NotFound, NotReady
 from headrace_functions.names import VersionId
 from headrace_functions.version import Version
+
+RECENT = timedelta(days=7)
+"""How far back from the last value health is told."""
 
 Values = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class MetricState:
-    """A metric and what its newest values (``MAX_ROWS`` at most) say."""
+    """A metric and what its values of ``RECENT`` before the last one say."""
 
     spec: MetricSpec
     health: Health
@@ -47,8 +52,9 @@ class Metrics:
         return self._values.query(version, LogQuery(where=f"metric = '{self._spec(version, name).name}'", limit=limit))
 
     def history(self, version: VersionId, name: str) -> list[Health]:
-        """Health by hour, of the newest ``MAX_ROWS`` values."""
-        return history(self.values(version, name, MAX_ROWS))
+        """Health by hour of ``RECENT`` before the last value, the first hour first; counted in the table, not here."""
+        last = self.values(version, name, 1)
+        return self._hours(version, name, last[0]) if last else []
 
     def of_request(self, version: VersionId, request_id: str) -> Values:
         """What the metrics said of each row of a request."""
@@ -77,8 +83,14 @@ class Metrics:
         raise NotFound(f"{version} has no metric {name!r}", field="metric", hint=f"headrace metric list {version}")
 
     def _state(self, version: VersionId, spec: MetricSpec) -> MetricState:
-        found = self._values.query(version, LogQuery(where=f"metric = '{spec.name}'", limit=MAX_ROWS))
-        return MetricState(spec, health(found), found[0] if found else None)
+        found = self._values.query(version, LogQuery(where=f"metric = '{spec.name}'", limit=1))
+        hours = self._hours(version, spec.name, found[0]) if found else []
+        return MetricState(spec, total(hours), found[0] if found else None)
+
+    def _hours(self, version: VersionId, name: str, last: Mapping[str, Any]) -> list[Health]:
+        since = clock.parse(last["received"], field="received") - RECENT
+        found = self._values.hourly(version, name, since)
+        return [Health(f"{h['start']:%Y-%m-%dT%H}:00:00Z", h["rows"], h["unhealthy"], h["errors"]) for h in found]
 
     def _released(self, version: VersionId) -> Version:
         found = self._catalog.get(version)

@@ -15,7 +15,7 @@ from headrace_controller.collector.asking import Reply, Unanswered
 from headrace_controller.collector.scoring import ATTEMPTS, FIRST_PAUSE, LAST_PAUSE, Scoring
 from headrace_controller.monitoring.attached import attach, detach, metrics_of
 from headrace_controller.monitoring.specs import COMPARISONS, MetricSpec, wants_outliers
-from headrace_controller.monitoring.values import health, history
+from headrace_controller.monitoring.values import Health, total
 from headrace_functions.errors import InvalidInput, NotFound
 from headrace_functions.names import VersionId
 from headrace_functions.signature import Field, dtype
@@ -271,14 +271,7 @@ def test_the_definition_and_what_was_attached_make_the_metrics(objects: ObjectSt
     assert [(s.name, s.threshold) for s in metrics_of(documents, churn)] == [("high", 20.0)]
 
 
-def test_health_counts_by_hour_and_leaves_errors_out_of_the_share() -> None:
-    rows = [
-        {"received": "2026-11-22T10:05:00.000Z", "healthy": True},
-        {"received": "2026-11-22T10:55:00.000Z", "healthy": False},
-        {"received": "2026-11-22T11:00:00.000Z", "healthy": None},
-    ]
-    assert [(h.start, h.rows, h.unhealthy, h.share) for h in history(rows)] == [
-        ("2026-11-22T10:00:00Z", 2, 1, 0.5),
-        ("2026-11-22T11:00:00Z", 1, 0, None),
-    ]
-    assert health(rows).share == 0.5
+def test_health_leaves_errors_out_of_the_share() -> None:
+    hours = [Health("2026-11-22T10:00:00Z", 2, 1, 0), Health("2026-11-22T11:00:00Z", 1, 0, 1)]
+    assert [h.share for h in hours] == [0.5, None]
+    assert (total(hours).rows, total(hours).share) == (3, 0.5)

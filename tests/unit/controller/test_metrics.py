@@ -1,5 +1,6 @@
 """Metrics as people meet them: attached, listed, shown; and a learnt detector that becomes a model by the path of every build."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from pydantic import ValidationError
 
 from controller_support import make_platform, release, serving, wait_until
 from fixtures_jobs import UNTIL, InProcess, category, given_log, given_version, number
+from headrace_controller import clock
 from headrace_controller.cli.front import front
 from headrace_controller.client import Client
 from headrace_controller.collector.asking import Reply
@@ -18,6 +20,7 @@ from headrace_controller.definitions.model import ModelDefinition
 from headrace_controller.definitions.reading import explain
 from headrace_controller.monitoring.specs import MetricSpec
 from headrace_controller.service.jobs import Job
+from headrace_controller.service.metrics import RECENT
 from headrace_controller.service.outliers import OutlierModels
 from headrace_controller.service.platform import Platform
 from headrace_functions.errors import InvalidInput, NotFound
@@ -42,11 +45,12 @@ def scored(platform: Platform) -> None:
     platform.metrics.attach(M, MetricSpec("high", WATCH, "<=", 10.0))
     given_log(platform.catalog.documents.objects, version, {"x": [1.0, 99.0], "y": [0.0, 0.0]})
 
-    def ask(_: VersionId, body: bytes) -> Reply:
-        (tensor,) = orjson.loads(body)["inputs"]
-        return Reply(200, orjson.dumps({"outputs": [{"name": "value", "data": tensor["data"]}]}))
+    Scoring(platform.catalog.documents.objects, by_x).round()
 
-    Scoring(platform.catalog.documents.objects, ask).round()
+
+def by_x(_: VersionId, body: bytes) -> Reply:
+    (tensor,) = orjson.loads(body)["inputs"]
+    return Reply(200, orjson.dumps({"outputs": [{"name": "value", "data": tensor["data"]}]}))
 
 
 def test_a_metric_is_listed_and_shown_with_its_values_and_history(platform: Platform) -> None:
@@ -62,6 +66,33 @@ def test_a_metric_is_listed_and_shown_with_its_values_and_history(platform: Plat
         assert request.metrics[0]["value"] == 99.0
         with pytest.raises(NotFound):
             client.logged_request(M, "nobody's")
+
+
+def test_health_is_of_the_seven_days_before_the_last_value(platform: Platform) -> None:
+    """However many values there are: hours are counted in the table."""
+    scored(platform)
+    version = platform.catalog.get(M).version
+    assert version is not None
+    values = [5.0, 50.0, float("nan")] * 80
+    given_log(
+        platform.catalog.documents.objects,
+        version,
+        {"x": values, "y": [0.0] * 240},
+        until=UNTIL - timedelta(hours=2),
+        span=timedelta(days=10),
+        request="old",
+    )
+    Scoring(platform.catalog.documents.objects, by_x).round()
+    hours = platform.metrics.history(M, "high")
+    everything = platform.metrics.values(M, "high", 1000)
+    since = clock.show(clock.parse(everything[0]["received"], field="received") - RECENT, "microseconds")
+    recent = [v for v in everything if v["received"] >= since]
+    state = platform.metrics.get(M, "high").health
+    assert 150 < len(recent) < len(everything) == 242
+    assert state.rows == sum(h.rows for h in hours) == len(recent)
+    assert state.unhealthy == sum(v["healthy"] is False for v in recent)
+    assert state.errors == sum(v["healthy"] is None for v in recent)
+    assert [h.start for h in hours] == sorted({f"{v['received'][:13]}:00:00Z" for v in recent})
 
 
 def test_the_command_line_shows_a_request_with_its_metrics(platform: Platform) -> None:
