@@ -25,6 +25,10 @@ _OUTCOMES: tuple[tuple[type[HeadraceError], Outcome], ...] = (
 )
 
 
+RESEND_AFTER = (0.0, 0.01, 0.05, 0.2)
+"""Seconds after which a call that nobody can have seen is sent again: a replica may be dead for a moment before that is known."""
+
+
 class Recorder(Protocol):
     """Where records of refused and failed exchanges go; ``recording.spool.Spool`` is one."""
 
@@ -44,14 +48,11 @@ class Exchange:
         """The service's answer, whatever its status, with ``x-headrace-version`` added.
 
         Raises what kept the call from being answered: ``NotReady``, ``DeadlineExceeded``, ``Unreachable``. Such an exchange is
-        recorded here, for the function could not. A call whose replica vanished before a byte was sent is sent once more.
+        recorded here, for the function could not. A call whose replica vanished before a byte was sent is sent again, ``RESEND_AFTER`` seconds later.
         """
         started = time.perf_counter()
         try:
-            try:
-                reply = await self._send(version, call)
-            except NotSent:
-                reply = await self._send(version, call)
+            reply = await self._send_patiently(version, call)
         except HeadraceError as error:
             self._record_failure(version, call, error, time.perf_counter() - started)
             raise
@@ -64,6 +65,14 @@ class Exchange:
 
     def warm(self, version: Version) -> None:
         self._leases.warm(version)
+
+    async def _send_patiently(self, version: Version, call: Call) -> Reply:
+        for pause in RESEND_AFTER:
+            try:
+                return await self._send(version, call)
+            except NotSent:
+                await asyncio.sleep(min(pause, max(0.0, call.deadline - self._loop.time())))
+        return await self._send(version, call)
 
     async def _send(self, version: Version, call: Call) -> Reply:
         async with self._leases.lease(version, deadline=call.deadline) as endpoint:

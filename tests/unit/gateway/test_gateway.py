@@ -18,7 +18,7 @@ from headrace_functions.gateway.exchange import Exchange
 from headrace_functions.gateway.execution import MAX_SHADOWS, SequenceRunner
 from headrace_functions.gateway.measures import Measures
 from headrace_functions.gateway.resolve import Resolver
-from headrace_functions.gateway.upstream import Upstream
+from headrace_functions.gateway.upstream import NotSent, Upstream
 from headrace_functions.protocol.codec import decode_request, encode_response
 from headrace_functions.record import Record
 from headrace_functions.sequence import Sequence, Stage, Variant, infer_signature
@@ -445,3 +445,13 @@ def test_an_unknown_path_is_404(path: str, tmp_path: Path) -> None:
             assert 404 == (await h.client.get(path)).status_code
 
     uvloop.run(run())
+
+
+@in_house
+async def test_a_call_that_nobody_saw_is_sent_again_until_the_dead_replica_is_known(h: House) -> None:
+    adder = await h.release(version("adder", 1))
+    h.services.refusals[adder.id] = NotSent("connection refused")
+    asyncio.get_running_loop().call_later(0.03, h.services.refusals.clear)
+    answer = await h.infer("adder", [1.0])
+    assert 200 == answer.status_code, answer.text
+    assert 1 == len(h.services.asked[adder.id])
