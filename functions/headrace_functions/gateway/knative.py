@@ -34,6 +34,8 @@ FRESH = 5.0
 """Seconds for which a service that answered is taken to be awake; Knative keeps an idle one for six at least."""
 ASK_WHY = 1.0
 """Seconds a start may take before the controller is asked, and from then on between two questions, whether it has failed."""
+TOLD = 2
+"""Times in a row that the controller must say that a service has failed before those who wait for it are refused."""
 RETRY_AFTER = 5.0
 """Seconds that callers of a service which cannot start are told to wait."""
 _FIRST_PAUSE, _LAST_PAUSE = 0.05, 1.0  # seconds between questions to a name that leads nowhere yet
@@ -236,10 +238,13 @@ class _Service:
 
     async def _wake(self) -> None:
         asking = self._loop.create_task(self._ask())
+        told = 0
         try:
             while not (await asyncio.wait([asking], timeout=ASK_WHY))[0]:
                 reason = await self._why(self._version.id)
-                if reason:
+                told = told + 1 if reason else 0
+                # Twice, for the first word may be of an earlier attempt: the pod of this one is made in these seconds.
+                if told == TOLD:
                     raise NotReady(f"{self._version.id} cannot start: {reason}", retry_after=RETRY_AFTER)
             await asking
         finally:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from headrace_controller.backends.base import Observed
+from headrace_controller.backends.base import Observed, ServiceState
 from headrace_controller.backends.kserve.manifests import CONTAINER
 
 Json = Mapping[str, Any]
@@ -59,7 +59,9 @@ def observed(service: Json | None, pods: Iterable[Json], open_requests: int = 0)
     if trouble is not None:
         return Observed("failed" if trouble.final else "starting", trouble.reason, ready, open_requests, address, since)
     if condition == "False" and not _passing(refusal(service)):
-        return Observed("failed", refusal(service), ready, open_requests, address, since)
+        # Knative gives a revision up when its pod is late, and takes it back when the pod is there after all.
+        state: ServiceState = "starting" if alive and can_wake(service) else "failed"
+        return Observed(state, refusal(service), ready, open_requests, address, since)
     if condition == "True" and not alive:
         return Observed("asleep", "", 0, open_requests, address, since)
     return Observed("starting", "", ready, open_requests, address, since)
