@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from headrace_functions.errors import InvalidInput
 from headrace_functions.names import VersionId
@@ -130,6 +129,8 @@ class OutlierRun:
 
 def interval(hits: int, rows: int) -> tuple[float, float]:
     """95 % interval of a share (Clopper and Pearson 1934); all of [0, 1] where there are no rows."""
+    from scipy import stats  # takes a second to import; an explanation does without
+
     low = float(stats.beta.ppf(0.025, hits, rows - hits + 1)) if hits else 0.0
     high = float(stats.beta.ppf(0.975, hits + 1, rows - hits)) if hits < rows else 1.0
     return low, high
