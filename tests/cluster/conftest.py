@@ -24,6 +24,13 @@ from headrace_functions.version import BuildStatus, Version
 from .installed import Installed, install
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A cluster takes its time, and the first test that needs the shared platform waits for its installation."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(400))
+
+
 @pytest.fixture(scope="session")
 def storage(request: pytest.FixtureRequest) -> str:
     """A prefix nobody else uses, as pods see it."""
