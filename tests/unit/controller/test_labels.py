@@ -177,7 +177,8 @@ def test_the_command_line_shows_what_two_reports_say_differently(
 ) -> None:
     objects = platform.catalog.documents.objects
     for name, severity in (("a", "none"), ("b", "severe")):
-        document = f'{{"kind": "performance", "severity": "{severity}", "metrics": []}}'
+        head = '"schema": 1, "kind": "performance", "model": "churn:1"'
+        document = f'{{{head}, "severity": "{severity}", "metrics": []}}'
         objects.create(layout.report(version, "performance", f"{name}.json"), document.encode())
 
     found = run(client.url, "report", "diff", "churn:1/performance/a", "churn:1/performance/b", "--json")
@@ -193,5 +194,5 @@ def test_a_performance_run_is_started_with_its_options(platform: Platform, versi
     job = client.start_job("performance", "churn", window="7d", output="y")
 
     assert (job.kind, job.arguments) == ("performance", {"window": "7d", "output": "y"})
-    with pytest.raises(InvalidInput, match="only performance takes it"):
+    with pytest.raises(InvalidInput, match="only performance, fairness and attribution take it"):
         client.start_job("drift", "churn", output="y")
