@@ -122,9 +122,9 @@ def install(folder: Path, storage: str, **settings: str) -> Iterator[Installed]:
         core.create_namespace(client.V1Namespace(metadata=client.V1ObjectMeta(name=namespace)))
         try:
             kubectl("apply", "-k", str(overlay(folder, namespace, storage, **settings)))
-            kubectl("rollout", "status", "deployment/headrace-controller", "-n", namespace, "--timeout=120s")
+            kubectl("rollout", "status", "deployment/headrace-controller", "-n", namespace, "--timeout=300s")
             for name in ("headrace-gateway", "headrace-collector"):
-                kubectl("wait", "--for=condition=Ready", f"ksvc/{name}", "-n", namespace, "--timeout=120s")
+                kubectl("wait", "--for=condition=Ready", f"ksvc/{name}", "-n", namespace, "--timeout=300s")
             context = config.list_kube_config_contexts()[1]["name"]
             yield Installed(namespace, storage, context, api)
         finally:

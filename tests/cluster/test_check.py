@@ -4,20 +4,14 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from kubernetes import client
 
-from .installed import Installed, install
+from .installed import Installed
 
-pytestmark = pytest.mark.timeout(300)
-
-
-@pytest.fixture(scope="module")
-def platform(tmp_path_factory: pytest.TempPathFactory, storage: str) -> Iterator[Installed]:
-    yield from install(tmp_path_factory.mktemp("overlay"), storage)
+pytestmark = pytest.mark.timeout(600)
 
 
 def check(platform: Installed) -> tuple[int, dict[str, Any]]:
