@@ -8,6 +8,7 @@ import shlex
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -27,13 +28,14 @@ PATH = "/v2/models/steady/infer"
 
 
 @pytest.fixture(scope="module")
-def steady(platform: Installed, tmp_path_factory: pytest.TempPathFactory) -> str:
+def steady(platform: Installed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A version that stays awake for the time of these tests."""
     folder = project(tmp_path_factory.mktemp("faults") / "steady", 1.0, name="steady", idle="300s")
     platform.headrace("apply", "-f", str(folder))
     with httpx.Client(base_url=platform.gateway_url, timeout=90, trust_env=False) as outside:
         until(lambda: outside.post(PATH, json=request_of(ROWS[:1])).status_code == 200, "it answers", 120)
-    return "steady:1"
+    yield "steady:1"
+    platform.headrace("model", "delete", "steady")
 
 
 def load(platform: Installed) -> Traffic:

@@ -81,7 +81,8 @@ def test_kserves_own_client_asks_the_gateway(
 
 def test_an_idle_version_has_no_pod_and_the_next_request_wakes_it(platform: Installed, models: Path) -> None:
     until(lambda: platform.pods("headrace.dev/model=tumour") == [], "every version sleeps")
-    assert "asleep" == platform.headrace("service", "list", "--json")[0]["state"]
+    states = {s["name"]: s["state"] for s in platform.headrace("service", "list", "--json")}
+    assert ["asleep"] * 3 == [states[f"tumour-v{number}"] for number in (1, 2, 3)]
     with httpx.Client(base_url=platform.gateway_url, timeout=60, trust_env=False) as outside:
         started = time.monotonic()
         answer = outside.post("/v2/models/tumour/versions/2/infer", json=request_of(ROWS[:1]))
