@@ -116,6 +116,8 @@ class Catalog:
         held = self._final.get(version)
         if held is None:
             held = self._read(version)
+            if held is None:
+                return None
             if held.state != "assembling":
                 self._final[version] = held
         return held
@@ -230,8 +232,10 @@ class Catalog:
             return True
         return False
 
-    def _read(self, version: VersionId) -> ModelVersion:
-        given = self.documents.get(layout.definition(version))
+    def _read(self, version: VersionId) -> ModelVersion | None:
+        given = self.documents.find(layout.definition(version))
+        if given is None:
+            return None  # its creation claims the number, so what else lies there is no version
         last = self.documents.last(layout.status(version))
         status = BuildStatus.from_document(last) if last else BuildStatus("assembling")
         document = self.documents.find(layout.version_document(version)) if status.state == "released" else None

@@ -98,7 +98,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory, storage: str) -> Iterator
     local = folder / "knative" / "overlays" / "local"
     keys = [f"{name}={value}\n" for name, value in os.environ.items() if name.startswith("AWS_")]
     (local / "storage.env").write_text("".join(keys))
-    (local / "settings.env").write_text(f"HEADRACE_STORAGE={storage}\nHEADRACE_NAMESPACE={namespace}\n")
+    (local / "settings.env").write_text(f"HEADRACE_STORAGE={storage}/skaffold\nHEADRACE_NAMESPACE={namespace}\n")
     document = yaml.safe_load((local / "kustomization.yaml").read_text()) | {"namespace": namespace}
     (local / "kustomization.yaml").write_text(yaml.safe_dump(document))
     text = (folder / "skaffold.yaml").read_text()

@@ -12,6 +12,7 @@ from headrace_controller.service.paging import PageRequest
 from headrace_controller.service.versions import VersionFilter, Versions
 from headrace_functions.errors import Conflict, InvalidInput, NotFound
 from headrace_functions.names import VersionId
+from headrace_functions.storage import layout
 from headrace_functions.storage.documents import Documents
 from headrace_functions.storage.objects import ObjectStore
 
@@ -174,3 +175,12 @@ def test_a_page_limit_outside_the_bounds_is_refused(limit: int) -> None:
 def test_a_page_token_of_another_list_is_refused(large: Versions) -> None:
     with pytest.raises(InvalidInput, match="page-token"):
         large.select(VersionFilter(), PageRequest(10, "elsewhere:1"))
+
+
+def test_a_number_that_nobody_claimed_is_no_version(url: str) -> None:
+    """What else lies in its folder (a build that was undone by hand, another program's files) stops nobody."""
+    objects = ObjectStore(url)
+    objects.put(layout.artifact(VersionId("m", 1)), b"left behind")
+    catalog = Catalog(Documents(objects))
+    assert [] == list(catalog.versions("m"))
+    assert catalog.find(VersionId("m", 1)) is None

@@ -59,8 +59,9 @@ def observed(service: Json | None, pods: Iterable[Json], open_requests: int = 0)
     if trouble is not None:
         return Observed("failed" if trouble.final else "starting", trouble.reason, ready, open_requests, address, since)
     if condition == "False" and not _passing(refusal(service)):
-        # Knative gives a revision up when its pod is late, and takes it back when the pod is there after all.
-        state: ServiceState = "starting" if alive and can_wake(service) else "failed"
+        # Knative gives a revision up when its pod is late, and takes it back when the pod is there after all; in mode Standard
+        # the Deployment is unavailable until its first pod is.
+        state: ServiceState = "starting" if alive else "failed"
         return Observed(state, refusal(service), ready, open_requests, address, since)
     if condition == "True" and not alive:
         return Observed("asleep", "", 0, open_requests, address, since)
