@@ -21,7 +21,7 @@ from .tumours import ROWS, project, request_of
 pytestmark = pytest.mark.timeout(900)
 
 WAKES = int(os.environ.get("HEADRACE_BENCH_WAKES", "4"))
-"""Seconds from a request of an asleep version to its answer, p50, with a standby."""
+"""Wakes that are timed without a standby, and as many with one."""
 BODY = request_of(ROWS[:1])
 MODELS = ("alpha", "beta", "gamma", "delta")
 VERSIONS = 2
