@@ -166,6 +166,9 @@ def test_a_standby_that_goes_away_under_load_fails_at_most_what_it_had(
 
 
 def test_more_versions_than_it_may_have_are_all_answered_and_it_never_has_more(platform: Installed) -> None:
+    # The test before may have left one that goes and one that comes.
+    until(lambda: len(platform.kubectl("get", "pods", "-l", WARM, "-o", "name").split()) == 1, "one pod of the standby")
+    until(lambda: set(platform.kubectl("get", "pods", "-l", WARM, "-o", READY).split()) == {"true"}, "it is ready", 180)
     for model in MODELS:
         until(lambda model=model: asleep(platform, model), f"{model} sleeps", 180)  # type: ignore[misc]
     with httpx.Client(base_url=platform.gateway_url, timeout=60, trust_env=False) as caller:
