@@ -89,7 +89,7 @@ class Installed:
 
     def kubectl(self, *arguments: str) -> str:
         """kubectl in the platform's namespace."""
-        return kubectl(*arguments, "-n", self.namespace)
+        return kubectl("-n", self.namespace, *arguments)
 
     def client(self) -> Client:
         found = access(self.context, self.namespace)
