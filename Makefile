@@ -7,12 +7,14 @@ LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-h
 .DEFAULT_GOAL := help
 # A cluster for `make test-cluster`: a command with `up`, `build-image -t TAG [-f FILE] CONTEXT` and `exec -- COMMAND`, which sets KUBECONFIG.
 CLUSTER ?= ../shared/cluster/cluster
+# From whatever folder a recipe's child calls make again (skaffold does, in a copy of the sources), it is the same program.
+override CLUSTER := $(if $(findstring /,$(CLUSTER)),$(abspath $(CLUSTER)),$(CLUSTER))
 FUNCTION_IMAGE ?= dev.local/headrace-function-{framework}:test
 CONTROLLER_IMAGE ?= dev.local/headrace-controller:test
 JOBS_IMAGE ?= dev.local/headrace-jobs:test
 function-image = $(subst {framework},$(1),$(FUNCTION_IMAGE))
 # Command that restarts the cluster's API server, empty for none.
-RESTART_API ?= $(PYTHON) tests/cluster/restart_api.py $(abspath $(CLUSTER))
+RESTART_API ?= $(PYTHON) tests/cluster/restart_api.py $(CLUSTER)
 # Address of this machine that the cluster's pods reach; the tests' object storage serves there.
 CLUSTER_S3_HOST ?= 10.250.0.1
 .PHONY: help setup demo test test-cluster cluster-images image-controller image-jobs check bench lock clean

@@ -25,6 +25,8 @@ pytestmark = [
     pytest.mark.skipif(SKAFFOLD is None, reason="skaffold is not on the PATH"),
     pytest.mark.skipif(shutil.which("cluster") is None, reason="there is no `cluster build-image` on the PATH"),
 ]
+# What a `make test-cluster CLUSTER=…` around this test hands down would lead skaffold's own `make` elsewhere.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in {"CLUSTER", "MAKEFLAGS", "MFLAGS"}}
 REGISTRY = os.environ.get("HEADRACE_TEST_REGISTRY", "127.0.0.1:5000")
 FUNCTION = "def predict(model, x):\n    return {'y': x * 1.0}\n"
 DEFINITION = {
@@ -53,8 +55,9 @@ class Checkout:
 
     def run(self, verb: str, *arguments: str) -> str:
         done = subprocess.run(
-            self.skaffold(verb, *arguments), cwd=self.folder, capture_output=True, text=True, check=False
-        )
+            self.skaffold(verb, *arguments),
+            cwd=self.folder, env=ENVIRONMENT, capture_output=True, text=True, check=False,
+        )  # fmt: skip
         assert done.returncode == 0, f"skaffold {verb}: {done.stdout[-6000:]}{done.stderr[-6000:]}"
         return done.stdout
 
@@ -70,7 +73,7 @@ class Checkout:
         log = self.folder.parent / "dev.log"
         with log.open("wb") as output:
             command = self.skaffold("dev", "--cleanup=false", "--tail=false", *arguments)
-            running = subprocess.Popen(command, cwd=self.folder, stdout=output, stderr=output)
+            running = subprocess.Popen(command, cwd=self.folder, env=ENVIRONMENT, stdout=output, stderr=output)
         try:
             until(
                 lambda: "Watching for changes" in log.read_text() or running.poll() is not None, "skaffold watches", 400
@@ -117,7 +120,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory, storage: str) -> Iterator
             print(f"skaffold run: {time.monotonic() - began:.1f} s until controller and gateway are ready")
             yield found
         finally:
-            client.CoreV1Api(api).delete_namespace(namespace)
+            kubectl("delete", "namespace", namespace, "--ignore-not-found", "--wait=false")
 
 
 def seconds(condition: Callable[[], object], what: str) -> float:
