@@ -22,10 +22,11 @@ from headrace_controller.incluster.controller import look_after_inbox, serve, te
 from headrace_controller.incluster.croning import Croning
 from headrace_controller.incluster.gateways import Gateways
 from headrace_controller.incluster.services import ClusterServices
-from headrace_controller.incluster.settings import GATEWAY_SERVICE, POD, InCluster
+from headrace_controller.incluster.settings import GATEWAY_SERVICE, InCluster
 from headrace_controller.service.platform import create_platform
 from headrace_functions.errors import HeadraceError
 from headrace_functions.gateway.incluster import purpose_token
+from headrace_functions.startup import POD, cannot_start
 from headrace_functions.storage.documents import Documents
 from headrace_functions.storage.objects import ObjectStore
 
@@ -69,4 +70,4 @@ if __name__ == "__main__":
     try:
         serve_in_cluster(os.environ)
     except HeadraceError as error:
-        sys.exit(f"cannot start: {error.message}" + "".join(f"\n  {k}: {v}" for k, v in error.details().items()))
+        sys.exit(cannot_start(error))

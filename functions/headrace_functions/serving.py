@@ -7,6 +7,8 @@ an idle process should not.
 
 import asyncio
 import contextlib
+import signal
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -91,3 +93,21 @@ class WaitingServer(uvicorn.Server):
     def stop(self) -> None:
         self.should_exit = True
         self._stopped.set()
+
+
+def told_to_stop() -> asyncio.Event:
+    """Set at TERM or INT, from now on."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+def listening(host: str, port: int, backlog: int = 4096) -> socket.socket:
+    """A TCP socket that takes connections, also right after one of another process on this port."""
+    opened = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    opened.bind((host, port))
+    opened.listen(backlog)
+    return opened

@@ -4,16 +4,13 @@ The wheels of the layer are made here and served over plain HTTP at ``HEADRACE_T
 """
 
 import asyncio
-import base64
 import functools
-import hashlib
 import http.server
 import io
 import itertools
 import os
 import threading
 import uuid
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -45,6 +42,7 @@ from headrace_functions.names import VersionId
 from headrace_functions.storage import layout
 from headrace_functions.storage.documents import Documents
 from headrace_functions.storage.objects import ObjectStore
+from support.wheels import wheel
 
 pytestmark = pytest.mark.timeout(300)
 WAIT = 240.0
@@ -52,22 +50,6 @@ ACCOUNTS = Path(__file__).parents[2] / "knative" / "base" / "accounts.yaml"
 REQUIREMENTS = Path(__file__).parents[2] / "functions" / "requirements"
 PLAIN = "def predict(model, x):\n    return {'y': x + 1}\n"
 WITH_WHEEL = "import headrace_test_wheel\n\ndef predict(model, x):\n    return {'y': x * headrace_test_wheel.FACTOR}\n"
-
-
-def wheel(folder: Path, name: str, version: str, source: str) -> None:
-    described = f"{name}-{version}.dist-info"
-    files = {
-        f"{name}.py": source,
-        f"{described}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
-        f"{described}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    }
-    record = f"{described}/RECORD,,\n"
-    for path, content in files.items():
-        digest = base64.urlsafe_b64encode(hashlib.sha256(content.encode()).digest()).rstrip(b"=").decode()
-        record += f"{path},sha256={digest},{len(content)}\n"
-    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as packed:
-        for path, content in (files | {f"{described}/RECORD": record}).items():
-            packed.writestr(path, content)
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -80,8 +62,8 @@ def links(tmp_path: Path) -> Iterator[str]:
     """URL of a page that links to the test's wheel."""
     folder = tmp_path / "links"
     folder.mkdir()
-    wheel(folder, "headrace_test_wheel", "1.0", "FACTOR = 3\n")
-    wheel(folder, "narwhals", "99.0", "FACTOR = 5\n")  # newer than what the image of scikit-learn has
+    wheel(folder, "headrace_test_wheel", "1.0", source="FACTOR = 3\n")
+    wheel(folder, "narwhals", "99.0", source="FACTOR = 5\n")  # newer than what the image of scikit-learn has
     host = os.environ.get("HEADRACE_TEST_S3_HOST", "127.0.0.1")
     server = http.server.ThreadingHTTPServer((host, 0), functools.partial(Quiet, directory=str(folder)))
     thread = threading.Thread(target=server.serve_forever, daemon=True)

@@ -6,15 +6,10 @@ from pathlib import Path
 
 from headrace_controller.backends.kserve.settings import ClusterSettings
 from headrace_controller.settings import Settings
-from headrace_functions.errors import InvalidInput
+from headrace_functions.startup import NAMESPACE, STORAGE, WORK, port, required
 
-STORAGE = "HEADRACE_STORAGE"
-WORK = "HEADRACE_WORK"
-NAMESPACE = "HEADRACE_NAMESPACE"
 PUBLIC_URL = "HEADRACE_PUBLIC_URL"
-POD = "HOSTNAME"
-"""Kubernetes sets it to the name of the pod."""
-PORT = "PORT"
+_SETTER = "knative/base sets it"
 
 GATEWAY_SERVICE = "headrace-gateway"
 """Name of the gateway's Knative Service in ``knative/base``; it marks the gateway's pods."""
@@ -37,22 +32,12 @@ class InCluster:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "InCluster":
         """``InvalidInput`` names the variable that is missing or wrong."""
-        port = environment.get(PORT) or "8080"
-        if not port.isdigit():
-            raise InvalidInput(f"{PORT}: {port!r} is no port", field=PORT, expected="1 to 65535", got=port)
-        storage, namespace = _required(environment, STORAGE), _required(environment, NAMESPACE)
+        storage, namespace, work = (required(environment, name, hint=_SETTER) for name in (STORAGE, NAMESPACE, WORK))
         gateway, collector = (f"http://{name}.{namespace}.svc" for name in (GATEWAY_SERVICE, COLLECTOR_SERVICE))
         return cls(
-            Settings(Path(_required(environment, WORK)), "0.0.0.0", int(port), storage),  # noqa: S104 -- inside its pod
+            Settings(Path(work), "0.0.0.0", port(environment), storage),  # noqa: S104 -- inside its pod
             replace(ClusterSettings.from_environment(environment, storage), collector=collector),
             gateway,
             collector,
             environment.get(PUBLIC_URL) or gateway,
         )
-
-
-def _required(environment: Mapping[str, str], name: str) -> str:
-    value = environment.get(name, "")
-    if not value:
-        raise InvalidInput(f"the variable {name} is not set", field=name, hint="knative/base sets it")
-    return value

@@ -16,8 +16,8 @@ import httpx
 
 from headrace_controller import clock
 from headrace_controller.diagnostics import set_up_logging
-from headrace_controller.incluster.settings import NAMESPACE
 from headrace_functions.errors import InvalidInput
+from headrace_functions.startup import NAMESPACE
 
 JOB_NAME = "HEADRACE_JOB_NAME"
 """Name of the Job that the CronJob made; it ends with the tick in minutes since the epoch."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from headrace_functions import startup
 from headrace_functions.building import command, terms
 from headrace_functions.errors import InvalidInput, Malformed
 from headrace_functions.runtime import layers
@@ -25,7 +26,7 @@ MODULES = ("probe", "answers")
 def ask(environment: Mapping[str, str]) -> None:
     """Fetch, ask in a child process, and put the child's result into the store."""
     check_image(environment)
-    store = ObjectStore(environment[layers.STORAGE])
+    store = ObjectStore(environment[startup.STORAGE])
     question: dict[str, Any] = orjson.loads(store.get(environment[terms.QUESTION]))
     if question["module"] not in MODULES:
         raise Malformed(f"{question['module']!r} answers no questions", field="module", expected=", ".join(MODULES))
@@ -59,7 +60,7 @@ def check_image(environment: Mapping[str, str]) -> None:
 
 
 def _child(question: Mapping[str, Any], environment: Mapping[str, str], layer: Path | None) -> int:
-    work = Path(environment[layers.WORK])
+    work = Path(environment[startup.WORK])
     file = work / "request.json"
     file.write_bytes(orjson.dumps(question["request"]))
     seen = command.plain(environment) | {"HOME": str(work), "TMPDIR": str(work)}

@@ -20,6 +20,7 @@ from typing import Any
 import orjson
 import zstandard
 
+from headrace_functions import startup
 from headrace_functions.building import command, terms
 from headrace_functions.building.ask import check_image
 from headrace_functions.errors import Conflict, InvalidInput, TooLarge
@@ -37,9 +38,9 @@ _VENV_FILES = ("_virtualenv.py", "_virtualenv.pth", "distutils-precedence.pth")
 def build(environment: Mapping[str, str]) -> None:
     """Resolve, install, pack, and say in the store which environment the list is."""
     check_image(environment)
-    store = ObjectStore(environment[layers.STORAGE])
+    store = ObjectStore(environment[startup.STORAGE])
     question: dict[str, Any] = orjson.loads(store.get(environment[terms.QUESTION]))
-    work = Path(environment[layers.WORK])
+    work = Path(environment[startup.WORK])
     site, shown = show(work / "environment", environment)
     install(question["requirements"], work, site, environment)
     lock = frozen(site)

@@ -6,8 +6,6 @@ On one machine the controller's package starts the gateway, with the local node 
 import asyncio
 import logging
 import os
-import signal
-import socket
 import sys
 
 import uvloop
@@ -27,7 +25,8 @@ from headrace_functions.gateway.standby import Standbys
 from headrace_functions.gateway.upstream import Upstream
 from headrace_functions.recording.shipping import Shipping
 from headrace_functions.recording.spool import Spool
-from headrace_functions.serving import WaitingServer
+from headrace_functions.serving import WaitingServer, listening, told_to_stop
+from headrace_functions.startup import cannot_start
 from headrace_functions.storage.documents import Documents
 from headrace_functions.storage.objects import ObjectStore
 
@@ -36,10 +35,7 @@ log = logging.getLogger("headrace.gateway")
 
 async def serve(settings: InCluster) -> None:
     """Serve until TERM; then finish what is open and ship the records."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    stop, loop = told_to_stop(), asyncio.get_running_loop()
 
     objects = ObjectStore(settings.storage)
     resolver, measures, upstream = Resolver(Documents(objects)), Measures(), KnativeUpstream()
@@ -56,7 +52,7 @@ async def serve(settings: InCluster) -> None:
     public = WaitingServer(gateway, drain=settings.drain)
     private = WaitingServer(GatewayPrivate(resolver, measures), drain=1)
     serving = [
-        loop.create_task(server.serve(sockets=[_listen(port)]))
+        loop.create_task(server.serve(sockets=[listening("0.0.0.0", port)]))  # noqa: S104 -- inside its pod
         for server, port in ((public, settings.port), (private, settings.private_port))
     ]
     shipping.start()
@@ -81,15 +77,6 @@ async def serve(settings: InCluster) -> None:
     log.info("stopped")
 
 
-def _listen(port: int) -> socket.socket:
-    """In a pod, whose addresses are its own."""
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listening.bind(("0.0.0.0", port))  # noqa: S104 -- inside its pod
-    listening.listen(4096)
-    return listening
-
-
 def main() -> int:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", datefmt="%Y-%m-%dT%H:%M:%S%z"
@@ -97,7 +84,7 @@ def main() -> int:
     try:
         uvloop.run(serve(InCluster.from_environment(os.environ)))
     except HeadraceError as error:
-        sys.exit(f"cannot start: {error.message}" + "".join(f"\n  {k}: {v}" for k, v in error.details().items()))
+        sys.exit(cannot_start(error))
     return 0
 
 

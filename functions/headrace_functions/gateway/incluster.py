@@ -11,20 +11,18 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from headrace_functions.errors import Conflict, HeadraceError, InvalidInput
+from headrace_functions.errors import Conflict, HeadraceError
 from headrace_functions.gateway.knative import Why, nobody_knows
 from headrace_functions.gateway.upstream import Upstream
 from headrace_functions.names import VersionId
+from headrace_functions.startup import NAMESPACE, STORAGE, WORK, port, required
 from headrace_functions.storage import layout
 from headrace_functions.storage.objects import ObjectStore
 
-STORAGE = "HEADRACE_STORAGE"
-NAMESPACE = "HEADRACE_NAMESPACE"
-WORK = "HEADRACE_WORK"
 VERSION = "HEADRACE_PLATFORM_VERSION"
 STANDBY = "HEADRACE_STANDBY"
 """Names of the runtime images that have a standby, separated by commas; empty for none."""
-PORT = "PORT"  # Knative's own
+_SETTER = "knative/base sets it"
 PRIVATE_PORT = 8081
 """Where the controller finds each gateway's private side; not the one port that Knative routes to."""
 _ASK_SECONDS = 2.0
@@ -54,17 +52,14 @@ class InCluster:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "InCluster":
         """``InvalidInput`` names the variable that is missing or wrong."""
-        port = environment.get(PORT) or "8080"
-        if not port.isdigit():
-            raise InvalidInput(f"{PORT}: {port!r} is no port", field=PORT, expected="1 to 65535", got=port)
-        namespace = _required(environment, NAMESPACE)
+        namespace = required(environment, NAMESPACE, hint=_SETTER)
         return cls(
-            storage=_required(environment, STORAGE),
+            storage=required(environment, STORAGE, hint=_SETTER),
             namespace=namespace,
-            spool=Path(_required(environment, WORK)) / "spool",
+            spool=Path(required(environment, WORK, hint=_SETTER)) / "spool",
             controller=f"http://headrace-controller.{namespace}.svc",
             collector=f"http://headrace-collector.{namespace}.svc",
-            port=int(port),
+            port=port(environment),
             version=environment.get(VERSION, ""),
             standby=tuple(filter(None, (name.strip() for name in environment.get(STANDBY, "").split(",")))),
         )
@@ -109,10 +104,3 @@ def controller_voice(upstream: Upstream, controller: str) -> Why:
         return str(service.get("reason", "")) if service.get("state") == "failed" else ""
 
     return why
-
-
-def _required(environment: Mapping[str, str], name: str) -> str:
-    value = environment.get(name, "")
-    if not value:
-        raise InvalidInput(f"the variable {name} is not set", field=name, hint="knative/base sets it")
-    return value

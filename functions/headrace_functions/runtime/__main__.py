@@ -10,14 +10,15 @@ from pathlib import Path
 
 from headrace_functions.errors import HeadraceError
 from headrace_functions.runtime import layers, threads
+from headrace_functions.startup import STORAGE, cannot_start
 
 threads.cap()  # before numpy is imported below: its libraries read the variables when they load
 try:
     layers.activate(os.environ)  # and numpy itself may come from the layer
 except HeadraceError as error:
-    sys.exit(f"cannot start: {error.message}" + "".join(f"\n  {k}: {v}" for k, v in error.details().items()))
+    sys.exit(cannot_start(error))
 
-from headrace_functions.runtime.fetch import COLLECTOR, STORAGE, settings_from  # noqa: E402
+from headrace_functions.runtime.fetch import COLLECTOR, settings_from  # noqa: E402
 from headrace_functions.runtime.process import serve  # noqa: E402
 from headrace_functions.runtime.settings import FunctionSettings  # noqa: E402
 
@@ -28,7 +29,7 @@ def main() -> None:
     try:
         code = serve(FunctionSettings.read(Path(sys.argv[1]))) if len(sys.argv) == 2 else serve_alone(os.environ)
     except HeadraceError as error:
-        sys.exit(f"cannot start: {error.message}" + "".join(f"\n  {k}: {v}" for k, v in error.details().items()))
+        sys.exit(cannot_start(error))
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)  # a thread of user code that hangs must not keep the process

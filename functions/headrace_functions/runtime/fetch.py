@@ -11,25 +11,21 @@ from typing import Protocol
 
 import orjson
 
-from headrace_functions.errors import InvalidInput, Malformed
+from headrace_functions.errors import Malformed
 from headrace_functions.names import VersionId
 from headrace_functions.runtime.settings import FunctionSettings
+from headrace_functions.startup import POD, STORAGE, WORK, required
 from headrace_functions.version import Version
 
 VERSION = "HEADRACE_VERSION"
 """``churn:3``"""
-STORAGE = "HEADRACE_STORAGE"
-"""URL of the store, e.g. ``s3://bucket/prefix``; credentials are its own variables, ``AWS_…``."""
 ARTIFACT = "HEADRACE_ARTIFACT"
 """SHA-256 of the artifact archive, hexadecimal. What is fetched must have it."""
 LISTEN = "HEADRACE_LISTEN"
 """Where to serve, as ``FunctionSettings.listen``."""
-WORK = "HEADRACE_WORK"
-"""Folder for the unpacked artifact and for records on their way; all else may be read-only."""
 COLLECTOR = "HEADRACE_COLLECTOR"
 """URL that hears of records that arrived in the store, if there is one."""
-REPLICA = "HOSTNAME"
-"""Kubernetes sets it to the name of the pod."""
+_SETTER = "the platform sets it in the pod it makes"
 
 
 class Store(Protocol):
@@ -48,18 +44,18 @@ def settings_from(environment: Mapping[str, str]) -> FunctionSettings:
     from headrace_functions.storage import layout, unpacking  # noqa: PLC0415
     from headrace_functions.storage.objects import ObjectStore  # noqa: PLC0415
 
-    version_id = VersionId.parse(_required(environment, VERSION), field=VERSION)
-    digest = _required(environment, ARTIFACT)
-    work = Path(_required(environment, WORK))
+    version_id = VersionId.parse(required(environment, VERSION, hint=_SETTER), field=VERSION)
+    digest = required(environment, ARTIFACT, hint=_SETTER)
+    work = Path(required(environment, WORK, hint=_SETTER))
     settings = FunctionSettings(
         version=work / "version.json",
         artifact=work / "artifact",
-        listen=_required(environment, LISTEN),
-        replica=environment.get(REPLICA, ""),
+        listen=required(environment, LISTEN, hint=_SETTER),
+        replica=environment.get(POD, ""),
         spool=work / "spool" / version_id.service,
     )
     settings.address()
-    store = ObjectStore(_required(environment, STORAGE))
+    store = ObjectStore(required(environment, STORAGE, hint=_SETTER))
     document = checked_document(store, layout.version_document(version_id), digest)
     if not settings.artifact.is_dir():  # a container that starts anew in its pod finds it there
         unpacking.unpack(checked_archive(store, layout.artifact(version_id), digest), settings.artifact)
@@ -98,12 +94,3 @@ def checked_archive(store: Store, key: str, digest: str) -> bytes:
             hint="the object was damaged or replaced: apply the model again",
         )
     return content
-
-
-def _required(environment: Mapping[str, str], name: str) -> str:
-    value = environment.get(name, "")
-    if not value:
-        raise InvalidInput(
-            f"the variable {name} is not set", field=name, hint="the platform sets it in the pod it makes"
-        )
-    return value

@@ -9,16 +9,14 @@ import sys
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
-from headrace_functions.errors import InvalidInput, Malformed
+from headrace_functions.errors import Malformed
+from headrace_functions.startup import STORAGE, WORK, required
 
 LAYER = "HEADRACE_LAYER"
 """Key of the layer's archive in the store; not set where the image holds all."""
 LAYER_DIGEST = "HEADRACE_LAYER_DIGEST"
 """SHA-256 of the archive. What is fetched must have it."""
-STORAGE = "HEADRACE_STORAGE"
-"""URL of the store, e.g. ``s3://bucket/prefix``; credentials are its own variables, ``AWS_…``."""
-WORK = "HEADRACE_WORK"
-"""Folder for all that is fetched, and for records on their way; all else may be read-only."""
+_SETTER = "the platform sets it in the pod it makes"
 
 MAX_FILES = 200_000
 """Files of a layer; large frameworks have tens of thousands."""
@@ -49,14 +47,10 @@ def fetched(environment: Mapping[str, str]) -> Path | None:
     key = environment.get(LAYER, "")
     if not key:
         return None
-    for name in (STORAGE, WORK, LAYER_DIGEST):
-        if not environment.get(name):
-            raise InvalidInput(
-                f"the variable {name} is not set", field=name, hint="the platform sets it in the pod it makes"
-            )
-    folder = Path(environment[WORK]) / "layer"
+    storage, work, digest = (required(environment, name, hint=_SETTER) for name in (STORAGE, WORK, LAYER_DIGEST))
+    folder = Path(work) / "layer"
     if not folder.is_dir():  # a container that starts anew in its pod finds it there
-        _fetch(environment[STORAGE], key, environment[LAYER_DIGEST], folder)
+        _fetch(storage, key, digest, folder)
     return folder
 
 

@@ -3,8 +3,6 @@
 import asyncio
 import logging
 import os
-import signal
-import socket
 import sys
 from pathlib import Path
 
@@ -13,11 +11,12 @@ import uvloop
 from headrace_functions.errors import HeadraceError
 from headrace_functions.gateway.upstream import Upstream
 from headrace_functions.recording.shipping import Shipping
-from headrace_functions.serving import WaitingServer
+from headrace_functions.serving import WaitingServer, listening, told_to_stop
 from headrace_functions.standby.app import StandbyApp
 from headrace_functions.standby.children import Children
 from headrace_functions.standby.settings import StandbySettings
 from headrace_functions.standby.stock import Stock
+from headrace_functions.startup import cannot_start
 from headrace_functions.storage import layout
 from headrace_functions.storage.objects import ObjectStore
 
@@ -30,10 +29,7 @@ log = logging.getLogger("headrace.standby")
 
 async def serve(settings: StandbySettings) -> None:
     """Serve until TERM; then finish what is open and ship the records."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    stop, loop = told_to_stop(), asyncio.get_running_loop()
 
     store = ObjectStore(settings.storage)
     stock = Stock(store, settings.work / "stock", settings.disk_bytes)
@@ -46,7 +42,7 @@ async def serve(settings: StandbySettings) -> None:
     )  # a store that cannot be reached is said now, and the connection is made
     server = WaitingServer(StandbyApp(children, upstream, settings.lock), drain=settings.drain)
     shipping.start()
-    serving = loop.create_task(server.serve(sockets=[_listen(settings)]))
+    serving = loop.create_task(server.serve(sockets=[listening(settings.host, settings.port)]))
     log.info("standing by for versions of lock %s on port %d", settings.lock[:16], settings.port)
     await stop.wait()
 
@@ -59,14 +55,6 @@ async def serve(settings: StandbySettings) -> None:
     log.info("stopped")
 
 
-def _listen(settings: StandbySettings) -> socket.socket:
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listening.bind((settings.host, settings.port))
-    listening.listen(1024)
-    return listening
-
-
 def main() -> int:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", datefmt="%Y-%m-%dT%H:%M:%S%z"
@@ -74,7 +62,7 @@ def main() -> int:
     try:
         uvloop.run(serve(StandbySettings.from_environment(os.environ, LOCK)))
     except HeadraceError as error:
-        sys.exit(f"cannot start: {error.message}" + "".join(f"\n  {k}: {v}" for k, v in error.details().items()))
+        sys.exit(cannot_start(error))
     return 0
 
 

@@ -7,22 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from headrace_functions.errors import InvalidInput
+from headrace_functions.startup import NAMESPACE, POD, STORAGE, WORK, port, required
 
-STORAGE = "HEADRACE_STORAGE"
-WORK = "HEADRACE_WORK"
-NAMESPACE = "HEADRACE_NAMESPACE"
 FRAMEWORK = "HEADRACE_STANDBY_FRAMEWORK"
 VERSIONS = "HEADRACE_STANDBY_VERSIONS"
 REQUESTS = "HEADRACE_STANDBY_REQUESTS"
 MEMORY = "HEADRACE_STANDBY_CHILD_MIB"
 DISK = "HEADRACE_STANDBY_DISK_MIB"
 IDLE = "HEADRACE_STANDBY_IDLE"
-HOST = "HOSTNAME"
-"""Kubernetes sets it to the name of the pod."""
-PORT = "PORT"  # Knative's own
+_SETTER = "knative/components/standby sets it"
 _MIB = 1 << 20
 _NUMBERS = {
-    "port": PORT,
     "versions": VERSIONS,
     "requests": REQUESTS,
     "child_bytes": MEMORY,
@@ -66,25 +61,19 @@ class StandbySettings:
         if not lock.is_file():
             raise InvalidInput(f"this is no runtime image: it has no {lock}", field="image")
         numbers = {name: _positive(environment, variable) for name, variable in _NUMBERS.items()}
-        texts = {"framework": environment.get(FRAMEWORK), "replica": environment.get(HOST)}
+        texts = {"framework": environment.get(FRAMEWORK), "replica": environment.get(POD)}
         given: dict[str, Any] = {k: v for k, v in (texts | numbers).items() if v}
         for name in ("child_bytes", "disk_bytes"):
             if name in given:
                 given[name] *= _MIB
         return cls(
-            storage=_required(environment, STORAGE),
-            work=Path(_required(environment, WORK)),
+            storage=required(environment, STORAGE, hint=_SETTER),
+            work=Path(required(environment, WORK, hint=_SETTER)),
+            port=port(environment),
             lock=hashlib.sha256(lock.read_bytes()).hexdigest(),
-            collector=f"http://headrace-collector.{_required(environment, NAMESPACE)}.svc",
+            collector=f"http://headrace-collector.{required(environment, NAMESPACE, hint=_SETTER)}.svc",
             **given,
         )
-
-
-def _required(environment: Mapping[str, str], name: str) -> str:
-    value = environment.get(name, "")
-    if not value:
-        raise InvalidInput(f"the variable {name} is not set", field=name, hint="knative/components/standby sets it")
-    return value
 
 
 def _positive(environment: Mapping[str, str], name: str) -> int | None:

@@ -1,11 +1,9 @@
 """Layers: made of what an environment lacks, the same as the same bytes, and first on the path of who starts with one."""
 
-import base64
 import hashlib
 import os
 import subprocess
 import sys
-import zipfile
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -14,11 +12,13 @@ import orjson
 import pytest
 import uv
 
+from headrace_functions import startup
 from headrace_functions.building import ask, layer, terms
 from headrace_functions.errors import InvalidInput, Malformed, NotFound, TooLarge
 from headrace_functions.runtime import layers
 from headrace_functions.storage import layout, unpacking
 from headrace_functions.storage.objects import ObjectStore
+from support.wheels import wheel
 
 KEY = "environments/k/layer.tar.zst"
 
@@ -39,7 +39,7 @@ def environment(tmp_path: Path, store: ObjectStore) -> dict[str, str]:
     digest = hashlib.sha256((tmp_path / "layer.tar.zst").read_bytes()).hexdigest()
     work = tmp_path / "work"
     work.mkdir()
-    named = {layers.LAYER: KEY, layers.LAYER_DIGEST: digest, layers.STORAGE: store.url, layers.WORK: str(work)}
+    named = {layers.LAYER: KEY, layers.LAYER_DIGEST: digest, startup.STORAGE: store.url, startup.WORK: str(work)}
     return {**named, "PYTHONPATH": "before"}
 
 
@@ -48,7 +48,7 @@ def test_a_process_and_its_children_import_from_the_layer_first(
 ) -> None:
     monkeypatch.setattr(sys, "path", list(sys.path))
     layers.activate(environment)
-    folder = Path(environment[layers.WORK]) / "layer"
+    folder = Path(environment[startup.WORK]) / "layer"
     assert sys.path[0] == str(folder)
     assert environment["PYTHONPATH"].split(os.pathsep) == [str(folder), "before"]
     assert (folder / "of_the_layer.py").is_file()
@@ -82,7 +82,7 @@ def test_a_damaged_layer_a_missing_one_and_a_missing_variable_are_refused(
     store.put(KEY, b"damaged")
     with pytest.raises(Malformed, match="is not what was built"):
         layers.fetched(environment)
-    assert not (Path(environment[layers.WORK]) / "layer").exists()
+    assert not (Path(environment[startup.WORK]) / "layer").exists()
 
 
 def test_the_function_server_takes_the_layer_before_it_imports_anything_heavy(environment: dict[str, str]) -> None:
@@ -116,31 +116,14 @@ def test_a_layer_that_is_too_large_is_refused(tmp_path: Path, monkeypatch: pytes
     assert "build an image" in str(caught.value.hint)
 
 
-def wheel(folder: Path, name: str, version: str, needs: str = "") -> None:
-    described = f"{name}-{version}.dist-info"
-    needed = f"Requires-Dist: {needs}\n" if needs else ""
-    files = {
-        f"{name}.py": f"VERSION = {version!r}\n",
-        f"{described}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needed}",
-        f"{described}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    }
-    record = f"{described}/RECORD,,\n"
-    for path, content in files.items():
-        digest = base64.urlsafe_b64encode(hashlib.sha256(content.encode()).digest()).rstrip(b"=").decode()
-        record += f"{path},sha256={digest},{len(content)}\n"
-    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as packed:
-        for path, content in (files | {f"{described}/RECORD": record}).items():
-            packed.writestr(path, content)
-
-
 @pytest.fixture
 def job(tmp_path: Path, store: ObjectStore) -> dict[str, str]:
     """The variables of a layer Job whose image is this Python, and whose index is a folder of wheels."""
     (tmp_path / "wheels").mkdir()
     (tmp_path / "work").mkdir()
-    wheel(tmp_path / "wheels", "headrace_test_top", "1.0", "headrace_test_base>=2")
-    wheel(tmp_path / "wheels", "headrace_test_base", "2.0")
-    own = {layers.STORAGE: store.url, layers.WORK: str(tmp_path / "work"), terms.QUESTION: "q", terms.RESULT: "r"}
+    wheel(tmp_path / "wheels", "headrace_test_top", "1.0", source="VERSION = '1.0'\n", needs="headrace_test_base>=2")
+    wheel(tmp_path / "wheels", "headrace_test_base", "2.0", source="VERSION = '2.0'\n")
+    own = {startup.STORAGE: store.url, startup.WORK: str(tmp_path / "work"), terms.QUESTION: "q", terms.RESULT: "r"}
     index = {"UV_NO_INDEX": "1", "UV_FIND_LINKS": str(tmp_path / "wheels"), terms.UV: uv.find_uv_bin()}
     return {**own, **index, "PATH": os.environ["PATH"]}
 
@@ -182,7 +165,7 @@ def test_two_lists_that_resolve_to_the_same_are_one_layer(
     first = built(store, job, "headrace-test-top")
     (tmp_path / "again").mkdir()
     second = built(
-        store, job | {layers.WORK: str(tmp_path / "again"), terms.RESULT: "r2"}, "headrace-test-top==1.0", "numpy"
+        store, job | {startup.WORK: str(tmp_path / "again"), terms.RESULT: "r2"}, "headrace-test-top==1.0", "numpy"
     )
     assert (first["environment"], first["layer"]) == (second["environment"], second["layer"])
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
-from headrace_controller.backends.kserve.manifests import USER, WORK, selector
+from headrace_controller.backends.kserve.manifests import USER, WORK, confined, selector
 from headrace_controller.backends.kserve.settings import ClusterSettings
 from headrace_controller.environments.named import Engine
 from headrace_controller.settings import PURPOSE_TOKEN
@@ -167,15 +167,7 @@ def _container(analysis: Analysis, cluster: ClusterSettings, settings: AnalysisS
             "requests": {"cpu": "200m", "memory": "512Mi"},
             "limits": {"cpu": settings.cpu, "memory": settings.memory},
         },
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": USER,
-            "runAsGroup": USER,
-            "readOnlyRootFilesystem": True,
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": confined(runAsGroup=USER),
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [{"name": "work", "mountPath": WORK}, {"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108
     }

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from headrace_controller.backends.kserve.manifests import MANAGED_BY, MANAGER, PLATFORM, USER
+from headrace_controller.backends.kserve.manifests import MANAGED_BY, MANAGER, PLATFORM, confined
 from headrace_controller.backends.kserve.settings import ClusterSettings
 
 Json = dict[str, Any]
@@ -33,14 +33,7 @@ def cron_job(schedule: str, cron: str, image: str, cluster: ClusterSettings, *, 
             {"name": "HEADRACE_JOB_NAME", "valueFrom": job_name},
         ],
         "resources": {"requests": {"cpu": "20m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": USER,
-            "readOnlyRootFilesystem": True,
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": confined(),
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
     pod = {

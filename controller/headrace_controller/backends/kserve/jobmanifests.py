@@ -7,8 +7,9 @@ there. It asks nothing of the Kubernetes API, ends by itself, and is removed aft
 from typing import Any
 
 from headrace_controller.backends.kserve.buildsettings import BuildSettings
-from headrace_controller.backends.kserve.manifests import USER, WORK, selector
+from headrace_controller.backends.kserve.manifests import USER, WORK, confined, selector
 from headrace_controller.backends.kserve.settings import ClusterSettings
+from headrace_functions import startup
 from headrace_functions.building import terms
 from headrace_functions.runtime import layers
 from headrace_functions.storage import layout
@@ -63,7 +64,7 @@ def layer_job(
         "image": builds.builder_image,
         "imagePullPolicy": "IfNotPresent",
         "command": ["/bin/sh", "-c", f"mkdir -p {WORK}/bin && cp /uv {_UV}"],
-        "securityContext": _CONFINED,
+        "securityContext": confined(runAsGroup=USER),
         "resources": container["resources"],
         "volumeMounts": container["volumeMounts"][:1],
     }
@@ -72,20 +73,9 @@ def layer_job(
     return _job(name, "layer", cluster, terms.LAYER_TIMEOUT, pod)
 
 
-_CONFINED: Json = {
-    "runAsNonRoot": True,
-    "runAsUser": USER,
-    "runAsGroup": USER,
-    "readOnlyRootFilesystem": True,
-    "allowPrivilegeEscalation": False,
-    "capabilities": {"drop": ["ALL"]},
-    "seccompProfile": {"type": "RuntimeDefault"},
-}
-
-
 def _variables(cluster: ClusterSettings, lock: str, exchange: tuple[str, str]) -> dict[str, str]:
     question, result = exchange
-    own = {layers.STORAGE: cluster.storage, layers.WORK: WORK, terms.QUESTION: question, terms.RESULT: result}
+    own = {startup.STORAGE: cluster.storage, startup.WORK: WORK, terms.QUESTION: question, terms.RESULT: result}
     return own | ({terms.IMAGE_LOCK: lock} if lock else {})
 
 
@@ -103,7 +93,7 @@ def _container(
             "requests": {"cpu": "100m", "memory": "256Mi"},
             "limits": {"cpu": builds.cpu, "memory": builds.memory},
         },
-        "securityContext": _CONFINED,
+        "securityContext": confined(runAsGroup=USER),
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [{"name": "work", "mountPath": WORK}],
     }

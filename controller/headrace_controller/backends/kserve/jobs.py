@@ -1,5 +1,6 @@
 """The Jobs of a platform: the second client of the Kubernetes API beside ``cluster``, over the same connection. Blocking."""
 
+import contextlib
 import json
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +17,7 @@ Json = dict[str, Any]
 RAY, RAY_VERSION = "ray.io", "v1"
 MAX_LOG = 8 * 1024 * 1024
 """Bytes of a pod's log that are read."""
+_WITH_OWNED = client.V1DeleteOptions(propagation_policy="Background")
 
 
 class Jobs:
@@ -44,15 +46,7 @@ class Jobs:
 
     def delete(self, name: str) -> None:
         """Delete a Job and its pods; the absent is deleted."""
-        try:
-            self._call(
-                self._batch.delete_namespaced_job,
-                f"delete Job {name}",
-                name=name,
-                body=client.V1DeleteOptions(propagation_policy="Background"),
-            )
-        except NotFound:
-            return
+        self._delete(self._batch.delete_namespaced_job, f"delete Job {name}", name)
 
     def pod(self, job: str) -> Json | None:
         """The pod of a Job; None until there is one."""
@@ -97,10 +91,8 @@ class Jobs:
 
     def delete_ray(self, name: str) -> None:
         """Delete a RayJob with its cluster and pods; the absent is deleted."""
-        try:
-            self._ray("delete", name, name=name, body=client.V1DeleteOptions(propagation_policy="Background"))
-        except NotFound:
-            return
+        with contextlib.suppress(NotFound):
+            self._ray("delete", name, name=name, body=_WITH_OWNED)
 
     def apply_cron(self, document: Json) -> None:
         """Make a CronJob what the document says."""
@@ -122,15 +114,11 @@ class Jobs:
 
     def delete_cron(self, name: str) -> None:
         """Delete a CronJob with the Jobs it made; the absent is deleted."""
-        try:
-            self._call(
-                self._batch.delete_namespaced_cron_job,
-                f"delete CronJob {name}",
-                name=name,
-                body=client.V1DeleteOptions(propagation_policy="Background"),
-            )
-        except NotFound:
-            return
+        self._delete(self._batch.delete_namespaced_cron_job, f"delete CronJob {name}", name)
+
+    def _delete(self, call: Callable[..., Any], what: str, name: str) -> None:
+        with contextlib.suppress(NotFound):
+            self._call(call, what, name=name, body=_WITH_OWNED)
 
     def _ray(self, verb: str, subject: str, **options: Any) -> Json:
         call = getattr(client.CustomObjectsApi(self._core.api_client), f"{verb}_namespaced_custom_object")

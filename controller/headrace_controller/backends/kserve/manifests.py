@@ -11,6 +11,7 @@ from typing import Any
 from headrace_controller.backends.base import ServiceSpec
 from headrace_controller.backends.kserve.settings import ClusterSettings
 from headrace_controller.definitions.deployment import DeploymentConfiguration
+from headrace_functions import startup
 from headrace_functions.runtime import fetch, layers
 from headrace_functions.storage import layout
 from headrace_functions.version import Scaling, Version
@@ -170,18 +171,23 @@ def _container(
         "ports": [{"containerPort": PORT, "protocol": "TCP"}],
         "readinessProbe": _readiness(version, standard=standard),
         "resources": _resources(configuration),
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": USER,
-            "readOnlyRootFilesystem": True,
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": confined(),
         # The log's end becomes part of the pod's status, so a crash is explained without reading logs.
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [{"name": "work", "mountPath": WORK}],
     }
+
+
+def confined(**also: Any) -> Json:
+    """The security context of a container of ours, which may do nothing but write to its volumes; and what is said also."""
+    return {
+        "runAsNonRoot": True,
+        "runAsUser": USER,
+        "readOnlyRootFilesystem": True,
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "seccompProfile": {"type": "RuntimeDefault"},
+    } | also
 
 
 def _readiness(version: Version, *, standard: bool) -> Json:
@@ -196,10 +202,10 @@ def _environment(
     own = {
         fetch.VERSION: str(version.id),
         fetch.ARTIFACT: version.artifact,
-        fetch.STORAGE: cluster.storage,
+        startup.STORAGE: cluster.storage,
         # In mode Knative every request comes through the pod's own proxy.
         fetch.LISTEN: f"tcp:{'0.0.0.0' if standard else '127.0.0.1'}:{PORT}",  # noqa: S104 -- inside its pod
-        fetch.WORK: WORK,
+        startup.WORK: WORK,
         **({fetch.COLLECTOR: cluster.collector} if cluster.collector else {}),
     }
     if version.runtime is not None and version.runtime.layer:
