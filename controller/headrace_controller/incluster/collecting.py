@@ -27,6 +27,7 @@ from headrace_functions.errors import HeadraceError, StorageFailed
 from headrace_functions.gateway.incluster import purpose_token
 from headrace_functions.recording.shipper import Shipper
 from headrace_functions.recording.shipping import wake
+from headrace_functions.startup import cannot_start
 from headrace_functions.storage.objects import ObjectStore
 
 log = logging.getLogger("headrace.collector")
@@ -123,7 +124,7 @@ def main() -> int:
         settings = InCluster.from_environment(os.environ)
         collecting = create_collecting(settings)
     except HeadraceError as error:
-        sys.exit(f"cannot start: {error.message}" + "".join(f"\n  {k}: {v}" for k, v in error.details().items()))
+        sys.exit(cannot_start(error))
     server = waitress.create_server(
         application(collecting), host=settings.platform.host, port=settings.platform.port, threads=2, ident=None
     )
