@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import waitress
 
-from headrace_controller.incluster.front import Application, Front
+from headrace_controller.incluster.front import Application, Front, figures_alone
 from headrace_controller.incluster.settings import InCluster
 from headrace_functions.errors import HeadraceError
 from headrace_functions.recording.shipping import wake
@@ -24,6 +24,8 @@ THREADS = 32
 """Requests that the management API works on at once; each open event stream takes one."""
 MAX_UPLOAD = 8 * 1024**3
 _KEPT_OPEN = 3600
+FIGURES_PORT = 9090
+"""Where Prometheus asks; no other way into the management API."""
 
 
 def serve(settings: InCluster, management: Application) -> None:
@@ -39,13 +41,18 @@ def serve(settings: InCluster, management: Application) -> None:
         channel_timeout=_KEPT_OPEN,
         max_request_body_size=MAX_UPLOAD,
     )
+    figures = waitress.create_server(
+        figures_alone(management), host=settings.platform.host, port=FIGURES_PORT, threads=1, ident=None
+    )
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     threading.Thread(target=server.run, name="management API", daemon=True).start()
+    threading.Thread(target=figures.run, name="figures", daemon=True).start()
     log.info("serving on port %d", settings.platform.port)
     stop.wait()
     server.close()
+    figures.close()
     front.close()
 
 

@@ -55,6 +55,17 @@ class Front:
         return Response(answer.content, status=answer.status_code, headers=kept)
 
 
+def figures_alone(management: Application) -> Application:
+    """WSGI: ``/metrics`` of ``management`` and nothing else, so that who watches the platform need not be let in to change it."""
+
+    def answer(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if environ.get("PATH_INFO", "") != "/metrics" or environ.get("REQUEST_METHOD") not in ("GET", "HEAD"):
+            return Response("only GET /metrics is answered here\n", status=404)(environ, start_response)
+        return management(environ, start_response)
+
+    return answer
+
+
 def _refusal(error: TooLarge | Unreachable) -> Response:
     found = problem(error)
     return Response(found.body, status=found.status, headers=dict(found.headers))
