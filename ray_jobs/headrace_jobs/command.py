@@ -1,0 +1,105 @@
+"""What the commands of all jobs are made of: the shape of one, options over a window, and what becomes of a report.
+
+Each job has its own in a ``command`` module beside it, with the arguments that it takes; ``commands`` has the table of them.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from headrace_functions.errors import InvalidInput
+from headrace_functions.names import VersionId
+from headrace_functions.storage.objects import ObjectStore
+from headrace_jobs import execution
+from headrace_jobs.inputs import window_of
+from headrace_jobs.report.keep import encode, keep
+from headrace_jobs.report.models import Report
+from headrace_jobs.report.page import page
+from headrace_jobs.window import Window
+
+LOG = "headrace.jobs"
+"""Name of the logger whose records people see."""
+
+Answer = dict[str, Any]
+"""What the last line of standard output says: where the report is, and the most important of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of a job: the store, the version, and what else was asked for."""
+
+    objects: ObjectStore
+    version: VersionId
+    options: argparse.Namespace
+
+    @classmethod
+    def of(cls, options: argparse.Namespace) -> "Call":
+        """``InvalidInput`` where the version or the store's URL cannot be read."""
+        version = VersionId.parse(options.model, field="model")
+        return cls(ObjectStore(options.storage), version, options)
+
+    def window(self) -> Window:
+        """The window that is asked for by ``window_arguments``."""
+        return window_of(self.objects, self.version, self.options.window, self.options.until)
+
+    def executor(self) -> AbstractContextManager[execution.Executor]:
+        """Who runs the plan, as ``window_arguments`` say."""
+        return execution.executor(self.options.address)
+
+    def keep(self, slug: str, report: Report) -> str:
+        """Store a report with its page, write its JSON where the caller wants it too, and return its key."""
+        key = keep(self.objects, self.version, slug, report, page(report))
+        self.write(encode(report))
+        return key
+
+    def write(self, document: bytes) -> None:
+        """Write a document to the file of ``--out``, if there is one."""
+        out: Path | None = self.options.out
+        if out is None:
+            return
+        try:
+            out.write_bytes(document)
+        except OSError as error:
+            raise InvalidInput(f"out: {out} cannot be written: {error.strerror}", field="out", got=str(out)) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A job as the command line knows it."""
+
+    kind: str
+    text: str
+    """What it does, for the help."""
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[Call], Answer]
+
+
+def window_arguments(parser: argparse.ArgumentParser) -> None:
+    """What jobs over a window of the log have in common."""
+    parser.add_argument(
+        "--window", default="24h", help="length of the window: 30m, 24h, 7d or 10000rows (default: %(default)s)"
+    )
+    parser.add_argument("--until", help="end of the window, RFC 3339 (default: now)")
+    parser.add_argument(
+        "--address",
+        default=os.environ.get("RAY_ADDRESS", "local"),
+        help="a Ray cluster; 'local' starts one here, 'sync' does without (default: $RAY_ADDRESS or local)",
+    )
+
+
+def progress(done: int, total: int, what: str) -> None:
+    """Tell people how far the job is."""
+    line({"done": done, "total": total, "what": what})
+
+
+def line(message: Answer) -> None:
+    """A line of JSON on standard error."""
+    sys.stderr.write(orjson.dumps(message).decode() + "\n")
+    sys.stderr.flush()

@@ -1,0 +1,50 @@
+"""The command of the explain job."""
+
+import argparse
+import logging
+import time
+
+from headrace_jobs.command import LOG, Answer, Call, Command, progress
+from headrace_jobs.explain import cache, methods
+from headrace_jobs.explain.job import ExplainRun
+
+log = logging.getLogger(LOG)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--request-id", required=True, metavar="ID", help="the request, as its x-request-id says")
+    parser.add_argument("--row", type=int, default=0, metavar="K", help="row of the request (default: 0)")
+    parser.add_argument("--endpoint", required=True, metavar="URL", help="the gateway, e.g. http://127.0.0.1:8080")
+    parser.add_argument(
+        "--method",
+        default="shap",
+        choices=("shap", *methods.METHODS),
+        help="shares of inputs, a rule, rows with another answer, or parts of an image (default: %(default)s)",
+    )
+    parser.add_argument("--budget", type=int, default=2000, help="rows to ask the endpoint (default: %(default)s)")
+    parser.add_argument(
+        "--output", metavar="NAME", help="what to explain, e.g. probabilities[yes] (default: the prediction)"
+    )
+
+
+def run(call: Call) -> Answer:
+    options = call.options
+    asked = ExplainRun(call.version, options.request_id, options.row, options.endpoint, options.budget, options.output)
+    started = time.monotonic()
+    known = cache.find(call.objects, asked, options.method)
+    if known is not None:
+        call.write(call.objects.get(known))
+        return {"report": known, "cached": True}
+    explained = methods.METHODS.get(options.method, ExplainRun.report)(asked, call.objects, progress)
+    log.info("explained in %.2f s", time.monotonic() - started)
+    key = call.keep(_slug(asked.request_id, asked.row), explained)
+    cache.remember(call.objects, asked, options.method, key)
+    return {"report": key, "sentence": explained.sentence}
+
+
+def _slug(request_id: str, row: int) -> str:
+    """A request id as part of a key: only characters that every store takes as they are."""
+    return "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "_" for c in request_id[:64]) + f"-{row}"
+
+
+COMMAND = Command("explain", "SHAP values of one logged request, by asking the endpoint", add_arguments, run)

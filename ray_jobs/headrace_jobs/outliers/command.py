@@ -1,0 +1,28 @@
+"""The command of the outliers job."""
+
+import argparse
+import logging
+import time
+
+from headrace_jobs.command import LOG, Answer, Call, Command, progress, window_arguments
+from headrace_jobs.outliers.job import OutlierRun
+
+log = logging.getLogger(LOG)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    window_arguments(parser)
+    parser.add_argument("--rate", type=float, default=0.01, help="wanted share of false alarms (default: %(default)s)")
+
+
+def run(call: Call) -> Answer:
+    outliers = OutlierRun(call.version, call.window(), call.options.rate)
+    with call.executor() as chosen:
+        started = time.monotonic()
+        report, function = outliers.report(call.objects, chosen, progress)
+        log.info("scored in %.2f s", time.monotonic() - started)
+    key = call.keep(outliers.window.slug, report)
+    return {"report": key, "verdict": report.verdict, "severity": report.severity, "function": function}
+
+
+COMMAND = Command("outliers", "learn what rows are usual, and report on the unusual ones", add_arguments, run)
