@@ -1,15 +1,20 @@
 """How long explanations and outlier scores take: Shapley values of many rows from trees, rules, a million scored rows."""
 
+import subprocess
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
 from sklearn.datasets import load_breast_cancer
 from sklearn.ensemble import GradientBoostingRegressor, RandomForestClassifier
 
-from headrace_jobs.attribution.artifact import ensemble
-from headrace_jobs.attribution.trees import predict, tree_shap
+from fixtures_lightgbm import lightgbm_python
+from headrace_jobs.attribution.boosters import booster
+from headrace_jobs.attribution.estimators import ensemble
+from headrace_jobs.attribution.trees import Tree, predict, tree_shap
 from headrace_jobs.explain.anchors import Background, anchor
 from headrace_jobs.outliers.candidates import CANDIDATES
 from headrace_jobs.outliers.scorer import CHUNK, METHODS
@@ -19,21 +24,57 @@ KNOWN, EXPLAINED = 400, 60
 SCORED = 1_000_000
 
 
+def measured(name: str, trees: Sequence[Tree], x: np.ndarray) -> float:
+    """Seconds for the values of all rows, which must add up."""
+    started, spent = time.perf_counter(), time.process_time()
+    values, base = tree_shap(trees, x)
+    taken, spent = time.perf_counter() - started, time.process_time() - spent
+    residual = np.abs(base + values.sum(axis=1) - predict(trees, x)).max()
+    print(f"\nSHAP of 10,000 rows, {name}: {taken:.2f} s, {spent:.2f} of processor, residual {residual:.1e}")
+    assert residual < 1e-10
+    return taken
+
+
 def test_shapley_values_of_ten_thousand_rows_of_a_hundred_trees() -> None:
     """Boosted trees of 31 leaves over 30 inputs, the shape that LightGBM has by default."""
+    x, y = rows_of_a_regression()
+    model = GradientBoostingRegressor(n_estimators=100, max_depth=None, max_leaf_nodes=31, random_state=0).fit(x, y)
+    measured("100 trees of 31 leaves", ensemble(model, None).trees, x)
+
+
+def test_shapley_values_of_ten_thousand_rows_of_lightgbm(tmp_path: Path) -> None:
+    """A booster of 100 trees as LightGBM grows it, from its text, beside LightGBM's own contributions on one thread."""
+    x, y = rows_of_a_regression()
+    np.savez(tmp_path / "rows.npz", x=x, y=y)
+    done = subprocess.run(
+        [str(lightgbm_python()), "-c", GROW_ONE, str(tmp_path)], capture_output=True, text=True, check=True, timeout=300
+    )
+    found = booster((tmp_path / "model.txt").read_text(), None)
+    ours = measured("a LightGBM booster of 100 trees", found.trees, x)
+    values, _ = tree_shap(found.trees, x[:500])
+    assert np.abs(values - np.load(tmp_path / "own.npy")[:500, :-1]).max() < 1e-10
+    print(f"LightGBM's own: {float(done.stdout):.2f} s, {float(done.stdout) / ours:.1f} times as long")
+
+
+def rows_of_a_regression() -> tuple[np.ndarray, np.ndarray]:
     random = np.random.default_rng(0)
     x = random.normal(size=(10_000, 30)).astype(np.float32).astype(np.float64)
-    y = x[:, 0] * x[:, 1] + np.sin(x[:, 2]) + x[:, 3:10].sum(axis=1) + random.normal(size=len(x))
-    model = GradientBoostingRegressor(n_estimators=100, max_depth=None, max_leaf_nodes=31, random_state=0).fit(x, y)
-    found = ensemble(model, None)
-    started, spent = time.perf_counter(), time.process_time()
-    values, base = tree_shap(found.trees, x)
-    taken, spent = time.perf_counter() - started, time.process_time() - spent
-    residual = np.abs(base + values.sum(axis=1) - predict(found.trees, x)).max()
-    print(
-        f"\nSHAP of 10,000 rows, 100 trees of 31 leaves: {taken:.2f} s, {spent:.2f} of processor, residual {residual:.1e}"
-    )
-    assert residual < 1e-10
+    return x, x[:, 0] * x[:, 1] + np.sin(x[:, 2]) + x[:, 3:10].sum(axis=1) + random.normal(size=len(x))
+
+
+GROW_ONE = """
+import sys, time
+from pathlib import Path
+import lightgbm, numpy as np
+folder = Path(sys.argv[1])
+given = np.load(folder / "rows.npz")
+model = lightgbm.LGBMRegressor(n_estimators=100, n_jobs=1, verbose=-1).fit(given["x"], given["y"]).booster_
+(folder / "model.txt").write_text(model.model_to_string())
+started = time.perf_counter()
+own = model.predict(given["x"], pred_contrib=True, num_threads=1)
+print(time.perf_counter() - started)
+np.save(folder / "own.npy", own)
+"""
 
 
 def test_rules_of_a_forest() -> None:

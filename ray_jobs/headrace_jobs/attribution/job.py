@@ -12,7 +12,8 @@ from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Version
 from headrace_functions.views import Array
 from headrace_jobs import inputs
-from headrace_jobs.attribution.artifact import Ensemble, NotDirectError, ensemble, load
+from headrace_jobs.attribution.artifact import read_trees
+from headrace_jobs.attribution.ensembles import UNITS, Ensemble, NotDirectError
 from headrace_jobs.attribution.rows import Choice, Chosen, Looking, choose_rows
 from headrace_jobs.attribution.trees import predict, tree_shap
 from headrace_jobs.execution import Executor
@@ -196,7 +197,7 @@ def _by_trees(objects: ObjectStore, version: Version, outcome: Outcome, rows: Ar
     """From the artifact, where it is made of trees and gives the endpoint's answers."""
     if outcome.answer is not None:
         raise NotDirectError("a category is no sum of trees")
-    found = ensemble(load(objects, version), outcome.place)
+    found = read_trees(objects, version, outcome.place)
     x = _in_order(version, found, rows)
     values, base = tree_shap(found.trees, x)
     whole = base + values.sum(axis=1)
@@ -204,21 +205,20 @@ def _by_trees(objects: ObjectStore, version: Version, outcome: Outcome, rows: Ar
     if not apart <= SAME:
         raise NotDirectError(f"the trees differ from the endpoint's answers by {apart:.3g}")
     raw = predict(found.trees, x) + found.offset
-    unit = "log odds" if found.link == "logit" else "as the output"
     back = np.empty_like(values)
     back[:, _places(version, found)] = values
-    return _Found("trees", unit, back, np.full(len(rows), base + found.offset), raw)
+    return _Found("trees", UNITS[found.link], back, np.full(len(rows), base + found.offset), raw)
 
 
 def _in_order(version: Version, found: Ensemble, rows: Array) -> Array:
-    """Rows as the model's matrix; trees look at numbers of 32 bits."""
+    """Rows as the model's matrix."""
     try:
         x = np.where(rows == None, np.nan, rows).astype(np.float64)  # noqa: E711 - elementwise
     except ValueError as error:
         raise NotDirectError("its inputs are not all numbers") from error
     if x.shape[1] != found.features:
         raise NotDirectError(f"it takes {found.features} features, not {x.shape[1]}")
-    return np.asarray(x[:, _places(version, found)].astype(np.float32), np.float64)
+    return found.seen(x[:, _places(version, found)])
 
 
 def _places(version: Version, found: Ensemble) -> list[int]:

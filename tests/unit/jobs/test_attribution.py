@@ -1,73 +1,37 @@
 """What a window's answers depend on: from the trees of a real artifact, and by asking; over a sample, outliers, drifted rows."""
 
-import io
-import tarfile
-from collections.abc import Callable
 from typing import Any
 
-import joblib
 import numpy as np
 import pytest
-import zstandard
 from sklearn.base import BaseEstimator
-from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier, RandomForestRegressor
+from sklearn.ensemble import (
+    GradientBoostingClassifier,
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
 from sklearn.linear_model import LinearRegression
 
-from fixtures_jobs import CHURN, SCORE, UNTIL, Answering, InProcess, category, given_log, given_version, number, objects
+from fixtures_jobs import CHURN, SCORE, UNTIL, Answering, InProcess, category, given_log, given_version, objects
+from fixtures_trees import NAMES, PROBABILITIES, Predict, given_model
 from headrace_functions.errors import InvalidInput
 from headrace_functions.signature import Field, dtype
 from headrace_functions.storage import layout
-from headrace_functions.storage.documents import Documents
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Version
+from headrace_jobs.attribution.ensembles import UNITS, NotDirectError
+from headrace_jobs.attribution.estimators import ensemble
 from headrace_jobs.attribution.job import AttributionRun
+from headrace_jobs.attribution.trees import tree_shap
 from headrace_jobs.report.models import AttributionReport
 from headrace_jobs.report.page import page
 from headrace_jobs.window import Window
 
 __all__ = ["objects"]
 
-NAMES = ("a", "b", "c")
-PROBABILITIES = Field("probabilities", dtype("float64"), (2,), columns=("no", "yes"))
 HOUR = Window.parse("1h", UNTIL.isoformat())
-Predict = Callable[..., dict[str, np.ndarray]]
-
-
-def given_model(
-    objects: ObjectStore, model: BaseEstimator, outputs: tuple[Field, ...], rows: int = 300
-) -> tuple[Version, Predict]:
-    """A version whose artifact is the fitted model, with its training data and a log of ``rows`` answers; ``a`` decides, ``c`` does nothing."""
-    random = np.random.default_rng(0)
-    x = random.normal(size=(400, 3))
-    raw = 3 * x[:, 0] + x[:, 1]
-    model.fit(x, raw > 0 if outputs[0] is PROBABILITIES else raw)
-    version = given_version(objects, [number(n) for n in NAMES], dict(zip(NAMES, x.T, strict=True)), outputs)
-    document = {**version.to_document(), "framework": "sklearn"}
-    objects.put(layout.version_document(version.id), b"")
-    objects.delete(layout.version_document(version.id))
-    Documents(objects).create(layout.version_document(version.id), document)
-    objects.put(layout.artifact(version.id), packed(model))
-
-    def predict(**inputs: np.ndarray) -> dict[str, np.ndarray]:
-        matrix = np.column_stack([inputs[n] for n in NAMES])
-        if outputs[0] is PROBABILITIES:
-            return {"probabilities": model.predict_proba(matrix)}
-        return {"score": model.predict(matrix)}
-
-    logged = dict(zip(NAMES, random.normal(size=(3, rows)), strict=True))
-    given_log(objects, version, {**logged, **{k: v.tolist() for k, v in predict(**logged).items()}})
-    return Version.from_document(document), predict
-
-
-def packed(model: Any) -> bytes:
-    """The model as an artifact's archive."""
-    dumped, archive = io.BytesIO(), io.BytesIO()
-    joblib.dump(model, dumped)
-    with tarfile.open(fileobj=archive, mode="w") as tar:
-        member = tarfile.TarInfo("model.joblib")
-        member.size = len(dumped.getvalue())
-        tar.addfile(member, io.BytesIO(dumped.getvalue()))
-    return zstandard.compress(archive.getvalue())
 
 
 def attribute(objects: ObjectStore, version: Version, predict: Predict, **options: Any) -> AttributionReport:
@@ -82,8 +46,10 @@ def attribute(objects: ObjectStore, version: Version, predict: Predict, **option
         (RandomForestRegressor(20, max_depth=5, random_state=0), SCORE, "as the output"),
         (RandomForestClassifier(20, max_depth=5, random_state=0), PROBABILITIES, "as the output"),
         (GradientBoostingClassifier(n_estimators=20, random_state=0), PROBABILITIES, "log odds"),
+        (HistGradientBoostingClassifier(max_iter=20, random_state=0), PROBABILITIES, "log odds"),
+        (HistGradientBoostingRegressor(max_iter=20, random_state=0), SCORE, "as the output"),
     ],
-    ids=["forest", "classifying forest", "boosting"],
+    ids=["forest", "classifying forest", "boosting", "histograms", "histograms of a number"],
 )
 def test_trees_are_read_from_the_artifact(objects: ObjectStore, model: BaseEstimator, output: Field, unit: str) -> None:
     """The values add up, rank the inputs as the truth does, and nobody is asked but for the rows' own answers."""
@@ -94,6 +60,27 @@ def test_trees_are_read_from_the_artifact(objects: ObjectStore, model: BaseEstim
     assert found.fields[0].name == "a"
     assert found.fields[0].share > 0.5
     assert {f.name: f for f in found.fields}["c"].share < 0.1
+
+
+@pytest.mark.parametrize("loss", ["poisson", "gamma"])
+def test_boosting_with_a_logarithmic_loss_is_explained_in_logarithms(objects: ObjectStore, loss: str) -> None:
+    """The exponential of base and values is the answer; rows with missing values go where the histograms send them."""
+    random = np.random.default_rng(0)
+    x = random.normal(size=(500, 4))
+    x[random.random(x.shape) < 0.1] = np.nan
+    y = np.exp(np.nan_to_num(x[:, 0]) / 2 + random.normal(size=500) / 10)
+    model = HistGradientBoostingRegressor(loss=loss, max_iter=30).fit(x, y)
+    found = ensemble(model, None)
+    values, base = tree_shap(found.trees, x)
+    assert UNITS[found.link] == "logarithm of the output"
+    np.testing.assert_allclose(found.answer(base + values.sum(axis=1)), model.predict(x), rtol=1e-10)
+
+
+def test_histograms_over_categories_are_not_taken_for_numbers() -> None:
+    x = np.column_stack([np.arange(200) % 3, np.random.default_rng(0).normal(size=200)])
+    model = HistGradientBoostingRegressor(categorical_features=[0], max_iter=5).fit(x, x[:, 0] == 1)
+    with pytest.raises(NotDirectError, match="categories"):
+        ensemble(model, None)
 
 
 def test_a_model_that_is_no_tree_is_asked(objects: ObjectStore) -> None:

@@ -1,13 +1,11 @@
 """Shapley values from trees: equal to brute force, adding up, in time."""
 
-from itertools import combinations
-from math import factorial
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fixtures_trees import brute_force, worth
 from headrace_jobs.attribution.trees import Tree, predict, tree_shap
 
 
@@ -31,32 +29,6 @@ def grown(random: np.random.Generator, features: int, depth: int, missing: bool 
     split(0, 0)
     goes = random.random(len(left)) < 0.5 if missing else np.zeros(len(left), bool)
     return Tree(*(np.array(c) for c in (left, right, feature, threshold, value, cover)), goes)
-
-
-def worth(tree: Tree, row: np.ndarray, known: frozenset[int], node: int = 0) -> float:
-    """What a tree gives where some features are known, by its definition."""
-    if tree.left[node] < 0:
-        return float(tree.value[node])
-    ways = (int(tree.left[node]), int(tree.right[node]))
-    feature = int(tree.feature[node])
-    if feature in known:
-        x = row[feature]
-        goes_left = tree.missing_left[node] if np.isnan(x) else x <= tree.threshold[node]
-        return worth(tree, row, known, ways[0 if goes_left else 1])
-    return sum(tree.cover[w] / tree.cover[node] * worth(tree, row, known, w) for w in ways)
-
-
-def brute_force(trees: list[Tree], row: np.ndarray) -> np.ndarray:
-    features = len(row)
-    values = np.zeros(features)
-    for j in range(features):
-        others = [i for i in range(features) if i != j]
-        for size in range(features):
-            weight = factorial(size) * factorial(features - size - 1) / factorial(features)
-            for chosen in combinations(others, size):
-                with_j, without = frozenset((*chosen, j)), frozenset(chosen)
-                values[j] += weight * sum(worth(t, row, with_j) - worth(t, row, without) for t in trees)
-    return values
 
 
 @settings(max_examples=12, deadline=None)
