@@ -9,9 +9,12 @@ LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-h
 CLUSTER ?= ../shared/cluster/cluster
 # From whatever folder a recipe's child calls make again (skaffold does, in a copy of the sources), it is the same program.
 override CLUSTER := $(if $(findstring /,$(CLUSTER)),$(abspath $(CLUSTER)),$(CLUSTER))
-FUNCTION_IMAGE ?= dev.local/headrace-function-{framework}:test
-CONTROLLER_IMAGE ?= dev.local/headrace-controller:test
-JOBS_IMAGE ?= dev.local/headrace-jobs:test
+TAG ?= test
+FUNCTION_IMAGE ?= dev.local/headrace-function-{framework}:$(TAG)
+CONTROLLER_IMAGE ?= dev.local/headrace-controller:$(TAG)
+JOBS_IMAGE ?= dev.local/headrace-jobs:$(TAG)
+# A second tag of the same images, which the tests upgrade to; empty, and these tests are skipped by name, where images are named otherwise.
+NEXT_TAG ?= $(if $(filter file,$(origin FUNCTION_IMAGE)),next)
 function-image = $(subst {framework},$(1),$(FUNCTION_IMAGE))
 # Command that restarts the cluster's API server, empty for none.
 RESTART_API ?= $(PYTHON) tests/cluster/restart_api.py $(CLUSTER)
@@ -40,9 +43,10 @@ test: setup ## Run every test that this machine can run
 test-cluster: setup ## Run the tests that need a Kubernetes with Knative and KServe
 	@$(CLUSTER) up --ray
 	@$(MAKE) --no-print-directory cluster-images
+	@$(if $(NEXT_TAG),$(MAKE) --no-print-directory cluster-images TAG=$(NEXT_TAG))
 	@$(CLUSTER) exec -- env HEADRACE_FUNCTION_IMAGE='$(FUNCTION_IMAGE)' HEADRACE_CONTROLLER_IMAGE='$(CONTROLLER_IMAGE)' \
 		HEADRACE_BUILDER_IMAGE='$(call function-image,builder)' HEADRACE_JOBS_IMAGE='$(JOBS_IMAGE)' HEADRACE_TEST_RESTART_API='$(RESTART_API)' \
-		HEADRACE_TEST_S3_HOST=$(CLUSTER_S3_HOST) $(BIN)/python -m pytest tests/cluster
+		HEADRACE_TEST_NEXT_TAG=$(NEXT_TAG) HEADRACE_TEST_S3_HOST=$(CLUSTER_S3_HOST) $(BIN)/python -m pytest tests/cluster
 
 # What builds an image: CLUSTER build-image, or another command with the same options.
 cluster-images: $(foreach target,python sklearn builder,image-function-$(target)) image-controller image-jobs
