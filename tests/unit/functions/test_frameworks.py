@@ -452,3 +452,20 @@ class TestProbe:
         result = self.probe(tmp_path, "python", sample={"a": pd.Series([1.0, None]).replace({np.nan: None}).tolist()})
 
         assert result.ok
+
+
+def test_lightgbm_takes_a_matrix_in_the_order_of_its_features_without_pandas(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its estimators note the names of a data frame they were fitted on, but look at columns by place."""
+    model = RandomForestClassifier(5, random_state=0).fit(
+        pd.DataFrame({"b": [0.0, 0.0, 1.0, 1.0], "a": [0.0, 1.0, 0.0, 1.0]}), [0, 0, 1, 1]
+    )
+    monkeypatch.setattr(type(model), "__module__", "lightgbm.sklearn")
+    sklearn = find("sklearn")
+    monkeypatch.setattr("importlib.import_module", lambda name: pytest.fail(f"{name} is imported"))
+    described = sklearn.describe(model, {})
+    assert described.inputs is not None
+    assert [f.name for f in described.inputs] == ["b", "a"]
+    assert described.outputs is not None
+    function = sklearn.bind(model, {}, Signature(described.inputs[::-1], described.outputs))
+    answers = function({"a": np.array([1.0, 0.0]), "b": np.array([0.0, 1.0])})
+    assert answers["label"].tolist() == [0, 1]

@@ -31,6 +31,9 @@ ROWS = True
 WIDE = 1000
 """Features above which the input is one vector instead of a field each."""
 
+BY_PLACE = ("sklearn.", "lightgbm.")
+"""Libraries whose estimators take a matrix in the order of the features, whatever they were fitted on; of another's it is not known."""
+
 _COMMON = ("sklearn.pipeline", "sklearn.linear_model", "sklearn.preprocessing")
 
 
@@ -109,11 +112,11 @@ def _feature_names(model: Any) -> tuple[str, ...] | None:
 
 
 def _needs_frame(model: Any) -> bool:
-    """True where a step may look at column names. A step that is not scikit-learn's own is taken to."""
+    """True where a step may look at column names. A step of a library that is not known is taken to."""
     parameters = model.get_params(deep=True).values() if hasattr(model, "get_params") else ()
     steps = [v for v in (model, *parameters) if hasattr(v, "fit")]
     return any(
-        isinstance(s, ColumnTransformer | FunctionTransformer) or not type(s).__module__.startswith("sklearn.")
+        isinstance(s, ColumnTransformer | FunctionTransformer) or not type(s).__module__.startswith(BY_PLACE)
         for s in steps
     )
 
