@@ -85,6 +85,7 @@ def given_log(
     span: timedelta = timedelta(hours=1),
     request: str = "req",
     same_request: bool = False,
+    sequence: str = "",
 ) -> None:
     """Append rows (columns by field name) to the version's log, spread evenly over ``span`` before ``until``.
 
@@ -104,6 +105,8 @@ def given_log(
         "stage": np.full(count, -1, np.int32),
         "shadow": np.zeros(count, bool),
     }
+    if sequence:
+        data["sequence"] = [sequence] * count
     data |= {input_column(f): rows[f.name] for f in version.signature.inputs if f.name in rows}
     data |= {output_column(f): rows[f.name] for f in version.signature.outputs if f.name in rows}
     arrays = {name: _array(values, types[name]) for name, values in data.items()}
@@ -212,6 +215,8 @@ class Answering:
     def __init__(self, version: Version, predict: Callable[..., dict[str, np.ndarray]]) -> None:
         self.rows = 0
         self.purposes: list[str | None] = []
+        self.paths: set[str] = set()
+        self.request_ids: set[str | None] = set()
         self.failure: bytes | None = None
         double = self
 
@@ -221,6 +226,8 @@ class Answering:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 double.purposes.append(self.headers["x-headrace-purpose"])
+                double.paths.add(self.path)
+                double.request_ids.add(self.headers["x-request-id"])
                 length = self.headers[JSON_LENGTH_HEADER]
                 tensors, info = decode_request(
                     body,

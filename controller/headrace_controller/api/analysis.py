@@ -112,7 +112,7 @@ class BackfillBody(Body):
 
 
 class ExplanationBody(Body):
-    model: str = Field(description="MODEL, MODEL:NUMBER or MODEL@ALIAS")
+    model: str = Field(description="MODEL, MODEL:NUMBER, MODEL@ALIAS or a sequence, which is explained as a whole")
     request_id: str
     row: int = 0
     output: str | None = None

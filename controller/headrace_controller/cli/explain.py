@@ -9,6 +9,7 @@ from headrace_controller.client import Client
 from headrace_functions.errors import FunctionFailed
 
 FACTS = (
+    "sequence",
     "sentence",
     "output",
     "answer",
@@ -23,7 +24,7 @@ FACTS = (
 
 
 @click.command()
-@click.argument("model", metavar="MODEL:NUMBER")
+@click.argument("model", metavar="MODEL:NUMBER|SEQUENCE")
 @click.argument("request_id")
 @click.option("--row", default=0, show_default=True, type=click.IntRange(min=0), help="Row of the request.")
 @click.option(
@@ -40,6 +41,8 @@ FACTS = (
 def explain(client: Client, model: str, request_id: str, as_json: bool, **options: str | int | None) -> None:
     """Explain one logged request: how much each input moved the answer (Shapley values), or in another way.
 
+    A sequence is explained as a whole: its own inputs, its last stage's outputs.
+
     The same question asked again is answered from the report that is there. The first explanation builds the environment of the analysis, which can take minutes.
     """
     asked = client.explain(model, request_id, **options)
@@ -50,7 +53,7 @@ def explain(client: Client, model: str, request_id: str, as_json: bool, **option
     if as_json:
         print_json(document)
         return
-    print_facts({key: document[key] for key in FACTS if key in document})
+    print_facts({key: document[key] for key in FACTS if document.get(key) is not None})
     print_facts({"report": job.report})
     click.echo()
     if "contributions" in document:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from headrace_controller.service.jobs import Job, JobRequest, Jobs
+from headrace_controller.service.sequences import Sequences
 from headrace_controller.service.versions import Versions
 from headrace_functions.errors import InvalidInput
 from headrace_functions.names import MAX_REQUEST_ID, Reference
@@ -14,7 +15,7 @@ METHODS = ("shap", "anchors", "counterfactual", "rise")
 
 @dataclass(frozen=True, slots=True)
 class ExplanationRequest:
-    """Which logged row is to be explained; ``output`` is the number explained, by default the predicted class's."""
+    """Which logged row of a version, or of a whole sequence, is to be explained; ``output`` is the number explained, by default the predicted class's."""
 
     model: Reference
     request_id: str
@@ -43,14 +44,21 @@ class ExplanationRequest:
 
 
 class Explanations:
-    def __init__(self, versions: Versions, jobs: Jobs, endpoint: str) -> None:
+    def __init__(self, versions: Versions, sequences: Sequences, jobs: Jobs, endpoint: str) -> None:
         self._versions = versions
+        self._sequences = sequences
         self._jobs = jobs
         self._endpoint = endpoint
 
     def start(self, request: ExplanationRequest) -> Job:
-        version = self._versions.resolve(request.model).id
+        """Queue the job. The explanation of a sequence is kept with the first version of its last stage."""
         arguments = {"request-id": request.request_id, "row": str(request.row), "endpoint": self._endpoint}
+        sequence = self._sequences.find(str(request.model))
+        if sequence is None:
+            version = self._versions.resolve(request.model).id
+        else:
+            version = sequence.stages[-1].variants[0].version
+            arguments["sequence"] = sequence.name
         if request.method != "shap":
             arguments["method"] = request.method
         if request.output is not None:

@@ -138,6 +138,7 @@ def create_platform(
         home / "builds",
         settings.logs / "builds",
     )
+    sequences = Sequences(catalog, versions, announced)
     return Platform(
         home=home,
         endpoint=endpoint,
@@ -146,7 +147,7 @@ def create_platform(
         builds=builds,
         versions=versions,
         aliases=Aliases(catalog, announced),
-        sequences=Sequences(catalog, versions, announced),
+        sequences=sequences,
         deployments=Deployments(catalog),
         rendering=Rendering(catalog, versions, manifest),
         services=ServiceViews(catalog, announced),
@@ -155,7 +156,7 @@ def create_platform(
         gauges=Gauges(reports),
         jobs=jobs,
         schedules=Schedules(catalog, versions, jobs, logs),
-        explanations=Explanations(versions, jobs, gateway or endpoint),
+        explanations=Explanations(versions, sequences, jobs, gateway or endpoint),
         labels=Labels(catalog, logs),
         metrics=metrics,
         outliers=OutlierModels(catalog, builds, jobs, metrics),

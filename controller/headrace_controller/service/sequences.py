@@ -50,6 +50,11 @@ class Sequences:
     def get(self, name: str) -> Revision:
         return _revision(name, self._catalog.sequences.get(name))
 
+    def find(self, name: str) -> Sequence | None:
+        """The sequence of this name, if there is one now."""
+        state = self._catalog.sequences.find(name)
+        return None if state is None or state.deleted else Sequence.from_document(state.document)
+
     def history(self, name: str) -> list[Revision]:
         """All revisions, deletions too, the first one first."""
         return [_revision(name, state) for state in self._catalog.sequences.history(name)]

@@ -17,9 +17,10 @@ from headrace_jobs.attribution.ensembles import UNITS, Ensemble, NotDirectError
 from headrace_jobs.attribution.rows import Choice, Chosen, Looking, choose_rows
 from headrace_jobs.attribution.trees import predict, tree_shap
 from headrace_jobs.execution import Executor
+from headrace_jobs.explain.background import read_background
 from headrace_jobs.explain.endpoint import Endpoint
 from headrace_jobs.explain.features import features_of, tensors
-from headrace_jobs.explain.job import plain, read_background
+from headrace_jobs.explain.job import plain
 from headrace_jobs.explain.outcome import Outcome, choose
 from headrace_jobs.explain.shapley import exact, permutation
 from headrace_jobs.report.models import (

@@ -25,11 +25,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", metavar="NAME", help="what to explain, e.g. probabilities[yes] (default: the prediction)"
     )
+    parser.add_argument(
+        "--sequence", default="", metavar="NAME", help="explain this sequence, of whose last stage the version is one"
+    )
 
 
 def run(call: Call) -> Answer:
     options = call.options
-    asked = ExplainRun(call.version, options.request_id, options.row, options.endpoint, options.budget, options.output)
+    asked = ExplainRun(
+        call.version,
+        options.request_id,
+        options.row,
+        options.endpoint,
+        options.budget,
+        options.output,
+        options.sequence,
+    )
     started = time.monotonic()
     known = cache.find(call.objects, asked, options.method)
     if known is not None:
@@ -37,14 +48,15 @@ def run(call: Call) -> Answer:
         return {"report": known, "cached": True}
     explained = methods.METHODS.get(options.method, ExplainRun.report)(asked, call.objects, progress)
     log.info("explained in %.2f s", time.monotonic() - started)
-    key = call.keep(_slug(asked.request_id, asked.row), explained)
+    key = call.keep(_slug(asked), explained)
     cache.remember(call.objects, asked, options.method, key)
     return {"report": key, "sentence": explained.sentence}
 
 
-def _slug(request_id: str, row: int) -> str:
+def _slug(asked: ExplainRun) -> str:
     """A request id as part of a key: only characters that every store takes as they are."""
-    return "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "_" for c in request_id[:64]) + f"-{row}"
+    kept = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "_" for c in asked.request_id[:64])
+    return f"{asked.sequence}-{kept}-{asked.row}" if asked.sequence else f"{kept}-{asked.row}"
 
 
 COMMAND = Command("explain", "SHAP values of one logged request, by asking the endpoint", add_arguments, run)

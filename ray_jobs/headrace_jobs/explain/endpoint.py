@@ -23,9 +23,12 @@ TOKEN = "HEADRACE_PURPOSE_TOKEN"  # noqa: S105 - the name of a variable
 
 
 class Endpoint:
-    """One kept connection to ``url``, e.g. ``http://127.0.0.1:8080``, for questions to one version."""
+    """One kept connection to ``url``, e.g. ``http://127.0.0.1:8080``, for questions to one version, or to a sequence.
 
-    def __init__(self, url: str, version: Version) -> None:
+    A sequence is asked with the id of the request that the questions are about, so that the same variants answer.
+    """
+
+    def __init__(self, url: str, version: Version, sequence: str = "", request_id: str = "") -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise InvalidInput(
@@ -33,7 +36,10 @@ class Endpoint:
             )
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self._connection = kind(parts.hostname, parts.port, timeout=TIMEOUT)
-        self._path = f"{parts.path.rstrip('/')}/v2/models/{version.id.model}/versions/{version.id.number}/infer"
+        asked = sequence or f"{version.id.model}/versions/{version.id.number}"
+        self._path = f"{parts.path.rstrip('/')}/v2/models/{asked}/infer"
+        self._asked = sequence or str(version.id)
+        self._request_id = {"x-request-id": request_id} if sequence else {}
         self._version = version
         token = os.environ.get(TOKEN, "")
         self._purpose = f"{PURPOSE} {token}" if token else PURPOSE
@@ -61,7 +67,7 @@ class Endpoint:
         batch = self._version.batch
         sent = inputs if batch else {k: v[0] if v.ndim > 1 else v.reshape(()) for k, v in inputs.items()}
         body = encode_request(sent, self._version.signature, batch=batch)
-        headers = {"content-type": body.content_type, "x-headrace-purpose": self._purpose}
+        headers = {"content-type": body.content_type, "x-headrace-purpose": self._purpose, **self._request_id}
         if body.json_length is not None:
             headers[JSON_LENGTH_HEADER] = str(body.json_length)
         try:
@@ -72,7 +78,7 @@ class Endpoint:
             hint = "is the platform up? see headrace status"
             raise Unreachable(f"{self._url} does not answer: {error}", field="endpoint", hint=hint) from error
         if response.status != http.client.OK:
-            raise FunctionFailed(f"{self._version.id} answered {response.status}: {_problem(text)}")
+            raise FunctionFailed(f"{self._asked} answered {response.status}: {_problem(text)}")
         length = response.headers.get(JSON_LENGTH_HEADER)
         answer = decode_response(text, int(length) if length else None, self._version.signature, batch=batch)
         return answer if batch else {k: np.asarray(v)[None] for k, v in answer.items()}

@@ -6,28 +6,22 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from headrace_functions.errors import InvalidInput, NotFound
+from headrace_functions.errors import InvalidInput
 from headrace_functions.logtable import input_column, output_column
 from headrace_functions.names import VersionId
-from headrace_functions.signature import Field, Tensors
+from headrace_functions.signature import Tensors
 from headrace_functions.storage.objects import ObjectStore
-from headrace_functions.version import Version
-from headrace_functions.views import Array, categories, numbers
-from headrace_jobs import inputs
+from headrace_functions.views import Array
 from headrace_jobs.explain.endpoint import Endpoint
 from headrace_jobs.explain.features import features_of, matrix, tensors
 from headrace_jobs.explain.outcome import Outcome, choose
 from headrace_jobs.explain.shapley import Shapley, explain
+from headrace_jobs.explain.subject import Subject, subject_of
 from headrace_jobs.report.models import Contribution, Explanation, Scalar
-from headrace_jobs.statistics.sample import lowest, priorities
 from headrace_jobs.wording import number
 
 MIN_BUDGET, MAX_BUDGET = 2, 1_000_000
-BACKGROUND = 1000
-"""Rows of the training data that may be used at most."""
 NAMED = 3
 
 Progress = Callable[[int, int, str], None]
@@ -43,19 +37,22 @@ class ExplainRun:
     endpoint: str
     budget: int = 2000
     output: str | None = None
+    sequence: str = ""
+    """Explain this sequence, of whose last stage ``version`` is one."""
 
     def report(self, objects: ObjectStore, progress: Progress) -> Explanation:
         """Find, ask and explain; raises ``NotFound`` for a request that the log has not, or that was not answered."""
         if not MIN_BUDGET <= self.budget <= MAX_BUDGET:
             expected = f"{MIN_BUDGET} to {MAX_BUDGET} rows"
             raise InvalidInput(f"budget: {self.budget} is out of range", field="budget", expected=expected)
-        version = inputs.read_version(objects, self.version)
+        subject = self.subject(objects)
+        version = subject.version
         names = [f.name for f in features_of(version.signature)]
-        logged = self.logged(objects, version)
+        logged = subject.logged(objects, self.request_id, self.row)
         row = matrix(version.signature, {f.name: [logged[input_column(f)]] for f in version.signature.inputs})[0]
-        background = read_background(objects, version)
+        background, source = subject.background(objects)
         asked = 0
-        with Endpoint(self.endpoint, version) as endpoint:
+        with Endpoint(self.endpoint, version, subject.sequence, self.request_id) as endpoint:
             outcome = choose(version.signature, endpoint.ask(tensors(version.signature, row[None, :])), self.output)
 
             def model(rows: Array) -> Array:
@@ -66,21 +63,11 @@ class ExplainRun:
                 return answers
 
             found = explain(model, row, background, self.budget)
-        return self._describe(found, outcome, names, row, background, logged)
+        described = self._describe(found, outcome, names, row, background, logged)
+        return described.model_copy(update={"sequence": subject.title, "source": source})
 
-    def logged(self, objects: ObjectStore, version: Version) -> dict[str, Any]:
-        """The row of the log, by column."""
-        table = inputs.open_log(objects, self.version)
-        keys = inputs.newest_first(table, self.version) if table is not None else ()
-        wanted = [input_column(f) for f in version.signature.inputs]
-        wanted += [output_column(f) for f in version.signature.outputs]
-        for key in keys:
-            found = _find(objects, key, self.request_id, self.row, wanted)
-            if found is not None:
-                return found
-        where = f"row {self.row} of request {self.request_id}"
-        hint = "see headrace log query; only answered requests can be explained"
-        raise NotFound(f"the log of {self.version} has no answered {where}", field="request-id", hint=hint)
+    def subject(self, objects: ObjectStore) -> Subject:
+        return subject_of(objects, self.version, self.sequence)
 
     def _describe(
         self, found: Shapley, outcome: Outcome, names: list[str], row: Array, background: Array, logged: dict[str, Any]
@@ -113,61 +100,6 @@ class ExplainRun:
             sentence=_sentence(outcome, found, contributions),
             contributions=tuple(contributions),
         )
-
-
-def read_background(objects: ObjectStore, version: Version) -> Array:
-    """At most ``BACKGROUND`` rows of the training data as features ``(b, d)``, always the same ones, without missing fields."""
-    training = inputs.read_training(objects, version)
-    if training is None:
-        raise InvalidInput(
-            f"{version.id} has no training data to explain against",
-            field="training-data",
-            hint="give training-data in its definition and apply it again",
-        )
-    missing = [f.name for f in version.signature.inputs if f.name not in training.schema_arrow.names]
-    if missing:
-        raise InvalidInput(f"{missing[0]}: the training data has no such column", field=missing[0])
-    rows = np.sort(lowest(priorities(str(version.id), training.metadata.num_rows), BACKGROUND))
-    columns = {}
-    for field in version.signature.inputs:
-        column = training.read(columns=[field.name], use_threads=False).column(0)
-        columns[field.name] = _typed(field, column.take(pa.array(rows)))
-    if not len(rows):
-        raise InvalidInput(f"{version.id}: the training data has no rows", field="training-data")
-    return matrix(version.signature, columns)[np.argsort(priorities("order", len(rows)), kind="stable")]
-
-
-def _typed(field: Field, column: Any) -> list[Any]:
-    """Values as the field's type; a missing number of a type without NaN is the median of the others."""
-    if not field.is_scalar:
-        return list(column.to_pylist())
-    values = np.array([*column.to_pylist(), None], object)[:-1]
-    if not field.dtype.is_number:
-        present = categories(values).tolist()
-        return [value if value is not None else "" for value in present] if field.dtype.name == "string" else present
-    found = numbers(values)
-    if field.dtype.numpy.kind != "f":
-        known = found[np.isfinite(found)]
-        found = np.where(np.isfinite(found), found, np.median(known) if len(known) else 0).round()
-        return [int(v) for v in found]
-    return list(found.tolist())
-
-
-def _find(objects: ObjectStore, key: str, request_id: str, row: int, wanted: list[str]) -> dict[str, Any] | None:
-    parquet = inputs.open_parquet(objects, key)
-    head = parquet.read(columns=["request_id", "row", "outcome", "received"], use_threads=False)
-    mask = pc.and_(
-        pc.equal(head["request_id"], request_id), pc.and_(pc.equal(head["row"], row), pc.equal(head["outcome"], "ok"))
-    )
-    places = np.flatnonzero(pc.fill_null(mask, False).to_numpy(zero_copy_only=False))
-    if not len(places):
-        return None
-    place = int(places[0])
-    found = {"received": head["received"][place].as_py()}
-    for name in wanted:
-        column = inputs.column(parquet, name)
-        found[name] = column[place].as_py() if column is not None else None
-    return found
 
 
 def _finite(answers: Array, outcome: Outcome) -> Array:

@@ -13,16 +13,16 @@ from headrace_functions.signature import Field, Tensors
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Version
 from headrace_functions.views import Array
-from headrace_jobs import inputs
 from headrace_jobs.explain.anchors import Background, Predicate, anchor
 from headrace_jobs.explain.counterfactuals import counterfactuals, scales
 from headrace_jobs.explain.endpoint import Endpoint
 from headrace_jobs.explain.features import features_of, matrix, tensors
 from headrace_jobs.explain.fromlog import rows_with_another_answer
-from headrace_jobs.explain.job import ExplainRun, Progress, plain, read_background
+from headrace_jobs.explain.job import ExplainRun, Progress, plain
 from headrace_jobs.explain.outcome import choose
 from headrace_jobs.explain.saliency import rise
 from headrace_jobs.explain.sameness import Same, same_as
+from headrace_jobs.explain.subject import Subject
 from headrace_jobs.report.models import (
     AnchorReport,
     Change,
@@ -44,6 +44,7 @@ class _Question:
     run: ExplainRun
     version: Version
     logged: dict[str, Any]
+    subject: Subject
     endpoint: Endpoint
     progress: Progress
     asked: int = 0
@@ -73,16 +74,18 @@ class _Question:
 
 @contextmanager
 def _question(run: ExplainRun, objects: ObjectStore, progress: Progress) -> Iterator[_Question]:
-    version = inputs.read_version(objects, run.version)
-    with Endpoint(run.endpoint, version) as endpoint:
-        yield _Question(run, version, run.logged(objects, version), endpoint, progress)
+    subject = run.subject(objects)
+    version = subject.version
+    with Endpoint(run.endpoint, version, subject.sequence, run.request_id) as endpoint:
+        logged = subject.logged(objects, run.request_id, run.row)
+        yield _Question(run, version, logged, subject, endpoint, progress)
 
 
 def explain_by_rule(run: ExplainRun, objects: ObjectStore, progress: Progress) -> AnchorReport:
     """An anchor of the row."""
     with _question(run, objects, progress) as question:
         names = [f.name for f in features_of(question.version.signature)]
-        background = read_background(objects, question.version)
+        background, _ = question.subject.background(objects)
         same, answers = _answers(question, background)
         found = anchor(_model(question, same), question.row, Background(background, same.of(answers)))
     parts = tuple(_part(names[p.feature], p) for p in found.predicates)
@@ -92,6 +95,7 @@ def explain_by_rule(run: ExplainRun, objects: ObjectStore, progress: Progress) -
         request_id=run.request_id,
         row=run.row,
         received=question.received,
+        sequence=question.subject.title,
         answer=same.said,
         rule=parts,
         precision=found.precision,
@@ -107,10 +111,10 @@ def explain_by_neighbours(run: ExplainRun, objects: ObjectStore, progress: Progr
     """The nearest rows of the log and of the training data that have another answer."""
     with _question(run, objects, progress) as question:
         names = [f.name for f in features_of(question.version.signature)]
-        background = read_background(objects, question.version)
+        background, _ = question.subject.background(objects)
         same, answers = _answers(question, background)
         trained = background[~same.of(answers)]
-        logged = rows_with_another_answer(objects, question.version, same)
+        logged = _logged_otherwise(question, objects, same)
         others = np.concatenate((trained, logged)) if len(logged) else trained
         if not len(others):
             raise InvalidInput(
@@ -134,6 +138,7 @@ def explain_by_neighbours(run: ExplainRun, objects: ObjectStore, progress: Progr
         request_id=run.request_id,
         row=run.row,
         received=question.received,
+        sequence=question.subject.title,
         answer=same.said,
         rows=rows,
         compared=len(others),
@@ -148,7 +153,7 @@ def explain_by_masks(run: ExplainRun, objects: ObjectStore, progress: Progress) 
         field = _image(question.version)
         given = question.tensors(question.row[None, :])
         image = given[field.name][0].astype(np.float64)
-        background = question.tensors(read_background(objects, question.version))[field.name]
+        background = question.tensors(question.subject.background(objects)[0])[field.name]
         outcome = choose(question.version.signature, question.ask(given), run.output)
 
         def model(images: Array) -> Array:
@@ -164,6 +169,7 @@ def explain_by_masks(run: ExplainRun, objects: ObjectStore, progress: Progress) 
         request_id=run.request_id,
         row=run.row,
         received=question.received,
+        sequence=question.subject.title,
         input=field.name,
         output=outcome.name,
         prediction=found.prediction,
@@ -181,6 +187,13 @@ METHODS: dict[
     "counterfactual": explain_by_neighbours,
     "rise": explain_by_masks,
 }
+
+
+def _logged_otherwise(question: _Question, objects: ObjectStore, same: Same) -> Array:
+    """Rows of the log with another answer; none of a sequence, whose inputs and outputs do not stand in one log."""
+    if question.subject.sequence:
+        return np.empty((0, len(question.row)), object)
+    return rows_with_another_answer(objects, question.version, same)
 
 
 def _answers(question: _Question, background: Array) -> tuple[Same, Tensors]:

@@ -32,10 +32,14 @@ class Explanation(Part):
         description="mean answer over the background; base and all contributions sum to prediction"
     )
     logged: FiniteFloat | None = Field(description="the answer in the log, if it holds one")
-    background: int = Field(description="rows of the training data that stand for 'unknown'")
+    background: int = Field(description="rows that stand for 'unknown'")
     asked: int = Field(description="rows that the endpoint was asked")
     sentence: str
     contributions: tuple[Contribution, ...] = Field(description="the largest first")
+    sequence: str | None = Field(
+        default=None, description="the sequence that is explained as a whole, with its revision"
+    )
+    source: Literal["training", "log"] = Field(default="training", description="where the background is from")
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
 
@@ -58,6 +62,9 @@ class OfRow(Part):
     received: str
     asked: int = Field(description="rows that the endpoint was asked")
     sentence: str
+    sequence: str | None = Field(
+        default=None, description="the sequence that is explained as a whole, with its revision"
+    )
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
 
