@@ -34,6 +34,8 @@ FRESH = 5.0
 """Seconds for which a service that answered is taken to be awake; Knative keeps an idle one for six at least."""
 ASK_WHY = 1.0
 """Seconds a start may take before the controller is asked, and from then on between two questions, whether it has failed."""
+ASK_ANEW = 4.0
+"""Seconds after which an open question is given up and put again: the first may lie with a pod that has gone since."""
 TOLD = 2
 """Times in a row that the controller must say that a service has failed before those who wait for it are refused."""
 RETRY_AFTER = 5.0
@@ -258,10 +260,10 @@ class _Service:
             said = ""
             for way in self._ways:
                 try:
-                    if await self._answers(way, end):
+                    if await self._answers(way, min(end, self._loop.time() + ASK_ANEW)):
                         self.endpoint = way
                         return
-                except Unreachable as error:
+                except (Unreachable, DeadlineExceeded) as error:
                     said = error.message
             if self._loop.time() + pause > end:
                 raise NotReady(

@@ -94,6 +94,30 @@ def test_a_service_that_cannot_start_is_refused_with_the_controllers_reason(monk
     run(story())
 
 
+def test_a_question_that_lies_with_a_pod_that_has_gone_is_put_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(knative, "ASK_ANEW", 0.05)
+
+    async def story() -> None:
+        never, asked = asyncio.Event(), 0
+
+        async def answer(_: str) -> tuple[int, bytes, bool]:
+            nonlocal asked
+            asked += 1
+            if asked == 1:
+                await never.wait()
+            return await ready("")
+
+        async with Ingress(answer) as ingress:
+            upstream = KnativeUpstream()
+            leases = KnativeLeases(lambda _: ingress.host, upstream)
+            async with leases.lease(CHURN, deadline=soon()):
+                assert asked == 2
+            never.set()
+            upstream.close()
+
+    run(story())
+
+
 def test_a_deadline_that_passes_while_it_starts_is_told() -> None:
     async def story() -> None:
         held = asyncio.Event()
