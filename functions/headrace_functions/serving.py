@@ -12,8 +12,9 @@ import socket
 from collections.abc import Iterator
 from typing import Any
 
-import uvicorn
+from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import Server
 
 _HEAD = b"HTTP/1.1 "
 _INTERIM = b"HTTP/1.1 1"
@@ -59,12 +60,12 @@ class JoinedHttp(HttpToolsProtocol):
         super().connection_made(JoinedWrites(transport, asyncio.get_running_loop()))  # type: ignore[arg-type]
 
 
-class WaitingServer(uvicorn.Server):
+class WaitingServer(Server):
     """Serves until ``stop``; then it accepts no more, finishes open requests for at most ``drain`` seconds, and returns."""
 
     def __init__(self, app: Any, *, drain: float, backlog: int = 4096) -> None:
         super().__init__(
-            uvicorn.Config(
+            Config(
                 app,
                 loop="none",
                 http=JoinedHttp,

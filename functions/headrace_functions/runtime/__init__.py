@@ -4,8 +4,9 @@
 artifact into a checked function, ``batching`` decides when and where it runs, ``server`` speaks HTTP (``exchange`` is one request of it), ``process`` is the
 life of the process, ``zygote`` forks warm ones, ``probe`` tries an artifact during a build. What runs here runs in the
 user's environment: standard library, ``RUNTIME_REQUIREMENTS`` and what the user asked for, nothing else. Only the local
-backend, the controller's builds and runtime images start it (there ``fetch`` brings the artifact and ``shipping`` takes the records away); nobody imports its
-inside but ``settings``, ``probe``, ``fetch`` and this file.
+backend, the controller's builds and runtime images start it; nobody imports its inside but ``settings``, ``probe``, ``fetch`` and this
+file. In a pod ``fetch`` brings the artifact, ``shipping`` takes the records away, and a start is somebody's waiting time: ``ahead`` reads while
+libraries are imported, ``late`` puts off the import of what ``spared`` lists.
 """
 
 RUNTIME_REQUIREMENTS: tuple[str, ...] = (

@@ -1,26 +1,35 @@
 """``python -m headrace_functions.runtime [SETTINGS.json]``: one function server in this process.
 
-Without a file it is told by its environment and fetches what it serves (``fetch``), as pods do.
+Without a file it is told by its environment and fetches what it serves (``fetch``), as pods do. A pod is made because
+somebody waits, so there the order of the lines below is the work: what is read comes while libraries are imported (``ahead``),
+and libraries are imported without what no function uses (``late``, ``spared``).
 """
 
+import gc
 import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from headrace_functions.errors import HeadraceError
-from headrace_functions.runtime import layers, threads
+from headrace_functions.runtime import ahead, late, layers, spared, threads
 from headrace_functions.startup import STORAGE, cannot_start
 
+gc.set_threshold(200_000)  # libraries make objects that stay; looking for garbage among them is a tenth of their import
 threads.cap()  # before numpy is imported below: its libraries read the variables when they load
 try:
     layers.activate(os.environ)  # and numpy itself may come from the layer
+    STORE = ahead.begin(os.environ) if len(sys.argv) == 1 else None
 except HeadraceError as error:
     sys.exit(cannot_start(error))
+if STORE is not None:
+    late.allow(spared.SERVER)
 
 from headrace_functions.runtime.fetch import COLLECTOR, settings_from  # noqa: E402
+from headrace_functions.runtime.frameworks import find  # noqa: E402
 from headrace_functions.runtime.process import serve  # noqa: E402
 from headrace_functions.runtime.settings import FunctionSettings  # noqa: E402
+from headrace_functions.version import Version  # noqa: E402
 
 
 def main() -> None:
@@ -40,7 +49,7 @@ def serve_alone(environment: Mapping[str, str]) -> int:
     # Imported here alone: a function's environment on one machine has no client for object storage, its image has.
     from headrace_functions.recording.shipping import Shipping  # noqa: PLC0415
 
-    settings = settings_from(environment)
+    settings = settings_from(environment, STORE, meanwhile=import_framework)
     assert settings.spool is not None
     shipping = Shipping(settings.spool.parent, environment[STORAGE], environment.get(COLLECTOR, ""))
     shipping.start()
@@ -48,6 +57,12 @@ def serve_alone(environment: Mapping[str, str]) -> int:
         return serve(settings)
     finally:
         shipping.close()
+
+
+def import_framework(version: Version) -> None:
+    """Import the library that loads the artifact, which may still be on its way."""
+    late.allow(spared.FRAMEWORKS.get(version.framework, {}))
+    find(version.framework)
 
 
 if __name__ == "__main__":

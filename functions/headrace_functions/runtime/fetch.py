@@ -5,65 +5,65 @@ environment says where they are. ``backends/kserve/manifests.py`` of the control
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Protocol
 
 import orjson
 
 from headrace_functions.errors import Malformed
 from headrace_functions.names import VersionId
+from headrace_functions.runtime import ahead
 from headrace_functions.runtime.settings import FunctionSettings
-from headrace_functions.startup import POD, STORAGE, WORK, required
+from headrace_functions.startup import POD, WORK, required
+from headrace_functions.storage import layout
 from headrace_functions.version import Version
 
-VERSION = "HEADRACE_VERSION"
-"""``churn:3``"""
+VERSION = ahead.VERSION
 ARTIFACT = "HEADRACE_ARTIFACT"
 """SHA-256 of the artifact archive, hexadecimal. What is fetched must have it."""
 LISTEN = "HEADRACE_LISTEN"
 """Where to serve, as ``FunctionSettings.listen``."""
 COLLECTOR = "HEADRACE_COLLECTOR"
 """URL that hears of records that arrived in the store, if there is one."""
-_SETTER = "the platform sets it in the pod it makes"
 
 
-class Store(Protocol):
-    """What is asked of object storage; reading is enough."""
-
-    def get(self, key: str) -> bytes: ...
-
-
-def settings_from(environment: Mapping[str, str]) -> FunctionSettings:
+def settings_from(
+    environment: Mapping[str, str],
+    store: ahead.Store | None = None,
+    *,
+    meanwhile: Callable[[Version], object] | None = None,
+) -> FunctionSettings:
     """Fetch what the environment names and say where it is now.
 
-    ``InvalidInput`` for a variable that is missing, ``NotFound`` and ``StorageFailed`` of the store, ``Malformed`` where what
+    ``store`` is the one that the environment names, if it is open already. ``meanwhile`` is called with the version while its
+    artifact may still be on its way. ``InvalidInput`` for a variable that is missing, ``NotFound`` and ``StorageFailed`` of the store, ``Malformed`` where what
     came is not what was named.
     """
     # Imported here alone: a function's environment on one machine has no client for object storage, its image has.
-    from headrace_functions.storage import layout, unpacking  # noqa: PLC0415
-    from headrace_functions.storage.objects import ObjectStore  # noqa: PLC0415
+    from headrace_functions.storage import unpacking  # noqa: PLC0415
 
-    version_id = VersionId.parse(required(environment, VERSION, hint=_SETTER), field=VERSION)
-    digest = required(environment, ARTIFACT, hint=_SETTER)
-    work = Path(required(environment, WORK, hint=_SETTER))
+    version_id = VersionId.parse(required(environment, VERSION, hint=ahead.SETTER), field=VERSION)
+    digest = required(environment, ARTIFACT, hint=ahead.SETTER)
+    work = Path(required(environment, WORK, hint=ahead.SETTER))
     settings = FunctionSettings(
         version=work / "version.json",
-        artifact=work / "artifact",
-        listen=required(environment, LISTEN, hint=_SETTER),
+        artifact=work / ahead.FOLDER,
+        listen=required(environment, LISTEN, hint=ahead.SETTER),
         replica=environment.get(POD, ""),
         spool=work / "spool" / version_id.service,
     )
     settings.address()
-    store = ObjectStore(required(environment, STORAGE, hint=_SETTER))
+    store = store or ahead.begin(environment)
     document = checked_document(store, layout.version_document(version_id), digest)
+    if meanwhile is not None:
+        meanwhile(Version.from_document(orjson.loads(document)))
     if not settings.artifact.is_dir():  # a container that starts anew in its pod finds it there
         unpacking.unpack(checked_archive(store, layout.artifact(version_id), digest), settings.artifact)
     settings.version.write_bytes(document)
     return settings
 
 
-def checked_document(store: Store, key: str, digest: str) -> bytes:
+def checked_document(store: ahead.Store, key: str, digest: str) -> bytes:
     """``version.json``, which must speak of the artifact with this digest."""
     content = store.get(key)
     try:
@@ -81,7 +81,7 @@ def checked_document(store: Store, key: str, digest: str) -> bytes:
     return content
 
 
-def checked_archive(store: Store, key: str, digest: str) -> bytes:
+def checked_archive(store: ahead.Store, key: str, digest: str) -> bytes:
     """The artifact archive, which must have this SHA-256."""
     content = store.get(key)
     found = hashlib.sha256(content).hexdigest()

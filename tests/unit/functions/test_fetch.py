@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,28 @@ def test_a_variable_that_makes_no_sense_is_refused_before_anything_is_fetched(
     assert list(Path(environment["HEADRACE_WORK"]).iterdir()) == []
 
 
+def test_the_library_is_imported_while_the_artifact_is_on_its_way(
+    environment: dict[str, str], store: ObjectStore, released: Version
+) -> None:
+    """The store holds the artifact back until somebody is told of the version."""
+    told: list[Version] = []
+    may_come = threading.Event()
+
+    class Slow:
+        def get(self, key: str) -> bytes:
+            assert key != layout.artifact(released.id) or may_come.wait(30)
+            return store.get(key)
+
+    def meanwhile(version: Version) -> None:
+        told.append(version)
+        may_come.set()
+
+    settings = fetch.settings_from(environment, Slow(), meanwhile=meanwhile)
+
+    assert told == [released]
+    assert (settings.artifact / "function.py").is_file()
+
+
 def test_a_version_that_is_not_in_the_store_is_named(environment: dict[str, str]) -> None:
     with pytest.raises(NotFound, match=r"models/adder/versions/9/version\.json"):
         fetch.settings_from(environment | {"HEADRACE_VERSION": "adder:9"})
@@ -156,7 +179,23 @@ def test_a_process_without_settings_says_what_it_lacks_and_ends_with_1() -> None
     assert "HEADRACE_VERSION is not set" in ended.stderr
 
 
+@pytest.mark.parametrize("name", ["HEADRACE_VERSION", "HEADRACE_ARTIFACT", "HEADRACE_LISTEN"])
+def test_a_process_that_lacks_a_variable_says_which_in_one_line(environment: dict[str, str], name: str) -> None:
+    ended = start({k: v for k, v in environment.items() if k != name})
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"cannot start: the variable {name} is not set")
+
+
+def test_a_process_whose_artifact_is_not_in_the_store_says_so(
+    environment: dict[str, str], store: ObjectStore, released: Version
+) -> None:
+    store.delete(layout.artifact(released.id))
+    ended = start(environment)
+    assert ended.returncode == 1
+    assert f"cannot start: no object {layout.artifact(released.id)}" in ended.stderr
+
+
 def test_a_process_on_one_machine_never_imports_a_client_of_object_storage(tmp_path: Path) -> None:
-    code = "import sys, headrace_functions.runtime.fetch, json; print(json.dumps(sorted(sys.modules)))"
+    code = "import sys, headrace_functions.runtime.fetch, headrace_functions.runtime.ahead, json; print(json.dumps(sorted(sys.modules)))"
     loaded: list[Any] = json.loads(subprocess.check_output([sys.executable, "-c", code], timeout=60))
     assert not {"obstore", "zstandard"} & {name.partition(".")[0] for name in loaded}

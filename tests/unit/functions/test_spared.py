@@ -1,0 +1,113 @@
+"""What pods spare at their start: nothing that serves asks for it, and models answer as they do without."""
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+from headrace_functions.runtime import spared
+
+ESTIMATORS = (
+    "calibration",
+    "cluster",
+    "compose",
+    "covariance",
+    "cross_decomposition",
+    "decomposition",
+    "discriminant_analysis",
+    "dummy",
+    "ensemble",
+    "feature_extraction.text",
+    "feature_selection",
+    "gaussian_process",
+    "impute",
+    "isotonic",
+    "kernel_approximation",
+    "kernel_ridge",
+    "linear_model",
+    "manifold",
+    "mixture",
+    "model_selection",
+    "multiclass",
+    "multioutput",
+    "naive_bayes",
+    "neighbors",
+    "neural_network",
+    "pipeline",
+    "preprocessing",
+    "random_projection",
+    "semi_supervised",
+    "svm",
+    "tree",
+)
+"""Every package of scikit-learn that holds estimators."""
+
+ANSWERS = """
+import hashlib, sys, warnings
+from headrace_functions.runtime import late, spared
+if sys.argv[1] == "spared":
+    late.allow(spared.FRAMEWORKS["sklearn"])
+from headrace_functions.runtime.frameworks import sklearn as _
+import numpy as np
+from sklearn import (calibration, covariance, discriminant_analysis, ensemble, feature_selection, gaussian_process, impute, isotonic,
+    linear_model, metrics, neighbors, neural_network, preprocessing, svm)
+from sklearn.datasets import load_iris
+warnings.simplefilter("ignore")
+x, y = load_iris(return_X_y=True)
+holes = x.copy(); holes[::7, 1] = np.nan
+models = [
+    calibration.CalibratedClassifierCV(), discriminant_analysis.LinearDiscriminantAnalysis(), ensemble.HistGradientBoostingClassifier(max_iter=5),
+    ensemble.RandomForestClassifier(5, random_state=0), ensemble.IsolationForest(n_estimators=5, random_state=0),
+    gaussian_process.GaussianProcessClassifier(), linear_model.LogisticRegression(), linear_model.Ridge(positive=True),
+    linear_model.QuantileRegressor(solver="highs"), neighbors.KNeighborsClassifier(metric="mahalanobis", metric_params={"V": np.cov(x.T)}),
+    neural_network.MLPClassifier((4,), max_iter=20, random_state=0), svm.SVC(), covariance.EllipticEnvelope(random_state=0),
+]
+changes = [
+    feature_selection.SelectKBest(feature_selection.f_classif, k=2), impute.SimpleImputer(strategy="most_frequent"),
+    preprocessing.PowerTransformer(), preprocessing.QuantileTransformer(n_quantiles=10), preprocessing.SplineTransformer(),
+]
+told = [m.fit(x, y).predict(x) for m in models] + [c.fit(x, y).transform(x) for c in changes]
+told += [impute.SimpleImputer(strategy="most_frequent").fit_transform(holes), isotonic.IsotonicRegression().fit(x[:, 0], y).predict(x[:, 0])]
+told += [metrics.auc([0, 0.5, 1], [0, 0.5, 1]), metrics.roc_auc_score(y == 1, x[:, 1])]
+print(hashlib.sha256(b"".join(np.ascontiguousarray(t).tobytes() for t in told)).hexdigest())
+"""
+
+
+def output(code: str, *arguments: str) -> str:
+    return subprocess.check_output([sys.executable, "-c", code, *arguments], text=True, timeout=120).strip()
+
+
+@pytest.mark.parametrize("listed", [spared.SERVER, *spared.FRAMEWORKS.values()])
+def test_every_module_and_name_of_the_list_is_there(listed: dict[str, tuple[str, ...]]) -> None:
+    for module, names in listed.items():
+        for name in names:
+            assert hasattr(importlib.import_module(module), name), f"{module}.{name}"
+
+
+def test_no_estimator_wakes_what_waits() -> None:
+    code = f"""
+import importlib, sys
+from headrace_functions.runtime import late, spared
+late.allow(spared.FRAMEWORKS["sklearn"])
+from headrace_functions.runtime.frameworks import sklearn as _
+for name in {ESTIMATORS}:
+    importlib.import_module("sklearn." + name)
+print(*sorted(name for name, module in sys.modules.items() if isinstance(module, late._StandIn)))
+"""
+    assert output(code).split() == sorted(spared.FRAMEWORKS["sklearn"])
+
+
+def test_models_fit_and_answer_to_the_bit_as_they_do_without() -> None:
+    assert output(ANSWERS, "spared") == output(ANSWERS, "whole")
+
+
+def test_a_server_in_a_pod_imports_no_command_line() -> None:
+    code = """
+import sys
+from headrace_functions.runtime import late, spared
+late.allow(spared.SERVER)
+import headrace_functions.runtime.process
+print("uvicorn.server" in sys.modules, "click" in sys.modules)
+"""
+    assert output(code) == "True False"
