@@ -1,67 +1,216 @@
-"""Calibration: from a score to the share of rows that are of the class, learnt from rows whose labels are known.
+"""Calibration: from the probabilities that a model gives to the share of rows that are of a class, learnt from rows whose labels are known.
 
-Isotonic regression where there is enough to learn a curve (Zadrozny and Elkan 2002), else a logistic curve with two
-parameters and smoothed targets (Platt 1999).
+A logistic model, of several classes a multinomial one over whole rows, for the probability of one class against the others does not hold
+all that a row says (Dirichlet calibration, Kull et al. 2019). A class's logit is linear in the logits (of several classes: logarithms) of the given
+probabilities, plus a natural cubic spline of the normal score of its own probability among the reference's: the first goes on beyond the
+reference as a straight line, the second takes any bend within it. Unlike an isotonic curve it has too few parameters to be surer than the truth
+on the rows that it has learnt from, and the error of these is known.
 """
 
-from typing import Literal
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from headrace_functions.views import Array
-from headrace_jobs.performance.scores import CENTRES
 
 ENOUGH = 100
-"""Rows of the class, and rows of the others, that a curve is learnt from; with fewer it has two parameters."""
-STEPS = 25  # of Newton's method; it needs about six
-RIDGE = 1e-3  # keeps the slope finite where the classes do not overlap
-REACH = 12.0  # logits beyond it are as sure as a curve of two parameters needs them
+"""Rows of the class, and rows of the others, that a bend is learnt from; with fewer its curve is straight (Platt 1999)."""
+CROSSED = 10
+"""Rows for each parameter from which on a class's logit depends on the probabilities of all classes; with fewer on its own alone."""
+REACH = 12.0  # logits and logarithms beyond it are as sure as a curve needs them
+KNOTS = (0.05, 0.275, 0.5, 0.725, 0.95)
+"""Knots of the spline, as shares of the reference rows below (Harrell 2001)."""
+RIDGE = 0.3
+"""Penalty of bends and of other classes' parts, in units of rows: it decides where rows do not."""
+FAINT = 0.01  # penalty of a class's own slope and constant, which keeps them finite where classes do not overlap
+WIDER = 1.15
+"""Standard errors are taken so much wider: the sandwich estimator is too small where rows are few (Long and Ervin 2000). Chosen on seeds of its own."""
+STEPS = 60  # of Newton's method; it needs about eight
+LONGEST = 2.0  # change of a parameter in one of them
+SMALL = 1e-9
 
-Method = Literal["isotonic", "platt"]
-
-
-def method_for(positives: Array, negatives: Array) -> Method:
-    """Which curve the counts of a class by bin are enough for."""
-    return "isotonic" if min(positives.sum(), negatives.sum()) >= ENOUGH else "platt"
-
-
-def calibrate(positives: Array, negatives: Array, bins: Array, at: Array, method: Method) -> Array:
-    """The share of rows that are of the class at the bins ``at``, from counts of rows of known class at ``bins``, ascending."""
-    used = np.flatnonzero(positives + negatives)
-    if not len(used):
-        return np.full(len(at), 0.5)
-    if method == "platt":
-        return _logistic(positives[used], negatives[used], CENTRES[bins[used]], CENTRES[at])
-    return _isotonic(positives[used], negatives[used], bins[used], at)
+Ranks = tuple[Array, Array]
+"""Scores of the reference, ascending, and their normal scores."""
 
 
-def _isotonic(positives: Array, negatives: Array, used: Array, at: Array) -> Array:
-    from scipy.optimize import isotonic_regression  # an explanation shall not wait for its import
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What was learnt: ``theta`` ``(t,)``, of each class its part, and ``root`` ``(t, t)``, a root of its covariance.
 
-    weights = (positives + negatives).astype(np.float64)
-    fitted = isotonic_regression(positives / weights, weights=weights).x
-    return np.asarray(np.interp(at, used, fitted))
+    ``ranks`` has None for a class whose curve is straight. ``crossed`` says whether a class sees the others' probabilities.
+    """
+
+    ranks: tuple[Ranks | None, ...]
+    crossed: bool
+    theta: Array
+    root: Array
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Which curves there are."""
+        known = [r is not None for r in self.ranks]
+        return (*(("spline",) if any(known) else ()), *(() if all(known) else ("straight",)))
+
+    def design(self, probabilities: Array) -> list[Array]:
+        """What the logit of each class is linear in, at rows ``(n, k)``; k is 1 for two classes."""
+        return _design(probabilities, self.ranks, crossed=self.crossed)
+
+    def shares(self, design: list[Array], theta: Array | None = None) -> Array:
+        """The share of rows of each class ``(n, k)`` where the ``design`` is."""
+        return _shares(design, self.theta if theta is None else theta)
+
+    def another(self, random: np.random.Generator) -> Array:
+        """Parameters that might as well have been learnt, from their normal distribution."""
+        return np.asarray(self.theta + self.root @ random.normal(size=len(self.theta)))
 
 
-def _logistic(positives: Array, negatives: Array, scores: Array, at: Array) -> Array:
-    """Newton's method on the penalised likelihood of ``1 / (1 + exp(-(a x + b)))``."""
-    p, n = positives.sum(), negatives.sum()
-    high, low = (p + 1) / (p + 2), 1 / (n + 2)  # Platt's targets: a class that was met once is not certain
-    weights = (positives + negatives).astype(np.float64)
-    target = (positives * high + negatives * low) / weights
-    x = np.clip(scores, -REACH, REACH)
-    design = np.stack((x, np.ones_like(x)))
-    curve = np.array([1.0, 0.0])
-    for _ in range(STEPS):
-        share = _sigmoid(curve @ design)
-        gradient = design @ (weights * (share - target)) + RIDGE * (curve - (1.0, 0.0))
-        bend = (design * (weights * share * (1 - share))) @ design.T + RIDGE * np.eye(2)
-        step = np.linalg.solve(bend, gradient)
-        curve = curve - np.clip(step, -2.0, 2.0)
-        if np.abs(step).max() < 1e-9:
-            break
-    return _sigmoid(curve @ np.stack((np.clip(at, -REACH, REACH), np.ones(len(at)))))
+def learn(probabilities: Array, actual: Array, weights: Array | None = None) -> Calibration:
+    """Learn from rows ``(n, k)`` of class ``actual`` ``(n,)``, each met ``weights`` ``(n,)`` times; k is 1 for two classes.
+
+    Newton's method on the penalised likelihood; the covariance is the sandwich estimator (Huber 1967; White 1982).
+    """
+    w = np.ones(len(actual)) if weights is None else weights.astype(np.float64)
+    with single_thread():
+        return _learn(probabilities, actual, w)
 
 
-def _sigmoid(x: Array) -> Array:
-    return np.asarray(1 / (1 + np.exp(-np.clip(x, -700, 700))))
+def single_thread() -> AbstractContextManager[Any]:
+    """Sums of several threads differ in the last bit, and a report is the same to the byte."""
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # comes with scikit-learn
+
+    limits: AbstractContextManager[Any] = threadpool_limits(1)
+    return limits
+
+
+def _learn(probabilities: Array, actual: Array, w: Array) -> Calibration:
+    k = probabilities.shape[1]
+    counts = np.bincount(actual, w, max(k, 2))
+    own = counts[1:] if k == 1 else counts
+    straight = np.minimum(own, counts.sum() - own) < ENOUGH
+    scores = _scores(probabilities)
+    ranks = tuple(None if few else _ranks(scores[:, c], w) for c, few in enumerate(straight))
+    parameters = sum(1 + k + (0 if r is None else len(KNOTS) - 1) for r in ranks)
+    crossed = k > 1 and not straight.any() and bool(counts.sum() >= CROSSED * parameters)
+    marks = (actual[:, None] == (1 if k == 1 else np.arange(k))).astype(np.float64)
+    targets = _smoothed(marks, actual, counts) if straight.any() else marks
+    rows = _Rows.of(_design(probabilities, ranks, crossed=crossed), w, crossed=crossed)
+    theta = rows.maximum(targets)
+    return Calibration(ranks, crossed, theta, rows.root(theta, None if straight.any() else marks))
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Rows that parameters are learnt from; those of all classes are one vector ``(t,)``."""
+
+    design: list[Array]
+    columns: Array
+    """All parts of the design side by side ``(n, t)``."""
+    owner: Array
+    """The class that each column belongs to ``(t,)``."""
+    weights: Array
+    prior: Array
+    """Parameters that leave the probabilities what they are."""
+    penalty: Array
+
+    @classmethod
+    def of(cls, design: list[Array], weights: Array, *, crossed: bool) -> "_Rows":
+        prior = [np.zeros(part.shape[1]) for part in design]
+        penalty = [np.full(part.shape[1], RIDGE) for part in design]
+        for place in range(len(design)):
+            slope = 1 + place if crossed else 1
+            prior[place][slope] = 1.0
+            penalty[place][[0, slope]] = FAINT
+        owner = np.repeat(np.arange(len(design)), [part.shape[1] for part in design])
+        columns = np.concatenate(design, axis=1)
+        return cls(design, columns, owner, weights, np.concatenate(prior), np.concatenate(penalty))
+
+    def maximum(self, targets: Array) -> Array:
+        """The parameters under which ``targets`` ``(n, k)`` are likeliest, penalty considered."""
+        theta = self.prior
+        for _ in range(STEPS):
+            shares = _shares(self.design, theta)
+            gradient = (self.columns * (shares - targets)[:, self.owner]).T @ self.weights
+            step = np.linalg.solve(self._bend(shares), gradient + self.penalty * (theta - self.prior))
+            largest = float(np.abs(step).max())
+            theta = theta - step * min(1.0, LONGEST / max(largest, SMALL))
+            if largest < SMALL:
+                break
+        return theta
+
+    def root(self, theta: Array, marks: Array | None) -> Array:
+        """A root of the covariance of ``theta``; without ``marks`` the model itself says how rows vary."""
+        shares = _shares(self.design, theta)
+        inverse = np.linalg.inv(self._bend(shares))
+        covariance = inverse
+        if marks is not None:
+            each = self.columns * (shares - marks)[:, self.owner]
+            covariance = inverse @ ((each * self.weights[:, None]).T @ each) @ inverse
+        sizes, directions = np.linalg.eigh((covariance + covariance.T) / 2)
+        return np.asarray(WIDER * directions * np.sqrt(np.maximum(sizes, 0.0)))
+
+    def _bend(self, shares: Array) -> Array:
+        """Second derivatives of the penalised likelihood, with the sign that makes them positive."""
+        weighted = self.columns * shares[:, self.owner]
+        same = (weighted * self.weights[:, None]).T @ self.columns * (self.owner[:, None] == self.owner)
+        return np.asarray(same - (weighted * self.weights[:, None]).T @ weighted + np.diag(self.penalty))
+
+
+def _scores(probabilities: Array) -> Array:
+    """Logits of the second of two classes, logarithms of several, within ``REACH``; of the shape of ``probabilities``."""
+    with np.errstate(divide="ignore"):
+        found = np.log(probabilities)
+        if probabilities.shape[1] == 1:
+            found = found - np.log1p(-probabilities)
+    return np.asarray(np.clip(found, -REACH, REACH))
+
+
+def _ranks(scores: Array, weights: Array) -> Ranks:
+    points, place = np.unique(scores, return_inverse=True)
+    met = np.bincount(place, weights)
+    middle = (np.cumsum(met) - met / 2) / met.sum()  # ties share the mean rank
+    return points, _special().ndtri(middle)
+
+
+def _design(probabilities: Array, ranks: tuple[Ranks | None, ...], *, crossed: bool) -> list[Array]:
+    scores = _scores(probabilities)
+    one = np.ones((len(scores), 1))
+    found = []
+    for place, known in enumerate(ranks):
+        own = scores[:, place]
+        parts = [one, scores if crossed else own[:, None]]
+        if known is not None:
+            parts.append(_spline(np.interp(own, *known)))
+        found.append(np.concatenate(parts, axis=1))
+    return found
+
+
+def _spline(x: Array) -> Array:
+    """Columns ``(n, 4)`` of a natural cubic spline of normal scores; Harrell's scale."""
+    knots = _special().ndtri(np.array(KNOTS))
+    bent = np.maximum(x[:, None] - knots, 0.0) ** 3
+    curves = (bent[:, :-1] - bent[:, -1:]) / (knots[-1] - knots[:-1])
+    return np.column_stack([x, (curves[:, :-1] - curves[:, -1:]) / (knots[-1] - knots[0]) ** 2])
+
+
+def _shares(design: list[Array], theta: Array) -> Array:
+    """Shares ``(n, k)``: of two classes the logistic function, of several the softmax."""
+    ends = np.cumsum([0, *(part.shape[1] for part in design)])
+    logits = np.stack([part @ theta[a:b] for part, a, b in zip(design, ends[:-1], ends[1:], strict=True)], axis=1)
+    if logits.shape[1] == 1:
+        return np.asarray(1 / (1 + np.exp(-np.clip(logits, -700, 700))))
+    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(odds / odds.sum(axis=1, keepdims=True))
+
+
+def _smoothed(marks: Array, actual: Array, counts: Array) -> Array:
+    """Targets a little less sure than the labels (Platt 1999): a class that was met once is not certain."""
+    doubt = (1 / (counts + 2))[actual][:, None]
+    return np.where(marks > 0, 1 - doubt, doubt / max(marks.shape[1] - 1, 1))
+
+
+def _special() -> Any:
+    from scipy import special  # takes a while to import; an explanation does without
+
+    return special

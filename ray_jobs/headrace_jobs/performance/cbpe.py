@@ -5,20 +5,19 @@ alone, and metrics from these. It holds while the share of the class *at a score
 says nothing of a change of that share (concept drift).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from headrace_functions.views import Array
 from headrace_jobs.performance import metrics
-from headrace_jobs.performance.calibration import Method, calibrate, method_for
+from headrace_jobs.performance.calibration import Calibration, learn, single_thread
+from headrace_jobs.performance.scores import PROBABILITIES
 
 DRAWS = 200
 """Repetitions that an interval comes from."""
 TAILS = (0.025, 0.975)
-FEWER = 0.5
-"""Size of a bootstrap sample in sizes of the reference. Isotonic curves converge too slowly for samples of full size: these
-vary less than the curve does, and intervals from them are too short (Sen, Banerjee and Woodroofe 2010)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,51 +48,43 @@ class Estimate:
     high: float
 
 
-def estimate(reference: Known, window: Array, seed: int = 0) -> dict[str, Estimate]:
-    """Each metric of ``window``, counts ``(k, 2, BINS)`` of at least one row; metrics that are not defined are left out.
+def estimate(calibration: Calibration, window: Array, seed: int = 0) -> dict[str, Estimate]:
+    """Each metric of two classes of ``window``, counts ``(1, 2, BINS)`` of at least one row; undefined ones are left out.
 
-    The interval is of quantiles over ``DRAWS`` repetitions, each with another calibration (Poisson bootstrap of the reference)
-    and labels drawn from it, so it covers what is not known of the curve and what labels do by chance.
+    The interval is of quantiles over ``DRAWS`` repetitions, each with another calibration (see ``Calibration.another``) and labels
+    drawn from it, so it covers what is not known of the curve and what labels do by chance.
     """
+    with single_thread():
+        return _estimate(calibration, window, seed)
+
+
+def calibration_of(known: Known) -> Calibration:
+    """The calibration of two classes from counts by score."""
+    positives, negatives = (side[0].sum(axis=0) for side in (known.positives, known.negatives))
+    met = [np.flatnonzero(negatives), np.flatnonzero(positives)]
+    scores = PROBABILITIES[np.concatenate(met)][:, None]
+    weights = np.concatenate((negatives[met[0]], positives[met[1]]))
+    return learn(scores, np.repeat([0, 1], [len(m) for m in met]), weights)
+
+
+def _estimate(calibration: Calibration, window: Array, seed: int) -> dict[str, Estimate]:
     at = np.flatnonzero(window.sum(axis=(0, 1)))
     rows = window[:, :, at]
-    learnt = _Learnt.of(reference)
-    expected = metrics.of_counts(*_shared(rows, learnt.curves(at)), at)
+    design = calibration.design(PROBABILITIES[at][:, None])
+    expected = rows * calibration.shares(design).T[:, None, :]
     random = np.random.default_rng(seed)
-    draws: dict[str, list[float]] = {name: [] for name in expected}
+    draws = []
     for _ in range(DRAWS):
-        drawn = random.binomial(rows, learnt.again(random).curves(at)[:, None, :])
-        for name, value in metrics.of_counts(drawn, rows - drawn, at).items():
-            draws[name].append(value)
+        shares = calibration.shares(design, calibration.another(random))
+        drawn = random.binomial(rows, shares.T[:, None, :])
+        draws.append(metrics.of_counts(drawn, rows - drawn, at))
+    return estimates(metrics.of_counts(expected, rows - expected, at), draws)
+
+
+def estimates(expected: metrics.Values, draws: Sequence[metrics.Values]) -> dict[str, Estimate]:
+    """The metrics that can be estimated and are defined, with their intervals."""
     sound = {k: v for k, v in expected.items() if np.isfinite(v) and k not in metrics.REALISED_ALONE}
-    return {name: between(value, draws[name]) for name, value in sound.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class _Learnt:
-    """What calibration learns from: counts ``(k, u)`` at the ``u`` bins that were met, and a method for each class."""
-
-    positives: Array
-    negatives: Array
-    bins: Array
-    methods: list[Method]
-
-    @classmethod
-    def of(cls, known: Known) -> "_Learnt":
-        positives, negatives = known.positives.sum(axis=1), known.negatives.sum(axis=1)
-        bins = np.flatnonzero((positives + negatives).sum(axis=0))
-        methods = [method_for(p, n) for p, n in zip(positives, negatives, strict=True)]
-        return cls(positives[:, bins], negatives[:, bins], bins, methods)
-
-    def again(self, random: np.random.Generator) -> "_Learnt":
-        """Another, smaller sample of the same rows: each is met as often as a Poisson variable of mean ``FEWER`` says."""
-        positives, negatives = random.poisson(self.positives * FEWER), random.poisson(self.negatives * FEWER)
-        return _Learnt(positives, negatives, self.bins, self.methods)
-
-    def curves(self, at: Array) -> Array:
-        """Share of each class at the bins ``at``, ``(k, m)``."""
-        each = zip(self.positives, self.negatives, self.methods, strict=True)
-        return np.clip([calibrate(p, n, self.bins, at, method) for p, n, method in each], 0.0, 1.0)
+    return {name: between(value, [d[name] for d in draws]) for name, value in sound.items()}
 
 
 def between(value: float, draws: list[float]) -> Estimate:
@@ -101,8 +92,3 @@ def between(value: float, draws: list[float]) -> Estimate:
     known = np.array([d for d in draws if np.isfinite(d)] or [value])
     low, high = np.quantile(known, TAILS)
     return Estimate(value, min(float(low), value), max(float(high), value))
-
-
-def _shared(rows: Array, curves: Array) -> tuple[Array, Array]:
-    positives = rows * curves[:, None, :]
-    return positives, rows - positives

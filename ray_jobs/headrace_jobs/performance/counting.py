@@ -22,7 +22,7 @@ from headrace_jobs.statistics.sample import RowSample, lowest, priorities
 from headrace_jobs.window import Window
 
 SAMPLE = 20_000
-"""Rows whose loss is estimated where a number is predicted; of more, those of lowest priority."""
+"""Rows that an estimate is made for where a number or one of several classes is predicted; of more, those of lowest priority."""
 JUDGED = 100_000
 """Labelled rows that a metric of the user's own sees."""
 ANSWER, ACTUAL = "answer", "actual"
@@ -134,6 +134,7 @@ def _classes(
 ) -> Counted:
     places, labels = labelled
     usable, probabilities, chosen = problem.read(columns)
+    priority = priorities(file.key, answered.rows)[usable]
     known, strangers, judged = None, 0, None
     if labels is not None:
         actual = np.full(answered.rows, _UNLABELLED)
@@ -143,13 +144,12 @@ def _classes(
         have = actual >= 0
         known = known_classes(probabilities[have], chosen[have], actual[have], binary=problem.binary)
         if task.judged:
-            raw = {ACTUAL: actual[have], ANSWER: answered_places(chosen[have])}
-            raw |= {f"p{i}": column for i, column in enumerate(probabilities[have].T)}
-            judged = _kept(priorities(file.key, answered.rows)[usable][have], raw)
+            raw = {ACTUAL: actual[have], **_raw(probabilities[have], chosen[have])}
+            judged = _kept(priority[have], raw, JUDGED)
     unusable = int((~usable).sum())
-    return Counted(
-        answered.rows, answered.failed, unusable, strangers, count(probabilities, chosen), known, judged=judged
-    )
+    sample = None if problem.binary else _kept(priority, _raw(probabilities, chosen), SAMPLE)
+    scores = count(probabilities, chosen)
+    return Counted(answered.rows, answered.failed, unusable, strangers, scores, known, sample=sample, judged=judged)
 
 
 def _numbers(
@@ -165,7 +165,7 @@ def _numbers(
         errors = Errors.of(answers[places][have], actual[have])
         if task.judged:
             raw = {ACTUAL: actual[have], ANSWER: answers[places][have]}
-            judged = _kept(priorities(file.key, answered.rows)[places][have], raw)
+            judged = _kept(priorities(file.key, answered.rows)[places][have], raw, JUDGED)
     priority = np.where(usable, priorities(file.key, answered.rows), _LAST)
     chosen = lowest(priority, min(SAMPLE, int(usable.sum())))
     raw = {ANSWER: answers[chosen]}
@@ -185,9 +185,18 @@ def answered_places(answered: Array) -> Array:
     return np.where(answered.any(axis=1), answered.argmax(axis=1), -1)
 
 
-def _kept(priority: Array, columns: Mapping[str, Array]) -> RowSample:
-    chosen = lowest(priority, JUDGED)
-    return RowSample(JUDGED, priority[chosen], {name: column[chosen] for name, column in columns.items()})
+def probabilities_of(sample: RowSample) -> Array:
+    """The probabilities ``(m, k)`` of sampled rows of classes."""
+    return np.column_stack([sample.columns[name] for name in sample.columns if name not in (ACTUAL, ANSWER)])
+
+
+def _raw(probabilities: Array, answered: Array) -> dict[str, Array]:
+    return {ANSWER: answered_places(answered), **{f"p{i}": column for i, column in enumerate(probabilities.T)}}
+
+
+def _kept(priority: Array, columns: Mapping[str, Array], size: int) -> RowSample:
+    chosen = lowest(priority, size)
+    return RowSample(size, priority[chosen], {name: column[chosen] for name, column in columns.items()})
 
 
 def numbers_of(labels: Any) -> Array:

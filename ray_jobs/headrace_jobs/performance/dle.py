@@ -11,9 +11,12 @@ from typing import Any
 import numpy as np
 
 from headrace_functions.views import Array
-from headrace_jobs.performance.cbpe import DRAWS, FEWER, Estimate, between
+from headrace_jobs.performance.cbpe import DRAWS, Estimate, between
 
 FOLDS = 5
+FEWER = 0.5
+"""Size of a bootstrap sample in sizes of the reference. Isotonic curves converge too slowly for samples of full size: these
+vary less than the curve does, and intervals from them are too short (Sen, Banerjee and Woodroofe 2010)."""
 GROUPS = 20
 """Groups of rows of like expected loss, within which the spread of losses is taken as one."""
 NEAREST = 0.1

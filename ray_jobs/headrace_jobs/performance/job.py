@@ -10,10 +10,19 @@ from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.views import Array
 from headrace_jobs import inputs
 from headrace_jobs.execution import Executor
-from headrace_jobs.performance import cbpe, dle, judging, reference
-from headrace_jobs.performance.calibration import method_for
+from headrace_jobs.performance import cbpe, dle, judging, multiclass, reference
+from headrace_jobs.performance.calibration import Calibration, learn
 from headrace_jobs.performance.cbpe import Estimate, Known
-from headrace_jobs.performance.counting import ACTUAL, ANSWER, Counted, Task, answered_places, count_file, merge_all
+from headrace_jobs.performance.counting import (
+    ACTUAL,
+    ANSWER,
+    Counted,
+    Task,
+    answered_places,
+    count_file,
+    merge_all,
+    probabilities_of,
+)
 from headrace_jobs.performance.custom import Custom, Judged, judged_classes
 from headrace_jobs.performance.findings import Findings, describe
 from headrace_jobs.performance.labels import read_labels
@@ -81,8 +90,7 @@ def _judged(counted: Counted, problem: Problem) -> Judged:
     columns = counted.judged.columns
     if not isinstance(problem, Classes):
         return Judged(columns[ACTUAL], columns[ANSWER])
-    probabilities = np.column_stack([columns[f"p{i}"] for i in range(len(columns) - 2)])
-    return judged_classes(problem.names, columns[ACTUAL], columns[ANSWER], probabilities)
+    return judged_classes(problem.names, columns[ACTUAL], columns[ANSWER], probabilities_of(counted.judged))
 
 
 def _run(leaves: list[tuple[object, ...]], executor: Executor, progress: Progress) -> Counted:
@@ -106,22 +114,29 @@ def _classes(problem: Classes, source: Source, counted: Counted) -> Findings:
         return reference.known_of(problem, rows, chosen)
 
     whole = known(np.arange(count))
-    curves = sorted(
-        {method_for(p.sum(axis=0), n.sum(axis=0)) for p, n in zip(whole.positives, whole.negatives, strict=True)}
-    )
     size = judging.judged_rows(counted.usable, counted.labelled)
+    calibration = cbpe.calibration_of(whole) if problem.binary else learn(rows.probabilities, rows.actual)
     estimates: Mapping[str, Estimate] = {}
-    if count >= judging.MIN_REFERENCE and counted.scores is not None and counted.usable >= judging.MIN_ROWS:
-        estimates = cbpe.estimate(whole, counted.scores)
+    if count >= judging.MIN_REFERENCE and counted.usable >= judging.MIN_ROWS:
+        estimates = _estimated(calibration, counted)
     return Findings(
         CLASSIFICATION,
-        f"confidence-based, {' and '.join(curves)} calibration",
+        f"confidence-based, {' and '.join(calibration.methods)} calibration",
         count,
         whole.metrics(),
         judging.bands(CLASSIFICATION, count, size, lambda chosen: known(chosen).metrics()),
         estimates,
         counted.known.metrics() if counted.known is not None and counted.labelled else {},
     )
+
+
+def _estimated(calibration: Calibration, counted: Counted) -> Mapping[str, Estimate]:
+    """Of two classes all rows are counted; of several some are kept whole."""
+    if counted.sample is not None:
+        places, probabilities = counted.sample.columns[ANSWER], probabilities_of(counted.sample)
+        answered = places[:, None] == np.arange(probabilities.shape[1])
+        return multiclass.estimate(calibration, multiclass.Answers(probabilities, answered, counted.usable))
+    return cbpe.estimate(calibration, counted.scores) if counted.scores is not None else {}
 
 
 def _numbers(rows: NumberRows, counted: Counted) -> Findings:
