@@ -6,6 +6,7 @@ no redirects, no cookies, no compression, bodies as bytes. ``stream`` serves lon
 
 import asyncio
 import contextlib
+import select
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import cast
@@ -19,6 +20,8 @@ Headers = list[tuple[bytes, bytes]]
 _IDLE_SECONDS = 30.0  # below the function server's keep-alive of 75 s, so that it is we who close first
 _COPIED = 64 * 1024
 _STREAM_WINDOW = 256 * 1024
+_PROOF = b"GET /v2/health/live HTTP/1.1\r\nhost: headrace\r\n\r\n"
+"""Changes nothing, and whatever the answer is, somebody is there."""
 
 
 @dataclass(slots=True)
@@ -45,6 +48,7 @@ class _Connection(asyncio.Protocol):
     def __init__(self, on_lost: Callable[["_Connection"], None]) -> None:
         self._on_lost = on_lost
         self._transport: asyncio.Transport | None = None
+        self._poll = select.poll()
         self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpResponseParser(self)
         self._reply = Reply()
@@ -63,6 +67,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but its ancestors
+        self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -116,6 +121,10 @@ class _Connection(asyncio.Protocol):
 
     # -- what the pool does
 
+    def is_quiet(self) -> bool:
+        """Open, with nothing to read. The loop may not have told yet that the other side has hung up; the socket knows."""
+        return not self.closed and not self._poll.poll(0)
+
     def send(self, head: bytes, body: bytes) -> "asyncio.Future[Reply]":
         assert self._transport is not None
         self._done = self._loop.create_future()
@@ -162,10 +171,15 @@ class _Connection(asyncio.Protocol):
 
 
 class Upstream:
-    """Connections to services, reused while they are fresh."""
+    """Connections to services, reused while they are fresh.
+
+    A connection that breaks leaves its service in doubt. A process that is being killed may still hold some of its sockets, or
+    let others be made, so the next request goes out only on a new connection on which something harmless was answered first.
+    """
 
     def __init__(self) -> None:
         self._idle: dict[str, list[_Connection]] = {}
+        self._doubted: set[str] = set()
         self._loop = asyncio.get_running_loop()
 
     async def request(self, address: str, head: bytes, body: bytes, deadline: float) -> Reply:
@@ -174,18 +188,26 @@ class Upstream:
         ``NotSent`` before anything went out, ``Unreachable`` when the connection broke after that,
         ``DeadlineExceeded`` when ``deadline`` (loop time) passes; the connection is then given up, not reused.
         """
-        connection = self._take(address) or await self._connect(address, deadline)
+        connection = self._take(address) or await self._new(address, deadline)
+        try:
+            reply = await self._ask(connection, head, body, deadline)
+        except Unreachable:
+            self.forget(address)
+            self._doubted.add(address)
+            raise
+        self._give_back(address, connection)
+        return reply
+
+    async def _ask(self, connection: _Connection, head: bytes, body: bytes, deadline: float) -> Reply:
         done = connection.send(head, body)
         timer = self._loop.call_at(deadline, _expire, done)
         try:
-            reply = await done
+            return await done
         except BaseException:
             connection.close()
             raise
         finally:
             timer.cancel()
-        self._give_back(address, connection)
-        return reply
 
     @contextlib.asynccontextmanager
     async def stream(
@@ -220,7 +242,7 @@ class Upstream:
         idle = self._idle.get(address)
         while idle:
             connection = idle.pop()
-            if not connection.closed and self._loop.time() - connection.idle_since < _IDLE_SECONDS:
+            if self._loop.time() - connection.idle_since < _IDLE_SECONDS and connection.is_quiet():
                 return connection
             connection.close()
         return None
@@ -231,6 +253,21 @@ class Upstream:
             self._idle.setdefault(address, []).append(connection)
         else:
             connection.close()
+
+    async def _new(self, address: str, deadline: float) -> _Connection:
+        """A new connection; where the service is in doubt, one that has been answered on. ``NotSent`` where there is none."""
+        connection = await self._connect(address, deadline)
+        if address not in self._doubted:
+            return connection
+        try:
+            await self._ask(connection, _PROOF, b"", deadline)
+        except Unreachable as error:
+            raise NotSent(f"the service cannot be reached: {error.message}") from error
+        self._doubted.discard(address)
+        if connection.reusable:
+            return connection
+        connection.close()
+        return await self._connect(address, deadline)
 
     async def _connect(self, address: str, deadline: float) -> _Connection:
         kind, _, where = address.partition(":")
@@ -256,6 +293,9 @@ class Upstream:
         except TimeoutError as error:
             raise DeadlineExceeded("the service did not accept a connection in time") from error
         except OSError as error:
+            self._doubted.discard(
+                address
+            )  # nobody is there, which is no doubt; names of replicas that ended are not kept
             raise NotSent(f"the service cannot be reached: {error.strerror or error}") from error
         return connection
 
