@@ -102,17 +102,22 @@ def _function(place: str) -> dict[str, str | None]:
 @click.option("--window", default="24h", show_default=True, help="How far back, e.g. 30m, 24h, 7d.")
 @click.option("--until", help="RFC 3339 time where the window ends; now by default.")
 @click.option("--rate", type=float, default=0.01, show_default=True, help="Wanted share of false alarms.")
+@click.option(
+    "--engine",
+    type=ENGINES,
+    default="native",
+    show_default=True,
+    help="alibi: detectors of Alibi Detect (Business Source License 1.1: production use needs a licence from Seldon).",
+)
 @click.option("--no-wait", is_flag=True, help="Start the run and return.")
 @json_option
 @connected
-def analyze_outliers(
-    client: Client, model: str, window: str, until: str | None, rate: float, no_wait: bool, as_json: bool
-) -> None:
+def analyze_outliers(client: Client, model: str, no_wait: bool, as_json: bool, **options: str | float | None) -> None:
     """Learn from the training data what is usual, and report on the unusual rows of a window.
 
     What was learnt is built as the model MODEL-outliers and scores the version's traffic from then on: headrace metric list.
     """
-    _follow(client, client.start_job("outliers", model, window=window, until=until, rate=rate), no_wait, as_json)
+    _follow(client, client.start_job("outliers", model, **options), no_wait, as_json)
 
 
 @analyze.command("fairness")

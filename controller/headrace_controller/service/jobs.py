@@ -40,6 +40,8 @@ KINDS: tuple[Kind, ...] = (
 ASKING: tuple[Kind, ...] = ("attribution",)
 """Kinds that ask the version through the gateway, whoever starts them; an explanation is told where by whoever starts it."""
 ENGINES: tuple[Engine, ...] = ("native", "alibi")
+CHOOSING: tuple[Kind, ...] = ("drift", "outliers")
+"""Kinds that have engines to choose from."""
 OVER = ("done", "failed")
 
 DEFAULT_TIMEOUT = 1800.0  # seconds a job may run
@@ -294,8 +296,10 @@ class Jobs:
 def arguments_of(job_id: str, request: JobRequest, storage_url: str) -> list[str]:
     """The command line of a run, after the Python: ``-m headrace_jobs KIND --model …``."""
     arguments = ["-m", "headrace_jobs", request.kind, "--model", str(request.version), "--storage", storage_url]
+    if request.kind in CHOOSING:
+        arguments += ["--engine", request.engine]
     if request.kind == "drift":
-        arguments += ["--engine", request.engine, "--id", job_id]
+        arguments += ["--id", job_id]
     for name, value in sorted(request.arguments.items()):
         arguments += [f"--{name}", value]
     return arguments

@@ -5,6 +5,7 @@ import logging
 import time
 
 from headrace_jobs.command import LOG, Answer, Call, Command, progress, window_arguments
+from headrace_jobs.outliers.engines import ENGINES, outlier_engine
 from headrace_jobs.outliers.job import OutlierRun
 
 log = logging.getLogger(LOG)
@@ -13,10 +14,14 @@ log = logging.getLogger(LOG)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     window_arguments(parser)
     parser.add_argument("--rate", type=float, default=0.01, help="wanted share of false alarms (default: %(default)s)")
+    parser.add_argument("--engine", default="native", choices=ENGINES, help="whose detectors (default: %(default)s)")
 
 
 def run(call: Call) -> Answer:
-    outliers = OutlierRun(call.version, call.window(), call.options.rate)
+    engine = outlier_engine(call.options.engine)
+    if engine.licence is not None:
+        log.warning(engine.licence)
+    outliers = OutlierRun(call.version, call.window(), call.options.rate, engine)
     with call.executor() as chosen:
         started = time.monotonic()
         report, function = outliers.report(call.objects, chosen, progress)

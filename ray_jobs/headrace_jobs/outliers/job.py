@@ -12,8 +12,10 @@ from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.views import Array
 from headrace_jobs import inputs
 from headrace_jobs.execution import Executor
+from headrace_jobs.outliers.engines import NATIVE, OutlierEngine
 from headrace_jobs.outliers.package import keep_function
 from headrace_jobs.outliers.scorer import Detector
+from headrace_jobs.outliers.series import POINTS, outstanding
 from headrace_jobs.outliers.training import Learnt, learn
 from headrace_jobs.outliers.window import Scored, Task, Worst, merge_all, score_file
 from headrace_jobs.plan import ROOT, is_leaf, tree
@@ -24,6 +26,7 @@ from headrace_jobs.report.models import (
     OutlierReport,
     OutlierRow,
     OutlierStep,
+    OutlierTime,
     Scalar,
     Severity,
     Span,
@@ -35,6 +38,8 @@ from headrace_jobs.wording import share
 
 MIN_ROWS = 30
 MAX_RATE = 0.5
+TIMES = 20
+"""Times that a report names."""
 FIELDS = 5
 """Fields that are named with a row."""
 EXCESS: tuple[tuple[float, Severity], ...] = ((0.25, "severe"), (0.10, "medium"), (0.02, "low"))
@@ -50,6 +55,7 @@ class OutlierRun:
     version: VersionId
     window: Window
     rate: float = 0.01
+    engine: OutlierEngine = NATIVE
 
     def __post_init__(self) -> None:
         if not 0 < self.rate <= MAX_RATE:
@@ -63,8 +69,8 @@ class OutlierRun:
         """The report, and the key of the folder that holds the function to serve."""
         version = inputs.read_version(objects, self.version)
         progress(0, 1, "learning what is usual")
-        learnt = learn(objects, version)
-        folder = keep_function(objects, version, learnt.detector, self.rate)
+        learnt = learn(objects, version, self.engine)
+        folder = keep_function(objects, version, learnt.detector, self.rate, self.engine.licence)
         files = inputs.log_files(objects, self.version, self.window)
         fields = {f.name: f for f in version.signature.inputs}
         looked = tuple(fields[code.name] for code in learnt.detector.encoding.fields)
@@ -95,6 +101,8 @@ class OutlierRun:
         return OutlierReport(
             model=str(self.version),
             window=Span(since=text(self.window.since), until=text(self.window.until), length=self.window.length),
+            engine=self.engine.name,  # type: ignore[arg-type]  # pydantic checks it
+            licence=self.engine.licence,
             rows=rows,
             failed=found.failed,
             files=files,
@@ -123,7 +131,17 @@ class OutlierRun:
                 )
                 for i in range(STEPS)
             ),
+            times=self._times(found.series) if enough else (),
             notes=tuple(notes),
+        )
+
+    def _times(self, counts: Array) -> tuple[OutlierTime, ...]:
+        """Pieces of the window's time whose number of rows stands out of the pieces around."""
+        scores = self.engine.series(counts.astype(np.float64))
+        length = (self.window.until - self.window.since) / POINTS
+        return tuple(
+            OutlierTime(start=text(self.window.since + i * length), rows=int(counts[i]), score=float(scores[i]))
+            for i in outstanding(scores, counts)[:TIMES]
         )
 
 

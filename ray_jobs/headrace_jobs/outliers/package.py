@@ -20,7 +20,9 @@ MONITORS = "monitors"
 """Member of the metadata that says which version a metric model watches."""
 
 
-def keep_function(objects: ObjectStore, version: Version, detector: Detector, rate: float) -> str:
+def keep_function(
+    objects: ObjectStore, version: Version, detector: Detector, rate: float, licence: str | None = None
+) -> str:
     """Write ``function.py``, ``detector.npz`` and ``definition.json``; returns the key of their folder.
 
     The folder is named by what is in it, so the same detector is written once and what is there never changes.
@@ -30,7 +32,7 @@ def keep_function(objects: ObjectStore, version: Version, detector: Detector, ra
         detector.save(file)
         state = file.read_bytes()
     code = Path(scorer.__file__).read_bytes()
-    document = orjson.dumps(definition(version, detector, rate), option=orjson.OPT_INDENT_2)
+    document = orjson.dumps(definition(version, detector, rate, licence), option=orjson.OPT_INDENT_2)
     digest = hashlib.sha256(b"\0".join((code, state, document))).hexdigest()[:16]
     key = layout.detector(version.id, digest)
     for name, content in ((ENTRY, code), (STATE, state), ("definition.json", document)):
@@ -41,8 +43,11 @@ def keep_function(objects: ObjectStore, version: Version, detector: Detector, ra
     return key
 
 
-def definition(version: Version, detector: Detector, rate: float) -> dict[str, Any]:
-    """A ``kind: Model`` of the inputs that the detector looks at; ``threshold`` is for the metric that it becomes."""
+def definition(version: Version, detector: Detector, rate: float, licence: str | None = None) -> dict[str, Any]:
+    """A ``kind: Model`` of the inputs that the detector looks at; ``threshold`` is for the metric that it becomes.
+
+    ``licence`` is a notice of who learnt it, which goes with the model.
+    """
     looked = {code.name for code in detector.encoding.fields}
     inputs = {f.name: _declared(f.to_document()) for f in version.signature.inputs if f.name in looked}
     outputs = {name: {"shape": "scalar", "type": "float64", "profile": "numerical"} for name in ("value", "score")}
@@ -58,6 +63,7 @@ def definition(version: Version, detector: Detector, rate: float) -> dict[str, A
             "method": detector.method,
             "threshold": f"{1 - rate:g}",
             "operator": "<=",
+            **({"licence": licence} if licence else {}),
         },
     }
 

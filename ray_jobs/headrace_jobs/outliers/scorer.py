@@ -121,7 +121,7 @@ def floats(values: Array) -> Array:
 
 
 def mahalanobis(rows: Array, state: Mapping[str, Array]) -> Array:
-    """Squared Mahalanobis distance of rows ``(n, d)``; ``whiten`` is ``(d, d)``."""
+    """Squared Mahalanobis distance of rows ``(n, d)``; ``whiten`` is ``(d, k)``."""
     return np.asarray((((rows - state["location"]) @ state["whiten"]) ** 2).sum(axis=1))
 
 
@@ -159,10 +159,30 @@ def forest(rows: Array, state: Mapping[str, Array]) -> Array:
     return np.asarray(np.exp2(-total / len(feature) / float(state["expected"])) + BEYOND * beyond.sum(axis=1))
 
 
+def isolation(rows: Array, state: Mapping[str, Array]) -> Array:
+    """Isolation forest of trees of any shape, ``(trees, nodes)`` each: 2 to the power of minus the mean path length over its expectation.
+
+    Thresholds are held against numbers of 32 bits, as the forest was grown on them.
+    """
+    single = rows.astype(np.float32).astype(np.float64)
+    total = np.zeros(len(rows))
+    every = np.arange(len(rows))
+    parts = (state[name] for name in ("left", "right", "feature", "threshold", "length"))
+    for left, right, feature, threshold, length in zip(*parts, strict=True):
+        node = np.zeros(len(rows), np.intp)
+        while (inner := left[node] >= 0).any():
+            low = single[every, feature[node]] <= threshold[node]
+            node = np.where(inner, np.where(low, left[node], right[node]), node)
+        total += length[node]
+    return np.asarray(np.exp2(-total / len(state["left"]) / float(state["expected"])) + float(state["offset"]))
+
+
 METHODS: Mapping[str, Callable[[Array, Mapping[str, Array]], Array]] = {
     "tails": tails,
     "mahalanobis": mahalanobis,
     "forest": forest,
+    "online-mahalanobis": mahalanobis,
+    "iforest": isolation,
 }
 
 

@@ -13,8 +13,8 @@ from headrace_functions.version import Version
 from headrace_functions.views import MAX_ELEMENTS, Array
 from headrace_jobs import inputs
 from headrace_jobs.columns import Coded, series
-from headrace_jobs.outliers.candidates import CANDIDATES
 from headrace_jobs.outliers.choosing import area, best, planted
+from headrace_jobs.outliers.engines import NATIVE, OutlierEngine
 from headrace_jobs.outliers.scorer import METHODS, Detector, Encoding, FieldCode, spelling
 from headrace_jobs.statistics.sample import lowest, priorities
 
@@ -41,7 +41,7 @@ class Learnt:
     """Inputs that are not looked at, and why."""
 
 
-def learn(objects: ObjectStore, version: Version) -> Learnt:
+def learn(objects: ObjectStore, version: Version, engine: OutlierEngine = NATIVE) -> Learnt:
     """The detector of a version; ``InvalidInput`` where there is not enough training data to learn from."""
     training = inputs.read_training(objects, version)
     if training is None:
@@ -71,10 +71,15 @@ def learn(objects: ObjectStore, version: Version) -> Learnt:
             codes.append(code)
     if not codes:
         raise InvalidInput(f"{version.id}: no input can be looked at", field="training-data")
-    return fit(codes, columns, skipped)
+    return fit(codes, columns, skipped, engine)
 
 
-def fit(codes: Sequence[FieldCode], columns: Columns, skipped: Mapping[str, str] | None = None) -> Learnt:
+def fit(
+    codes: Sequence[FieldCode],
+    columns: Columns,
+    skipped: Mapping[str, str] | None = None,
+    engine: OutlierEngine = NATIVE,
+) -> Learnt:
     """Fit and choose. Rows that are held out set the scale of ``value`` and are what anomalies are planted in."""
     count = len(next(iter(columns.values()))[0])
     out = np.zeros(count, bool)
@@ -86,7 +91,7 @@ def fit(codes: Sequence[FieldCode], columns: Columns, skipped: Mapping[str, str]
     typical = np.median(fitted, axis=0)
     anomalies = planted(kept)
     detectors, areas = {}, {}
-    for name, fitting in CANDIDATES.items():
+    for name, fitting in engine.candidates.items():
         state = fitting(fitted)
         ordinary = METHODS[name](kept, state)
         areas[name] = float(np.mean([area(ordinary, METHODS[name](rows, state)) for rows in anomalies.values()]))

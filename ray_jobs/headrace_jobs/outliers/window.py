@@ -17,6 +17,7 @@ from headrace_functions.views import Array
 from headrace_jobs import inputs
 from headrace_jobs.inputs import LogFile
 from headrace_jobs.outliers.scorer import CHUNK, Detector
+from headrace_jobs.outliers.series import POINTS
 from headrace_jobs.outliers.training import columns_of
 from headrace_jobs.statistics.history import STEPS, step_of
 from headrace_jobs.window import Window
@@ -64,6 +65,8 @@ class Scored:
     unread: int = 0
     """Answered rows of files that lack an input, or have it as another type."""
     worst: tuple[Worst, ...] = ()
+    series: Array = field(default_factory=lambda: np.zeros(POINTS, np.int64))
+    """Answered rows by finer pieces of the window's time, ``(POINTS,)``."""
 
     def merge(self, other: "Scored") -> "Scored":
         worst = tuple(sorted((*self.worst, *other.worst), key=lambda w: w.rank)[:WORST])
@@ -73,6 +76,7 @@ class Scored:
             self.failed + other.failed,
             self.unread + other.unread,
             worst,
+            self.series + other.series,
         )
 
 
@@ -101,7 +105,14 @@ def score_file(file: LogFile, task: Task) -> Scored:
         answered.failed,
         0,
         _worst(answered, task, columns, scores, values),
+        np.bincount(_points(times, task.window), minlength=POINTS),
     )
+
+
+def _points(times: Array, window: Window) -> Array:
+    """The piece ``0 … POINTS - 1`` of each time in microseconds."""
+    since, until = window.microseconds()
+    return np.asarray(np.minimum((times - since) * POINTS // max(until - since, 1), POINTS - 1))
 
 
 def _columns(answered: inputs.Answered, task: Task) -> dict[str, Sequence[Array]] | None:

@@ -3,6 +3,7 @@
 import importlib.util
 import sys
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
 
@@ -23,6 +24,7 @@ from headrace_jobs.outliers.candidates import CANDIDATES, expected_path
 from headrace_jobs.outliers.choosing import area, best
 from headrace_jobs.outliers.job import OutlierRun, interval
 from headrace_jobs.outliers.scorer import METHODS, FieldCode
+from headrace_jobs.outliers.series import POINTS, outstanding, spectral_residual
 from headrace_jobs.outliers.training import fit, learn
 from headrace_jobs.report.models import OutlierReport
 from headrace_jobs.report.page import page
@@ -255,3 +257,41 @@ def test_a_slower_candidate_must_be_better() -> None:
 def test_fields_that_training_lacks_are_left_out_and_said(objects: ObjectStore) -> None:
     model = given_version(objects, [number("x"), number("new")], {"x": np.arange(60.0)})
     assert learn(objects, model).skipped == {"new": "the training data has no such column"}
+
+
+def test_a_burst_of_rows_is_told_and_a_daily_rhythm_is_not(objects: ObjectStore) -> None:
+    """Twice as many rows by a smooth swing stand out of nothing; thrice as many at once do."""
+    random = np.random.default_rng(0)
+    swing = random.poisson(50 + 25 * np.sin(np.arange(POINTS) / POINTS * 2 * np.pi))
+    assert outstanding(spectral_residual(swing.astype(float)), swing) == []
+    burst = swing.copy()
+    burst[100] *= 4
+    assert outstanding(spectral_residual(burst.astype(float)), burst)[0] == 100
+
+
+def test_rows_that_come_at_random_stand_out_in_one_window_of_a_hundred() -> None:
+    random = np.random.default_rng(1)
+    found = 0
+    for rate in (6, 20, 200):
+        for _ in range(200):
+            counts = random.poisson(rate, POINTS)
+            found += bool(outstanding(spectral_residual(counts.astype(float)), counts))
+    assert found <= 12
+
+
+def test_few_rows_and_even_ones_stand_out_of_nothing() -> None:
+    for counts in (np.eye(1, POINTS, 7)[0], np.full(POINTS, 50.0), np.zeros(POINTS)):
+        assert outstanding(spectral_residual(counts), counts) == []
+
+
+def test_the_report_names_the_time_of_a_burst(objects: ObjectStore) -> None:
+    fields = [number("x")]
+    random = np.random.default_rng(0)
+    model = given_version(objects, fields, {"x": random.normal(size=500)})
+    given_log(objects, model, {"x": random.normal(size=POINTS * 10)})
+    given_log(
+        objects, model, {"x": random.normal(size=60)}, until=UNTIL - timedelta(minutes=30), span=timedelta(seconds=10)
+    )
+    report = run(objects, model)
+    assert report.times[0].start.startswith("2026-11-22T11:29")
+    assert "Unusual times" in page(report)

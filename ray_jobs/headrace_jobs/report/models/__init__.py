@@ -17,7 +17,14 @@ from headrace_jobs.report.models.explanation import (
     SaliencyReport,
 )
 from headrace_jobs.report.models.fairness import FairnessReport, Group, ShareOf
-from headrace_jobs.report.models.outliers import DetectorChoice, FieldShare, OutlierReport, OutlierRow, OutlierStep
+from headrace_jobs.report.models.outliers import (
+    DetectorChoice,
+    FieldShare,
+    OutlierReport,
+    OutlierRow,
+    OutlierStep,
+    OutlierTime,
+)
 from headrace_jobs.report.models.parts import SCHEMA, Bar, Note, Number, Part, Rows, Scalar, Severity, Span, Step
 from headrace_jobs.report.models.performance import MetricPerformance, PerformanceReport, PerformanceRows
 from headrace_jobs.report.models.profile import FieldProfile, ProfileReport, ProfileRows, SideProfile
@@ -67,6 +74,7 @@ __all__ = [
     "OutlierReport",
     "OutlierRow",
     "OutlierStep",
+    "OutlierTime",
     "Part",
     "PerformanceReport",
     "PerformanceRows",

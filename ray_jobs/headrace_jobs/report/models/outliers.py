@@ -37,10 +37,18 @@ class OutlierStep(Part):
 class DetectorChoice(Part):
     """The detector that was taken, and how well each candidate found anomalies planted in training rows held out."""
 
-    method: Literal["tails", "mahalanobis", "forest"]
+    method: Literal["tails", "mahalanobis", "forest", "online-mahalanobis", "iforest"]
     candidates: dict[str, Number] = Field(description="mean area under the ROC curve")
     fitted: int
     held_out: int
+
+
+class OutlierTime(Part):
+    """A piece of the window's time whose number of rows stands out."""
+
+    start: str
+    rows: int
+    score: Number = Field(description="spectral residual: how far it is above those near it, in their mean")
 
 
 class OutlierReport(Part):
@@ -48,6 +56,8 @@ class OutlierReport(Part):
     version: Literal[1] = Field(default=SCHEMA, alias="schema")
     model: str
     window: Span
+    engine: Literal["native", "alibi"] = Field(default="native", description="whose detectors")
+    licence: str | None = Field(default=None, description="a notice that goes with the report, or null")
     rows: int
     failed: int = Field(description="lines of exchanges that were refused or failed; they are not analysed")
     files: int
@@ -64,6 +74,9 @@ class OutlierReport(Part):
     high: Number
     worst: tuple[OutlierRow, ...] = Field(description="the most unusual first")
     history: tuple[OutlierStep, ...]
+    times: tuple[OutlierTime, ...] = Field(
+        default=(), description="of 240 pieces of the window, the most unusual first"
+    )
     notes: tuple[Note, ...] = ()
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
