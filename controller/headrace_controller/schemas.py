@@ -17,6 +17,18 @@ class Answer(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
+class RuntimeView(Answer):
+    """What a version runs in, fixed by its build, and why."""
+
+    kind: Literal["environment", "image", "image and layer", "own image"]
+    image: str | None = Field(description="exact reference; null for a version that was built on one machine")
+    lock: str | None = Field(description="SHA-256 of the lock that the image was made from")
+    layer: str | None = Field(description="SHA-256 of the archive of libraries that the image lacks")
+    requirements: list[str] = Field(description="the user's, the artifact's own and the function server's")
+    lacking: list[str] = Field(description="requirements that the image does not satisfy, each with the reason")
+    why: str
+
+
 class VersionView(Answer):
     id: str = Field(description="MODEL:NUMBER")
     model: str
@@ -27,6 +39,7 @@ class VersionView(Answer):
     framework: str | None = Field(description="null until the build has found it")
     signature: Json | None = Field(description="inputs and outputs of one row; null until the version is released")
     environment: str | None
+    runtime: RuntimeView | None = Field(default=None, description="null until the version is released")
     artifact: str = Field(description="SHA-256 of the artifact archive")
     content: str = Field(description="digest of everything that was given; the same content is the same version")
     training: bool = Field(description="whether the version came with training data")

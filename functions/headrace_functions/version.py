@@ -85,6 +85,10 @@ class Version:
     """RFC 3339 time in UTC."""
     runtime: Runtime | None = None
     """None for a version that was built on one machine; a cluster runs it in its framework's image of the day."""
+    requirements: tuple[str, ...] = ()
+    """What it was built to run on: the user's, the artifact's own and the function server's; none where the user named an image."""
+    lacking: tuple[str, ...] = ()
+    """Those of them that the runtime image lacks, each with the reason; a layer brings them."""
 
     def to_document(self) -> dict[str, Any]:
         return {
@@ -106,6 +110,8 @@ class Version:
             "monitoring": [dict(m) for m in self.monitoring],
             "created": self.created,
             "runtime": self.runtime.to_document() if self.runtime is not None else None,
+            "requirements": list(self.requirements),
+            "lacking": list(self.lacking),
         }
 
     @classmethod
@@ -126,8 +132,10 @@ class Version:
             metadata=document["metadata"],
             monitoring=tuple(document["monitoring"]),
             created=document["created"],
-            # Absent in documents of versions that are older than runtimes.
+            # Absent in documents of versions that are older than these members.
             runtime=Runtime(**document["runtime"]) if document.get("runtime") else None,
+            requirements=tuple(document.get("requirements", ())),
+            lacking=tuple(document.get("lacking", ())),
         )
 
     def with_number(self, number: int) -> "Version":

@@ -118,7 +118,7 @@ def create_version(platform: Platform, model: str) -> schemas.SubmittedView:
 
 @resource.route("GET", _VERSION, answer=schemas.VersionView)
 def get_version(platform: Platform, model: str, number: int) -> schemas.VersionView:
-    """Show a version: state, signature, environment, metadata."""
+    """Show a version: state, signature, what it runs in and why, metadata."""
     return views.version(platform.versions.get(VersionId(model, number)), platform.catalog)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from headrace_controller import clock, schemas
 from headrace_controller.catalog import Catalog, ModelVersion
@@ -14,6 +14,9 @@ from headrace_controller.service.scheduledruns import Run
 from headrace_controller.service.schedules import Schedule
 from headrace_controller.service.sequences import Revision
 from headrace_controller.service.versions import ModelSummary
+from headrace_functions.version import Version
+
+RuntimeKind = Literal["environment", "image", "image and layer", "own image"]
 
 
 def version(found: ModelVersion, catalog: Catalog) -> schemas.VersionView:
@@ -30,6 +33,7 @@ def version(found: ModelVersion, catalog: Catalog) -> schemas.VersionView:
         framework=made.framework if made else definition.get("framework"),
         signature=made.signature.to_document() if made else None,
         environment=made.environment if made else None,
+        runtime=runtime(made) if made else None,
         artifact=found.given["artifact"],
         content=found.given["content"],
         training=found.given.get("training") is not None,
@@ -41,6 +45,32 @@ def version(found: ModelVersion, catalog: Catalog) -> schemas.VersionView:
         metadata=dict(found.metadata),
         monitoring=list(definition.get("monitoring", [])),
         aliases=sorted(name for name, number in aliases.items() if number == found.id.number),
+    )
+
+
+def runtime(made: Version) -> schemas.RuntimeView:
+    """What serves a version, and what about the version made the build choose it."""
+    chosen = made.runtime
+    kind: RuntimeKind
+    if chosen is None:
+        kind, why = (
+            "environment",
+            "a virtual environment with these requirements; a cluster runs it in its framework's image",
+        )
+    elif not chosen.lock:
+        kind, why = "own image", "the definition names it, so its requirements are what it holds"
+    elif not chosen.layer:
+        kind, why = "image", "the smallest runtime image that satisfies the requirements"
+    else:
+        kind, why = "image and layer", "the runtime image that lacks least; the layer brings what it lacks"
+    return schemas.RuntimeView(
+        kind=kind,
+        image=chosen.image if chosen else None,
+        lock=(chosen.lock or None) if chosen else None,
+        layer=(chosen.layer or None) if chosen else None,
+        requirements=list(made.requirements),
+        lacking=list(made.lacking),
+        why=why,
     )
 
 

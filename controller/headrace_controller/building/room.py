@@ -29,12 +29,14 @@ class Needs:
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """What a version runs on; both members become part of it."""
+    """What a version runs on; all of it becomes part of the version."""
 
     environment: str
     """Key of the environment, see ``environments.resolution.Lock``."""
     runtime: Runtime | None = None
     """The image and layer in a cluster."""
+    lacking: tuple[str, ...] = ()
+    """Requirements that the image lacks, each with the reason; empty without a layer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import click
 from headrace_controller.cli.connection import connected
 from headrace_controller.cli.output import json_option, print_facts, print_json, print_table
 from headrace_controller.client import Client
+from headrace_controller.schemas import VersionView
 
 
 @click.group()
@@ -42,12 +43,12 @@ def list_versions(
 @json_option
 @connected
 def show_version(client: Client, version_id: str, as_json: bool) -> None:
-    """Show a version: state, signature, environment, metadata."""
+    """Show a version: state, signature, what it runs in and why, metadata."""
     found = client.version(str(client.resolve(version_id)))
     if as_json:
         print_json(found)
         return
-    print_facts(found.model_dump(exclude={"signature", "model", "number"}))
+    print_facts(_facts(found))
     if found.signature:
         click.echo()
         fields = [
@@ -75,6 +76,24 @@ def delete_version(client: Client, version_id: str) -> None:
     """Delete a version that no alias, sequence or schedule uses. Its log and reports stay."""
     client.delete_version(version_id)
     click.echo(f"deleted {version_id}")
+
+
+def _facts(found: VersionView) -> dict[str, Any]:
+    """The runtime in lines of its own: first what it is, then why."""
+    facts = found.model_dump(exclude={"signature", "model", "number"})
+    runtime = facts.pop("runtime")
+    if runtime is None:
+        return facts
+    at = list(facts).index("environment") + 1
+    shown = {
+        "runtime": runtime["image"] or runtime["kind"],
+        "layer": runtime["layer"],
+        "requirements": runtime["requirements"],
+        "lacking": runtime["lacking"],
+        "why": runtime["why"],
+    }
+    kept = {name: value for name, value in shown.items() if value or name == "requirements"}
+    return dict([*list(facts.items())[:at], *kept.items(), *list(facts.items())[at:]])
 
 
 def _shown(field: dict[str, Any]) -> dict[str, Any]:

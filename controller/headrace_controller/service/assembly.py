@@ -77,7 +77,8 @@ class Assembly:
             log(note)
         folder = self._keep_artifact(version, given, log)
         framework = definition.framework or guess_framework(archive.names(given.payload), log)
-        ground = self._room.prepare(needed(definition, framework, folder, log), log)
+        wanted = needed(definition, framework, folder, log)
+        ground = self._room.prepare(wanted, log)
         data = read_training(definition, given)
         question = Question(
             version,
@@ -101,6 +102,8 @@ class Assembly:
             artifact=given.payload_digest,
             environment=ground.environment,
             runtime=ground.runtime,
+            requirements=wanted.requirements,
+            lacking=ground.lacking,
             content=content_digest(definition, given),
             batch=definition.batch,
             scaling=definition.scaling.to_scaling(),

@@ -103,6 +103,7 @@ def test_a_function_becomes_a_version_with_signature_training_data_profile_and_r
     reference = tables.read_parquet(documents.objects.get(layout.reference(found.id)))
     expected = training["age"] / 100 + (training["plan"] == "free") * 0.1
     np.testing.assert_allclose(reference["out.risk"], expected)
+    assert "orjson>=3.10" in version.requirements
     assert ("changed", "m") in services.heard
     assert list((platform.home / "builds").iterdir()) == []
 

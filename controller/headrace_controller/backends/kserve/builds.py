@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ class ClusterBuildRoom:
             self._keep_lock(image)
             return Ground(image.environment, Runtime(image.reference, image.listed.lock))
         log(f"runtime image {image.name} ({image.reference}) lacks: {', '.join(choice.lacking)}")
-        return self._with_layer(image, needs.requirements, log)
+        return replace(self._with_layer(image, needs.requirements, log), lacking=choice.lacking)
 
     # A Job reads and writes the store; the build's folder on this machine is not for it.
     def signature(

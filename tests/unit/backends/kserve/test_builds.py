@@ -240,7 +240,7 @@ def test_one_layer_is_made_for_builds_of_one_list_and_remembered(documents: Docu
         thread.start()
     for thread in threads:
         thread.join()
-    assert found == [Ground("k" * 20, Runtime(IMAGE.reference, "a" * 64, "f" * 64))] * 3
+    assert found == [Ground("k" * 20, Runtime(IMAGE.reference, "a" * 64, "f" * 64), ("pandas (not there)",))] * 3
     assert len(jobs.created) == 1
     assert list(documents.objects.walk(layout.BUILDS)) == []
 
