@@ -28,7 +28,7 @@ from support.versions import version
 VERSIONS = int(os.environ.get("HEADRACE_BENCH_VERSIONS", "200"))
 ASKED = 10
 CODE = {"function.py": b"def predict(model, x):\n    return {'y': x + 1}\n"}
-MEMORY = "cat /sys/fs/cgroup/memory/memory.usage_in_bytes /sys/fs/cgroup/memory.current 2>/dev/null"
+MEMORY = "cat /sys/fs/cgroup/memory/memory.usage_in_bytes 2>/dev/null || cat /sys/fs/cgroup/memory.current"
 BODY = {"inputs": [{"name": "x", "shape": [1], "datatype": "FP64", "data": [1.0]}]}
 
 pytestmark = pytest.mark.timeout(3600)
