@@ -26,14 +26,20 @@ Predict = Callable[..., dict[str, np.ndarray]]
 
 
 def given_model(
-    objects: ObjectStore, model: BaseEstimator, outputs: tuple[Field, ...], rows: int = 300
+    objects: ObjectStore,
+    model: BaseEstimator,
+    outputs: tuple[Field, ...],
+    rows: int = 300,
+    answered: bool = False,
+    wrong: float = 0.0,
 ) -> tuple[Version, Predict]:
     """A version whose artifact is the fitted model, with its training data and a log of ``rows`` answers; ``a`` decides, ``c`` does nothing."""
     random = np.random.default_rng(0)
     x = random.normal(size=(400, 3))
     raw = 3 * x[:, 0] + x[:, 1]
     model.fit(x, raw > 0 if outputs[0] is PROBABILITIES else raw)
-    version = given_version(objects, [number(n) for n in NAMES], dict(zip(NAMES, x.T, strict=True)), outputs)
+    answers = {"score": model.predict(x) + wrong} if answered else None
+    version = given_version(objects, [number(n) for n in NAMES], dict(zip(NAMES, x.T, strict=True)), outputs, answers)
     document = {**version.to_document(), "framework": "sklearn"}
     objects.put(layout.version_document(version.id), b"")
     objects.delete(layout.version_document(version.id))

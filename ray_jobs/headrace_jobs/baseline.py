@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -15,6 +15,7 @@ from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Version
 from headrace_functions.views import Array, ViewName, names
 from headrace_jobs import inputs, sampling
+from headrace_jobs.attribution.training import shares
 from headrace_jobs.columns import Column, columns_of, series
 from headrace_jobs.detectors.base import Rows
 from headrace_jobs.execution import Executor
@@ -26,6 +27,8 @@ from headrace_jobs.statistics.numbers import NumberReference
 from headrace_jobs.statistics.sample import lowest, priorities
 from headrace_jobs.window import Window, rows_of
 from headrace_jobs.wording import FIXED, PREVIOUS, TRAINING, Words
+
+Ranking = Literal["shap", "variance", "severity"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,8 @@ class Baseline:
     """Some rows in random order."""
     importance: Mapping[str, float] = field(default_factory=dict)
     """How much the answers depend on an input, 0 to 1, where answers on training rows were kept."""
+    ranking: Ranking = "severity"
+    """What ``importance`` is: shares of mean |SHAP|, or of the answers' variance; without any, fields are ranked by severity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +106,23 @@ def from_training(objects: ObjectStore, version: Version, sample: int, together:
             share = importance(one, answered, outputs) if column.side == "input" else None
             if share is not None:
                 importances[column.key(view)] = share
-    return Baseline(rows, references, views, tuple(notes), Rows(whole["input"], whole["output"]), importances)
+    shap = _by_view(shares(objects, version), views) if importances else {}
+    ranking: Ranking = "shap" if shap else "variance" if importances else "severity"
+    sampled = Rows(whole["input"], whole["output"])
+    return Baseline(rows, references, views, tuple(notes), sampled, shap or importances, ranking)
+
+
+def _by_view(found: Mapping[str, float], views: Mapping[str, tuple[Column, ViewName]]) -> dict[str, float]:
+    """Shares of features as those of views; a view that looks at a whole field has the sum of its features."""
+    given: dict[str, float] = {}
+    for key, (column, view) in views.items():
+        if found and column.side == "input":
+            field = column.field.name
+            own = found.get(view.of(column.field))
+            given[key] = (
+                sum(v for n, v in found.items() if n == field or n.startswith(f"{field}[")) if own is None else own
+            )
+    return given
 
 
 def _answers(version: Version, answers: pq.ParquetFile | None) -> list[Array]:

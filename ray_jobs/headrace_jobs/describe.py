@@ -9,7 +9,7 @@ import numpy as np
 from headrace_functions.names import VersionId
 from headrace_jobs import pictures, wording
 from headrace_jobs.advice import advice
-from headrace_jobs.baseline import Against
+from headrace_jobs.baseline import Against, Ranking
 from headrace_jobs.compare import WHOLE, Comparison
 from headrace_jobs.detectors import distances
 from headrace_jobs.detectors.base import CategoryPair, Detector
@@ -33,6 +33,7 @@ class Told:
     policy: Policy
     notes: Sequence[tuple[str, str]] = ()
     chunks: tuple[Chunk, ...] = ()
+    ranking: Ranking = "severity"
 
 
 def describe(told: Told, sides: Comparison, judged: Mapping[str, Sequence[Judged]]) -> DriftReport:
@@ -61,6 +62,7 @@ def describe(told: Told, sides: Comparison, judged: Mapping[str, Sequence[Judged
         sentence=_sentence(verdict, sides, fields, whole, told),
         advice=advice(fields, words),
         fields=tuple(fields),
+        ranking=told.ranking,
         whole=whole,
         chunks=told.chunks,
         notes=tuple(Note(name=n, reason=r) for n, r in (*told.notes, *_log_notes(sides))),

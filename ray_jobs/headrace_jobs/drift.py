@@ -81,7 +81,9 @@ class DriftRun:
         )
         tested = compare(sides, self.detector, self.policy)
         pieces = judge_chunks(self.chunks, sides, thin, self.detector, self.policy)
-        told = Told(self.version, self.window, self.against, self.detector, self.policy, base.notes, pieces)
+        told = Told(
+            self.version, self.window, self.against, self.detector, self.policy, base.notes, pieces, base.ranking
+        )
         return describe(told, sides, tested)
 
     def _baseline(

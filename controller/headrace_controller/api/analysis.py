@@ -41,7 +41,7 @@ _REPORT = "/reports/<model>/<int:number>/<kind>/<name>"
 
 class ReportQuery(PageQuery):
     model: str | None = Field(default=None, description="MODEL or MODEL:NUMBER")
-    kind: str | None = Field(default=None, description="drift, performance or explain")
+    kind: str | None = Field(default=None, description="as headrace report list --kind: drift, performance, explain, …")
 
 
 class JobQuery(Query):
@@ -71,7 +71,7 @@ class JobBody(Body):
     output: str | None = Field(
         default=None, description="performance, fairness: the output that predicts; attribution: the one explained"
     )
-    rows: Literal["sample", "outliers", "drifted"] | None = Field(
+    rows: Literal["sample", "outliers", "drifted", "training"] | None = Field(
         default=None, description="attribution: which rows of the window are explained"
     )
     count: int | None = Field(default=None, description="attribution: rows that are explained, up to 10,000")

@@ -141,10 +141,10 @@ def analyze_fairness(client: Client, model: str, no_wait: bool, as_json: bool, *
 @click.option("--until", help="RFC 3339 time where the window ends; now by default.")
 @click.option(
     "--rows",
-    type=click.Choice(["sample", "outliers", "drifted"]),
+    type=click.Choice(["sample", "outliers", "drifted", "training"]),
     default="sample",
     show_default=True,
-    help="Which rows are explained: a sample, the window's outliers, or the rows least like training.",
+    help="Which rows are explained: a sample, the window's outliers, the rows least like training; or training itself, which then ranks what drifted.",
 )
 @click.option("--count", type=int, help="Rows that are explained.  [default: 100]")
 @click.option("--budget", type=int, help="Questions to the endpoint, together.  [default: 100000]")

@@ -78,6 +78,11 @@ def reference(v: VersionId) -> str:
     return version(v) + "reference.parquet"
 
 
+def importance(v: VersionId) -> str:
+    """Folder of what the answers on the training data depend on, ``<k>.json``, appended; the highest counts."""
+    return version(v) + "importance/"
+
+
 def detector(v: VersionId, digest: str) -> str:
     """Folder of an outlier detector learnt from the training data: ``function.py``, ``detector.npz``, ``definition.json``."""
     return f"{version(v)}outliers/{digest}/"

@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--rows",
         default="sample",
         choices=CHOICES,
-        help="a sample of the window, its outliers, or the rows least like training (default: %(default)s)",
+        help="a sample of the window, its outliers, the rows least like training, or training itself (default: %(default)s)",
     )
     parser.add_argument("--count", type=int, default=100, help="rows that are explained (default: %(default)s)")
     parser.add_argument(

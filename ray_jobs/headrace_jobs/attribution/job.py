@@ -12,10 +12,10 @@ from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Version
 from headrace_functions.views import Array
 from headrace_jobs import inputs
-from headrace_jobs.attribution.artifact import read_trees
-from headrace_jobs.attribution.ensembles import UNITS, Ensemble, NotDirectError
+from headrace_jobs.attribution.direct import Found, by_trees, middle
+from headrace_jobs.attribution.ensembles import NotDirectError
 from headrace_jobs.attribution.rows import Choice, Chosen, Looking, choose_rows
-from headrace_jobs.attribution.trees import predict, tree_shap
+from headrace_jobs.attribution.training import keep, of_values
 from headrace_jobs.execution import Executor
 from headrace_jobs.explain.background import read_background
 from headrace_jobs.explain.endpoint import Endpoint
@@ -41,8 +41,6 @@ SHOWN = 50
 """Rows that a report tells one by one."""
 PARTS = 5
 """Features that are told of a row."""
-SAME = 1e-6
-"""What trees give may differ from the endpoint's answers by so much; else they are not taken for the model."""
 NAMED = 3
 EXACT_BACKGROUND = 16
 
@@ -82,13 +80,15 @@ class AttributionRun:
             outcome, answers = model.first(chosen.rows)
             notes: tuple[Note, ...] = ()
             try:
-                found = _by_trees(objects, version, outcome, chosen.rows, answers)
+                found = by_trees(objects, version, outcome, chosen.rows, answers)
             except NotDirectError as error:
                 notes = (Note(name="trees", reason=f"the endpoint was asked: {error}"),)
                 found = self._by_asking(model, chosen.rows, background)
+        if self.choice == "training":
+            keep(objects, version.id, of_values(version, found.values))
         return self._describe(version, found, chosen, outcome, model.asked, notes)
 
-    def _by_asking(self, model: "_Model", rows: Array, background: Array) -> "_Found":
+    def _by_asking(self, model: "_Model", rows: Array, background: Array) -> "Found":
         features = rows.shape[1]
         each = max(1, self.budget // len(rows))
         whole = EXACT_BACKGROUND << features <= each
@@ -100,10 +100,10 @@ class AttributionRun:
                 pairs = max(1, (each - 1) // max(1, 2 * features - 1))
                 one = permutation(model, row, background[: min(pairs, len(background))], pairs)
             values[i], base[i], answers[i] = one.values, one.base, one.prediction
-        return _Found("exact" if whole else "permutation", "as the output", values, base, answers)
+        return Found("exact" if whole else "permutation", "as the output", values, base, answers)
 
     def _describe(
-        self, version: Version, found: "_Found", chosen: Chosen, outcome: Outcome, asked: int, notes: tuple[Note, ...]
+        self, version: Version, found: "Found", chosen: Chosen, outcome: Outcome, asked: int, notes: tuple[Note, ...]
     ) -> AttributionReport:
         names = [f.name for f in features_of(version.signature)]
         size = np.abs(found.values)
@@ -121,6 +121,7 @@ class AttributionRun:
             for i, name in enumerate(names)
         ]
         fields.sort(key=lambda f: (-f.importance, f.name))
+        shown = 0 if self.choice == "training" else min(len(chosen), SHOWN)
         return AttributionReport(
             model=str(self.version),
             window=Span(since=text(self.window.since), until=text(self.window.until), length=self.window.length),
@@ -135,20 +136,9 @@ class AttributionRun:
             residual=float(np.abs(found.base + found.values.sum(axis=1) - found.answers).max()),
             sentence=_sentence(outcome, fields, len(chosen), self.choice),
             fields=tuple(fields),
-            rows=tuple(_row(names, chosen, found, i) for i in range(min(len(chosen), SHOWN))),
+            rows=tuple(_row(names, chosen, found, i) for i in range(shown)),
             notes=notes,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """SHAP ``values`` ``(n, d)`` that each row's ``base`` and its ``answers`` ``(n,)`` differ by."""
-
-    method: str
-    unit: str
-    values: Array
-    base: Array
-    answers: Array
 
 
 class _Model:
@@ -165,7 +155,7 @@ class _Model:
     def first(self, rows: Array) -> tuple[Outcome, Array]:
         """The output that is explained, the same for all rows, and the rows' answers ``(n,)``."""
         outputs = self._ask(rows)
-        chosen = choose(self._version.signature, {k: _middle(v) for k, v in outputs.items()}, self._output)
+        chosen = choose(self._version.signature, {k: middle(v) for k, v in outputs.items()}, self._output)
         reason = chosen.reason if self._output else f"{chosen.reason}, on average over the rows"
         self._outcome = Outcome(chosen.field, chosen.name, reason, chosen.place, chosen.answer)
         return self._outcome, self._outcome.of(outputs)
@@ -185,52 +175,7 @@ class _Model:
         return outputs
 
 
-def _middle(values: Array) -> Array:
-    """The mean of numbers, the most frequent of other values, as an array of one row."""
-    if values.dtype.kind in "fiu":
-        return np.asarray(values.astype(np.float64).mean(axis=0, keepdims=True))
-    kinds, counts = np.unique(values.astype(str), return_counts=True)
-    place = values.astype(str).tolist().index(kinds[counts.argmax()])
-    return values[place : place + 1]
-
-
-def _by_trees(objects: ObjectStore, version: Version, outcome: Outcome, rows: Array, answers: Array) -> _Found:
-    """From the artifact, where it is made of trees and gives the endpoint's answers."""
-    if outcome.answer is not None:
-        raise NotDirectError("a category is no sum of trees")
-    found = read_trees(objects, version, outcome.place)
-    x = _in_order(version, found, rows)
-    values, base = tree_shap(found.trees, x)
-    whole = base + values.sum(axis=1)
-    apart = float(np.abs(found.answer(whole) - answers).max())
-    if not apart <= SAME:
-        raise NotDirectError(f"the trees differ from the endpoint's answers by {apart:.3g}")
-    raw = predict(found.trees, x) + found.offset
-    back = np.empty_like(values)
-    back[:, _places(version, found)] = values
-    return _Found("trees", UNITS[found.link], back, np.full(len(rows), base + found.offset), raw)
-
-
-def _in_order(version: Version, found: Ensemble, rows: Array) -> Array:
-    """Rows as the model's matrix."""
-    try:
-        x = np.where(rows == None, np.nan, rows).astype(np.float64)  # noqa: E711 - elementwise
-    except ValueError as error:
-        raise NotDirectError("its inputs are not all numbers") from error
-    if x.shape[1] != found.features:
-        raise NotDirectError(f"it takes {found.features} features, not {x.shape[1]}")
-    return found.seen(x[:, _places(version, found)])
-
-
-def _places(version: Version, found: Ensemble) -> list[int]:
-    """Where each feature of the model is among those of the signature: by name where the names are the same."""
-    given = [f.name for f in version.signature.inputs]
-    if found.names is None or sorted(found.names) != sorted(given):
-        return list(range(found.features))
-    return [given.index(name) for name in found.names]
-
-
-def _row(names: list[str], chosen: Chosen, found: _Found, i: int) -> AttributedRow:
+def _row(names: list[str], chosen: Chosen, found: Found, i: int) -> AttributedRow:
     order = np.argsort(-np.abs(found.values[i]), kind="stable")[:PARTS].tolist()
     return AttributedRow(
         request_id=chosen.ids[i],
@@ -245,8 +190,14 @@ def _row(names: list[str], chosen: Chosen, found: _Found, i: int) -> AttributedR
 
 
 def _sentence(outcome: Outcome, fields: list[AttributedField], rows: int, choice: Choice) -> str:
-    which = {"sample": "a sample", "outliers": "the outliers", "drifted": "the rows least like training"}[choice]
+    which = {
+        "sample": "a sample",
+        "outliers": "the outliers",
+        "drifted": "the rows least like training",
+        "training": "training data",
+    }[choice]
+    over = which if choice == "training" else f"{which} of the window"
     leading = ", ".join(f"`{f.name}` ({share(f.share)})" for f in fields[:NAMED] if f.importance > 0)
     if not leading:
-        return f"{outcome.name} depends on no input over {which} of the window ({counted(rows)})."
-    return f"Over {which} of the window ({counted(rows)}), {outcome.name} was moved most by {leading}."
+        return f"{outcome.name} depends on no input over {over} ({counted(rows)})."
+    return f"Over {over} ({counted(rows)}), {outcome.name} was moved most by {leading}."

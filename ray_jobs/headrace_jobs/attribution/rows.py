@@ -26,8 +26,8 @@ from headrace_jobs.sampling import RECEIVED, REQUEST, ROW, Sampled, merge_all
 from headrace_jobs.statistics.sample import RowSample, logged_priorities, lowest
 from headrace_jobs.window import EPOCH, Window
 
-Choice = Literal["sample", "outliers", "drifted"]
-CHOICES: tuple[Choice, ...] = ("sample", "outliers", "drifted")
+Choice = Literal["sample", "outliers", "drifted", "training"]
+CHOICES: tuple[Choice, ...] = ("sample", "outliers", "drifted", "training")
 LOOKED_AT = 2000
 """Rows of the window among which those least like training are looked for."""
 RATE = 0.01
@@ -87,6 +87,10 @@ def choose_rows(looking: Looking, choice: Choice, background: Array) -> Chosen:
     """The rows, always the same ones for the same log; none where the window has none."""
     if choice == "outliers":
         return _outliers(looking)
+    if choice == "training":
+        rows = background[: looking.count]
+        names = tuple(f"training-{i}" for i in range(len(rows)))
+        return Chosen(rows, names, (0,) * len(rows), ("",) * len(rows), None)
     if choice == "sample":
         return _sampled(looking, looking.count)
     found = _sampled(looking, LOOKED_AT)

@@ -34,13 +34,13 @@ def read_background(objects: ObjectStore, version: Version) -> Array:
     columns = {}
     for field in version.signature.inputs:
         column = training.read(columns=[field.name], use_threads=False).column(0)
-        columns[field.name] = _typed(field, column.take(pa.array(rows)))
+        columns[field.name] = typed(field, column.take(pa.array(rows)))
     if not len(rows):
         raise InvalidInput(f"{version.id}: the training data has no rows", field="training-data")
     return matrix(version.signature, columns)[np.argsort(priorities("order", len(rows)), kind="stable")]
 
 
-def _typed(field: Field, column: Any) -> list[Any]:
+def typed(field: Field, column: Any) -> list[Any]:
     """Values as the field's type; a missing number of a type without NaN is the median of the others."""
     if not field.is_scalar:
         return list(column.to_pylist())

@@ -41,7 +41,9 @@ class AttributionReport(Part):
     version: Literal[1] = Field(default=SCHEMA, alias="schema")
     model: str
     window: Span
-    chosen: Literal["sample", "outliers", "drifted"] = Field(description="which rows of the window are explained")
+    chosen: Literal["sample", "outliers", "drifted", "training"] = Field(
+        description="which rows of the window are explained, or those of the training data"
+    )
     method: Literal["trees", "exact", "permutation"]
     output: str
     reason: str = Field(description="why this output")
@@ -52,7 +54,7 @@ class AttributionReport(Part):
     residual: Number = Field(description="largest difference of a row's answer and base plus SHAP values")
     sentence: str
     fields: tuple[AttributedField, ...] = Field(description="the most important first")
-    rows: tuple[AttributedRow, ...] = Field(description="at most 50")
+    rows: tuple[AttributedRow, ...] = Field(description="at most 50; none of the training data")
     notes: tuple[Note, ...] = ()
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)

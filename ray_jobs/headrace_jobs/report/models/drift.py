@@ -60,7 +60,7 @@ class FieldDrift(Part):
     severity: Severity
     score: Number = Field(description="the largest lower bound of a finding that counts")
     importance: Number | None = Field(
-        default=None, description="share of the answers' variance that the input explains by itself; null where unknown"
+        default=None, description="share of what the answers depend on, see ranking; null where unknown"
     )
     impact: Number = Field(
         default=0.0, description="score times importance (1 for an output, or where none is known); the ranking"
@@ -128,6 +128,10 @@ class DriftReport(Part):
     sentence: str
     advice: tuple[str, ...] = Field(default=(), description="what to look at next, a sentence each")
     fields: tuple[FieldDrift, ...] = Field(description="the most drifted first")
+    ranking: Literal["shap", "variance", "severity"] = Field(
+        default="variance",
+        description="importance is a share of mean |SHAP| on training rows, or of the answers' variance there; without either, by severity",
+    )
     whole: tuple[Test, ...] = Field(default=(), description="tests of all inputs together; none with too few rows")
     chunks: tuple[Chunk, ...] = Field(default=(), description="the window cut by time, where that was asked for")
     notes: tuple[Note, ...] = ()

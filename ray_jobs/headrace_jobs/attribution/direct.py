@@ -1,0 +1,76 @@
+"""SHAP values of many rows from the trees of a version's artifact, believed only where they give the version's own answers."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from headrace_functions.storage.objects import ObjectStore
+from headrace_functions.version import Version
+from headrace_functions.views import Array
+from headrace_jobs.attribution.artifact import read_trees
+from headrace_jobs.attribution.ensembles import MAX_LEAVES, UNITS, Ensemble, NotDirectError
+from headrace_jobs.attribution.trees import predict, tree_shap
+from headrace_jobs.explain.outcome import Outcome
+
+SAME = 1e-6
+"""What trees give may differ from the endpoint's answers by so much; else they are not taken for the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """SHAP ``values`` ``(n, d)`` that each row's ``base`` and its ``answers`` ``(n,)`` differ by."""
+
+    method: str
+    unit: str
+    values: Array
+    base: Array
+    answers: Array
+
+
+def middle(values: Array) -> Array:
+    """The mean of numbers, the most frequent of other values, as an array of one row."""
+    if values.dtype.kind in "fiu":
+        return np.asarray(values.astype(np.float64).mean(axis=0, keepdims=True))
+    kinds, counts = np.unique(values.astype(str), return_counts=True)
+    place = values.astype(str).tolist().index(kinds[counts.argmax()])
+    return values[place : place + 1]
+
+
+def by_trees(
+    objects: ObjectStore, version: Version, outcome: Outcome, rows: Array, answers: Array, most: int = MAX_LEAVES
+) -> Found:
+    """From the artifact, where it is made of trees and gives the endpoint's answers."""
+    if outcome.answer is not None:
+        raise NotDirectError("a category is no sum of trees")
+    found = read_trees(objects, version, outcome.place)
+    if (leaves := sum(int((t.left < 0).sum()) for t in found.trees)) > most:
+        raise NotDirectError(f"its trees have {leaves:,} leaves, more than {most:,}")
+    x = _in_order(version, found, rows)
+    values, base = tree_shap(found.trees, x)
+    whole = base + values.sum(axis=1)
+    apart = float(np.abs(found.answer(whole) - answers).max())
+    if not apart <= SAME:
+        raise NotDirectError(f"the trees differ from the endpoint's answers by {apart:.3g}")
+    raw = predict(found.trees, x) + found.offset
+    back = np.empty_like(values)
+    back[:, _places(version, found)] = values
+    return Found("trees", UNITS[found.link], back, np.full(len(rows), base + found.offset), raw)
+
+
+def _in_order(version: Version, found: Ensemble, rows: Array) -> Array:
+    """Rows as the model's matrix."""
+    try:
+        x = np.where(rows == None, np.nan, rows).astype(np.float64)  # noqa: E711 - elementwise
+    except ValueError as error:
+        raise NotDirectError("its inputs are not all numbers") from error
+    if x.shape[1] != found.features:
+        raise NotDirectError(f"it takes {found.features} features, not {x.shape[1]}")
+    return found.seen(x[:, _places(version, found)])
+
+
+def _places(version: Version, found: Ensemble) -> list[int]:
+    """Where each feature of the model is among those of the signature: by name where the names are the same."""
+    given = [f.name for f in version.signature.inputs]
+    if found.names is None or sorted(found.names) != sorted(given):
+        return list(range(found.features))
+    return [given.index(name) for name in found.names]
