@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from headrace_controller import clock
 from headrace_controller.catalog import Catalog
+from headrace_controller.service import reportschema
 from headrace_controller.service.paging import Page, PageRequest, page
 from headrace_functions.errors import HeadraceError, NotFound
 from headrace_functions.names import VersionId
@@ -70,8 +71,19 @@ class Reports:
         return page(found, request, lambda r: f"{r.version}/{r.key}")
 
     def document(self, version: VersionId, kind: str, name: str) -> dict[str, Any]:
-        """The JSON report; ``NotFound`` if there is none, ``UnreadableReport`` for one that is damaged or of a newer release."""
-        return _checked(self._get(version, kind, f"{name}.json"), version, kind, name)
+        """The JSON report; ``NotFound`` if there is none, ``UnreadableReport`` for one that is damaged or of a newer release.
+
+        It is held whole against the schema of its kind, so whoever reads it finds every member.
+        """
+        document = _checked(self._get(version, kind, f"{name}.json"), version, kind, name)
+        where = f"the report {version}/{kind}/{name}"
+        if kind not in reportschema.kinds():
+            expected = f"one of {', '.join(sorted(reportschema.kinds()))}"
+            raise UnreadableReport(f"{where}: this release knows no such kind", field="kind", expected=expected)
+        wrong = reportschema.problem(document)
+        if wrong is not None:
+            raise UnreadableReport(f"{where} is damaged: {wrong}", field="report", hint="run its analysis again")
+        return document
 
     def page(self, version: VersionId, kind: str, name: str) -> bytes:
         """The self-contained HTML page of a report."""
@@ -115,7 +127,7 @@ class Reports:
 
 
 class _Head(BaseModel):
-    """What reports of every kind have; what a kind has besides is held by the job that wrote it."""
+    """What reports of every kind have: enough for a list."""
 
     model_config = ConfigDict(extra="allow")
 

@@ -9,12 +9,18 @@ from headrace_functions.names import VersionId
 from headrace_functions.storage import layout
 from headrace_functions.storage.objects import ObjectStore
 from headrace_jobs.report.models import Report
+from headrace_jobs.report.reading import read
 
 
 def encode(report: Report) -> bytes:
-    """The report as JSON: the same report is the same bytes."""
+    """The report as JSON: the same report is the same bytes.
+
+    They are read again before anybody else does: ``Malformed`` where they are not what the model of the kind takes.
+    """
     document = report.model_dump(mode="json", by_alias=True)
-    return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)
+    body = orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)
+    read(body)
+    return body
 
 
 def keep(objects: ObjectStore, version: VersionId, slug: str, report: Report, page: str) -> str:

@@ -1,19 +1,22 @@
-"""``python -m headrace_jobs.report.schema``: the JSON Schema of all reports, ``docs/report.schema.json``, made from the models."""
+"""``python -m headrace_jobs.report.schema``: the JSON Schema of all reports, made from the models.
+
+It is published as ``docs/report.schema.json`` and shipped with the controller, which holds reports against it when they are read.
+"""
 
 import sys
 from typing import Any
 
 import orjson
-from pydantic import TypeAdapter
 
-from headrace_jobs.report.models import SCHEMA, Report
+from headrace_jobs.report.models import SCHEMA
+from headrace_jobs.report.reading import REPORTS
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def schema() -> dict[str, Any]:
     """The schema that a report of any kind is valid under; ``kind`` tells which one it is."""
-    found = TypeAdapter(Report).json_schema(by_alias=True, mode="serialization")
+    found = REPORTS.json_schema(by_alias=True, mode="serialization")
     return {"$schema": DIALECT, "title": f"Headrace report, schema {SCHEMA}", **found}
 
 

@@ -17,6 +17,7 @@ from headrace_controller.api.application import RESOURCES
 from headrace_controller.service.jobs import Job, JobRequest, Jobs
 from headrace_controller.service.platform import Platform
 from headrace_functions.names import VersionId
+from support.reports import least
 
 FUNCTION = "def predict(model, x):\n    return {'y': x * 2}\n"
 WAIT = 120.0
@@ -254,7 +255,7 @@ def test_a_report_page_may_run_and_load_nothing(client: FlaskClient, platform: P
     objects = platform.catalog.documents.objects
     objects.create(
         "reports/a/v1/drift/x.json",
-        b'{"schema": 1, "kind": "drift", "model": "a:1", "verdict": "drift", "severity": "low", "engine": "native"}',
+        json.dumps(least("drift", verdict="drift", severity="low")).encode(),
     )
     objects.create("reports/a/v1/drift/x.html", b"<script>alert(1)</script>")
     answer = client.get(f"/api/v1/reports/a/{version.number}/drift/x/page")

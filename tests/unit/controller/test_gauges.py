@@ -13,6 +13,7 @@ from headrace_controller.api import create_app
 from headrace_controller.service.platform import Platform
 from headrace_controller.service.reports import SCHEMA
 from headrace_functions.storage import layout
+from support.reports import least, part
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def client(platform: Platform) -> FlaskClient:
 
 
 def given(platform: Platform, kind: str, name: str, **more: Any) -> None:
-    document = {"schema": 1, "kind": kind, "model": "a:1", **more}
+    document = least(kind, **more)
     platform.catalog.documents.objects.put(f"{layout.REPORTS}a/v1/{kind}/{name}.json", orjson.dumps(document))
 
 
@@ -50,9 +51,9 @@ def test_the_last_report_of_each_kind_is_told_in_numbers(client: FlaskClient, pl
         "w",
         verdict="drift",
         severity="medium",
-        fields=[{"verdict": "drift"}, {"verdict": "no-drift"}],
+        fields=[part("FieldDrift", verdict="drift"), part("FieldDrift", verdict="no-drift")],
     )
-    metric = {"name": "f1", "reference": 0.9, "estimated": 0.8, "realised": None}
+    metric = part("MetricPerformance", name="f1", reference=0.9, estimated=0.8, realised=None)
     given(platform, "performance", "w", verdict="steady", severity="none", metrics=[metric])
     given(platform, "outliers", "w", verdict="not-enough-data", severity="none", rate=0.02, expected=0.01)
     given(platform, "explain", "request")
@@ -97,3 +98,26 @@ def test_a_report_that_cannot_be_read_says_why_and_hides_no_other(
     assert listed is not None
     assert {r["kind"]: r["verdict"] for r in listed["items"]} == {"drift": "unreadable", "performance": "steady"}
     assert gauges(client)["severity", "performance"] == 0
+
+
+@pytest.mark.parametrize(
+    ("report", "says"),
+    [
+        ({"schema": 1, "kind": "drift", "model": "a:1"}, "is damaged: engine is missing"),
+        (least("drift", severity="awful"), "is damaged: severity is one of none, low, medium, severe, not 'awful'"),
+        (least("drift", notes=[{"name": "x"}]), "is damaged: notes[0].reason is missing"),
+        (least("drift", rows={"reference": "many"}), "is damaged: rows.window is missing"),
+        ({**least("drift"), "kind": "dance"}, "this release knows no such kind"),
+    ],
+)
+def test_a_report_is_held_whole_against_its_kind_and_the_wrong_member_is_named(
+    client: FlaskClient, platform: Platform, report: dict[str, Any], says: str
+) -> None:
+    kind = report["kind"]
+    platform.catalog.documents.objects.put(f"{layout.REPORTS}a/v1/{kind}/w.json", orjson.dumps(report))
+
+    answer = client.get(f"/api/v1/reports/a/1/{kind}/w")
+
+    assert answer.status_code == 500
+    assert answer.json is not None
+    assert says in answer.json["detail"]

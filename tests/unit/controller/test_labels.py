@@ -20,6 +20,7 @@ from headrace_controller.service.platform import Platform
 from headrace_functions.errors import InvalidInput, NotFound, NotReady, TooLarge
 from headrace_functions.names import VersionId
 from headrace_functions.storage import layout
+from support.reports import least
 
 
 @pytest.fixture
@@ -177,8 +178,7 @@ def test_the_command_line_shows_what_two_reports_say_differently(
 ) -> None:
     objects = platform.catalog.documents.objects
     for name, severity in (("a", "none"), ("b", "severe")):
-        head = '"schema": 1, "kind": "performance", "model": "churn:1"'
-        document = f'{{{head}, "severity": "{severity}", "metrics": []}}'
+        document = json.dumps(least("performance", "churn:1", severity=severity))
         objects.create(layout.report(version, "performance", f"{name}.json"), document.encode())
 
     found = run(client.url, "report", "diff", "churn:1/performance/a", "churn:1/performance/b", "--json")
