@@ -45,11 +45,13 @@ def environment() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if k not in ("HEADRACE_HOME", "HEADRACE_URL")}
 
 
-def headrace(*arguments: str, stdin: str | None = None, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+def headrace(
+    *arguments: str, stdin: str | None = None, cwd: Path | None = None, seconds: float = 120
+) -> subprocess.CompletedProcess[str]:
     """Run the command as a user does."""
     command = [sys.executable, "-m", "headrace_controller.cli", *arguments]
     return subprocess.run(
-        command, input=stdin, text=True, capture_output=True, timeout=120, check=False, env=environment(), cwd=cwd
+        command, input=stdin, text=True, capture_output=True, timeout=seconds, check=False, env=environment(), cwd=cwd
     )
 
 

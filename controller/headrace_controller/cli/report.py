@@ -36,7 +36,7 @@ def report() -> None:
 
 @report.command("list")
 @click.argument("model", required=False, metavar="[MODEL[:NUMBER]]")
-@click.option("--kind", help="drift, performance or explain.")
+@click.option("--kind", help="Of one kind alone: drift, outliers, performance, explain, …")
 @json_option
 @connected
 def list_reports(client: Client, model: str | None, kind: str | None, as_json: bool) -> None:
