@@ -62,7 +62,8 @@ def serve_alone(environment: Mapping[str, str]) -> int:
 def import_framework(version: Version) -> None:
     """Import the library that loads the artifact, which may still be on its way."""
     late.allow(spared.FRAMEWORKS.get(version.framework, {}))
-    find(version.framework)
+    with spared.plain_docstrings(version.framework):
+        find(version.framework)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,13 @@ line. A name or module that another version does not have does no harm: it is th
 has the figures, ``tests/unit/functions/test_spared.py`` holds the list to the libraries.
 """
 
+import contextlib
+import importlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 from headrace_functions.runtime.late import Late
 
 SERVER: Late = {
@@ -28,3 +35,42 @@ FRAMEWORKS: dict[str, Late] = {
     }
 }
 """By framework: what estimators fit, search, plot and test with. scipy copies all of numpy's modules, which loads them."""
+
+
+class _AsItIs(dict[str, list[str]]):
+    """A docstring that takes notes and shows none; scipy cuts off the first line, where it expects a signature."""
+
+    def __init__(self, function: Any) -> None:
+        super().__init__(Notes=[])
+        self._text = function.__doc__ or ""
+
+    def __str__(self) -> str:
+        return f"\n{self._text}"
+
+
+@contextlib.contextmanager
+def plain_docstrings(framework: str) -> Iterator[None]:
+    """Keep scipy from parsing the docstring of each special function while it is imported, to add a table of array libraries.
+
+    That is a third of the time of ``scipy.special``, and a pod has no reader. Does nothing for a framework without scipy, and
+    for a scipy that is another than the environment's own or does not work this way.
+    """
+    module = _scipy_docs() if framework in FRAMEWORKS else None
+    if module is None:
+        yield
+        return
+    original = module.FunctionDoc
+    module.FunctionDoc = _AsItIs
+    try:
+        yield
+    finally:
+        module.FunctionDoc = original
+
+
+def _scipy_docs() -> Any:
+    try:
+        module = importlib.import_module("scipy._lib._array_api")
+    except ImportError:
+        return None
+    own = Path(getattr(module, "__file__", None) or "/").is_relative_to(sys.prefix)
+    return module if own and hasattr(module, "FunctionDoc") else None

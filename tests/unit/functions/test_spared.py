@@ -3,6 +3,7 @@
 import importlib
 import subprocess
 import sys
+import types
 
 import pytest
 
@@ -48,7 +49,8 @@ import hashlib, sys, warnings
 from headrace_functions.runtime import late, spared
 if sys.argv[1] == "spared":
     late.allow(spared.FRAMEWORKS["sklearn"])
-from headrace_functions.runtime.frameworks import sklearn as _
+with spared.plain_docstrings("sklearn" if sys.argv[1] == "spared" else "python"):
+    from headrace_functions.runtime.frameworks import sklearn as _
 import numpy as np
 from sklearn import (calibration, covariance, discriminant_analysis, ensemble, feature_selection, gaussian_process, impute, isotonic,
     linear_model, metrics, neighbors, neural_network, preprocessing, svm)
@@ -111,3 +113,26 @@ import headrace_functions.runtime.process
 print("uvicorn.server" in sys.modules, "click" in sys.modules)
 """
     assert output(code) == "True False"
+
+
+def test_docstrings_of_special_functions_stay_as_they_were_written() -> None:
+    code = """
+import sys
+from headrace_functions.runtime import spared
+with spared.plain_docstrings(sys.argv[1]):
+    import scipy.special
+import scipy._lib._array_api as api
+print(scipy.special.gammaln.__doc__.split()[0], "Array API" in scipy.special.gammaln.__doc__, api.FunctionDoc.__name__)
+"""
+    assert output(code, "python").split() == ["gammaln(x,", "True", "FunctionDoc"]
+    assert output(code, "sklearn").split() == ["gammaln(x,", "False", "FunctionDoc"]
+
+
+@pytest.mark.parametrize("there", [None, types.ModuleType("scipy._lib._array_api")])
+def test_a_scipy_that_does_not_work_this_way_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch, there: types.ModuleType | None
+) -> None:
+    monkeypatch.setitem(sys.modules, "scipy._lib._array_api", there)  # type: ignore[arg-type]
+    with spared.plain_docstrings("sklearn"):
+        pass
+    assert not hasattr(there, "FunctionDoc")
