@@ -12,7 +12,7 @@ be asked for each. The rule that is returned is measured anew, on perturbed rows
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -94,6 +94,8 @@ class _Search:
     masks: Array
     random: np.random.Generator
     asked: int = 0
+    probed: dict[tuple[int, ...], int] = field(default_factory=dict)
+    """Hits among the ``HELD_OUT`` rows of a rule that was likely to be asked about next: a question costs more than its rows."""
 
     def grow(self, beam: Sequence[_Rule]) -> list[_Rule]:
         """Every rule of the beam with one more predicate, counted on the background; a feature has one predicate each way."""
@@ -123,19 +125,43 @@ class _Search:
             strong = outside[int(highs.argmax())]
             if float(highs.max()) - weak.low(confidence) < GAP or weak.low(confidence) >= TARGET:
                 break
-            measured = self.measure([weak, strong], BATCH)
+            measured = self.measure([weak, strong], BATCH, likely(inside))
             rules = [measured.get(r.predicates, r) for r in rules]
         return sorted(rules, key=lambda r: (-r.mean, -r.count, r.predicates))[:BEAM]
 
-    def measure(self, rules: Sequence[_Rule], rows: int) -> dict[tuple[int, ...], _Rule]:
-        """The rules with ``rows`` more perturbed rows each, asked together."""
-        asked = np.concatenate([self.perturbed(rule, rows) for rule in rules])
-        self.asked += len(asked)
-        same = self.model(asked).reshape(len(rules), rows)
+    def measure(self, rules: Sequence[_Rule], rows: int, probe: _Rule | None = None) -> dict[tuple[int, ...], _Rule]:
+        """The rules with ``rows`` more perturbed rows each, asked together, and with them the held-out rows of ``probe``."""
+        parts = [self.perturbed(rule, rows) for rule in rules]
+        if probe is not None:
+            parts.append(self.held_out(probe))
+        answers = self._ask(np.concatenate(parts))
+        if probe is not None:
+            self.probed[probe.predicates] = int(answers[len(rules) * rows :].sum())
+        same = answers[: len(rules) * rows].reshape(len(rules), rows)
         return {
             rule.predicates: replace(rule, count=rule.count + rows, hits=rule.hits + int(hits.sum()))
             for rule, hits in zip(rules, same, strict=True)
         }
+
+    def precision(self, rule: _Rule) -> int:
+        """Hits among the ``HELD_OUT`` rows of a rule."""
+        known = self.probed.get(rule.predicates)
+        return int(self._ask(self.held_out(rule)).sum()) if known is None else known
+
+    def held_out(self, rule: _Rule) -> Array:
+        """Perturbed rows of the half that the search has not seen; of the other where none of it fulfils the rule."""
+        inside = self.covered(rule)
+        rows = self.rest[inside] if inside.any() else self.background.rows[rule.mask]
+        return mixed(rows, self.features(rule), HELD_OUT, self.random)
+
+    def covered(self, rule: _Rule) -> Array:
+        """Which rows of the half that the search has not seen fulfil the rule."""
+        fulfilled = [fulfils(self.predicates[p], self.rest[:, self.predicates[p].feature]) for p in rule.predicates]
+        return np.asarray(np.logical_and.reduce(fulfilled) if fulfilled else np.ones(len(self.rest), bool))
+
+    def _ask(self, rows: Array) -> Array:
+        self.asked += len(rows)
+        return self.model(rows)
 
     def perturbed(self, rule: _Rule, count: int) -> Array:
         return mixed(self.background.rows[rule.mask], self.features(rule), count, self.random)
@@ -181,24 +207,29 @@ def anchor(model: Model, row: Array, background: Background, seed: int = 0) -> A
 
 def _accepted(search: _Search, beam: Sequence[_Rule]) -> Anchor | None:
     """The rule of the beam that covers most among those that look precise enough, if rows not seen before say so too."""
-    confidence = np.log(1 / DELTA)
-    for rule in sorted(beam, key=lambda r: -int(r.mask.sum())):
-        if rule.low(confidence) >= TARGET - GAP and rule.mean >= TARGET:
-            found = _held_out(search, rule)
-            if found.precision >= TARGET:
-                return found
+    for rule in sorted(filter(promising, beam), key=lambda r: -int(r.mask.sum())):
+        found = _held_out(search, rule)
+        if found.precision >= TARGET:
+            return found
     return None
+
+
+def promising(rule: _Rule) -> bool:
+    """Whether a rule looks precise enough to be measured on rows not seen before."""
+    return rule.low(float(np.log(1 / DELTA))) >= TARGET - GAP and rule.mean >= TARGET
+
+
+def likely(rules: Sequence[_Rule]) -> _Rule | None:
+    """The rule that would be measured first if nothing more were known."""
+    return max(filter(promising, rules), key=lambda r: int(r.mask.sum()), default=None)
 
 
 def _held_out(search: _Search, rule: _Rule) -> Anchor:
     chosen = tuple(search.predicates[p] for p in rule.predicates)
-    fulfilled = [fulfils(p, search.rest[:, p.feature]) for p in chosen]
-    inside = np.logical_and.reduce(fulfilled) if chosen else np.ones(len(search.rest), bool)
-    rows = search.rest[inside] if inside.any() else search.background.rows[rule.mask]
-    search.asked += HELD_OUT
-    hits = int(search.model(mixed(rows, search.features(rule), HELD_OUT, search.random)).sum())
+    hits = search.precision(rule)
     low = bounds(hits, HELD_OUT, float(np.log(1 / DELTA)))[0]
-    return Anchor(chosen, hits / HELD_OUT, low, float(inside.mean()), HELD_OUT, search.asked)
+    coverage = float(search.covered(rule).mean())
+    return Anchor(chosen, hits / HELD_OUT, low, coverage, HELD_OUT, search.asked)
 
 
 def _columns(row: Array, rows: Array) -> list[Array]:

@@ -164,6 +164,25 @@ def test_masks_are_shares_and_show_half_on_average() -> None:
     assert masks.mean() == pytest.approx(0.5, abs=0.02)
 
 
+def test_most_anchors_cost_one_question_besides_the_background() -> None:
+    """A question takes longer than its rows: what is likely to be measured next goes with the one before."""
+    x, y = load_breast_cancer(return_X_y=True)
+    forest = RandomForestClassifier(30, random_state=0).fit(x[:400], y[:400])
+    known = forest.predict(x[:400])
+    questions = []
+    for row, own in zip(x[400:420], forest.predict(x[400:420]), strict=True):
+        asked: list[int] = []
+
+        def same(rows: np.ndarray, own: int = own, asked: list[int] = asked) -> np.ndarray:
+            asked.append(len(rows))
+            return np.asarray(forest.predict(rows.astype(np.float64)) == own)
+
+        found = anchor(same, row.astype(object), Background(x[:400].astype(object), known == own))
+        assert found.asked == sum(asked)
+        questions.append(len(asked))
+    assert np.median(questions) == 1
+
+
 def test_anchors_of_a_forest_hold_on_rows_that_nobody_has_seen() -> None:
     x, y = load_breast_cancer(return_X_y=True)
     places = np.random.default_rng(0).permutation(len(x))
