@@ -23,7 +23,7 @@ from headrace_jobs.importance import answers_of, importance
 from headrace_jobs.sampling import Progress, SampleTask
 from headrace_jobs.scan import Reference, reference, take
 from headrace_jobs.statistics.categories import CategoryReference
-from headrace_jobs.statistics.numbers import NumberReference
+from headrace_jobs.statistics.numbers import GRID, NumberReference, grid_for
 from headrace_jobs.statistics.sample import lowest, priorities
 from headrace_jobs.window import Window, rows_of
 from headrace_jobs.wording import FIXED, PREVIOUS, TRAINING, Words
@@ -79,6 +79,7 @@ def from_training(objects: ObjectStore, version: Version, sample: int, together:
             hint="give training-data in its definition and apply it again, or compare with --against previous",
         )
     answers = inputs.read_answers(objects, version.id)
+    grid = grid_for(sampling.views_of(columns_of(version.signature)))
     references: dict[str, Reference] = {}
     views: dict[str, tuple[Column, ViewName]] = {}
     notes: list[tuple[str, str]] = []
@@ -99,7 +100,7 @@ def from_training(objects: ObjectStore, version: Version, sample: int, together:
             notes.append((column.field.name, f"training data: {error.message}"))
             continue
         for view, one in found.items():
-            references[column.key(view)] = reference(one, column.side, sample)
+            references[column.key(view)] = reference(one, column.side, sample, grid)
             views[column.key(view)] = (column, view)
             chosen = lowest(priorities(str(version.id), len(values)), together)
             whole[column.side][column.key(view)] = take(one, chosen)
@@ -147,6 +148,7 @@ def from_log(
     """A window of the log itself: a random sample of its rows, always the same one, of at most ``sampling.ROWS``."""
     columns = columns_of(version.signature)
     files = inputs.log_files(objects, version.id, window)
+    grid = grid_for(sampling.views_of(columns))
     task = SampleTask(window, columns, sampling.size_for(columns))
     found = sampling.sample(files, task, executor, progress)
     references: dict[str, Reference] = {}
@@ -155,7 +157,7 @@ def from_log(
         for view in names(column.field):
             key = column.key(view)
             if key in found.columns:
-                references[key] = of_rows(found.columns[key], sample)
+                references[key] = of_rows(found.columns[key], sample, grid)
                 views[key] = (column, view)
     kept = Rows(*({k: v for k, v in found.columns.items() if views[k][0].side == side} for side in ("input", "output")))
     rows = len(next(iter(found.columns.values()))) if found.columns else 0
@@ -164,10 +166,10 @@ def from_log(
     return Baseline(rows, references, views, notes, kept)
 
 
-def of_rows(values: Array, sample: int) -> Reference:
+def of_rows(values: Array, sample: int, grid: int = GRID) -> Reference:
     """The reference of raw rows in random order: float64, or objects with None where missing."""
     if values.dtype != object:
-        return NumberReference.of(values, values[:sample])
+        return NumberReference.of(values, values[:sample], grid)
     known = tuple(v for v in values.tolist() if v is not None)
     return CategoryReference.of(Counter(known), len(values), known[:sample])
 

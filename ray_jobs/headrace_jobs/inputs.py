@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 from urllib.parse import unquote
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pyarrow as pa
@@ -88,9 +89,20 @@ def read_answers(objects: ObjectStore, version: VersionId) -> pq.ParquetFile | N
 
 def column(file: pq.ParquetFile, name: str) -> Any | None:
     """One column of a file as a chunked array, or None where the file has no such column."""
-    if name not in file.schema_arrow.names:
+    if name not in _names(file):
         return None
     return file.read(columns=[name], use_threads=False).column(name)
+
+
+_known: WeakKeyDictionary[pq.ParquetFile, frozenset[str]] = WeakKeyDictionary()
+
+
+def _names(file: pq.ParquetFile) -> frozenset[str]:
+    """Names of a file's columns, made once: of a file with a thousand columns that takes as long as reading one of them."""
+    found = _known.get(file)
+    if found is None:
+        found = _known[file] = frozenset(file.schema_arrow.names)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,12 @@ def sample(
 
 def size_for(columns: Sequence[Column], wanted: int = ROWS) -> int:
     """Rows that a sample of all views of these columns may have."""
-    return min(wanted, max(1, CELLS // max(1, sum(len(names(c.field)) for c in columns))))
+    return min(wanted, max(1, CELLS // max(1, views_of(columns))))
+
+
+def views_of(columns: Sequence[Column]) -> int:
+    """How many views these columns have."""
+    return sum(len(names(c.field)) for c in columns)
 
 
 def sample_file(file: LogFile, task: SampleTask) -> Sampled:

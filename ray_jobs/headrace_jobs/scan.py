@@ -14,7 +14,7 @@ from headrace_jobs.columns import Coded, Column, Numbers, Series, series
 from headrace_jobs.inputs import LogFile
 from headrace_jobs.statistics import history
 from headrace_jobs.statistics.categories import CategoryPartial, CategoryReference
-from headrace_jobs.statistics.numbers import NumberPartial, NumberReference
+from headrace_jobs.statistics.numbers import GRID, NumberPartial, NumberReference
 from headrace_jobs.statistics.sample import RowSample, logged_priorities, lowest, priorities
 from headrace_jobs.window import Window
 
@@ -156,11 +156,11 @@ def summary(one: Series, reference: Reference, rows: int) -> Summary:
     raise TypeError("a series and its reference are of different kinds")
 
 
-def reference(one: Series, name: str, sample: int) -> Reference:
+def reference(one: Series, name: str, sample: int, grid: int = GRID) -> Reference:
     """The reference of a series of the training data, with at most ``sample`` of its rows, chosen by ``name``."""
     if isinstance(one, Numbers):
         chosen = lowest(priorities(name, len(one.values)), sample)
-        return NumberReference.of(one.values, one.values[chosen])
+        return NumberReference.of(one.values, one.values[chosen], grid)
     chosen = lowest(priorities(name, len(one.codes)), sample)
     return CategoryReference.of(one.counts(), len(one.codes), tuple(v for v in one.take(chosen) if v is not None))
 

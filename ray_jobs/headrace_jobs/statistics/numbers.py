@@ -15,6 +15,9 @@ from headrace_functions.views import Array
 GRID = 8192
 """Grid points at most. A reference with more distinct values keeps those at equal steps of probability: distances are then
 exact to 1 / GRID."""
+MIN_GRID = 512
+CELLS = 2_000_000
+"""Grid points of all views together: with more views than fit each has fewer points, so that memory is bounded."""
 BINS = 10  # equally probable bins of PSI, Jensen-Shannon and the history
 
 
@@ -43,12 +46,12 @@ class NumberReference:
     """Rows for detectors that want raw values."""
 
     @classmethod
-    def of(cls, values: Array, sample: Array | None = None) -> "NumberReference":
-        """Count the reference ``values``, float64 ``(n,)`` with NaN where missing, on their own grid."""
+    def of(cls, values: Array, sample: Array | None = None, grid: int = GRID) -> "NumberReference":
+        """Count the reference ``values``, float64 ``(n,)`` with NaN where missing, on at most ``grid`` of their own."""
         ordered = np.sort(values[np.isfinite(values)])
         points = ordered[np.concatenate(([True], ordered[1:] != ordered[:-1]))[: len(ordered)]]
-        if len(points) > GRID:
-            points = points[np.linspace(0, len(points) - 1, GRID).round().astype(np.int64)]
+        if len(points) > grid:
+            points = points[np.linspace(0, len(points) - 1, grid).round().astype(np.int64)]
         counted = NumberPartial.of_ordered(values, ordered, points)
         ranks = np.linspace(0, len(ordered), BINS + 1)[1:-1]
         cuts = np.unique(np.searchsorted(counted.upto, ranks)) if len(points) else np.empty(0, np.int64)
@@ -94,6 +97,11 @@ class NumberReference:
     def bins(self) -> Array:
         """Values in each bin between the ``edges``."""
         return binned(self.below, self.cuts, self.count)
+
+
+def grid_for(views: int) -> int:
+    """Grid points of each of so many views."""
+    return max(MIN_GRID, min(GRID, CELLS // max(1, views)))
 
 
 def binned(below: Array, cuts: Array, count: int) -> Array:

@@ -70,16 +70,25 @@ def test_closed_forms_of_a_shifted_normal_are_met() -> None:
     assert 0.2 < distances.population_stability(*distances.bin_counts(reference, window)) < 0.25
 
 
-def test_a_grid_of_part_of_the_values_is_exact_to_its_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(numbers, "GRID", 200)
+def test_a_grid_of_part_of_the_values_is_exact_to_its_step() -> None:
     random = np.random.default_rng(2)
     before, now = random.normal(size=20_000), random.normal(0.2, 1, 10_000)
-    reference, window = both(before, now)
+    reference = NumberReference.of(before, grid=200)
+    window = NumberPartial.of(now, reference.grid)
 
     assert len(reference.grid) == 200
     assert distances.kolmogorov_smirnov(reference, window)[0] == pytest.approx(
         stats.ks_2samp(before, now).statistic, abs=1 / 200
     )
+
+
+@given(st.integers(0, 100_000))
+def test_the_grids_of_all_views_together_are_bounded(views: int) -> None:
+    points = numbers.grid_for(views)
+
+    assert numbers.MIN_GRID <= points <= numbers.GRID
+    assert points == numbers.MIN_GRID or points * views <= numbers.CELLS
+    assert points == numbers.GRID or views > numbers.CELLS // numbers.GRID
 
 
 @settings(deadline=None)
