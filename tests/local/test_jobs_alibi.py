@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import subprocess
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from fixtures_jobs import (
     UNTIL,
+    Answering,
     alibi_python,
     category,
     given_log,
@@ -20,6 +22,7 @@ from fixtures_jobs import (
     objects,
     run_job,
 )
+from headrace_functions.signature import Field, dtype
 from headrace_functions.storage.objects import ObjectStore
 
 __all__ = ["alibi_python", "jobs_python", "objects"]
@@ -140,3 +143,90 @@ def test_what_is_kept_of_alibis_detectors_scores_as_they_do(alibi_python: Path) 
     assert found["iforest"] < 1e-9
     assert found["mahalanobis"] < 1e-9
     assert found["series"] == [150, 150]
+
+
+def explained(python: Path, objects: ObjectStore, url: str, *options: str) -> dict[str, Any]:
+    asked = ("--model", "churn:1", "--request-id", "req-0", "--endpoint", url, "--method", "anchors")
+    done = run_job(python, "explain", *asked, "--storage", objects.url, *options, timeout=500)
+    assert done.returncode == 0, done.stderr
+    report: dict[str, Any] = json.loads(objects.get(json.loads(done.stdout.splitlines()[-1])["report"]))
+    return report
+
+
+def test_both_engines_find_the_rule_that_decides(jobs_python: Path, alibi_python: Path, objects: ObjectStore) -> None:
+    """Alibi's rule is read back exactly, measured as ours is, and bears its notice."""
+    fields = (number("tiny"), number("age"), category("plan"))
+    random = np.random.default_rng(0)
+
+    def predict(tiny: np.ndarray, age: np.ndarray, plan: np.ndarray) -> dict[str, np.ndarray]:
+        return {"label": np.where((tiny > 0.0002) & (plan == "paid"), "stay", "leave").astype(object)}
+
+    training = {
+        "tiny": random.uniform(0, 0.001, 400),
+        "age": random.normal(40, 9, 400),
+        "plan": np.array(["free", "paid"], object)[random.integers(0, 2, 400)],
+    }
+    label = category("label")
+    version = given_version(objects, fields, training, (label,))
+    given_log(objects, version, {"tiny": [0.0009], "age": [40.0], "plan": ["paid"], "label": ["stay"]})
+    with Answering(version, predict) as endpoint:
+        native = explained(jobs_python, objects, endpoint.url)
+        alibi = explained(alibi_python, objects, endpoint.url, "--engine", "alibi")
+    assert (native["engine"], native["licence"]) == ("native", None)
+    assert alibi["engine"] == "alibi"
+    assert "Business Source License" in alibi["licence"]
+    for report in (native, alibi):
+        rule = {part["name"]: part for part in report["rule"]}
+        assert rule["plan"]["value"] == "paid"
+        assert rule["tiny"]["relation"] == ">"
+        assert 0.0002 <= rule["tiny"]["value"] < 0.0009
+        assert report["precision"] >= 0.95
+        assert report["held_out"] == 200
+
+
+def test_alibi_tells_the_parts_of_an_image_that_hold_its_answer(alibi_python: Path, objects: ObjectStore) -> None:
+    """The answer is whether the middle of the upper left is bright, whatever the rest is."""
+    image = Field("image", dtype("float64"), (14, 14))
+    random = np.random.default_rng(0)
+
+    def predict(image: np.ndarray) -> dict[str, np.ndarray]:
+        return {"label": np.where(image[:, 2, 2] > 0.8, "mark", "none").astype(object)}
+
+    shown = np.zeros((14, 14))
+    shown[2, 2], shown[3, 3] = 1.0, 0.9
+    training = {"image": [row.reshape(-1).tolist() for row in random.uniform(0, 1, (50, 14, 14))]}
+    version = given_version(objects, (image,), training, (category("label"),))
+    given_log(objects, version, {"image": [shown.reshape(-1).tolist()], "label": ["mark"]})
+    with Answering(version, predict) as endpoint:
+        found = explained(alibi_python, objects, endpoint.url, "--engine", "alibi")
+    held = np.array(found["held"])
+    assert held[2, 2] == 1
+    assert held.mean() < 0.1
+    assert (found["rule"], found["input"], found["precision_low"]) == ([], "image", None)
+    assert found["precision"] >= 0.95
+
+
+def test_alibi_explains_by_anchors_alone(jobs_python: Path, objects: ObjectStore) -> None:
+    asked = ("--model", "churn:1", "--request-id", "r", "--endpoint", "http://127.0.0.1:9", "--storage", objects.url)
+    done = run_job(jobs_python, "explain", *asked, "--engine", "alibi")
+    assert done.returncode == 1
+    assert "anchors" in done.stdout
+
+
+def test_mmd_and_lsdd_find_a_changed_correlation_where_torch_is_there(alibi_python: Path, objects: ObjectStore) -> None:
+    has = subprocess.run([str(alibi_python), "-c", "import torch"], capture_output=True, check=False)
+    if has.returncode:
+        pytest.skip("torch is not in the environment of Alibi Detect: MMDDrift and LSDDDrift are not looked at")
+    random = np.random.default_rng(0)
+
+    def pairs(rho: float) -> dict[str, Any]:
+        x, y = random.normal(size=(2, 2000))
+        return {"x": x, "y": rho * x + np.sqrt(1 - rho**2) * y, "score": random.random(2000)}
+
+    version = given_version(objects, (number("x"), number("y")), pairs(0))
+    given_log(objects, version, pairs(0.6), span=timedelta(hours=20))
+    options = ("--engine", "alibi", "--detector", "mmd,lsdd")
+    done = run_job(alibi_python, "drift", *WINDOW, "--storage", objects.url, *options, timeout=600)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(objects.get(json.loads(done.stdout.splitlines()[-1])["report"]))
+    assert {w["method"] for w in report["whole"] if w["severity"] != "none"} == {"MMDDrift", "LSDDDrift"}

@@ -117,6 +117,7 @@ class ExplanationBody(Body):
     row: int = 0
     output: str | None = None
     method: str = Field(default="shap", description="shap, anchors, counterfactual or rise")
+    engine: Engine = Field(default="native", description="alibi: anchors by Alibi (Business Source License 1.1)")
     budget: int | None = Field(default=None, description="questions to the endpoint")
 
 
@@ -284,6 +285,6 @@ def delete_schedule(platform: Platform, name: str) -> None:
 def start_explanation(platform: Platform, body: ExplanationBody) -> schemas.JobView:
     """Explain one row of a logged request; answers with the job at once."""
     request = ExplanationRequest(
-        Reference.parse(body.model), body.request_id, body.row, body.output, body.budget, body.method
+        Reference.parse(body.model), body.request_id, body.row, body.output, body.budget, body.method, body.engine
     )
     return views.job(platform.explanations.start(request))

@@ -34,6 +34,13 @@ FACTS = (
     show_default=True,
     help="Shares of the inputs, a rule that holds the answer, near rows with another answer, or the parts of an image.",
 )
+@click.option(
+    "--engine",
+    type=click.Choice(["native", "alibi"]),
+    default="native",
+    show_default=True,
+    help="alibi: anchors by Alibi (Business Source License 1.1: production use needs a licence from Seldon).",
+)
 @click.option("--output", help="Output to explain; by default the probability of the predicted class, or the number.")
 @click.option("--budget", type=click.IntRange(min=1), help="Questions that may be put to the endpoint.")
 @json_option

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from headrace_controller.environments.named import Engine
 from headrace_controller.service.jobs import Job, JobRequest, Jobs
 from headrace_controller.service.sequences import Sequences
 from headrace_controller.service.versions import Versions
@@ -10,6 +11,7 @@ from headrace_functions.names import MAX_REQUEST_ID, Reference
 
 MAX_BUDGET = 100_000  # questions to the endpoint
 TIMEOUT = 120.0  # seconds
+SLOW = 900.0  # of Alibi's anchors, which ask tens of thousands of rows
 METHODS = ("shap", "anchors", "counterfactual", "rise")
 
 
@@ -23,8 +25,11 @@ class ExplanationRequest:
     output: str | None = None
     budget: int | None = None
     method: str = "shap"
+    engine: Engine = "native"
 
     def __post_init__(self) -> None:
+        if self.engine == "alibi" and self.method != "anchors":
+            raise InvalidInput("engine: alibi explains by anchors alone", field="engine", hint="give --method anchors")
         if not 0 < len(self.request_id) <= MAX_REQUEST_ID or self.request_id.startswith("-"):
             raise InvalidInput(
                 "request-id: not a request id",
@@ -65,4 +70,5 @@ class Explanations:
             arguments["output"] = request.output
         if request.budget is not None:
             arguments["budget"] = str(request.budget)
-        return self._jobs.start(JobRequest("explain", version, arguments=arguments, timeout=TIMEOUT))
+        timeout = SLOW if request.engine == "alibi" else TIMEOUT
+        return self._jobs.start(JobRequest("explain", version, request.engine, arguments, timeout))

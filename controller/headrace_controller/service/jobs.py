@@ -40,7 +40,7 @@ KINDS: tuple[Kind, ...] = (
 ASKING: tuple[Kind, ...] = ("attribution",)
 """Kinds that ask the version through the gateway, whoever starts them; an explanation is told where by whoever starts it."""
 ENGINES: tuple[Engine, ...] = ("native", "alibi")
-CHOOSING: tuple[Kind, ...] = ("drift", "outliers")
+CHOOSING: tuple[Kind, ...] = ("drift", "outliers", "explain")
 """Kinds that have engines to choose from."""
 OVER = ("done", "failed")
 

@@ -183,9 +183,7 @@ def anchor(model: Model, row: Array, background: Background, seed: int = 0) -> A
     """The shortest rule of the search whose precision is at least ``TARGET`` by its lower bound, of those the one that covers
     most; where there is none, the most precise rule found."""
     random = np.random.default_rng(seed)
-    known = random.random(len(background.rows)) < EVEN if len(background.rows) >= MIN_HALVES else None
-    seen = background if known is None else Background(background.rows[known], background.same[known])
-    rest = background.rows if known is None else background.rows[~known]
+    seen, rest = halves(background, random)
     columns = _columns(row, seen.rows)
     predicates = predicates_of(row, columns)
     masks = np.array([fulfils(p, columns[p.feature]) for p in predicates]).reshape(len(predicates), -1)
@@ -203,6 +201,23 @@ def anchor(model: Model, row: Array, background: Background, seed: int = 0) -> A
             break
         beam = search.best(grown)
     return _held_out(search, best)
+
+
+def halves(background: Background, random: np.random.Generator) -> tuple[Background, Array]:
+    """What the search sees, and the rows that only the final measure looks at; of few rows all are both."""
+    if len(background.rows) < MIN_HALVES:
+        return background, background.rows
+    known = random.random(len(background.rows)) < EVEN
+    return Background(background.rows[known], background.same[known]), background.rows[~known]
+
+
+def measured(model: Model, predicates: Sequence[Predicate], rest: Array, asked: int, seed: int = 0) -> Anchor:
+    """A rule that was found in another way, measured on ``rest`` as those of the search are; ``asked`` rows were asked to find it."""
+    everything = Background(rest, np.zeros(len(rest), bool))
+    masks = np.array([fulfils(p, rest[:, p.feature]) for p in predicates]).reshape(len(predicates), len(rest))
+    search = _Search(model, everything, rest, predicates, masks, np.random.default_rng(seed), asked)
+    whole = _Rule(tuple(range(len(predicates))), np.ones(len(rest), bool), len(rest), 0)
+    return _held_out(search, whole)
 
 
 def _accepted(search: _Search, beam: Sequence[_Rule]) -> Anchor | None:

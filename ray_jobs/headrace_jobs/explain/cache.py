@@ -16,6 +16,8 @@ def key_of(objects: ObjectStore, run: ExplainRun, method: str) -> str:
     asked = [method, run.request_id, run.row, run.budget, run.output]
     if run.sequence:
         asked += [run.sequence, Documents(objects).last_number(layout.revisions(run.sequence))]
+    if run.engine != "native":
+        asked.append(run.engine)
     return layout.explanation(run.version, hashlib.sha256(orjson.dumps(asked)).hexdigest()[:32])
 
 

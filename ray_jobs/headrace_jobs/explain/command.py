@@ -4,11 +4,14 @@ import argparse
 import logging
 import time
 
+from headrace_functions.errors import InvalidInput
 from headrace_jobs.command import LOG, Answer, Call, Command, progress
-from headrace_jobs.explain import cache, methods
-from headrace_jobs.explain.job import ExplainRun
+from headrace_jobs.explain import alibi, cache, methods
+from headrace_jobs.explain.job import BUDGET, ExplainRun
 
 log = logging.getLogger(LOG)
+
+ENGINES = ("native", "alibi")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("shap", *methods.METHODS),
         help="shares of inputs, a rule, rows with another answer, or parts of an image (default: %(default)s)",
     )
-    parser.add_argument("--budget", type=int, default=2000, help="rows to ask the endpoint (default: %(default)s)")
+    parser.add_argument(
+        "--engine", default="native", choices=ENGINES, help="who looks for anchors (default: %(default)s)"
+    )
+    parser.add_argument("--budget", type=int, help="rows to ask the endpoint (default: 2000; 100000 with alibi)")
     parser.add_argument(
         "--output", metavar="NAME", help="what to explain, e.g. probabilities[yes] (default: the prediction)"
     )
@@ -32,15 +38,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(call: Call) -> Answer:
     options = call.options
+    usual = alibi.BUDGET if options.engine == "alibi" else BUDGET
     asked = ExplainRun(
         call.version,
         options.request_id,
         options.row,
         options.endpoint,
-        options.budget,
+        usual if options.budget is None else options.budget,
         options.output,
         options.sequence,
+        options.engine,
     )
+    if options.engine == "alibi":
+        if options.method != "anchors":
+            message = f"engine: alibi explains by anchors, not by {options.method}"
+            raise InvalidInput(message, field="engine", expected="--method anchors", hint="leave out --engine")
+        log.warning(alibi.LICENCE)
     started = time.monotonic()
     known = cache.find(call.objects, asked, options.method)
     if known is not None:

@@ -21,7 +21,7 @@ from headrace_jobs.explain.subject import Subject, subject_of
 from headrace_jobs.report.models import Contribution, Explanation, Scalar
 from headrace_jobs.wording import number
 
-MIN_BUDGET, MAX_BUDGET = 2, 1_000_000
+MIN_BUDGET, BUDGET, MAX_BUDGET = 2, 2000, 1_000_000
 NAMED = 3
 
 Progress = Callable[[int, int, str], None]
@@ -35,10 +35,12 @@ class ExplainRun:
     request_id: str
     row: int
     endpoint: str
-    budget: int = 2000
+    budget: int = BUDGET
     output: str | None = None
     sequence: str = ""
     """Explain this sequence, of whose last stage ``version`` is one."""
+    engine: str = "native"
+    """Who looks for anchors."""
 
     def report(self, objects: ObjectStore, progress: Progress) -> Explanation:
         """Find, ask and explain; raises ``NotFound`` for a request that the log has not, or that was not answered."""

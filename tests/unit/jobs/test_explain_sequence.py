@@ -16,7 +16,7 @@ from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Version
 from headrace_jobs.explain import cache
 from headrace_jobs.explain.job import ExplainRun
-from headrace_jobs.explain.methods import explain_by_rule
+from headrace_jobs.explain.rules import explain_by_rule
 from headrace_jobs.explain.subject import subject_of
 from headrace_jobs.report.page import page
 

@@ -74,9 +74,16 @@ class AnchorReport(OfRow):
     answer: str = Field(description="what the rule keeps, e.g. ``label = yes``")
     rule: tuple[RulePart, ...] = Field(description="all of which the row fulfils")
     precision: Number = Field(description="share of perturbed rows under the rule that have the answer")
-    precision_low: Number = Field(description="its lower 90 % bound")
+    precision_low: Number | None = Field(description="its lower 90 % bound; null of parts of an image")
     coverage: Number = Field(description="share of the training data that fulfils the rule")
-    held_out: int = Field(description="perturbed rows that precision was measured on")
+    held_out: int = Field(description="perturbed rows that precision was measured on; 0 of parts of an image")
+    engine: Literal["native", "alibi"] = Field(default="native", description="who found the rule")
+    licence: str | None = Field(default=None, description="a notice that goes with the report, or null")
+    input: str | None = Field(default=None, description="the image of which parts are told instead of a rule")
+    image: tuple[tuple[Number, ...], ...] = Field(default=(), description="brightness, 0 to 1, by row and column")
+    held: tuple[tuple[int, ...], ...] = Field(
+        default=(), description="1 where the pixel is of a part that holds the answer"
+    )
 
 
 class Change(Part):
