@@ -1,5 +1,5 @@
-"""docs/install-on-a-cluster.md and docs/upgrade.md, followed: the production overlay under the restricted pod-security standard, a
-newer tag under load, and back.
+"""docs/install-on-a-cluster.md, upgrade.md and operate-a-cluster.md, followed: the production overlay under the restricted pod-security
+standard, new keys and a newer tag under load, and back; then the platform from a copy of its bucket.
 
 The newer release is the same sources under the tag ``HEADRACE_TEST_NEXT_TAG``; ``make test-cluster`` builds both.
 """
@@ -17,6 +17,8 @@ import pytest
 import yaml
 from kubernetes import client, config
 
+from headrace_functions.storage.objects import ObjectStore
+
 from .installed import FUNCTION_IMAGE, ROOT, Installed, images, kubectl, until
 from .traffic import Traffic, fate
 from .tumours import ROWS, project, request_of
@@ -27,6 +29,7 @@ pytestmark = [
     pytest.mark.skipif(not NEXT, reason="HEADRACE_TEST_NEXT_TAG names no second tag of the images"),
 ]
 NOW = FUNCTION_IMAGE.rpartition(":")[2]
+CONTROLLER = "app.kubernetes.io/name=headrace-controller"
 SMALL = {  # what production asks for is more than a node of two cores has
     "headrace-controller": ("Deployment", "/spec/template/spec/containers/0/resources/requests/cpu"),
     "headrace-gateway": ("Service", "/spec/template/spec/containers/0/resources/requests/cpu"),
@@ -40,8 +43,7 @@ class Production:
         shutil.copytree(ROOT / "knative", folder / "knative")
         self.overlay = folder / "knative" / "overlays" / "production"
         self.namespace = namespace
-        settings = {"HEADRACE_STORAGE": storage, "HEADRACE_NAMESPACE": namespace}
-        (self.overlay / "settings.env").write_text("".join(f"{k}={v}\n" for k, v in settings.items()))
+        self.store(storage)
         document = self._document()
         document["namespace"] = namespace
         for name, (kind, path) in SMALL.items():
@@ -49,6 +51,10 @@ class Production:
             document["patches"].append({"target": {"kind": kind, "name": name}, "patch": patch})
         self._write(document)
         self.tag(NOW)
+
+    def store(self, url: str) -> None:
+        settings = {"HEADRACE_STORAGE": url, "HEADRACE_NAMESPACE": self.namespace}
+        (self.overlay / "settings.env").write_text("".join(f"{k}={v}\n" for k, v in settings.items()))
 
     def tag(self, tag: str) -> None:
         """``newTag`` of all five images."""
@@ -70,6 +76,11 @@ class Production:
         (self.overlay / "kustomization.yaml").write_text(yaml.safe_dump(document))
 
 
+def create_secret(namespace: str) -> None:
+    keys = [f"--from-literal={n}={v}" for n, v in os.environ.items() if n.startswith("AWS_")]
+    kubectl("create", "secret", "generic", "headrace-storage", "-n", namespace, *keys)
+
+
 @pytest.fixture(scope="module")
 def production(tmp_path_factory: pytest.TempPathFactory, storage: str) -> Iterator[tuple[Production, Installed]]:
     namespace = f"headrace-{uuid.uuid4().hex[:8]}"
@@ -79,8 +90,7 @@ def production(tmp_path_factory: pytest.TempPathFactory, storage: str) -> Iterat
     with client.ApiClient() as api:
         kubectl("create", "namespace", namespace)
         try:
-            keys = [f"--from-literal={n}={v}" for n, v in os.environ.items() if n.startswith("AWS_")]
-            kubectl("create", "secret", "generic", "headrace-storage", "-n", namespace, *keys)
+            create_secret(namespace)
             made.apply()
             yield made, Installed(namespace, url, config.list_kube_config_contexts()[1]["name"], api)
         finally:
@@ -126,6 +136,10 @@ def test_the_namespace_enforces_the_restricted_standard_and_the_platform_works(p
     platform.headrace("analyze", "drift", "tumour:1", "--window", "1h")
     assert "drift" == platform.headrace("report", "list", "tumour", "--json")[0]["kind"]
     platform.headrace("cluster", "check")
+    figures = f"/api/v1/namespaces/{platform.namespace}/pods/{platform.pods(CONTROLLER)[0]}:9090/proxy/"
+    assert 'headrace_report_timestamp_seconds{model="tumour"' in kubectl("get", "--raw", figures + "metrics")
+    with pytest.raises(AssertionError, match="NotFound"):
+        kubectl("get", "--raw", figures + "api/v1/models")
 
 
 def test_an_upgrade_is_noticed_by_nobody_who_calls(
@@ -160,3 +174,54 @@ def test_the_way_back_is_noticed_by_nobody_either(
     made.tag(NOW)
     under_load(platform, made.apply)
     assert gateway_image(platform).endswith(f":{NOW}")
+
+
+def test_new_keys_are_noticed_by_nobody_who_calls(
+    production: tuple[Production, Installed], platform: Installed, tmp_path: Path
+) -> None:
+    """The commands of the guide, in this namespace."""
+    keys = tmp_path / "storage.env"
+    keys.write_text("".join(f"{n}={v}\n" for n, v in os.environ.items() if n.startswith("AWS_")))
+    lines = _commands("docs/operate-a-cluster.md", "## Credentials")
+    commands = lines.replace("-n headrace", f"-n {platform.namespace}").replace("storage.env", str(keys))
+    before = platform.kubectl("get", "ksvc", "headrace-gateway", "-o", "jsonpath={.status.latestReadyRevisionName}")
+
+    def renew() -> None:
+        done = subprocess.run(["bash", "-ec", commands], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        production[0].ready()
+
+    under_load(platform, renew)
+    after = platform.kubectl("get", "ksvc", "headrace-gateway", "-o", "jsonpath={.status.latestReadyRevisionName}")
+    assert before != after
+
+
+def _commands(file: str, heading: str) -> str:
+    """The indented block below a heading."""
+    text = (ROOT / file).read_text().partition(heading)[2].partition("\n## ")[0]
+    return "".join(line[4:] + "\n" for line in text.splitlines() if line.startswith("    "))
+
+
+def test_a_copy_of_the_bucket_is_the_platform_wherever_it_is_applied(
+    production: tuple[Production, Installed], platform: Installed
+) -> None:
+    made, url = production[0], f"{platform.storage}-copy"
+    old, new = ObjectStore(platform.storage), ObjectStore(url)
+    for found in old.walk(""):
+        new.put(found.key, old.get(found.key))
+    versions = platform.headrace("version", "list", "--json")
+    logged = len(platform.headrace("log", "query", "tumour:1", "--limit", "10000", "--json"))
+    kubectl("delete", "-k", str(made.overlay), "--timeout=300s")
+    kubectl("create", "namespace", made.namespace)
+    create_secret(made.namespace)
+    made.store(url)
+    made.apply()
+    assert versions == platform.headrace("version", "list", "--json")
+    for number in (1, 2):
+        platform.kubectl("wait", "--for=create", f"isvc/tumour-v{number}", "--timeout=120s")
+    with httpx.Client(base_url=platform.gateway_url, timeout=90, trust_env=False) as outside:
+        outside.post("/v2/models/tumour/versions/1/infer", json=request_of(ROWS[:1])).raise_for_status()
+    until(
+        lambda: len(platform.headrace("log", "query", "tumour:1", "--limit", "10000", "--json")) > logged,
+        "the log goes on where it was",
+    )
