@@ -1,6 +1,8 @@
-"""Gauges of the last report of each kind of each version, for Prometheus. A scrape lists keys and reads only reports that are new."""
+"""Gauges of the last report of each kind of each version, for Prometheus. A scrape looks for reports only where there may be new ones."""
 
-from collections.abc import Iterator, Mapping
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from headrace_controller import clock
@@ -8,6 +10,8 @@ from headrace_controller.service.paging import MAX_LIMIT, PageRequest
 from headrace_controller.service.reports import Reports, ReportSummary, UnreadableReport
 
 SEVERITIES = ("none", "low", "medium", "severe")
+FRESH = 60.0
+"""Seconds after which reports are listed again though no job of this platform ended: others write to the store too."""
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 FIGURES: Mapping[str, tuple[str, ...]] = {
     "outliers": ("rate", "expected"),
@@ -26,12 +30,32 @@ Sample = tuple[str, Mapping[str, str], float]
 
 
 class Gauges:
-    def __init__(self, reports: Reports) -> None:
+    def __init__(self, reports: Reports, now: Callable[[], float] = time.monotonic) -> None:
         self._reports = reports
+        self._now = now
         self._known: dict[str, tuple[Sample, ...]] = {}
+        self._text = ""
+        self._until = -1.0
+        self._lock = threading.Lock()  # two scrapes at once list once
+
+    def stale(self) -> None:
+        """A report may be new: the next scrape looks."""
+        self._until = -1.0
 
     def text(self) -> str:
         """The exposition format of Prometheus, version 0.0.4."""
+        with self._lock:
+            now = self._now()
+            if now >= self._until:
+                self._until = now + FRESH  # before it looks: what is written meanwhile makes it stale again
+                try:
+                    self._text = self._made()
+                except Exception:
+                    self.stale()
+                    raise
+            return self._text
+
+    def _made(self) -> str:
         last = self._last()
         self._known = {key: self._known.get(key) or tuple(self._samples(report)) for key, report in last.items()}
         samples = [sample for found in self._known.values() for sample in found]

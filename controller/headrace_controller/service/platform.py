@@ -130,6 +130,8 @@ def create_platform(
     jobs.on_change(lambda _job: changes.announce())
     logs = LogReader(documents.objects)
     reports = Reports(catalog)
+    gauges = Gauges(reports)
+    jobs.on_change(lambda _job: gauges.stale())
     metrics = Metrics(catalog, LogReader(documents.objects, layout.metric_table))
     builds = Builds(
         catalog,
@@ -153,7 +155,7 @@ def create_platform(
         services=ServiceViews(catalog, announced),
         logs=logs,
         reports=reports,
-        gauges=Gauges(reports),
+        gauges=gauges,
         jobs=jobs,
         schedules=Schedules(catalog, versions, jobs, logs),
         explanations=Explanations(versions, sequences, jobs, gateway or endpoint),

@@ -10,8 +10,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from controller_support import make_platform
 from headrace_controller.api import create_app
+from headrace_controller.service.gauges import FRESH, Gauges
+from headrace_controller.service.jobs import JobRequest
 from headrace_controller.service.platform import Platform
-from headrace_controller.service.reports import SCHEMA
+from headrace_controller.service.reports import SCHEMA, Reports
+from headrace_functions.errors import StorageFailed
+from headrace_functions.names import VersionId
 from headrace_functions.storage import layout
 from support.reports import least, part
 
@@ -72,7 +76,51 @@ def test_a_newer_report_takes_the_place_of_the_one_before(client: FlaskClient, p
     given(platform, "drift", "first", verdict="drift", severity="severe", fields=[])
     assert gauges(client)["severity", "drift"] == 3
     given(platform, "drift", "second", verdict="no-drift", severity="none", fields=[])
+    platform.gauges.stale()
     assert gauges(client)["severity", "drift"] == 0
+
+
+def test_a_scrape_looks_for_reports_only_after_a_job_or_a_minute(platform: Platform) -> None:
+    """Nothing of the store is asked in between, however many reports there are."""
+    clock = [1000.0]
+    told = Gauges(platform.reports, lambda: clock[0])
+    given(platform, "drift", "first", verdict="drift", severity="severe", fields=[])
+    before = told.text()
+    given(platform, "drift", "second", verdict="no-drift", severity="none", fields=[])
+
+    clock[0] += FRESH - 1
+    assert told.text() == before
+    clock[0] += 1
+    assert told.text() != before
+
+
+def test_what_jobs_do_is_seen_by_the_next_scrape(client: FlaskClient, platform: Platform) -> None:
+    given(platform, "drift", "first", verdict="drift", severity="severe", fields=[])
+    assert gauges(client)["severity", "drift"] == 3
+    given(platform, "drift", "second", verdict="no-drift", severity="none", fields=[])
+    assert gauges(client)["severity", "drift"] == 3
+
+    (platform.home / "jobs").mkdir()  # nobody works on the queue: that a job changes is enough
+    platform.jobs.start(JobRequest("drift", VersionId("a", 1)))
+
+    assert gauges(client)["severity", "drift"] == 0
+
+
+def test_a_store_that_is_away_is_asked_again_by_the_next_scrape(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = Gauges(platform.reports)
+    given(platform, "drift", "first", verdict="drift", severity="severe", fields=[])
+
+    def away(*_: object, **__: object) -> None:
+        raise StorageFailed("the store is away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Reports, "select", away)
+        with pytest.raises(StorageFailed):
+            told.text()
+
+    assert "headrace_report_severity{" in told.text()
 
 
 @pytest.mark.parametrize(
