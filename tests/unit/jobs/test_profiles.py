@@ -13,7 +13,7 @@ from fixtures_jobs import CHURN, InProcess, category, given_log, given_version, 
 from headrace_functions.signature import Field, dtype
 from headrace_functions.storage.objects import ObjectStore
 from headrace_jobs.columns import Coded, Numbers
-from headrace_jobs.profiles import job
+from headrace_jobs.profiles import job, training
 from headrace_jobs.profiles import partial as module
 from headrace_jobs.profiles.looks import looks
 from headrace_jobs.profiles.partial import Directions, SeriesProfile
@@ -135,7 +135,7 @@ def test_training_data_is_read_in_batches_and_says_the_same(
 ) -> None:
     given_traffic(objects)
     whole = profile(objects)
-    monkeypatch.setattr(job, "BATCH", 70)
+    monkeypatch.setattr(training, "BATCH", 70)
 
     parts = profile(objects)
 
