@@ -21,6 +21,8 @@ Array = np.ndarray[Any, Any]
 Columns = dict[str, Array]
 
 MAX_BYTES = 2 * 1024**3  # of a file with training data or a sample
+MAX_VALUES = 400_000_000
+"""Values of a Parquet file, those in lists by themselves: what fits into two gigabytes there may be ten times as much once it is read."""
 MAX_COLUMNS = 5000
 SUFFIXES = (".csv", ".parquet")
 
@@ -75,6 +77,7 @@ def _read(file: Path, field: str, text: Sequence[str]) -> pa.Table:
             options = pa.csv.ConvertOptions(strings_can_be_null=True, column_types=types)
             return pa.csv.read_csv(file, convert_options=options)
         if file.suffix == ".parquet":
+            _check_size(pq.read_metadata(file), field)
             return pq.read_table(file)
     except (pa.ArrowInvalid, OSError) as error:
         raise InvalidInput(f"{field}: {file.name} cannot be read: {error}", field=field) from error
@@ -83,6 +86,20 @@ def _read(file: Path, field: str, text: Sequence[str]) -> pa.Table:
         field=field,
         expected=f"a file named *{' or *'.join(SUFFIXES)}",
     )
+
+
+def _check_size(found: pq.FileMetaData, field: str) -> None:
+    """Before a value is read: a build that runs out of memory would take the platform with it."""
+    groups = [found.row_group(i) for i in range(found.num_row_groups)]
+    values = sum(group.column(j).num_values for group in groups for j in range(group.num_columns))
+    if values > MAX_VALUES:
+        enough = found.num_rows * MAX_VALUES // values
+        raise TooLarge(
+            f"{field}: {found.num_rows:,} rows have {values:,} values, more than {MAX_VALUES:,}",
+            field=field,
+            got=str(values),
+            hint=f"give a random sample of at most {enough:,} rows",
+        )
 
 
 def _to_numpy(name: str, column: pa.ChunkedArray, field: str) -> Array:

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from headrace_controller.training import inference, tables
-from headrace_functions.errors import HeadraceError, InvalidInput
+from headrace_functions.errors import HeadraceError, InvalidInput, TooLarge
 from headrace_functions.signature import Field, dtype
 
 
@@ -83,6 +83,21 @@ def test_a_file_that_is_no_training_data_is_refused_with_the_reason(
     (tmp_path / name).write_text(content)
     with pytest.raises(HeadraceError, match=says):
         tables.read(tmp_path / name)
+
+
+def test_parquet_that_would_not_fit_into_memory_is_refused_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Values in lists count by themselves: 6 rows of one number and a list of three have 24."""
+    table = pa.table({"age": range(6), "pixels": [[1.0, 2.0, 3.0]] * 6})
+    pq.write_table(table, tmp_path / "d.parquet", row_group_size=2)
+    monkeypatch.setattr(tables, "MAX_VALUES", 24)
+    assert len(tables.read(tmp_path / "d.parquet")["age"]) == 6
+    monkeypatch.setattr(tables, "MAX_VALUES", 20)
+    monkeypatch.setattr(tables.pq, "read_table", None)
+    with pytest.raises(TooLarge, match=r"training-data: 6 rows have 24 values, more than 20") as caught:
+        tables.read(tmp_path / "d.parquet")
+    assert caught.value.hint == "give a random sample of at most 5 rows"
 
 
 def test_a_type_that_no_field_has_is_refused_naming_the_column(tmp_path: Path) -> None:
