@@ -1,5 +1,6 @@
-"""How long analyses take: an estimate of performance, and drift of a million rows."""
+"""How long analyses take: an estimate of performance, drift and outliers of a million rows."""
 
+import re
 import time
 
 import numpy as np
@@ -58,3 +59,29 @@ def test_drift_of_a_million_rows(objects: ObjectStore) -> None:
         done = run_job(python, "drift", *window, "--address", address)
         assert done.returncode == 0, done.stderr
         print(f"| {address} | {next(line for line in done.stderr.splitlines() if 'analysed in' in line)} |")
+
+
+def test_outliers_of_a_million_rows(objects: ObjectStore) -> None:
+    """Scores of 1 M × 30, as a job: what it takes more than for an empty window, for both learn the same detector first."""
+    fields = [number(f"n{i}") for i in range(30)]
+    random = np.random.default_rng(0)
+
+    def rows(count: int) -> dict[str, np.ndarray]:
+        return {**{f"n{i}": random.normal(size=count) for i in range(30)}, "score": random.random(count)}
+
+    version = given_version(objects, fields, rows(20_000))
+    for part in range(10):
+        given_log(objects, version, rows(100_000), request=f"p{part}")
+    python = environment("jobs")
+    for address in ("sync", "local"):
+        seconds = []
+        for until in ("2026-11-02T12:00:00Z", "2026-11-22T12:00:00Z"):
+            window = ("--model", "churn:1", "--window", "24h", "--until", until, "--storage", objects.url)
+            done = run_job(python, "outliers", *window, "--address", address)
+            assert done.returncode == 0, done.stderr
+            found = re.search(r"scored in ([\d.]+) s", done.stderr)
+            assert found is not None
+            seconds.append(float(found[1]))
+        print(
+            f"\noutliers, {address}: learnt in {seconds[0]:.1f} s, 1,000,000 × 30 scored in {seconds[1] - seconds[0]:.1f} s"
+        )
