@@ -69,6 +69,8 @@ def test_lightgbm_and_a_sequence_that_ends_in_it_are_explained(
         assert (done.state, done.result.get("method")) == ("done", "trees"), done.reason
         assert done.report is not None
         fields = {f["name"]: f["importance"] for f in client.report(done.report)["fields"]}
+    shown = headrace("report", "show", "--url", platform.url, done.report)
+    assert "IMPORTANCE" in shown.stdout, shown.stderr
     assert fields["a"] > fields["b"] > max(fields["c"], fields["d"])
 
     shap = explained(platform, "offer", "r-7")

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import subprocess
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,14 @@ from fixtures_jobs import (
     objects,
     run_job,
 )
+from fixtures_platform import ADDER, RunningPlatform, headrace, new_platform, shared_environments, until
+from headrace_functions.names import VersionId
 from headrace_functions.signature import Field, dtype
 from headrace_functions.storage.objects import ObjectStore
 
-__all__ = ["alibi_python", "jobs_python", "objects"]
+__all__ = ["alibi_python", "jobs_python", "new_platform", "objects", "shared_environments"]
 
-pytestmark = pytest.mark.timeout(900)  # the first run builds an environment
+pytestmark = pytest.mark.timeout(1500)  # the first run builds an environment
 
 WINDOW = ("--model", "churn:1", "--window", "24h", "--until", UNTIL.isoformat(), "--address", "sync")
 FIELDS = (number("age"), number("income"), number("constant"), category("plan"))
@@ -230,3 +233,37 @@ def test_mmd_and_lsdd_find_a_changed_correlation_where_torch_is_there(alibi_pyth
     assert done.returncode == 0, done.stderr
     report = json.loads(objects.get(json.loads(done.stdout.splitlines()[-1])["report"]))
     assert {w["method"] for w in report["whole"] if w["severity"] != "none"} == {"MMDDrift", "LSDDDrift"}
+
+
+def test_the_platform_serves_what_alibi_learnt_and_explains_by_alibi(
+    new_platform: Callable[..., RunningPlatform], tmp_path: Path
+) -> None:
+    """A detector of Alibi Detect becomes a metric model whose environment has none of it; real traffic is scored by it and one request explained."""
+    platform = new_platform()
+    folder = tmp_path / "adder"
+    folder.mkdir()
+    known = np.random.default_rng(0).normal(50, 5, 400)
+    (folder / "train.csv").write_text("x\n" + "\n".join(f"{v:.6f}" for v in known) + "\n")
+    platform.apply_python("adder", ADDER, folder, **{"training-data": "train.csv"})
+    with platform.client() as client:
+        job = client.start_job("outliers", "adder:1", engine="alibi", window="1h")
+        until(lambda: client.job(job.id).state in ("done", "failed"), "the detector is learnt", 900)
+        done = client.job(job.id)
+        assert done.state == "done", done.reason
+        (metric,) = until(lambda: client.metrics(VersionId("adder", 1)), "the detector is served", 300)
+        assert metric.model == "adder-outliers:1"
+        assert "Business Source License" in client.version("adder-outliers:1").metadata["licence"]
+        for name, value in (("usual", 50.0), ("odd", 5000.0)):
+            assert platform.infer("adder", value, request_id=name).status_code == 200
+        scored = until(
+            lambda: found if len(found := client.metric(VersionId("adder", 1), "outliers", 10).values) == 2 else None,
+            "both are scored",
+            120,
+        )
+        assert {v["request_id"]: v["healthy"] for v in scored} == {"usual": True, "odd": False}
+    told = headrace(
+        "explain", "--url", platform.url, "adder:1", "odd", "--method", "anchors", "--engine", "alibi", "--json"
+    )
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert "Business Source License" in json.loads(told.stdout)["licence"]
+    assert platform.stop() == 0
