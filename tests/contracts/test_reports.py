@@ -53,24 +53,6 @@ def test_the_shipped_schema_is_that_of_the_models() -> None:
     assert reportschema.document() == schema.schema(), said
 
 
-def test_the_platform_understands_every_word_of_the_schema() -> None:
-    words: set[str] = set()
-
-    def walk(part: Any) -> None:
-        if isinstance(part, list):
-            for one in part:
-                walk(one)
-        if isinstance(part, dict):
-            words.update(part)
-            named = [*part.get("properties", {}).values(), *part.get("$defs", {}).values()]
-            for one in [*named, *(v for k, v in part.items() if k not in ("properties", "$defs", "default", "enum"))]:
-                walk(one)
-
-    for found in schema.schema()["$defs"].values():
-        walk(found)
-    assert words - reportschema.KNOWN == set()
-
-
 @pytest.mark.parametrize("kind", kinds())
 def test_a_report_that_is_read_and_written_is_the_same_bytes(kind: str) -> None:
     for document in (least(kind), whole(kind)):
@@ -91,7 +73,7 @@ def test_a_report_with_one_wrong_member_is_refused_by_both_and_named(data: st.Da
 
     said = reportschema.problem(broken)
 
-    if said is None and (new in ({}, {"x": 1}, []) or (path == ("schema",) and new is True)):
+    if (said is None and new in ({}, {"x": 1}, [])) or (path == ("schema",) and new is True):
         return  # members that are not known; and to pydantic's constants True is 1
     assert accepted(broken) == (said is None)
     if said is not None:
