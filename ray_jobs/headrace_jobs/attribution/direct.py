@@ -46,7 +46,10 @@ def by_trees(
     if (leaves := sum(int((t.left < 0).sum()) for t in found.trees)) > most:
         raise NotDirectError(f"its trees have {leaves:,} leaves, more than {most:,}")
     x = _in_order(version, found, rows)
-    values, base = tree_shap(found.trees, x)
+    try:
+        values, base = tree_shap(found.trees, x)
+    except ValueError as error:
+        raise NotDirectError(f"its trees have {error}") from error
     whole = base + values.sum(axis=1)
     apart = float(np.abs(found.answer(whole) - answers).max())
     if not apart <= SAME:

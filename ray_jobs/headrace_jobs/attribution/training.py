@@ -77,6 +77,9 @@ def training_rows(objects: ObjectStore, version: Version, count: int) -> tuple[A
 def _from_trees(objects: ObjectStore, version: Version) -> Mapping[str, float]:
     if version.framework != "sklearn":
         raise NotDirectError(f"a model of the framework {version.framework} is a black box")
+    features_of(version.signature)  # refuses what cannot be taken apart
+    if any(f.size is None for f in version.signature.outputs):
+        raise NotDirectError("an output of free size is no sum of trees")
     rows, outputs = training_rows(objects, version, ROWS)
     outcome = choose(version.signature, {name: middle(values) for name, values in outputs.items()})
     found = by_trees(objects, version, outcome, rows, outcome.of(outputs), MAX_LEAVES)

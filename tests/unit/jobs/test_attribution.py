@@ -14,17 +14,19 @@ from sklearn.ensemble import (
 )
 from sklearn.linear_model import LinearRegression
 
-from fixtures_jobs import CHURN, SCORE, UNTIL, Answering, InProcess, category, given_log, given_version, objects
+from fixtures_jobs import CHURN, SCORE, UNTIL, Answering, InProcess, category, given_log, given_version, number, objects
 from fixtures_trees import NAMES, PROBABILITIES, Predict, given_model
 from headrace_functions.errors import InvalidInput
 from headrace_functions.signature import Field, dtype
 from headrace_functions.storage import layout
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Version
-from headrace_jobs.attribution.ensembles import UNITS, NotDirectError
+from headrace_jobs.attribution.direct import by_trees
+from headrace_jobs.attribution.ensembles import UNITS, Ensemble, NotDirectError
 from headrace_jobs.attribution.estimators import ensemble
 from headrace_jobs.attribution.job import AttributionRun
-from headrace_jobs.attribution.trees import tree_shap
+from headrace_jobs.attribution.trees import MAX_PATH, Tree, tree_shap
+from headrace_jobs.explain.outcome import Outcome
 from headrace_jobs.report.models import AttributionReport
 from headrace_jobs.report.page import page
 from headrace_jobs.window import Window
@@ -81,6 +83,29 @@ def test_histograms_over_categories_are_not_taken_for_numbers() -> None:
     model = HistGradientBoostingRegressor(categorical_features=[0], max_iter=5).fit(x, x[:, 0] == 1)
     with pytest.raises(NotDirectError, match="categories"):
         ensemble(model, None)
+
+
+def test_a_path_of_too_many_features_is_asked_through_the_endpoint(
+    objects: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bits of a path fit a number."""
+    deep = MAX_PATH + 1
+    inner, leaf = np.arange(deep), np.full(deep + 1, -1)
+    chain = Tree(
+        left=np.append(np.arange(deep, 2 * deep), leaf),
+        right=np.append(np.append(np.arange(1, deep), 2 * deep), leaf),
+        feature=np.append(inner, np.zeros(deep + 1, int)),
+        threshold=np.zeros(2 * deep + 1),
+        value=np.ones(2 * deep + 1),
+        cover=np.append(np.arange(deep, 0, -1) + 1.0, np.ones(deep + 1)),
+        missing_left=np.zeros(2 * deep + 1, bool),
+    )
+    version = given_version(objects, [number(f"f{i}") for i in range(deep)], None)
+    found = Ensemble.of([chain], 0.0, "identity", names=None, features=deep)
+    monkeypatch.setattr("headrace_jobs.attribution.direct.read_trees", lambda *_: found)
+    outcome = Outcome(SCORE, "score", "asked for")
+    with pytest.raises(NotDirectError, match=f"a path of {deep} features"):
+        by_trees(objects, version, outcome, np.zeros((2, deep), object), np.ones(2))
 
 
 def test_a_model_that_is_no_tree_is_asked(objects: ObjectStore) -> None:
