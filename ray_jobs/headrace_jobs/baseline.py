@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -71,6 +71,17 @@ def against_of(objects: ObjectStore, version: VersionId, text: str, window: Wind
 
 def from_training(objects: ObjectStore, version: Version, sample: int, together: int) -> Baseline:
     """Training data for inputs, the model's own answers on it for outputs; ``together`` rows are kept whole."""
+    return ranked(objects, version, counted(objects, version, sample, together))
+
+
+def ranked(objects: ObjectStore, version: Version, base: Baseline) -> Baseline:
+    """The baseline with the importance that an attribution of the training data found, where there is one by now."""
+    shap = _by_view(shares(objects, version), base.views) if base.importance else {}
+    return replace(base, importance=shap, ranking="shap") if shap else base
+
+
+def counted(objects: ObjectStore, version: Version, sample: int, together: int) -> Baseline:
+    """What depends on the version alone."""
     training = inputs.read_training(objects, version)
     if training is None:
         raise InvalidInput(
@@ -107,10 +118,9 @@ def from_training(objects: ObjectStore, version: Version, sample: int, together:
             share = importance(one, answered, outputs) if column.side == "input" else None
             if share is not None:
                 importances[column.key(view)] = share
-    shap = _by_view(shares(objects, version), views) if importances else {}
-    ranking: Ranking = "shap" if shap else "variance" if importances else "severity"
+    ranking: Ranking = "variance" if importances else "severity"
     sampled = Rows(whole["input"], whole["output"])
-    return Baseline(rows, references, views, tuple(notes), sampled, shap or importances, ranking)
+    return Baseline(rows, references, views, tuple(notes), sampled, importances, ranking)
 
 
 def _by_view(found: Mapping[str, float], views: Mapping[str, tuple[Column, ViewName]]) -> dict[str, float]:

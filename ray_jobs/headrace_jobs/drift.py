@@ -9,7 +9,7 @@ from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Version
 from headrace_functions.views import names
 from headrace_jobs import inputs
-from headrace_jobs.baseline import Against, Baseline, from_log, from_training
+from headrace_jobs.baseline import Against, Baseline, from_log
 from headrace_jobs.chunks import coarse, judge_chunks
 from headrace_jobs.columns import columns_of
 from headrace_jobs.compare import Comparison, compare
@@ -19,6 +19,7 @@ from headrace_jobs.detectors.base import Detector, Finding
 from headrace_jobs.detectors.methods import Methods
 from headrace_jobs.execution import Executor
 from headrace_jobs.plan import ROOT, is_leaf, plan
+from headrace_jobs.remembered import from_training
 from headrace_jobs.report.models import DriftReport
 from headrace_jobs.sampling import size_for
 from headrace_jobs.scan import Part, Task

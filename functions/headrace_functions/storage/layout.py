@@ -73,6 +73,11 @@ def training(v: VersionId) -> str:
     return version(v) + "training.parquet"
 
 
+def baseline(v: VersionId, digest: str) -> str:
+    """What drift counts of the training data, made once per version; ``digest`` is of what was asked and of the code that counted."""
+    return f"{version(v)}baseline/{digest}.npz"
+
+
 def reference(v: VersionId) -> str:
     """The model's own answers on (a sample of) its training rows, columns ``out.<column>``: the reference of score drift."""
     return version(v) + "reference.parquet"
