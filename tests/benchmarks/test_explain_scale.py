@@ -11,9 +11,9 @@ import pytest
 from sklearn.datasets import load_breast_cancer
 from sklearn.ensemble import GradientBoostingRegressor, RandomForestClassifier
 
-from fixtures_lightgbm import lightgbm_python
-from headrace_jobs.attribution.boosters import booster
+from fixtures_boosters import boosters_python
 from headrace_jobs.attribution.estimators import ensemble
+from headrace_jobs.attribution.lightgbm import booster
 from headrace_jobs.attribution.trees import Tree, predict, tree_shap
 from headrace_jobs.explain.anchors import Background, anchor
 from headrace_jobs.outliers.candidates import CANDIDATES
@@ -47,7 +47,7 @@ def test_shapley_values_of_ten_thousand_rows_of_lightgbm(tmp_path: Path) -> None
     x, y = rows_of_a_regression()
     np.savez(tmp_path / "rows.npz", x=x, y=y)
     done = subprocess.run(
-        [str(lightgbm_python()), "-c", GROW_ONE, str(tmp_path)], capture_output=True, text=True, check=True, timeout=300
+        [str(boosters_python()), "-c", GROW_ONE, str(tmp_path)], capture_output=True, text=True, check=True, timeout=300
     )
     found = booster((tmp_path / "model.txt").read_text(), None)
     ours = measured("a LightGBM booster of 100 trees", found.trees, x)

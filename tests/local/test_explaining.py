@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
-from fixtures_lightgbm import boosters
+from fixtures_boosters import boosters
 from fixtures_platform import NUMBER, RunningPlatform, headrace, new_platform, shared_environments, until
 
 __all__ = ["boosters", "new_platform", "shared_environments"]

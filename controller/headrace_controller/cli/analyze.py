@@ -155,7 +155,7 @@ def analyze_fairness(client: Client, model: str, no_wait: bool, as_json: bool, *
 def analyze_attribution(client: Client, model: str, no_wait: bool, as_json: bool, **options: str | int | None) -> None:
     """Explain many rows at once: what the answers depend on (mean |SHAP|), and what moved each.
 
-    Trees of scikit-learn and LightGBM are read from the artifact; every other model is asked through its endpoint. One logged request
+    Trees of scikit-learn, LightGBM and XGBoost are read from the artifact; every other model is asked through its endpoint. One logged request
     is explained by 'headrace explain'.
     """
     _follow(client, client.start_job("attribution", model, **options), no_wait, as_json)

@@ -1,6 +1,6 @@
-"""The trees of a version's artifact: scikit-learn's own, and LightGBM's. The only place that loads an artifact.
+"""The trees of a version's artifact: scikit-learn's own, LightGBM's and XGBoost's. The only place that loads an artifact.
 
-A pickle with a LightGBM booster is read without running it (``pickles``): the booster is a text in it. Unpickling scikit-learn's estimators runs
+A pickle with a booster of those two is read without running it (``pickles``): the booster is a text, or bytes, in it. Unpickling scikit-learn's estimators runs
 what the artifact says, as its function server does with the same rights to the store; what cannot be loaded here, or was fitted by another
 scikit-learn, is asked through the endpoint instead.
 """
@@ -20,16 +20,20 @@ from headrace_functions.runtime.frameworks.pickles import Inert, UnreadablePickl
 from headrace_functions.storage import layout
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Version
-from headrace_jobs.attribution.boosters import booster
+from headrace_jobs.attribution import lightgbm, xgboost
 from headrace_jobs.attribution.ensembles import Ensemble, NotDirectError
 from headrace_jobs.attribution.estimators import ensemble
 
 MAX_BYTES = 512 * 1024 * 1024
 """Of an artifact that is loaded."""
-BOOSTER = "lightgbm.basic.Booster"
-TEXT = ("handle", "_handle")  # members of a pickled booster that hold its text, by LightGBM's version
-WRAPPERS = ("lightgbm.", "sklearn.preprocessing._label.LabelEncoder")  # what a booster's own estimator is made of
-LIBRARIES = ("lightgbm.", "sklearn.")
+BOOSTERS = ("lightgbm.basic.Booster", "xgboost.core.Booster")
+WRITTEN = ("handle", "_handle")  # members of a pickled booster that it is written in, as text or bytes
+WRAPPERS = (
+    "lightgbm.",
+    "xgboost.",
+    "sklearn.preprocessing._label.LabelEncoder",
+)  # what a booster's own estimator is made of
+LIBRARIES = ("lightgbm.", "sklearn.", "xgboost.")
 
 
 def read_trees(objects: ObjectStore, version: Version, place: int | None) -> Ensemble:
@@ -46,9 +50,9 @@ def read_trees(objects: ObjectStore, version: Version, place: int | None) -> Ens
             path = model_file(artifact, version.options)
         except (HeadraceError, OSError, ValueError, EOFError, tarfile.TarError) as error:
             raise NotDirectError(f"the artifact cannot be loaded here: {error}") from error
-        written = _booster(_contents(path))
-        if written is not None:
-            return booster(written[0], place, written[1])
+        found = _booster(_contents(path))
+        if found is not None:
+            return _grown(found, place)
         return ensemble(_unpickled(artifact, version), place)
 
 
@@ -59,19 +63,25 @@ def _contents(path: Path) -> list[Inert]:
         return []  # loading it will say what is wrong
 
 
-def _booster(found: Sequence[Inert]) -> tuple[str, int] | None:
-    """The text of the pickle's one booster and its best number of rounds, 0 for all; None where it holds none."""
-    boosters = [o for o in found if o.path == BOOSTER and o.state]
+def _booster(found: Sequence[Inert]) -> Inert | None:
+    """The pickle's one booster; None where it holds none."""
+    boosters = [o for o in found if o.path in BOOSTERS and o.state]
     if not boosters:
         return None
     others = [o.path for o in found if o.path.startswith(LIBRARIES) and not o.path.startswith(WRAPPERS)]
     if others or len(boosters) > 1:
         raise NotDirectError(f"its booster is a part of {others[0] if others else 'several'}")
-    text = next((boosters[0].state[name] for name in TEXT if isinstance(boosters[0].state.get(name), str)), None)
-    if text is None:
+    return boosters[0]
+
+
+def _grown(found: Inert, place: int | None) -> Ensemble:
+    written = next((found.state[name] for name in WRITTEN if isinstance(found.state.get(name), str | bytearray)), None)
+    if isinstance(written, bytearray):
+        return xgboost.booster(bytes(written), place)
+    if written is None:
         raise NotDirectError("its booster is written in a form that is not known here")
-    best = boosters[0].state.get("best_iteration")
-    return text, best if isinstance(best, int) else 0
+    best = found.state.get("best_iteration")
+    return lightgbm.booster(written, place, best if isinstance(best, int) else 0)
 
 
 def _unpickled(artifact: Path, version: Version) -> Any:

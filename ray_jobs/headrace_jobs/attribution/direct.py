@@ -12,9 +12,6 @@ from headrace_jobs.attribution.ensembles import MAX_LEAVES, UNITS, Ensemble, Not
 from headrace_jobs.attribution.trees import predict, tree_shap
 from headrace_jobs.explain.outcome import Outcome
 
-SAME = 1e-6
-"""What trees give may differ from the endpoint's answers by so much; else they are not taken for the model."""
-
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -51,8 +48,8 @@ def by_trees(
     except ValueError as error:
         raise NotDirectError(f"its trees have {error}") from error
     whole = base + values.sum(axis=1)
-    apart = float(np.abs(found.answer(whole) - answers).max())
-    if not apart <= SAME:
+    apart = float((np.abs(found.answer(whole) - answers) / np.maximum(np.abs(answers), 1)).max())
+    if not apart <= found.close:
         raise NotDirectError(f"the trees differ from the endpoint's answers by {apart:.3g}")
     raw = predict(found.trees, x) + found.offset
     back = np.empty_like(values)

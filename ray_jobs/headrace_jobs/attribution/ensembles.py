@@ -12,6 +12,9 @@ from headrace_jobs.attribution.trees import Tree
 MAX_LEAVES = 60_000
 """Of all trees together: more take longer than asking the endpoint."""
 
+SAME = 1e-6
+"""What trees give may differ from the version's own answers by so much; else they are not taken for the model."""
+
 Link = Literal["identity", "logit", "log"]
 UNITS: dict[Link, str] = {"identity": "as the output", "logit": "log odds", "log": "logarithm of the output"}
 
@@ -32,6 +35,8 @@ class Ensemble:
     features: int
     single: bool = False
     """The library looks at features as numbers of 32 bits."""
+    close: float = SAME
+    """What its sum may differ by from the version's own answer, to the answer's size where that is above 1."""
 
     @classmethod
     def of(
@@ -43,12 +48,13 @@ class Ensemble:
         names: Sequence[str] | None,
         features: int,
         single: bool = False,
+        close: float = SAME,
     ) -> "Ensemble":
         """The ensemble; ``NotDirectError`` where it has more than ``MAX_LEAVES`` leaves."""
         leaves = sum(int((t.left < 0).sum()) for t in trees)
         if leaves > MAX_LEAVES:
             raise NotDirectError(f"its trees have {leaves:,} leaves, more than {MAX_LEAVES:,}")
-        return cls(tuple(trees), offset, link, None if names is None else tuple(names), features, single)
+        return cls(tuple(trees), offset, link, None if names is None else tuple(names), features, single, close)
 
     def answer(self, total: Array) -> Array:
         """What the model answers where its trees give ``total`` together."""

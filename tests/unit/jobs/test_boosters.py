@@ -1,24 +1,29 @@
-"""LightGBM's boosters from their text: the same answers and Shapley values as LightGBM's own, without LightGBM."""
+"""Boosters of LightGBM and XGBoost as they are pickled: the same answers and Shapley values as their own, without those libraries."""
 
 import sys
 import types
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given as for_all
+from hypothesis import strategies as st
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from fixtures_boosters import boosters
 from fixtures_jobs import CHURN, SCORE, objects
-from fixtures_lightgbm import boosters
 from fixtures_trees import archived, brute_force, given_model, packed
 from headrace_functions.storage import layout
 from headrace_functions.storage.objects import ObjectStore
+from headrace_jobs.attribution import xgboost
 from headrace_jobs.attribution.artifact import read_trees
-from headrace_jobs.attribution.boosters import booster
 from headrace_jobs.attribution.ensembles import NotDirectError
-from headrace_jobs.attribution.trees import tree_shap
+from headrace_jobs.attribution.lightgbm import booster
+from headrace_jobs.attribution.trees import predict, tree_shap
+from headrace_jobs.attribution.ubjson import decode
 
 __all__ = ["boosters", "objects"]
 
@@ -169,3 +174,54 @@ def test_a_classifier_as_lightgbm_dumps_it_is_read(objects: ObjectStore, booster
     objects.put(layout.artifact(CHURN), archived((boosters / "model.joblib").read_bytes()))
     found = read_trees(objects, version, 1)
     assert (found.names, found.link, len(found.trees)) == (("b", "a", "d", "c"), "logit", 30)
+
+
+FLOAT32 = 1e-4
+"""XGBoost adds up in numbers of 32 bits."""
+
+
+@pytest.mark.parametrize("name", ["xgb-binary", "xgb-regression", "xgb-poisson", "xgb-stopped"])
+def test_the_values_are_those_of_xgboost_itself(boosters: Path, name: str) -> None:
+    """To 32 bits those of its own ``pred_contribs``, early stopping included; they add up to its answers, and without rounding to our own."""
+    given = np.load(boosters / f"{name}.npz")
+    found = xgboost.booster((boosters / f"{name}.ubj").read_bytes(), 1 if name == "xgb-binary" else None)
+    x = found.seen(given["x"])
+    values, base = tree_shap(found.trees, x)
+    assert np.abs(values - given["contributions"][:, :-1]).max() < FLOAT32
+    assert np.abs(base + found.offset - given["contributions"][:, -1]).max() < FLOAT32
+    whole = base + values.sum(axis=1)
+    assert np.abs(found.answer(whole) - given["answers"]).max() < FLOAT32 * max(1, np.abs(given["answers"]).max())
+    assert np.abs(whole - predict(found.trees, x)).max() < 1e-10
+
+
+def test_an_estimator_as_xgboost_dumps_it_is_read_without_xgboost(objects: ObjectStore, boosters: Path) -> None:
+    version, _ = given_model(objects, LinearRegression(), (SCORE,))
+    objects.put(layout.artifact(CHURN), archived((boosters / "xgb-binary.joblib").read_bytes()))
+    found = read_trees(objects, version, 1)
+    assert (found.link, len(found.trees), found.single) == ("logit", 30, True)
+
+
+def test_a_linear_booster_of_xgboost_is_no_tree(boosters: Path) -> None:
+    with pytest.raises(NotDirectError, match="gblinear"):
+        xgboost.booster((boosters / "xgb-linear.ubj").read_bytes(), None)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b"[$d#L", b"{U\x05learnerZ}", b"{" * 500, b"SL\xff\xff\xff\xff\xff\xff\xff\xffa"]
+)
+def test_bytes_that_are_no_booster_are_refused(data: bytes) -> None:
+    with pytest.raises(NotDirectError, match="not known here"):
+        xgboost.booster(data, None)
+
+
+@for_all(st.binary(max_size=200))
+def test_no_bytes_are_worse_than_refused(data: bytes) -> None:
+    with suppress(ValueError):
+        decode(data)
+
+
+def test_values_of_ubjson_are_read() -> None:
+    data = b"{U\x01a[$U#U\x03\x01\x02\x03U\x01b[i\xffTFZSU\x02hi]U\x01c{}U\x01dD\x3f\xf8\x00\x00\x00\x00\x00\x00}"
+    found = decode(data)
+    assert found.pop("a").tolist() == [1, 2, 3]
+    assert found == {"b": [-1, True, False, None, "hi"], "c": {}, "d": 1.5}

@@ -98,6 +98,8 @@ class _Reader(pickle._Unpickler):  # noqa: SLF001 - the one in C cannot be told 
         path = f"{module}.{name}"
         if path == "numpy.dtype":
             return np.dtype
+        if path == "builtins.bytearray":
+            return bytearray  # bytes are data, whatever they mean
         kind: type[Inert] = type(name, (Inert,), {"path": path, "found": self.found})
         kind()  # a class that is named but not built counts, too
         return kind

@@ -31,7 +31,7 @@ ROWS = True
 WIDE = 1000
 """Features above which the input is one vector instead of a field each."""
 
-BY_PLACE = ("sklearn.", "lightgbm.")
+BY_PLACE = ("sklearn.", "lightgbm.", "xgboost.")
 """Libraries whose estimators take a matrix in the order of the features, whatever they were fitted on; of another's it is not known."""
 
 _COMMON = ("sklearn.pipeline", "sklearn.linear_model", "sklearn.preprocessing")

@@ -1,4 +1,4 @@
-"""Models that LightGBM itself grew, in an environment of its own that is built once into the checkout's cache."""
+"""Models that LightGBM and XGBoost themselves grew, in an environment of its own that is built once into the checkout's cache."""
 
 import fcntl
 import subprocess
@@ -12,12 +12,18 @@ ROOT = Path(__file__).parent.parent
 GROW = Path(__file__).parent / "support" / "grow_boosters.py"
 
 
-def lightgbm_python() -> Path:
-    """Python of an environment with LightGBM, and the scikit-learn of these tests."""
-    wanted = ["lightgbm>=4.6", "pandas", f"scikit-learn=={version('scikit-learn')}", f"numpy=={version('numpy')}"]
-    folder = ROOT / ".cache" / "environments" / "lightgbm"
+def boosters_python() -> Path:
+    """Python of an environment with LightGBM and XGBoost, and the scikit-learn of these tests."""
+    wanted = [
+        "lightgbm>=4.6",
+        "xgboost-cpu>=3",
+        "pandas",
+        f"scikit-learn=={version('scikit-learn')}",
+        f"numpy=={version('numpy')}",
+    ]
+    folder = ROOT / ".cache" / "environments" / "boosters"
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with (folder.parent / "lightgbm.lock").open("w") as held:
+    with (folder.parent / "boosters.lock").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         ready = folder / ".ready"
         if not ready.exists() or ready.read_text() != str(wanted):
@@ -36,7 +42,7 @@ def boosters(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what ``support/grow_boosters.py`` writes."""
     folder = tmp_path_factory.mktemp("boosters")
     done = subprocess.run(
-        [str(lightgbm_python()), str(GROW), str(folder)], capture_output=True, text=True, check=False, timeout=300
+        [str(boosters_python()), str(GROW), str(folder)], capture_output=True, text=True, check=False, timeout=300
     )
     assert done.returncode == 0, done.stderr
     return folder
