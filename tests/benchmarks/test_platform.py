@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import httpx
 import orjson
 import pytest
 import yaml
@@ -145,6 +146,9 @@ def test_a_sequence_of_three_stages_beside_one(cancer: RunningPlatform, tmp_path
     rows: list[list[object]] = []
     base = 0.0
     for name in ("cancer", "one", "scale", "three"):
+        httpx.post(
+            f"{cancer.url}/v2/models/{name}/infer", content=request_body(), timeout=60
+        ).raise_for_status()  # wakes it
         load = wrk(f"{cancer.url}/v2/models/{name}/infer", request_body(), tmp_path, connections=1, seconds=SECONDS)
         assert load.errors == 0
         base = base or load.p50

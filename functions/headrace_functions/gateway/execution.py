@@ -12,6 +12,7 @@ from headrace_functions.gateway.measures import Measures
 from headrace_functions.gateway.resolve import SequenceRoute
 from headrace_functions.gateway.upstream import Reply
 from headrace_functions.protocol.codec import decode_request, decode_response, encode_request, encode_response
+from headrace_functions.protocol.rows import PackedRows
 from headrace_functions.signature import Tensors
 from headrace_functions.version import Version
 
@@ -47,16 +48,18 @@ class SequenceRunner:
             self._exchange.warm(version)
         batch = route.batch
         content_type, json_length = call.content_type.decode("latin-1"), _length(call.json_length)
-        bag, wanted = decode_request(
+        newest, wanted = decode_request(
             call.body, content_type, json_length, sequence.signature, protocol=call.protocol, batch=batch
         )
+        bag = dict(newest)
         reply = Reply()
         for index in range(len(sequence.stages)):
             version = route.choose(index, call.request_id)
-            reply = await self._stage(route, index, version, partial(_call_with, call, bag))
+            reply = await self._stage(route, index, version, partial(_call_with, call, bag, newest))
             if reply.status != 200:
                 return reply
-            bag.update(_tensors_of(reply, version))
+            newest = _tensors_of(reply, version)
+            bag.update(newest)
         outputs = {f.name: bag[f.name] for f in sequence.signature.outputs}
         encoded = encode_response(
             outputs,
@@ -106,9 +109,14 @@ class SequenceRunner:
             await asyncio.wait(tasks, timeout=grace)
 
 
-def _call_with(call: Call, bag: Tensors, version: Version) -> Call:
-    """The call of one stage: the tensors that its version takes, as binary data, so that no digit is lost on the way."""
-    inputs = {f.name: bag[f.name] for f in version.signature.inputs}
+def _call_with(call: Call, bag: Tensors, newest: Tensors, version: Version) -> Call:
+    """The call of one stage: the tensors that its version takes, as binary data, so that no digit is lost on the way.
+
+    ``newest`` joined the bag last. Where these are the version's inputs in one matrix, it goes on as it is.
+    """
+    fields = version.signature.inputs
+    as_they_are = isinstance(newest, PackedRows) and newest.is_for(fields)
+    inputs = newest if as_they_are else {f.name: bag[f.name] for f in fields}
     encoded = encode_request(inputs, version.signature, request_id=call.request_id, batch=version.batch)
     return replace(
         call,

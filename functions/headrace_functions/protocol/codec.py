@@ -51,7 +51,7 @@ def encode_response(
     """
     if protocol == "v1":
         return v1.encode_response(tensors, signature, batch)
-    return v2.encode_response(tensors, signature, info, model, version)
+    return v2.encode_response(tensors, signature, info, model, version, batch)
 
 
 def encode_request(
@@ -65,7 +65,7 @@ def encode_request(
 ) -> EncodedBody:
     """A v2 request for a function with this signature; ``tensors`` must have passed ``check_inputs``.
 
-    With ``binary``, tensors are sent as binary data and asked for so; rows of numbers of one type travel packed.
+    With ``binary``, tensors are sent as binary data and asked for so; rows of numbers of one type travel packed, there and back.
     A string tensor with missing values travels as JSON, because binary data cannot say them.
     """
     return v2.encode_request(tensors, signature, binary, request_id, outputs, batch)
@@ -82,8 +82,11 @@ def decode_response(
     if protocol == "v1":
         return v1.decode_response(body, signature, batch)
     document, tail = v2.split(body, "", json_length)
-    fields = plan_of(signature).outputs
-    received = v2.read_tensors(document, "outputs", tail, fields)
+    plan = plan_of(signature)
+    received = v2.read_tensors(document, "outputs", tail, plan.outputs)
+    packed = v2.unpack_answer(document, received, plan) if batch else None
+    if packed is not None:
+        return packed
     return {f.name: _as_field(received[f.name], f, batch) for f in signature.outputs if f.name in received}
 
 

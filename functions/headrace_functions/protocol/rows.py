@@ -1,6 +1,6 @@
 """Tables on the wire: rows packed in one matrix, and what is worked out once per signature."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,10 @@ class PackedRows(dict[str, Array]):
         super().__init__(zip(names, matrix.T, strict=True))
         self.matrix = matrix
 
+    def is_for(self, fields: Sequence[Field]) -> bool:
+        """Whether the matrix is the columns of these fields, in their order and type."""
+        return self.matrix.dtype == fields[0].dtype.numpy and list(self) == [f.name for f in fields]
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -38,6 +42,8 @@ class Plan:
     is_table: bool
     uniform: DType | None
     """The one type of all inputs of a table, so that its rows fit in a matrix; None otherwise."""
+    answer: DType | None
+    """The one type of all outputs where these are several numbers a row, so that an answer's rows fit in a matrix; None otherwise."""
     strict: tuple[Field, ...]
 
 
@@ -53,14 +59,20 @@ def plan_of(signature: Signature) -> Plan:
     if plan is None:
         if len(_plans) >= _REMEMBERED:
             _plans.clear()
-        types = {f.dtype.name: f.dtype for f in signature.inputs}
+        packed = _uniform(signature.outputs) if len(signature.outputs) > 1 else None
         plan = _plans[id(signature)] = Plan(
             signature,
             tuple(f.name for f in signature.inputs),
             {f.name: f for f in signature.inputs},
             {f.name: f for f in signature.outputs},
             signature.is_table,
-            next(iter(types.values())) if signature.is_table and len(types) == 1 else None,
+            _uniform(signature.inputs),
+            packed if packed is not None and packed.is_number else None,
             tuple(f for f in signature.inputs if f.strict),
         )
     return plan
+
+
+def _uniform(fields: Sequence[Field]) -> DType | None:
+    types = {f.dtype.name: f.dtype for f in fields}
+    return next(iter(types.values())) if all(f.is_scalar for f in fields) and len(types) == 1 else None

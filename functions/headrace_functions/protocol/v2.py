@@ -2,7 +2,8 @@
 
 **Packed rows.** Where all inputs are scalars (a table), a request may hold the whole batch in one tensor ``[n, fields]``
 in signature order. A request is read so if it has exactly one tensor and either the tensor's name is no input, or its
-shape is two-dimensional with as many columns as the signature has fields, which are more than one.
+shape is two-dimensional with as many columns as the signature has fields, which are more than one. An answer is packed only where
+the request allows it by the parameter ``packed_output``, wants all outputs as binary data, and these are numbers of one type.
 
 **FP16** has no JSON form. In JSON, an ``FP16`` input is sent as ``FP32`` and an ``FP16`` output is answered as ``FP32``.
 
@@ -27,6 +28,8 @@ _BY_WIRE = {d.wire: d for d in DTYPES}
 _FP16, _FP32 = dtype("float16"), dtype("float32")
 PACKED = "rows"
 """The name we give to a packed tensor; any name is taken."""
+PACKED_OUTPUT = "packed_output"
+"""Parameter of a request, and then of its answer: outputs may come, and have come, as one tensor ``[n, outputs]``. An extension of ours."""
 
 
 def decode_request(
@@ -186,12 +189,19 @@ def unpack_rows(array: Array, plan: Plan, batch: bool) -> Tensors:
     return rows
 
 
-def encode_response(tensors: Tensors, signature: Signature, info: RequestInfo, model: str, version: int) -> EncodedBody:
+def encode_response(
+    tensors: Tensors, signature: Signature, info: RequestInfo, model: str, version: int, batch: bool
+) -> EncodedBody:
     """Write a response; see ``codec.encode_response``."""
     document: dict[str, Any] = {"model_name": model, "model_version": str(version)}
     if info.id:
         document["id"] = info.id
     plan = plan_of(signature)
+    packs = info.binary and info.outputs is None and info.parameters.get(PACKED_OUTPUT) is True
+    if packs and batch and plan.answer is not None:
+        document["parameters"] = {PACKED_OUTPUT: True}
+        matrix = np.stack([tensors[name] for name in plan.outputs], axis=1)
+        return _encode(document, "outputs", [(Field(PACKED, plan.answer, (len(plan.outputs),)), matrix, True)])
     wanted = info.outputs if info.outputs is not None else dict.fromkeys(plan.outputs, info.binary)
     chosen = [(plan.outputs[name], tensors[name], binary) for name, binary in wanted.items()]
     try:
@@ -206,7 +216,7 @@ def encode_request(
     """Write a request; see ``codec.encode_request``."""
     document: dict[str, Any] = {"id": request_id} if request_id else {}
     if binary:
-        document["parameters"] = {"binary_data_output": True}
+        document["parameters"] = {"binary_data_output": True, PACKED_OUTPUT: True}
     if outputs is not None:
         document["outputs"] = [{"name": name} for name in outputs]
     plan = plan_of(signature)
@@ -220,6 +230,22 @@ def encode_request(
         packed = Field(PACKED, plan.uniform, (len(plan.names),))
         return _encode(document, "inputs", [(packed, matrix, binary)])
     return _encode(document, "inputs", [(f, tensors[f.name], binary) for f in signature.inputs])
+
+
+def unpack_answer(document: Mapping[str, Any], tensors: Tensors, plan: Plan) -> PackedRows | None:
+    """Named columns of a packed answer; None for an answer that is not packed."""
+    parameters = document.get("parameters")
+    if type(parameters) is not dict or parameters.get(PACKED_OUTPUT) is not True or plan.answer is None:
+        return None
+    matrix = tensors.get(PACKED)
+    fits = matrix is not None and matrix.ndim == 2 and matrix.shape[1] == len(plan.outputs) and matrix.shape[0] > 0
+    if matrix is None or not fits or matrix.dtype != plan.answer.numpy:
+        raise SignatureMismatch(
+            "the packed answer has the wrong shape or type",
+            expected=f"one tensor {PACKED!r}, {plan.answer.wire} [n, {len(plan.outputs)}]",
+            got=", ".join(f"{name} {array.dtype} {list(array.shape)}" for name, array in tensors.items()),
+        )
+    return PackedRows(plan.outputs, matrix)
 
 
 def _encode(document: dict[str, Any], side: str, chosen: Sequence[tuple[Field, Array, bool]]) -> EncodedBody:

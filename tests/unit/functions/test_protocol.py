@@ -85,6 +85,63 @@ def test_binary_requests_and_responses_lose_nothing(case: tuple[Signature, Tenso
     assert same(tensors, decode_response(answer.body, answer.json_length, signature))
 
 
+NUMBERS = [d for d in DTYPES if d.is_number]
+
+
+@st.composite
+def answers_of_numbers(draw: st.DrawFn) -> tuple[Signature, Tensors]:
+    """Several scalar outputs of one type, and what a function answered: columns, whole or views of something."""
+    kind, n, width = draw(st.sampled_from(NUMBERS)), draw(st.integers(1, 4)), draw(st.integers(2, 5))
+    fields = tuple(Field(f"f{i}", kind) for i in range(width))
+    matrix = draw(arrays.arrays(kind.numpy, (n, width)))
+    return Signature(fields, fields), {f.name: matrix[:, i] for i, f in enumerate(fields)}
+
+
+@given(answers_of_numbers())
+def test_numbers_of_one_type_are_answered_in_one_matrix_to_who_allows_it(case: tuple[Signature, Tensors]) -> None:
+    signature, tensors = case
+    info = RequestInfo(binary=True, parameters={"packed_output": True})
+
+    answer = encode_response(tensors, signature, info, model="m", version=1)
+
+    document = json.loads(answer.body[: answer.json_length])
+    n, width = len(tensors["f0"]), len(tensors)
+    assert [(o["name"], o["shape"]) for o in document["outputs"]] == [("rows", [n, width])]
+    received = decode_response(answer.body, answer.json_length, signature)
+    assert isinstance(received, PackedRows)
+    assert received.is_for(signature.inputs)
+    assert same(tensors, dict(received))
+
+
+@pytest.mark.parametrize(
+    "info",
+    [
+        RequestInfo(binary=True),
+        RequestInfo(binary=True, parameters={"packed_output": "yes"}),
+        RequestInfo(parameters={"packed_output": True}),
+        RequestInfo(binary=True, outputs={"b": True, "a": True}, parameters={"packed_output": True}),
+    ],
+)
+def test_nobody_gets_a_matrix_unasked(info: RequestInfo) -> None:
+    fields = (Field("a", dtype("float64")), Field("b", dtype("float64")))
+    tensors = {"a": np.array([1.0]), "b": np.array([2.0])}
+    answer = encode_response(tensors, Signature(fields, fields), info, model="m", version=1)
+    received = decode_response(answer.body, answer.json_length, Signature(fields, fields))
+    assert same(tensors, {name: received[name] for name in ("a", "b")})
+    assert not isinstance(received, PackedRows)
+
+
+@pytest.mark.parametrize(
+    ("shape", "wire", "size"), [([1, 3], "FP64", 24), ([2], "FP64", 16), ([1, 2], "FP32", 8), ([0, 2], "FP64", 0)]
+)
+def test_a_matrix_that_is_not_the_outputs_is_refused(shape: list[int], wire: str, size: int) -> None:
+    fields = (Field("a", dtype("float64")), Field("b", dtype("float64")))
+    rows = {"name": "rows", "shape": shape, "datatype": wire, "parameters": {"binary_data_size": size}}
+    head = json.dumps({"outputs": [rows], "parameters": {"packed_output": True}}).encode()
+    with pytest.raises(SignatureMismatch, match="packed answer"):
+        decode_response(head + bytes(size), len(head), Signature(fields, fields))
+
+
 @given(tables())
 def test_json_requests_lose_only_what_json_cannot_say(case: tuple[Signature, Tensors]) -> None:
     """In JSON, infinities come back as NaN and nothing else changes."""

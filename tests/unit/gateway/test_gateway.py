@@ -1,6 +1,7 @@
 """The gateway over services that do what the test says: names, sequences, shadows, failures and what is recorded of them."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -265,6 +266,38 @@ async def test_a_sequence_carries_tensors_from_stage_to_stage(h: House) -> None:
     assert ("r3", "chain", "1", "adder:1") == tuple(
         second[k] for k in ("x-request-id", "x-headrace-sequence", "x-headrace-stage", "x-headrace-variant")
     )
+
+
+@in_house
+async def test_columns_of_one_type_go_from_stage_to_stage_as_one_matrix(h: House) -> None:
+    pair = (number("x"), number("z"))
+    first = await h.release(version("first", 1, inputs=pair, outputs=pair), lambda x, z: {"x": x * 10, "z": z + 1})
+    second = await h.release(version("second", 1, inputs=pair), lambda x, z: {"y": x + z})
+    h.compose("chain", Stage((Variant(first.id),)), Stage((Variant(second.id),)), versions=[first, second])
+
+    columns = [{"name": n, "shape": [2], "datatype": "FP64", "data": [1.0, 2.0]} for n in ("x", "z")]
+    reply = await h.client.post("/v2/models/chain/infer", json={"inputs": columns})
+
+    assert [12.0, 23.0] == reply.json()["outputs"][0]["data"]
+    (asked,) = h.services.asked[second.id]
+    head = json.loads(asked.body[: int(asked.headers["inference-header-content-length"])])
+    assert [("rows", [2, 2])] == [(t["name"], t["shape"]) for t in head["inputs"]]
+
+
+@in_house
+async def test_a_matrix_is_not_taken_for_other_columns_of_the_bag(h: House) -> None:
+    """The second stage wants the first one's columns in another order, the third an older and a newer one."""
+    two, turned = (number("x"), number("z")), (number("z"), number("x"))
+    first = await h.release(version("first", 1, inputs=two, outputs=two), lambda x, z: {"x": x + 1, "z": z + 10})
+    second = await h.release(version("second", 1, inputs=turned, outputs=turned), lambda z, x: {"z": z + x, "x": x * 2})
+    third = await h.release(version("third", 1, inputs=(number("z"), number("w"))), lambda z, w: {"y": z * 100 + w})
+    stages = [Stage((Variant(v.id),)) for v in (first, second, third)]
+    h.compose("chain", *stages, versions=[first, second, third])
+
+    columns = [{"name": n, "shape": [1], "datatype": "FP64", "data": [v]} for n, v in (("x", 1), ("z", 2), ("w", 3))]
+    reply = await h.client.post("/v2/models/chain/infer", json={"inputs": columns})
+
+    assert [1403.0] == reply.json()["outputs"][0]["data"], "x: 1 -> 2, z: 2 -> 12, then z + x = 14"
 
 
 @in_house
