@@ -454,12 +454,15 @@ class TestProbe:
         assert result.ok
 
 
-def test_lightgbm_takes_a_matrix_in_the_order_of_its_features_without_pandas(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its estimators note the names of a data frame they were fitted on, but look at columns by place."""
+@pytest.mark.parametrize("library", ["lightgbm", "xgboost"])
+def test_boosters_take_a_matrix_in_the_order_of_their_features_without_pandas(
+    library: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their estimators note the names of a data frame they were fitted on, but look at columns by place."""
     model = RandomForestClassifier(5, random_state=0).fit(
         pd.DataFrame({"b": [0.0, 0.0, 1.0, 1.0], "a": [0.0, 1.0, 0.0, 1.0]}), [0, 0, 1, 1]
     )
-    monkeypatch.setattr(type(model), "__module__", "lightgbm.sklearn")
+    monkeypatch.setattr(type(model), "__module__", f"{library}.sklearn")
     sklearn = find("sklearn")
     monkeypatch.setattr("importlib.import_module", lambda name: pytest.fail(f"{name} is imported"))
     described = sklearn.describe(model, {})
