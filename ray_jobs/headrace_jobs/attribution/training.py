@@ -29,7 +29,7 @@ from headrace_jobs.explain.outcome import choose
 ROWS = 500
 """Training rows that are explained."""
 MAX_LEAVES = 10_000
-"""Of trees that a drift run explains by the way: it takes about a second."""
+"""Of trees that a drift run explains by the way, once for a version: two seconds of processor at most."""
 
 
 def shares(objects: ObjectStore, version: Version) -> Mapping[str, float]:
