@@ -41,8 +41,11 @@ class _AsItIs(dict[str, list[str]]):
     """A docstring that takes notes and shows none; scipy cuts off the first line, where it expects a signature."""
 
     def __init__(self, function: Any) -> None:
-        super().__init__(Notes=[])
+        super().__init__()
         self._text = function.__doc__ or ""
+
+    def __missing__(self, section: str) -> list[str]:
+        return self.setdefault(section, [])
 
     def __str__(self) -> str:
         return f"\n{self._text}"
@@ -52,8 +55,8 @@ class _AsItIs(dict[str, list[str]]):
 def plain_docstrings(framework: str) -> Iterator[None]:
     """Keep scipy from parsing the docstring of each special function while it is imported, to add a table of array libraries.
 
-    That is a third of the time of ``scipy.special``, and a pod has no reader. Does nothing for a framework without scipy, and
-    for a scipy that is another than the environment's own or does not work this way.
+    That is more than half of the time of ``scipy.special``, and a pod has no reader. scipy 1.16 to 1.18 do it. Does nothing for a
+    framework without scipy, and for a scipy that is another than the environment's own or does not work this way.
     """
     module = _scipy_docs() if framework in FRAMEWORKS else None
     if module is None:
