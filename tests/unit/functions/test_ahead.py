@@ -1,5 +1,7 @@
 """What a pod reads from the store is on its way before it is asked for."""
 
+import subprocess
+import sys
 import threading
 from collections import Counter
 from pathlib import Path
@@ -76,3 +78,8 @@ def test_a_variable_that_is_missing_is_named(tmp_path: Path, name: str) -> None:
     del environment[name]
     with pytest.raises(InvalidInput, match=name):
         ahead.begin(environment)
+
+
+def test_numpy_is_not_imported_before_a_layer_could_bring_another() -> None:
+    code = "import sys; from headrace_functions.runtime import ahead, late, layers, spared, threads; print('numpy' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True, timeout=60).strip() == "False"
