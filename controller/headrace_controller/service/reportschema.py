@@ -28,7 +28,10 @@ def kinds() -> frozenset[str]:
 def problem(document: Mapping[str, Any]) -> str | None:
     """A member of a report of a known ``kind`` that is not as its schema says, and why; None where all are."""
     found = best_match(_validator(document["kind"]).iter_errors(document))
-    return None if found is None else f"{found.json_path.removeprefix('$.')}: {found.message}"[:MAX_SAID]
+    if found is None:
+        return None
+    member = found.json_path.removeprefix("$").removeprefix(".") or "the document"
+    return f"{member}: {found.message}"[:MAX_SAID]
 
 
 @cache

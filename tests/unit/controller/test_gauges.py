@@ -151,10 +151,10 @@ def test_a_report_that_cannot_be_read_says_why_and_hides_no_other(
 @pytest.mark.parametrize(
     ("report", "says"),
     [
-        ({"schema": 1, "kind": "drift", "model": "a:1"}, "is damaged: engine is missing"),
-        (least("drift", severity="awful"), "is damaged: severity is one of none, low, medium, severe, not 'awful'"),
-        (least("drift", notes=[{"name": "x"}]), "is damaged: notes[0].reason is missing"),
-        (least("drift", rows={"reference": "many"}), "is damaged: rows.window is missing"),
+        ({"schema": 1, "kind": "drift", "model": "a:1"}, "is damaged: the document: 'engine' is a required property"),
+        (least("drift", severity="awful"), "is damaged: severity: 'awful' is not one of"),
+        (least("drift", notes=[{"name": "x"}]), "is damaged: notes[0]: 'reason' is a required property"),
+        (least("drift", rows={"reference": "many"}), "is damaged: rows: 'window' is a required property"),
         ({**least("drift"), "kind": "dance"}, "this release knows no such kind"),
     ],
 )
