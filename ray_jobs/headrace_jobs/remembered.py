@@ -7,10 +7,11 @@ text and arrays of numbers (npz without pickle), so that what is read cannot be 
 import hashlib
 import io
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,7 @@ def from_training(objects: ObjectStore, version: Version, raw: int, together: in
 
 
 def _counted(objects: ObjectStore, version: Version, raw: int, together: int) -> Baseline:
-    key = layout.baseline(version.id, _digest(raw, together))
+    key = layout.baseline(version.id, digest(COUNTING, raw, together))
     with suppress(NotFound, *DAMAGED):
         return decoded(version, objects.get(key))
     found = baseline.counted(objects, version, raw, together)
@@ -94,11 +95,12 @@ def decoded(version: Version, body: bytes) -> Baseline:
     return Baseline(told["rows"], references, seen, notes, Rows(*sides), told["importance"], told["ranking"])
 
 
-def _digest(raw: int, together: int) -> str:
-    asked = hashlib.sha256(orjson.dumps([raw, together]))
-    for module in COUNTING:
-        asked.update(Path(str(module.__file__)).read_bytes())
-    return asked.hexdigest()[:16]
+def digest(modules: Iterable[ModuleType], *asked: int) -> str:
+    """Of a question and of the code that answers it."""
+    found = hashlib.sha256(orjson.dumps(asked))
+    for module in modules:
+        found.update(Path(str(module.__file__)).read_bytes())
+    return found.hexdigest()[:16]
 
 
 def _told(one: Reference, place: Any) -> dict[str, Any]:

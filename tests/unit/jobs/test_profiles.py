@@ -11,6 +11,7 @@ from scipy import stats
 
 from fixtures_jobs import CHURN, InProcess, category, given_log, given_version, number, objects
 from headrace_functions.signature import Field, dtype
+from headrace_functions.storage import layout
 from headrace_functions.storage.objects import ObjectStore
 from headrace_jobs.columns import Coded, Numbers
 from headrace_jobs.profiles import job, training
@@ -130,11 +131,28 @@ def test_texts_are_counted_by_unicode() -> None:
     assert values("punctuation") == pytest.approx([1 / 9, 0, np.nan, np.nan], nan_ok=True)
 
 
+def forget(objects: ObjectStore) -> None:
+    for info in list(objects.walk(layout.version(CHURN))):
+        if "/baseline/" in info.key:
+            objects.delete(info.key)
+
+
+def test_training_data_is_read_once_and_the_report_is_the_same_to_the_byte(
+    objects: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given_traffic(objects)
+    first = encode(profile(objects))
+    monkeypatch.setattr(training, "profile_training", None)
+
+    assert encode(profile(objects)) == first
+
+
 def test_training_data_is_read_in_batches_and_says_the_same(
     objects: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given_traffic(objects)
     whole = profile(objects)
+    forget(objects)
     monkeypatch.setattr(training, "BATCH", 70)
 
     parts = profile(objects)
