@@ -17,6 +17,7 @@ from headrace_jobs.detectors import joint, uncertainty
 from headrace_jobs.detectors.base import CategoryPair, Finding, NumberPair, Rows, TestResult, WholeTest
 from headrace_jobs.detectors.native import WHOLE, whole_test
 from headrace_jobs.detectors.rows import matrix, shared
+from headrace_jobs.optional import without_alibi
 
 LICENCE = (
     "This report was made with Alibi Detect, which is under the Business Source License 1.1 since release 0.11.5: production "
@@ -159,10 +160,5 @@ def _import() -> Any:
     try:
         import alibi_detect
     except ImportError as error:
-        raise InvalidInput(
-            "engine: alibi is not installed in this environment",
-            field="engine",
-            expected="an environment made from requirements/jobs-alibi.txt",
-            hint="use --engine native, or the jobs-alibi environment (see docs/licences.md)",
-        ) from error
+        raise without_alibi() from error
     return alibi_detect

@@ -15,6 +15,7 @@ from headrace_functions.errors import InvalidInput
 from headrace_functions.views import Array
 from headrace_jobs.explain.anchors import CUTS, DELTA, LONGEST, TARGET, Anchor, Background, Model, halves, measured
 from headrace_jobs.explain.anchors import Predicate as Condition
+from headrace_jobs.optional import without_alibi
 
 LICENCE = (
     "This report was made with Alibi 0.9, which is under the Business Source License 1.1: production use needs a licence from "
@@ -142,10 +143,5 @@ def _import() -> Any:
     try:
         from alibi import explainers
     except ImportError as error:
-        raise InvalidInput(
-            "engine: alibi is not installed in this environment",
-            field="engine",
-            expected="an environment made from requirements/jobs-alibi.txt",
-            hint="use --engine native, or the jobs-alibi environment (see docs/licences.md)",
-        ) from error
+        raise without_alibi() from error
     return explainers
