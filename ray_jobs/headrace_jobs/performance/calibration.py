@@ -197,11 +197,13 @@ def _spline(x: Array) -> Array:
 def _shares(design: list[Array], theta: Array) -> Array:
     """Shares ``(n, k)``: of two classes the logistic function, of several the softmax."""
     ends = np.cumsum([0, *(part.shape[1] for part in design)])
-    logits = np.stack([part @ theta[a:b] for part, a, b in zip(design, ends[:-1], ends[1:], strict=True)], axis=1)
-    if logits.shape[1] == 1:
-        return np.asarray(1 / (1 + np.exp(-np.clip(logits, -700, 700))))
-    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(odds / odds.sum(axis=1, keepdims=True))
+    logits = np.stack([part @ theta[a:b] for part, a, b in zip(design, ends[:-1], ends[1:], strict=True)])
+    if len(logits) == 1:
+        return np.asarray(1 / (1 + np.exp(-np.clip(logits, -700, 700)))).T
+    odds = np.exp(
+        logits - logits.max(axis=0)
+    )  # a class after the other: sums over long rows are fast, over short ones slow
+    return np.asarray(odds / odds.sum(axis=0)).T
 
 
 def _smoothed(marks: Array, actual: Array, counts: Array) -> Array:

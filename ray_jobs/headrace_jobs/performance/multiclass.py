@@ -42,7 +42,8 @@ def _estimate(calibration: Calibration, window: Answers, seed: int) -> dict[str,
     draws = []
     for _ in range(DRAWS):
         shares = calibration.shares(design, calibration.another(random))
-        actual = (random.random(rows)[:, None] > shares.cumsum(axis=1)).sum(axis=1).clip(0, shares.shape[1] - 1)
+        passed = random.random(rows) > shares.T[:-1].cumsum(axis=0)
+        actual = passed.sum(axis=0)
         times = once if window.rows <= rows else random.poisson(1.0, rows).astype(np.float64)
         draws.append(counter.drawn(actual, times))
     return estimates(counter.expected(calibration.shares(design)), draws)
