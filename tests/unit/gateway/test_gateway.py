@@ -488,3 +488,15 @@ async def test_a_call_that_nobody_saw_is_sent_again_until_the_dead_replica_is_kn
     answer = await h.infer("adder", [1.0])
     assert 200 == answer.status_code, answer.text
     assert 1 == len(h.services.asked[adder.id])
+
+
+@in_house
+async def test_a_shadow_does_not_get_the_platforms_own_questions(h: House) -> None:
+    main, shadow = await h.release(version("adder", 1)), await h.release(version("adder", 2))
+    h.compose("shadowed", Stage((Variant(main.id),), (shadow.id,)), versions=[main, shadow])
+
+    await h.infer("shadowed", [1.0], x_headrace_purpose="explain secret")
+    await h.infer("shadowed", [2.0])
+    await h.runner.drain(5)
+
+    assert (2, 1) == (len(h.services.asked[main.id]), len(h.services.asked[shadow.id]))
