@@ -14,7 +14,8 @@ from pathlib import Path, PurePosixPath
 import zstandard
 
 from headrace_functions.errors import InvalidInput, NotFound, TooLarge
-from headrace_functions.storage.unpacking import MAX_FILES, MAX_UNPACKED, unpack
+from headrace_functions.storage.members import MAX_FILES, MAX_UNPACKED
+from headrace_functions.storage.unpacking import unpack
 
 __all__ = ["MAX_ARCHIVE", "MAX_FILES", "MAX_UNPACKED", "digest", "names", "pack", "unpack", "unpack_once"]
 

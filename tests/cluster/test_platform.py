@@ -132,11 +132,15 @@ def test_a_schedule_is_a_cron_job_whose_run_leaves_a_report(platform: Installed,
             outside.post("/v2/models/tumour/versions/1/infer", json=body).raise_for_status()
     platform.headrace("schedule", "add", "each-minute", "tumour:1", "--cron", "* * * * *", "--window", "1h")
     until(lambda: "headrace-each-minute" in platform.kubectl("get", "cronjobs", "-o", "name"), "there is a CronJob")
-    until(
-        lambda: any(r["state"] == "done" for r in platform.headrace("schedule", "runs", "each-minute", "--json")),
-        "a run is done",
-        240,
-    )
+    try:
+        until(
+            lambda: any(r["state"] == "done" for r in platform.headrace("schedule", "runs", "each-minute", "--json")),
+            "a run is done",
+            240,
+        )
+    finally:  # shown where it failed
+        for job in platform.headrace("analyze", "list", "--json"):
+            print(job, platform.headrace("analyze", "log", job["id"])[-3000:])
     run = next(r for r in platform.headrace("schedule", "runs", "each-minute", "--json") if r["state"] == "done")
     job = platform.headrace("analyze", "show", run["job"], "--json")
     assert ("done", "schedule each-minute") == (job["state"], job["by"]), job

@@ -4,16 +4,12 @@ import io
 import shutil
 import tarfile
 import tempfile
-from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from pathlib import Path
 
 import zstandard
 
-from headrace_functions.errors import InvalidInput, Malformed, TooLarge
-
-MAX_UNPACKED = 8 * 1024**3  # bytes of all files of a payload
-MAX_FILES = 20_000
-_CHUNK = 1 << 20
+from headrace_functions.errors import Malformed
+from headrace_functions.storage.members import MAX_FILES, extract
 
 
 def unpack(archive: Path | bytes, folder: Path, *, max_files: int = MAX_FILES) -> None:
@@ -25,8 +21,11 @@ def unpack(archive: Path | bytes, folder: Path, *, max_files: int = MAX_FILES) -
     folder.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        with io.BytesIO(archive) if isinstance(archive, bytes) else archive.open("rb") as source:
-            _extract(source, staging, max_files)
+        with (
+            io.BytesIO(archive) if isinstance(archive, bytes) else archive.open("rb") as source,
+            zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(source) as plain,
+        ):
+            extract(plain, staging, max_files)
         staging.chmod(0o755)
         staging.rename(folder)
     except (zstandard.ZstdError, tarfile.TarError, EOFError) as error:
@@ -37,34 +36,3 @@ def unpack(archive: Path | bytes, folder: Path, *, max_files: int = MAX_FILES) -
         ) from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-
-
-def _extract(source: BinaryIO, folder: Path, max_files: int) -> None:
-    files = size = 0
-    with (
-        zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(source) as plain,
-        tarfile.open(fileobj=plain, mode="r|") as tar,
-    ):
-        for member in tar:
-            target = _safe_target(member, folder)
-            if member.isdir():
-                target.mkdir(parents=True, exist_ok=True)
-                continue
-            files, size = files + 1, size + member.size
-            if files > max_files or size > MAX_UNPACKED:
-                raise TooLarge(f"payload: at most {max_files} files of {MAX_UNPACKED} bytes together", field="payload")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            content = tar.extractfile(member)
-            assert content is not None
-            with target.open("xb") as sink:
-                shutil.copyfileobj(content, sink, _CHUNK)
-            target.chmod(0o755 if member.mode & 0o100 else 0o644)
-
-
-def _safe_target(member: tarfile.TarInfo, folder: Path) -> Path:
-    path = PurePosixPath(member.name)
-    if not (member.isfile() or member.isdir()) or path.is_absolute() or ".." in path.parts:
-        raise InvalidInput(
-            f"payload: the archive holds {member.name!r}, which is a link, a device or outside of it", field="payload"
-        )
-    return folder / path

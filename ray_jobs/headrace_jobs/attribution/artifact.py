@@ -17,7 +17,7 @@ import pyarrow as pa
 from headrace_functions.errors import HeadraceError
 from headrace_functions.runtime.frameworks.needs import model_file
 from headrace_functions.runtime.frameworks.pickles import Inert, UnreadablePickleError, contents
-from headrace_functions.storage import layout
+from headrace_functions.storage import layout, members
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Version
 from headrace_jobs.attribution import lightgbm, xgboost
@@ -98,8 +98,5 @@ def _unpickled(artifact: Path, version: Version) -> Any:
 
 def _unpack(archive: bytes, folder: Path) -> None:
     # Not ``storage.unpacking``: this environment has no zstandard but Arrow's, and builds have checked the archive.
-    with (
-        pa.CompressedInputStream(pa.BufferReader(archive), "zstd") as plain,
-        tarfile.open(fileobj=plain, mode="r|") as tar,
-    ):
-        tar.extractall(folder, filter="data")
+    with pa.CompressedInputStream(pa.BufferReader(archive), "zstd") as plain:
+        members.extract(plain, folder)

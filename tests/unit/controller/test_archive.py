@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from headrace_controller import archive
 from headrace_functions.errors import InvalidInput, Malformed, NotFound, TooLarge
-from headrace_functions.storage import unpacking
+from headrace_functions.storage import members
 
 NAMES = st.from_regex(r"[a-z]{1,8}(/[a-z]{1,8}){0,2}\.bin", fullmatch=True)
 
@@ -98,7 +98,7 @@ def test_an_archive_that_was_cut_short_is_malformed(tmp_path: Path) -> None:
 def test_an_archive_that_grows_past_the_limit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, {"model.bin": bytes(1_000_000)})
     archive.pack(["model.bin"], tmp_path, tmp_path / "a")
-    monkeypatch.setattr(unpacking, "MAX_UNPACKED", 999_999)
+    monkeypatch.setattr(members, "MAX_UNPACKED", 999_999)
     with pytest.raises(TooLarge):
         archive.unpack(tmp_path / "a", tmp_path / "artifact")
 
