@@ -9,9 +9,9 @@ from pathlib import Path
 import orjson
 
 from headrace_functions.errors import HeadraceError, InvalidInput
-from headrace_jobs import drift_command
 from headrace_jobs.attribution import command as attribution
 from headrace_jobs.command import LOG, Answer, Call, line
+from headrace_jobs.drift import command as drift
 from headrace_jobs.explain import command as explain
 from headrace_jobs.fairness import command as fairness
 from headrace_jobs.outliers import command as outliers
@@ -24,7 +24,7 @@ log = logging.getLogger(LOG)
 DONE, FAILED, USAGE = 0, 1, 2
 
 COMMANDS = (
-    drift_command.COMMAND,
+    drift.COMMAND,
     performance.COMMAND,
     fairness.COMMAND,
     outliers.COMMAND,

@@ -16,10 +16,10 @@ from scipy import stats
 from headrace_functions.signature import Field, dtype
 from headrace_functions.views import Array, names
 from headrace_jobs.columns import Coded, Column, Numbers, Series
-from headrace_jobs.compare import Comparison, compare
 from headrace_jobs.detectors import joint
 from headrace_jobs.detectors.base import Rows
 from headrace_jobs.detectors.native import Native
+from headrace_jobs.drift.compare import Comparison, compare
 from headrace_jobs.scan import Part, reference, summary, take
 from headrace_jobs.statistics.sample import RowSample
 from headrace_jobs.verdict import DEFAULT, SEVERITIES, worst

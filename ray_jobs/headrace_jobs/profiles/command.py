@@ -4,7 +4,7 @@ import argparse
 
 from headrace_jobs.command import Answer, Call, Command, progress, window_arguments
 from headrace_jobs.profiles.job import ProfileRun
-from headrace_jobs.profiling import make_profile
+from headrace_jobs.profiles.profiling import make_profile
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -19,9 +19,9 @@ from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Version
 from headrace_functions.views import Array
 from headrace_jobs import columns
+from headrace_jobs.drift.remembered import DAMAGED, digest
 from headrace_jobs.profiles import looks, partial, training
 from headrace_jobs.profiles.partial import Directions, Profiled, SeriesProfile
-from headrace_jobs.remembered import DAMAGED, digest
 from headrace_jobs.statistics import distinct, moments, sample
 from headrace_jobs.statistics.distinct import Distinct
 from headrace_jobs.statistics.moments import Moments

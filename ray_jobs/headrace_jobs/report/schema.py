@@ -1,6 +1,6 @@
 """``python -m headrace_jobs.report.schema``: the JSON Schema of all reports, made from the models.
 
-It is published as ``docs/report.schema.json`` and shipped with the controller, which holds reports against it when they are read.
+It is shipped with the controller (``service/report.schema.json``), which holds reports against it when they are read.
 """
 
 import sys

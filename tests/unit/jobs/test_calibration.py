@@ -8,8 +8,8 @@ from fixtures_jobs import category, number
 from headrace_functions.signature import Field
 from headrace_functions.views import names
 from headrace_jobs.columns import Coded, Column, Numbers
-from headrace_jobs.compare import Comparison, compare
 from headrace_jobs.detectors.native import Native
+from headrace_jobs.drift.compare import Comparison, compare
 from headrace_jobs.scan import Part, reference, summary
 from headrace_jobs.verdict import DEFAULT
 

@@ -8,10 +8,10 @@ from fixtures_jobs import CHURN, SCORE, InProcess, category, given_labels, given
 from headrace_functions.signature import Field, dtype
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.views import Array
-from headrace_jobs import concept as module
 from headrace_jobs.columns import Coded, Numbers
 from headrace_jobs.detectors.native import Native
-from headrace_jobs.drift import DriftRun
+from headrace_jobs.drift import concept as module
+from headrace_jobs.drift.job import DriftRun
 from headrace_jobs.importance import answers_of, importance
 from headrace_jobs.report.models import DriftReport, Test
 from headrace_jobs.report.page import page

@@ -76,12 +76,6 @@ def test_the_limits_of_performance_are_the_documented_ones() -> None:
     assert f"{counting.SAMPLE:,} rows" in REPORTS
 
 
-def test_the_published_schema_is_that_of_the_models() -> None:
-    published = (ROOT / "docs" / "report.schema.json").read_text()
-
-    assert published == schema.text(), "run: python -m headrace_jobs.report.schema > docs/report.schema.json"
-
-
 @pytest.mark.parametrize("kind", [DriftReport, Explanation, PerformanceReport])
 def test_the_published_schema_has_every_kind_and_requires_what_it_always_says(kind: type) -> None:
     found = json.loads(schema.text())

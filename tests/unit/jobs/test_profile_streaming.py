@@ -16,7 +16,7 @@ from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Version
 from headrace_functions.views import Array
 from headrace_jobs.profiles import training
-from headrace_jobs.profiling import make_profile, profile_of
+from headrace_jobs.profiles.profiling import make_profile, profile_of
 
 __all__ = ["objects"]
 
@@ -83,7 +83,7 @@ def test_a_streamed_profile_of_many_rows_counts_every_row_and_samples_quantiles(
 def test_a_profile_that_is_there_is_not_made_again(objects: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
     version, _ = given(objects, 200)
     key = make_profile(objects, version.id)
-    monkeypatch.setattr("headrace_jobs.profiling.profile_training", None)
+    monkeypatch.setattr("headrace_jobs.profiles.profiling.profile_training", None)
 
     assert make_profile(objects, version.id) == key
 

@@ -15,7 +15,7 @@ from headrace_functions.storage.documents import Documents
 from headrace_functions.storage.objects import ObjectStore
 from headrace_jobs.attribution.job import AttributionRun
 from headrace_jobs.detectors.native import Native
-from headrace_jobs.drift import DriftRun
+from headrace_jobs.drift.job import DriftRun
 from headrace_jobs.report.models import DriftReport
 from headrace_jobs.report.page import page
 from headrace_jobs.window import Window

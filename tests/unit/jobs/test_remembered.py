@@ -12,10 +12,11 @@ from fixtures_jobs import InProcess, category, given_log, given_version, number,
 from headrace_functions.storage import layout
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Version
-from headrace_jobs import baseline, remembered
+from headrace_jobs import baseline
 from headrace_jobs.baseline import Baseline
 from headrace_jobs.detectors.native import Native
-from headrace_jobs.drift import DriftRun
+from headrace_jobs.drift import remembered
+from headrace_jobs.drift.job import DriftRun
 from headrace_jobs.report.keep import encode
 from headrace_jobs.window import Window
 

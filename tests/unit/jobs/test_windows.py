@@ -13,11 +13,11 @@ from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.views import ViewName
 from headrace_jobs import inputs
 from headrace_jobs.baseline import against_of
-from headrace_jobs.chunks import coarse, judge_chunks
 from headrace_jobs.columns import Column, Numbers
-from headrace_jobs.compare import Comparison
 from headrace_jobs.detectors.native import Native
-from headrace_jobs.drift import DriftRun
+from headrace_jobs.drift.chunks import coarse, judge_chunks
+from headrace_jobs.drift.compare import Comparison
+from headrace_jobs.drift.job import DriftRun
 from headrace_jobs.report.keep import encode
 from headrace_jobs.report.models import DriftReport
 from headrace_jobs.report.page import page

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from headrace_jobs.compare import Comparison, findings, judged
 from headrace_jobs.detectors.base import Detector
+from headrace_jobs.drift.compare import Comparison, findings, judged
 from headrace_jobs.report.models import Chunk, Moved
 from headrace_jobs.scan import Part, Reference
 from headrace_jobs.statistics.numbers import NumberReference

@@ -8,7 +8,7 @@ from headrace_jobs.baseline import against_of
 from headrace_jobs.command import LOG, Answer, Call, Command, progress, window_arguments
 from headrace_jobs.detectors.engines import ENGINES, engine
 from headrace_jobs.detectors.methods import Methods
-from headrace_jobs.drift import DriftRun
+from headrace_jobs.drift.job import DriftRun
 
 log = logging.getLogger(LOG)
 

@@ -10,16 +10,16 @@ from headrace_functions.version import Version
 from headrace_functions.views import names
 from headrace_jobs import inputs
 from headrace_jobs.baseline import Against, Baseline, from_log
-from headrace_jobs.chunks import coarse, judge_chunks
 from headrace_jobs.columns import columns_of
-from headrace_jobs.compare import Comparison, compare
-from headrace_jobs.concept import concept
-from headrace_jobs.describe import Told, describe
 from headrace_jobs.detectors.base import Detector, Finding
 from headrace_jobs.detectors.methods import Methods
+from headrace_jobs.drift.chunks import coarse, judge_chunks
+from headrace_jobs.drift.compare import Comparison, compare
+from headrace_jobs.drift.concept import concept
+from headrace_jobs.drift.describe import Told, describe
+from headrace_jobs.drift.remembered import from_training
 from headrace_jobs.execution import Executor
 from headrace_jobs.plan import ROOT, is_leaf, plan
-from headrace_jobs.remembered import from_training
 from headrace_jobs.report.models import DriftReport
 from headrace_jobs.sampling import size_for
 from headrace_jobs.scan import Part, Task

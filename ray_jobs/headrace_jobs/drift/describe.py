@@ -7,12 +7,13 @@ from typing import Any, Literal
 import numpy as np
 
 from headrace_functions.names import VersionId
-from headrace_jobs import pictures, wording
-from headrace_jobs.advice import advice
+from headrace_jobs import wording
 from headrace_jobs.baseline import Against, Ranking
-from headrace_jobs.compare import WHOLE, Comparison
 from headrace_jobs.detectors import distances
 from headrace_jobs.detectors.base import CategoryPair, Detector
+from headrace_jobs.drift import pictures
+from headrace_jobs.drift.advice import advice
+from headrace_jobs.drift.compare import WHOLE, Comparison
 from headrace_jobs.report import models as report
 from headrace_jobs.report.models import Chunk, DriftReport, FieldDrift, Note, Rows, Side, Span, Test, Thresholds
 from headrace_jobs.scan import Reference, Summary
