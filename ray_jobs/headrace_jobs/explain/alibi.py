@@ -23,11 +23,16 @@ LICENCE = (
 )
 BUDGET = 100_000
 """Rows that its search may ask about: it draws rows anew for each rule that it compares, tens of thousands in all for thirty features."""
-APART, BATCH, FIRST = (
-    0.2,
-    100,
-    20,
-)  # its tolerance between rules, rows asked together, and rows that each rule starts with
+SEARCH = {
+    "threshold": TARGET,
+    "delta": DELTA,
+    "tau": 0.2,
+    "batch_size": 100,
+    "min_samples_start": 20,
+    "coverage_samples": 1000,
+    "stop_on_first": True,
+}
+"""In its words: ``tau`` is its tolerance between rules; a rule starts with 20 rows, and 100 are asked together."""
 CELLS = 7
 """Parts of an image each way."""
 
@@ -60,17 +65,7 @@ def rule(model: Model, row: Array, background: Background, seed: int = 0) -> Anc
     words = {i: [str(k) for k in range(len(v))] for i, v in enumerate(values) if isinstance(row[i], str | bool | bytes)}
     explainer = explainers.AnchorTabular(answer, [f"f{i}" for i in range(len(row))], words, seed=seed)
     explainer.fit(rows, disc_perc=[100 * c for c in CUTS])
-    found = explainer.explain(
-        own,
-        threshold=TARGET,
-        delta=DELTA,
-        tau=APART,
-        batch_size=BATCH,
-        min_samples_start=FIRST,
-        coverage_samples=1000,
-        max_anchor_size=min(LONGEST, len(row)),
-        stop_on_first=True,
-    )
+    found = explainer.explain(own, max_anchor_size=min(LONGEST, len(row)), **SEARCH)
     chosen = [c for word in found.anchor for c in _conditions(word, values, row)]
     return measured(model, chosen, rest, asked, seed)
 
@@ -84,16 +79,7 @@ def parts(model: Callable[[Array], Array], image: Array, seed: int = 0) -> Parts
         return model(images.reshape(len(images), *image.shape)).astype(np.int64)
 
     explainer = _import().AnchorImage(answer, flat.shape, dtype=np.float64, segmentation_fn=lambda _: grid, seed=seed)
-    found = explainer.explain(
-        flat,
-        threshold=TARGET,
-        delta=DELTA,
-        tau=APART,
-        batch_size=BATCH,
-        min_samples_start=FIRST,
-        coverage_samples=1000,
-        stop_on_first=True,
-    )
+    found = explainer.explain(flat, **SEARCH)
     held = np.isin(grid, [int(p) for p in found.raw["feature"]])
     return Parts(held, float(np.mean(found.precision)), float(np.mean(found.coverage)))
 
