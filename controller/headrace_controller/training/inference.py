@@ -53,7 +53,7 @@ def complete(field: Field, column: Array, *, profile: bool = True) -> Field:
     if profile and field.profile == "none":
         field = replace(field, profile=_profile(field, column, distinct))
     if field.profile == "categorical" and field.categories is None and 0 < len(distinct) <= MAX_CATEGORIES:
-        return replace(field, categories=tuple(distinct))
+        return replace(field, categories=tuple(distinct.tolist()))
     if field.profile == "numerical" and field.range is None:
         finite = column[np.isfinite(column)] if column.dtype.kind in "iuf" else np.empty(0)
         return replace(field, range=(float(finite.min()), float(finite.max()))) if len(finite) else field
@@ -89,18 +89,19 @@ def _bare(name: str, column: Array) -> Field:
     return Field(name, dtype_of(column), column.shape[1:])
 
 
-def _distinct(column: Array) -> list[Any]:
-    """Sorted values without the missing ones; at most one more than matters."""
-    if column.dtype.kind == "f":
-        column = column[~np.isnan(column)]
-    return sorted({v for v in column.tolist() if v is not None})
+def _distinct(column: Array) -> Array:
+    """Sorted values without the missing ones. Numbers stay numbers of the column: as objects they would take ten times as much."""
+    if column.dtype == object:
+        found = sorted({v for v in column.tolist() if v is not None})
+        return np.array(found, object) if found else np.empty(0, object)
+    return np.unique(column[~np.isnan(column)] if column.dtype.kind == "f" else column)
 
 
-def _profile(field: Field, column: Array, distinct: list[Any]) -> str:
+def _profile(field: Field, column: Array, distinct: Array) -> str:
     if field.dtype.name == "bool":
         return "categorical"
     if field.dtype.name == "string":
-        lengths = [len(v) for v in distinct[:1000]]
+        lengths = [len(v) for v in distinct[:1000].tolist()]
         short = not lengths or sum(lengths) / len(lengths) <= MAX_WORD
         repeats = len(distinct) <= MAX_CATEGORIES or len(distinct) * MIN_REPEATS <= len(column)
         return "categorical" if short and repeats else "text"

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from headrace_controller.training import memory
 from headrace_functions.errors import InvalidInput, NotFound, TooLarge
 from headrace_functions.names import check_field_name
 
@@ -23,6 +24,10 @@ Columns = dict[str, Array]
 MAX_BYTES = 2 * 1024**3  # of a file with training data or a sample
 MAX_VALUES = 400_000_000
 """Values of a Parquet file, those in lists by themselves: what fits into two gigabytes there may be ten times as much once it is read."""
+BYTES_A_VALUE = 36
+"""Memory that a build takes for a value of numbers and short text, measured: as it is read, typed, written and profiled."""
+BYTES_A_BYTE = 2.5
+"""The same for a byte of CSV."""
 MAX_COLUMNS = 5000
 SUFFIXES = (".csv", ".parquet")
 
@@ -73,6 +78,7 @@ def _read(file: Path, field: str, text: Sequence[str]) -> pa.Table:
         raise TooLarge(f"{field}: at most {MAX_BYTES} bytes", field=field, got=str(file.stat().st_size))
     try:
         if file.suffix == ".csv":
+            _check_memory(BYTES_A_BYTE * file.stat().st_size, field)
             types = {name: pa.string() for name in text}
             options = pa.csv.ConvertOptions(strings_can_be_null=True, column_types=types)
             return pa.csv.read_csv(file, convert_options=options)
@@ -99,6 +105,19 @@ def _check_size(found: pq.FileMetaData, field: str) -> None:
             field=field,
             got=str(values),
             hint=f"give a random sample of at most {enough:,} rows",
+        )
+    _check_memory(BYTES_A_VALUE * values, field)
+
+
+def _check_memory(needed: float, field: str) -> None:
+    left = memory.left()
+    if left is not None and needed > left:
+        raise TooLarge(
+            f"{field}: reading it takes about {needed / 1e9:.1f} GB of memory, and {left / 1e9:.1f} GB are left here",
+            field=field,
+            expected=f"at most {left:,} bytes of memory",
+            got=f"about {needed:,.0f}",
+            hint=f"give a random sample of at most {left / needed:.0%} of the rows, or the controller more memory",
         )
 
 

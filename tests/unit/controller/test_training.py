@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from headrace_controller.training import inference, tables
+from headrace_controller.training import inference, memory, tables
 from headrace_functions.errors import HeadraceError, InvalidInput, TooLarge
 from headrace_functions.signature import Field, dtype
 
@@ -98,6 +98,61 @@ def test_parquet_that_would_not_fit_into_memory_is_refused_before_it_is_read(
     with pytest.raises(TooLarge, match=r"training-data: 6 rows have 24 values, more than 20") as caught:
         tables.read(tmp_path / "d.parquet")
     assert caught.value.hint == "give a random sample of at most 5 rows"
+
+
+@pytest.mark.parametrize("name", ["d.csv", "d.parquet"])
+def test_what_the_controller_has_no_memory_for_is_refused_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    if name == "d.csv":
+        (tmp_path / name).write_text("a\n" + "1\n" * 99)  # 200 bytes, for which 500 are needed
+    else:
+        pq.write_table(pa.table({"a": range(14)}), tmp_path / name)  # 504 are needed
+    monkeypatch.setattr(tables.memory, "left", lambda: 505)
+    assert len(tables.read(tmp_path / name)["a"]) > 1
+    monkeypatch.setattr(tables.memory, "left", lambda: 250)
+    with pytest.raises(TooLarge, match=r"training-data: reading it takes about 0\.0 GB of memory") as caught:
+        tables.read(tmp_path / name)
+    assert caught.value.hint == "give a random sample of at most 50% of the rows, or the controller more memory"
+
+
+def machine(root: Path, group: dict[str, str], available: int = 8_000_000) -> Path:
+    for name, text in {
+        **{f"sys/fs/cgroup/{k}": v for k, v in group.items()},
+        "proc/meminfo": f"MemTotal: 1 kB\nMemAvailable: {available} kB\n",
+    }.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("group", "left"),
+    [
+        ({"memory.max": "1000\n", "memory.current": "700\n", "memory.stat": "anon 5\ninactive_file 100\n"}, 400),
+        ({"memory.max": "max\n", "memory.current": "700\n"}, 8_192_000_000),
+        (
+            {
+                "memory/memory.limit_in_bytes": "1000",
+                "memory/memory.usage_in_bytes": "700",
+                "memory/memory.stat": "inactive_file 50\n",
+            },
+            350,
+        ),
+        ({"memory/memory.limit_in_bytes": "9223372036854771712", "memory/memory.usage_in_bytes": "7"}, 8_192_000_000),
+        ({"memory.max": "100", "memory.current": "700"}, 0),
+        ({}, 8_192_000_000),
+    ],
+    ids=["version 2", "no limit", "version 1", "version 1 without limit", "used up", "no group"],
+)
+def test_memory_that_is_left_is_the_containers_or_the_machines(
+    tmp_path: Path, group: dict[str, str], left: int
+) -> None:
+    assert left == memory.left(machine(tmp_path, group))
+
+
+def test_where_nobody_says_what_memory_is_left_nothing_is_refused(tmp_path: Path) -> None:
+    assert memory.left(tmp_path) is None
 
 
 def test_a_type_that_no_field_has_is_refused_naming_the_column(tmp_path: Path) -> None:
