@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
@@ -88,6 +88,7 @@ def test_infinities_are_values_at_either_end() -> None:
 
 @given(st.lists(st.tuples(st.integers(20, 400), st.integers(20, 400)), min_size=3, max_size=8))
 def test_the_g_test_equals_scipys(cells: list[tuple[int, int]]) -> None:
+    assume(stats.contingency.expected_freq(np.array(cells)).min() >= 5)  # rarer categories are pooled before
     before, now = ({f"c{i}": cell[side] for i, cell in enumerate(cells)} for side in (0, 1))
 
     (found,) = Native().categories([categories(before, now, "g")])
