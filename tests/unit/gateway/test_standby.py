@@ -18,7 +18,7 @@ from headrace_functions.gateway.exchange import Exchange
 from headrace_functions.gateway.knative import KnativeLeases, KnativeUpstream
 from headrace_functions.gateway.measures import Measures
 from headrace_functions.gateway.standby import Standbys, configured
-from headrace_functions.gateway.upstream import Upstream
+from headrace_functions.gateway.upstream import NotSent, Reply, Upstream
 from headrace_functions.names import VersionId
 from headrace_functions.record import Record
 from headrace_functions.storage import layout
@@ -63,9 +63,25 @@ class Cluster:
         return True
 
 
+class Refused(KnativeUpstream):
+    """Tells when something was asked of somebody who did not take it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refused = asyncio.Event()
+
+    async def request(self, address: str, head: bytes, body: bytes, deadline: float) -> Reply:
+        try:
+            return await super().request(address, head, body, deadline)
+        except NotSent:
+            self.refused.set()
+            raise
+
+
 @dataclass
 class World:
     cluster: Cluster
+    upstream: Refused
     service: Ingress
     standby: Ingress
     standbys: Standbys
@@ -80,7 +96,7 @@ class World:
 @asynccontextmanager
 async def world(cluster: Cluster, folder: Path) -> AsyncIterator[World]:
     async with Ingress(cluster.own) as service, Ingress(cluster.stand) as standby:
-        upstream = KnativeUpstream()
+        upstream = Refused()
         standbys = Standbys(["python"], lambda _: standby.host, Upstream())
         following = asyncio.create_task(standbys.follow(Documents(ObjectStore(str(folder)))))
         async with asyncio.timeout(5):
@@ -88,12 +104,16 @@ async def world(cluster: Cluster, folder: Path) -> AsyncIterator[World]:
                 await asyncio.sleep(0.005)
         standby.asked.clear()
         leases = KnativeLeases(lambda _: service.host, upstream, standbys=standbys)
-        yield World(cluster, service, standby, standbys, leases, Exchange(leases, upstream, cluster, Measures()))
-        cluster.up.set()
-        following.cancel()
-        await leases.close()
-        standbys.close()
-        upstream.close()
+        try:
+            yield World(
+                cluster, upstream, service, standby, standbys, leases, Exchange(leases, upstream, cluster, Measures())
+            )
+        finally:
+            cluster.up.set()
+            following.cancel()
+            await leases.close()
+            standbys.close()
+            upstream.close()
 
 
 def run(story: Coroutine[Any, Any, None]) -> None:
@@ -148,8 +168,7 @@ def test_a_request_that_the_standby_did_not_take_is_sent_to_the_versions_own_pod
     async def story() -> None:
         async with world(Cluster(lending=lending), tmp_path) as w:
             asking = asyncio.create_task(w.ask())
-            while INFER not in w.standby.asked:
-                await asyncio.sleep(0.001)
+            await w.upstream.refused.wait()
             later = asyncio.create_task(w.ask("later"))
             await asyncio.sleep(0.02)
             w.cluster.up.set()
