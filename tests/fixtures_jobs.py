@@ -218,6 +218,8 @@ class Answering:
         self.paths: set[str] = set()
         self.request_ids: set[str | None] = set()
         self.failure: bytes | None = None
+        self.away = 0
+        """Requests that come while the service is not there."""
         double = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -245,6 +247,10 @@ class Answering:
                     version=version.id.number,
                     batch=version.batch,
                 )
+                if double.away:
+                    double.away -= 1
+                    self.send_error(503, "the service went away")
+                    return
                 self.send_response(500 if double.failure else 200)
                 text = double.failure or answer.body
                 self.send_header("content-type", answer.content_type)

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 import yaml
 from kubernetes import client
+from kubernetes.client.exceptions import ApiException
 from sklearn.linear_model import LogisticRegression
 
 from controller_support import FakeServices
@@ -43,6 +44,8 @@ from headrace_functions.storage import layout
 from headrace_functions.storage.documents import Documents
 from headrace_functions.storage.objects import ObjectStore
 from support.wheels import wheel
+
+from .installed import until
 
 pytestmark = pytest.mark.timeout(300)
 WAIT = 240.0
@@ -253,6 +256,17 @@ def test_a_version_image_is_used_as_it_is_and_one_that_cannot_be_pulled_is_named
     assert nothing_left(platform, api, cluster_settings)
 
 
+def refused(core: client.CoreV1Api, namespace: str) -> bool:
+    """Whether a pod would be."""
+    container = client.V1Container(name="none", image="none")
+    pod = client.V1Pod(metadata=client.V1ObjectMeta(name="none"), spec=client.V1PodSpec(containers=[container]))
+    try:
+        core.create_namespaced_pod(namespace, pod, dry_run="All")
+    except ApiException as error:
+        return "exceeded quota" in str(error.body)
+    return False
+
+
 def test_a_missing_storage_secret_and_a_quota_are_named(
     platform: Platform, cluster_settings: ClusterSettings, api: client.ApiClient
 ) -> None:
@@ -265,5 +279,6 @@ def test_a_missing_storage_secret_and_a_quota_are_named(
         metadata=client.V1ObjectMeta(name="none"), spec=client.V1ResourceQuotaSpec(hard={"pods": "0"})
     )
     core.create_namespaced_resource_quota(cluster_settings.namespace, quota)
+    until(lambda: refused(core, cluster_settings.namespace), "the API server holds to the quota")
     found = built(platform, {"function.py": PLAIN}, framework="python")
     assert "exceeded quota" in found.status.reason

@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import time
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
@@ -17,6 +18,10 @@ from headrace_functions.version import Version
 
 ROWS = 1000  # rows a request: far below the limit of a body, and a deadline is not in danger
 TIMEOUT = 60.0
+PASSING = (502, 503, 504)
+"""Answers for a service that goes, comes or is not reached. Questions change nothing, so they are put again."""
+PAUSES = (0.5, 1.0, 2.0)
+"""Seconds before each time that a question is put again."""
 PURPOSE = "explain"
 TOKEN = "HEADRACE_PURPOSE_TOKEN"  # noqa: S105 - the name of a variable
 """Environment variable with the word that proves to the gateway that the platform itself is asking."""
@@ -56,7 +61,8 @@ class Endpoint:
     def ask(self, inputs: Tensors) -> Tensors:
         """The outputs for ``inputs``, arrays ``(n, *shape)``, in as many requests as it takes.
 
-        Raises ``FunctionFailed`` with the answer's own words where it is no success, ``Unreachable`` where there is none.
+        Raises ``FunctionFailed`` with the answer's own words where it is no success, ``Unreachable`` where there is none, after
+        ``PAUSES`` where that may pass.
         """
         count = len(next(iter(inputs.values())))
         size = ROWS if self._version.batch else 1
@@ -70,18 +76,31 @@ class Endpoint:
         headers = {"content-type": body.content_type, "x-headrace-purpose": self._purpose, **self._request_id}
         if body.json_length is not None:
             headers[JSON_LENGTH_HEADER] = str(body.json_length)
-        try:
-            self._connection.request("POST", self._path, body.body, headers)
-            response = self._connection.getresponse()
-            text = response.read()
-        except (OSError, http.client.HTTPException) as error:
-            hint = "is the platform up? see headrace status"
-            raise Unreachable(f"{self._url} does not answer: {error}", field="endpoint", hint=hint) from error
-        if response.status != http.client.OK:
-            raise FunctionFailed(f"{self._asked} answered {response.status}: {_problem(text)}")
-        length = response.headers.get(JSON_LENGTH_HEADER)
+        for pause in PAUSES:
+            try:
+                status, text, length = self._exchange(body.body, headers)
+            except Unreachable:
+                status = PASSING[0]
+            if status not in PASSING:
+                break
+            time.sleep(pause)
+        else:
+            status, text, length = self._exchange(body.body, headers)
+        if status != http.client.OK:
+            raise FunctionFailed(f"{self._asked} answered {status}: {_problem(text)}")
         answer = decode_response(text, int(length) if length else None, self._version.signature, batch=batch)
         return answer if batch else {k: np.asarray(v)[None] for k, v in answer.items()}
+
+    def _exchange(self, body: bytes, headers: dict[str, str]) -> tuple[int, bytes, str | None]:
+        """Status, body and the length of its JSON."""
+        try:
+            self._connection.request("POST", self._path, body, headers)
+            response = self._connection.getresponse()
+            return response.status, response.read(), response.headers.get(JSON_LENGTH_HEADER)
+        except (OSError, http.client.HTTPException) as error:
+            self._connection.close()
+            hint = "is the platform up? see headrace status"
+            raise Unreachable(f"{self._url} does not answer: {error}", field="endpoint", hint=hint) from error
 
 
 def _problem(text: bytes) -> str:

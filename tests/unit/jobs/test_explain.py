@@ -10,6 +10,7 @@ from headrace_functions.storage import layout
 from headrace_functions.storage.documents import Documents
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Version
+from headrace_jobs.explain import endpoint
 from headrace_jobs.explain.job import ExplainRun
 from headrace_jobs.report.models import Explanation
 from headrace_jobs.report.page import page
@@ -121,7 +122,32 @@ def test_a_failed_request_cannot_be_explained(objects: ObjectStore, version: Ver
         explain(objects, "http://127.0.0.1:9", request="bad-0")
 
 
-def test_an_endpoint_that_is_away_is_named(objects: ObjectStore, version: Version) -> None:
+@pytest.mark.parametrize("away", [1, len(endpoint.PAUSES)])
+def test_a_question_is_put_again_while_the_service_is_away(
+    objects: ObjectStore, version: Version, monkeypatch: pytest.MonkeyPatch, away: int
+) -> None:
+    monkeypatch.setattr(endpoint, "PAUSES", (0.0,) * len(endpoint.PAUSES))
+    with Answering(version, predict) as asked:
+        expected = explain(objects, asked.url)
+        asked.away = away
+        assert expected == explain(objects, asked.url)
+
+
+def test_a_service_that_stays_away_is_told(
+    objects: ObjectStore, version: Version, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoint, "PAUSES", (0.0,) * len(endpoint.PAUSES))
+    with Answering(version, predict) as asked:
+        asked.away = 1000
+        with pytest.raises(FunctionFailed, match="answered 503"):
+            explain(objects, asked.url)
+        assert asked.away == 1000 - 1 - len(endpoint.PAUSES)
+
+
+def test_an_endpoint_that_is_away_is_named(
+    objects: ObjectStore, version: Version, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoint, "PAUSES", (0.0,) * len(endpoint.PAUSES))
     with pytest.raises(Unreachable, match="does not answer"):
         explain(objects, "http://127.0.0.1:9")
 
