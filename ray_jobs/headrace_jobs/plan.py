@@ -33,3 +33,16 @@ def tree(leaves: Sequence[tuple[Any, ...]], merge: Callable[..., Any]) -> Graph:
 
 def is_leaf(key: str) -> bool:
     return key.startswith("file-")
+
+
+def by_leaf(total: int, progress: Callable[[int, int, str], None], what: str = "files") -> Callable[[str], None]:
+    """What an executor is to call with each key that is done: it tells how many of ``total`` leaves are."""
+    finished = 0
+
+    def done(key: str) -> None:
+        nonlocal finished
+        if is_leaf(key):
+            finished += 1
+            progress(finished, total, what)
+
+    return done

@@ -14,7 +14,7 @@ from headrace_jobs import inputs
 from headrace_jobs.columns import Column, series
 from headrace_jobs.execution import Executor
 from headrace_jobs.inputs import LogFile
-from headrace_jobs.plan import ROOT, is_leaf, tree
+from headrace_jobs.plan import ROOT, by_leaf, tree
 from headrace_jobs.scan import take
 from headrace_jobs.statistics.sample import RowSample, logged_priorities, lowest
 from headrace_jobs.window import Window
@@ -68,15 +68,9 @@ def sample(
     files: Sequence[LogFile], task: SampleTask, executor: Executor, progress: Progress, what: str = "reference files"
 ) -> Sampled:
     """The sample of a window, always the same one for the same log."""
-    finished = 0
-
-    def done(key: str) -> None:
-        nonlocal finished
-        if is_leaf(key):
-            finished += 1
-            progress(finished, len(files), what)
-
-    whole: Sampled = executor.run(tree([(sample_file, file, task) for file in files], merge_all), ROOT, done)
+    whole: Sampled = executor.run(
+        tree([(sample_file, file, task) for file in files], merge_all), ROOT, by_leaf(len(files), progress, what)
+    )
     return whole
 
 

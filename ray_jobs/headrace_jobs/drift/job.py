@@ -19,7 +19,7 @@ from headrace_jobs.drift.concept import concept
 from headrace_jobs.drift.describe import Told, describe
 from headrace_jobs.drift.remembered import from_training
 from headrace_jobs.execution import Executor
-from headrace_jobs.plan import ROOT, is_leaf, plan
+from headrace_jobs.plan import ROOT, by_leaf, plan
 from headrace_jobs.report.models import DriftReport
 from headrace_jobs.sampling import size_for
 from headrace_jobs.scan import Part, Task
@@ -103,13 +103,5 @@ class DriftRun:
         return () if found is None else (found,)
 
     def _count(self, files: tuple[inputs.LogFile, ...], task: Task, executor: Executor, progress: Progress) -> Part:
-        finished = 0
-
-        def done(key: str) -> None:
-            nonlocal finished
-            if is_leaf(key):
-                finished += 1
-                progress(finished, len(files), "files")
-
-        whole: Part = executor.run(plan(files, task), ROOT, done)
+        whole: Part = executor.run(plan(files, task), ROOT, by_leaf(len(files), progress))
         return whole

@@ -29,7 +29,7 @@ from headrace_jobs.performance.labels import read_labels
 from headrace_jobs.performance.metrics import CLASSIFICATION, REGRESSION, Errors, Values
 from headrace_jobs.performance.problem import Classes, Problem
 from headrace_jobs.performance.reference import NumberRows, Source
-from headrace_jobs.plan import ROOT, is_leaf, tree
+from headrace_jobs.plan import ROOT, by_leaf, tree
 from headrace_jobs.report.models import PerformanceReport
 from headrace_jobs.window import Window
 
@@ -94,15 +94,7 @@ def _judged(counted: Counted, problem: Problem) -> Judged:
 
 
 def _run(leaves: list[tuple[object, ...]], executor: Executor, progress: Progress) -> Counted:
-    finished = 0
-
-    def done(key: str) -> None:
-        nonlocal finished
-        if is_leaf(key):
-            finished += 1
-            progress(finished, len(leaves), "files")
-
-    whole: Counted = executor.run(tree(leaves, merge_all), ROOT, done)
+    whole: Counted = executor.run(tree(leaves, merge_all), ROOT, by_leaf(len(leaves), progress))
     return whole
 
 

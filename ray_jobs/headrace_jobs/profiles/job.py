@@ -12,7 +12,7 @@ from headrace_jobs import inputs
 from headrace_jobs.columns import Column, columns_of
 from headrace_jobs.execution import Executor
 from headrace_jobs.inputs import LogFile
-from headrace_jobs.plan import ROOT, is_leaf, tree
+from headrace_jobs.plan import ROOT, by_leaf, tree
 from headrace_jobs.profiles.kept import profile_training
 from headrace_jobs.profiles.partial import Profiled, merge_all
 from headrace_jobs.profiles.telling import tell
@@ -35,15 +35,7 @@ class ProfileRun:
         version = inputs.read_version(objects, self.version)
         files = inputs.log_files(objects, self.version, self.window)
         leaves = [(profile_file, file, self.window, columns_of(version.signature)) for file in files]
-        finished = 0
-
-        def done(key: str) -> None:
-            nonlocal finished
-            if is_leaf(key):
-                finished += 1
-                progress(finished, len(files), "files")
-
-        now: Profiled = executor.run(tree(leaves, merge_all), ROOT, done)
+        now: Profiled = executor.run(tree(leaves, merge_all), ROOT, by_leaf(len(files), progress))
         before = profile_training(objects, version)
         names = [f"log: {problem}" for problem in now.problems.values()]
         notes = [*before.problems.items(), *zip(now.problems, names, strict=True)]
