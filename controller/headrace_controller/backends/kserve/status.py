@@ -33,6 +33,21 @@ _ADVICE: tuple[tuple[str, str], ...] = (
 # Controllers of the cluster that were in each other's way try again by themselves within a second.
 _PASSING = ("the object has been modified", "please apply your changes to the latest version")
 
+# A kubelet, container runtime or registry that was late or away: the kubelet tries again by itself within seconds. On a busy
+# node it has a Secret a moment after it wanted to mount it, and says so as if the container could not be made.
+_LATE = (
+    "timed out",
+    "timeout",
+    "deadline exceeded",
+    "failed to sync",
+    "is reserved for",
+    "connection refused",
+    "connection reset",
+    "temporary failure in name resolution",
+    "too many requests",
+    "service unavailable",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
@@ -148,8 +163,11 @@ def _container_trouble(status: Json) -> Trouble | None:
     if reason in _PULL:
         return Trouble(
             f"the image {status.get('image', '')} cannot be pulled: {message or reason}; "
-            "check its name, and that the cluster may pull it"
+            "check its name, and that the cluster may pull it",
+            final=not _late(message),
         )
+    if reason in _SETUP and _late(message):
+        return Trouble(f"the container is not made yet: {message}; the node tries again by itself", final=False)
     if reason in _SETUP:
         return Trouble(
             f"the container cannot be made: {message or reason}; does the storage secret exist in the namespace?"
@@ -163,6 +181,10 @@ def _container_trouble(status: Json) -> Trouble | None:
     return Trouble(
         f"the process ended with exit code {ended.get('exitCode')}" + (f"; its log ends:\n{tail}" if tail else "")
     )
+
+
+def _late(message: str) -> bool:
+    return any(words in message.lower() for words in _LATE)
 
 
 def _tail(text: str) -> str:

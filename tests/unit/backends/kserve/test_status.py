@@ -75,6 +75,24 @@ TABLE: dict[str, tuple[Json | None, list[Json], str, str]] = {
         "failed",
         'secret "s" not found; does the storage secret exist',
     ),
+    "the node was late with a secret": (
+        service("Unknown"),
+        [
+            pod(
+                state=waiting(
+                    "CreateContainerConfigError", "failed to sync secret cache: timed out waiting for the condition"
+                )
+            )
+        ],
+        "starting",
+        "not made yet: failed to sync secret cache: timed out",
+    ),
+    "the registry was away": (
+        service("Unknown"),
+        [pod(state=waiting("ErrImagePull", "dial tcp 10.0.0.1:443: connect: connection refused"))],
+        "starting",
+        "connection refused",
+    ),
     "crash": (
         service(),
         [pod(state=CRASH)],
