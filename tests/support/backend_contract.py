@@ -44,7 +44,7 @@ def versions() -> tuple[Version, Version, Version]:
 Run = Callable[[Callable[[Subject], Coroutine[Any, Any, None]]], None]
 
 
-def soon(seconds: float = 30.0) -> float:
+def soon(seconds: float = 90.0) -> float:
     return asyncio.get_running_loop().time() + seconds
 
 
