@@ -1,6 +1,7 @@
 """From a spool to the log tables, on every kind of store: nothing lost, nothing twice, wherever it is cut short."""
 
 import itertools
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ from deltalake import DeltaTable
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from headrace_controller.collector import collect
+from headrace_controller.collector import collect, tables
 from headrace_controller.collector.collect import Collector
+from headrace_controller.collector.rows import to_table
 from headrace_controller.collector.tables import LogTables
 from headrace_functions.errors import StorageFailed
 from headrace_functions.protocol.codec import encode_request, encode_response
@@ -185,3 +187,26 @@ def test_however_spooling_and_rounds_interleave_each_record_is_logged_once(
     collector.round()
 
     assert sorted(expected) == logged(objects, ONE)
+
+
+def test_a_log_forgets_the_transactions_of_spools_that_ended_long_ago_and_keeps_the_others(
+    objects: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "_COMPACT_EVERY", 2)
+    rows = to_table(ONE, [record(ONE, "r")], None)
+    days = iter([-40.0, -40.0, 0.0, 0.0])
+    written = LogTables(objects, remember=30, now=lambda: time.time() + 86_400 * next(days))
+    for spool in ("old", "older", "new", "newer"):
+        written.append(ONE.id, rows, {spool: 7})
+    read = LogTables(objects)
+    assert [read.committed(ONE.id, spool) for spool in ("old", "older", "new", "newer")] == [-1, -1, 7, 7]
+    assert logged(objects, ONE) == ["r"] * 4
+
+
+def test_a_cursor_is_kept_for_ever(objects: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "_COMPACT_EVERY", 2)
+    rows = to_table(ONE, [record(ONE, "r")], None)
+    written = LogTables(objects, now=lambda: time.time() - 86_400 * 1000)
+    for cursor in range(4):
+        written.append(ONE.id, rows, {"log.metric": cursor})
+    assert LogTables(objects).committed(ONE.id, "log.metric") == 3

@@ -24,6 +24,8 @@ log = logging.getLogger("headrace.collector")
 
 BATCH_BYTES = 32 * 1024 * 1024
 """Bytes of segments that one round takes, so that memory does not grow with the backlog."""
+REMEMBER_DAYS = 30
+"""A segment that is in a table and in the inbox, because a collector was ended between the two, is told for so long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class Collector:
         self._objects = objects
         self._documents = Documents(objects)
         self._shipper = shipper
-        self._tables = LogTables(objects)
+        self._tables = LogTables(objects, remember=REMEMBER_DAYS)
         self._versions: dict[VersionId, Version | None] = {}
         self._profiles: dict[VersionId, Profile | None] = {}
 

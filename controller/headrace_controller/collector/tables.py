@@ -1,5 +1,6 @@
 """Exactly-once appends to log tables. The only module that writes Delta tables."""
 
+import time
 from collections.abc import Callable, Mapping
 
 import pyarrow as pa
@@ -18,16 +19,29 @@ _KEEP_HOURS = 24
 """Files that a compaction replaced stay this long for readers that still hold the older table."""
 
 
+_TRANSACTIONS = "delta.setTransactionRetentionDuration"
+
+
 class LogTables:
     """The tables of one store, a version's at ``place``: its log, or its metric values.
 
+    ``remember`` is for how many days a spool's transaction is remembered, None for ever. Every process that records has a spool
+    of its own, so a log would carry a transaction a wake-up in each checkpoint for good; a metric's cursor must stay.
     Each commit carries, for every spool whose segments are in it, the number of the last one. The library does not refuse
     a repeated transaction by itself, so ``committed`` is asked before; between the two only one collector may write.
     """
 
-    def __init__(self, objects: ObjectStore, place: Callable[[VersionId], str] = layout.log_table) -> None:
+    def __init__(
+        self,
+        objects: ObjectStore,
+        place: Callable[[VersionId], str] = layout.log_table,
+        remember: int | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
         self._objects = objects
+        self._now = now
         self._place = place
+        self._properties = {} if remember is None else {_TRANSACTIONS: f"interval {remember} days"}
         self._tables: dict[VersionId, DeltaTable] = {}
 
     def committed(self, version: VersionId, spool: str) -> int:
@@ -45,8 +59,9 @@ class LogTables:
         """
         if version not in self._tables:  # it may have been made since ``committed`` found none
             self._refuse_repeated(version, segments)
+        moment = int(self._now() * 1000)  # without it a transaction is kept whatever its age
         properties = CommitProperties(
-            app_transactions=[Transaction(spool, number) for spool, number in sorted(segments.items())]
+            app_transactions=[Transaction(spool, number, moment) for spool, number in sorted(segments.items())]
         )
         try:
             write_deltalake(
@@ -95,6 +110,8 @@ class LogTables:
 
     def _compact(self, version: VersionId, table: DeltaTable) -> None:
         try:
+            if not self._properties.items() <= table.metadata().configuration.items():
+                table.alter.set_table_properties(self._properties)
             table.optimize.compact()
             table.create_checkpoint()
             table.vacuum(retention_hours=_KEEP_HOURS, dry_run=False, enforce_retention_duration=False)
