@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from headrace_functions.errors import InvalidInput
 from headrace_functions.names import VersionId
 from headrace_functions.profile import spread_rows
+from headrace_functions.statistics.sample import lowest, priorities
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Version
 from headrace_functions.views import Array, ViewName, names
@@ -24,7 +25,6 @@ from headrace_jobs.sampling import Progress, SampleTask
 from headrace_jobs.scan import Reference, reference, take
 from headrace_jobs.statistics.categories import CategoryReference
 from headrace_jobs.statistics.numbers import GRID, NumberReference, grid_for
-from headrace_jobs.statistics.sample import lowest, priorities
 from headrace_jobs.window import Window, rows_of
 from headrace_jobs.wording import FIXED, PREVIOUS, TRAINING, Words
 

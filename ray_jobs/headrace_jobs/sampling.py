@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace_functions.errors import InvalidInput
+from headrace_functions.statistics.sample import RowSample, logged_priorities, lowest
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.views import Array, ViewName, names
 from headrace_jobs import inputs
@@ -16,7 +17,6 @@ from headrace_jobs.execution import Executor
 from headrace_jobs.inputs import LogFile
 from headrace_jobs.plan import ROOT, by_leaf, tree
 from headrace_jobs.scan import take
-from headrace_jobs.statistics.sample import RowSample, logged_priorities, lowest
 from headrace_jobs.window import Window
 
 ROWS = 100_000

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from headrace_functions.errors import InvalidInput
+from headrace_functions.statistics.sample import RowSample, logged_priorities, lowest, priorities
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.views import Array
 from headrace_jobs import inputs
@@ -15,7 +16,6 @@ from headrace_jobs.inputs import LogFile
 from headrace_jobs.statistics import history
 from headrace_jobs.statistics.categories import CategoryPartial, CategoryReference
 from headrace_jobs.statistics.numbers import GRID, NumberPartial, NumberReference
-from headrace_jobs.statistics.sample import RowSample, logged_priorities, lowest, priorities
 from headrace_jobs.window import Window
 
 Reference = NumberReference | CategoryReference

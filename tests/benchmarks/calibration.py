@@ -14,6 +14,7 @@ import numpy as np
 from scipy import stats
 
 from headrace_functions.signature import Field, dtype
+from headrace_functions.statistics.sample import RowSample
 from headrace_functions.views import Array, names
 from headrace_jobs.columns import Coded, Column, Numbers, Series
 from headrace_jobs.detectors import joint
@@ -21,7 +22,6 @@ from headrace_jobs.detectors.base import Rows
 from headrace_jobs.detectors.native import Native
 from headrace_jobs.drift.compare import Comparison, compare
 from headrace_jobs.scan import Part, reference, summary, take
-from headrace_jobs.statistics.sample import RowSample
 from headrace_jobs.verdict import DEFAULT, SEVERITIES, worst
 
 SEEDS = 1_800_000_000

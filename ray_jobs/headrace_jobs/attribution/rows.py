@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from headrace_functions.logtable import input_column
 from headrace_functions.signature import Field
+from headrace_functions.statistics.sample import RowSample, logged_priorities, lowest
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Version
 from headrace_functions.views import Array
@@ -23,7 +24,6 @@ from headrace_jobs.outliers.window import Scored, Task, score_file
 from headrace_jobs.outliers.window import merge_all as merge_scored
 from headrace_jobs.plan import ROOT, is_leaf, tree
 from headrace_jobs.sampling import RECEIVED, REQUEST, ROW, Sampled, merge_all
-from headrace_jobs.statistics.sample import RowSample, logged_priorities, lowest
 from headrace_jobs.window import EPOCH, Window
 
 Choice = Literal["sample", "outliers", "drifted", "training"]

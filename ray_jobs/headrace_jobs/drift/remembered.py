@@ -20,6 +20,7 @@ import orjson
 from headrace_functions import profile, views
 from headrace_functions.errors import NotFound
 from headrace_functions.profile import CategoryProfile, NumberProfile
+from headrace_functions.statistics import sample
 from headrace_functions.storage import layout
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Version
@@ -28,7 +29,7 @@ from headrace_jobs import baseline, columns, importance, scan
 from headrace_jobs.baseline import Baseline
 from headrace_jobs.detectors.base import Rows
 from headrace_jobs.scan import Reference
-from headrace_jobs.statistics import categories, numbers, sample
+from headrace_jobs.statistics import categories, numbers
 from headrace_jobs.statistics.categories import CategoryReference
 from headrace_jobs.statistics.numbers import NumberReference
 

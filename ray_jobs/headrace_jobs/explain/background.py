@@ -7,12 +7,12 @@ import pyarrow as pa
 
 from headrace_functions.errors import InvalidInput
 from headrace_functions.signature import Field
+from headrace_functions.statistics.sample import lowest, priorities
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Version
 from headrace_functions.views import Array, categories, numbers
 from headrace_jobs import inputs
 from headrace_jobs.explain.features import matrix
-from headrace_jobs.statistics.sample import lowest, priorities
 
 BACKGROUND = 1000
 """Rows that may be used at most."""

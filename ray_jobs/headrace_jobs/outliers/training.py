@@ -8,6 +8,7 @@ import numpy as np
 
 from headrace_functions.errors import InvalidInput
 from headrace_functions.signature import Field
+from headrace_functions.statistics.sample import lowest, priorities
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Version
 from headrace_functions.views import MAX_ELEMENTS, Array
@@ -16,7 +17,6 @@ from headrace_jobs.columns import Coded, series
 from headrace_jobs.outliers.choosing import area, best, planted
 from headrace_jobs.outliers.engines import NATIVE, OutlierEngine
 from headrace_jobs.outliers.scorer import METHODS, Detector, Encoding, FieldCode, spelling
-from headrace_jobs.statistics.sample import lowest, priorities
 
 ROWS = 50_000
 """Training rows that are looked at."""

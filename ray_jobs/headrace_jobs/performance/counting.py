@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from headrace_functions.statistics.sample import RowSample, lowest, priorities
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.views import Array
 from headrace_jobs import inputs
@@ -18,7 +19,6 @@ from headrace_jobs.performance.labels import KEYS, join
 from headrace_jobs.performance.metrics import Errors
 from headrace_jobs.performance.problem import Classes, Number, Problem, codes, floats
 from headrace_jobs.performance.scores import count
-from headrace_jobs.statistics.sample import RowSample, lowest, priorities
 from headrace_jobs.window import Window
 
 SAMPLE = 20_000

@@ -6,9 +6,9 @@ from typing import Literal
 
 import numpy as np
 
+from headrace_functions.statistics.sample import priorities
 from headrace_functions.views import Array
 from headrace_jobs.performance.metrics import Metric, Values
-from headrace_jobs.statistics.sample import priorities
 from headrace_jobs.verdict import Severity
 
 MIN_ROWS = 30

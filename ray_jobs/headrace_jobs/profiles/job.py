@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from headrace_functions.names import VersionId
+from headrace_functions.statistics.sample import logged_priorities
 from headrace_functions.storage.objects import ObjectStore
 from headrace_jobs import inputs
 from headrace_jobs.columns import Column, columns_of
@@ -19,7 +20,6 @@ from headrace_jobs.profiles.telling import tell
 from headrace_jobs.profiles.training import profiled
 from headrace_jobs.report.models import Note, ProfileReport, ProfileRows, Span
 from headrace_jobs.sampling import ROW, Progress
-from headrace_jobs.statistics.sample import logged_priorities
 from headrace_jobs.window import Window, text
 
 

@@ -14,6 +14,11 @@ import orjson
 
 from headrace_functions import views
 from headrace_functions.errors import NotFound
+from headrace_functions.statistics import distinct, moments, sample, series
+from headrace_functions.statistics.distinct import Distinct
+from headrace_functions.statistics.moments import Moments
+from headrace_functions.statistics.sample import RowSample
+from headrace_functions.statistics.series import SeriesProfile
 from headrace_functions.storage import layout
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Version
@@ -21,13 +26,9 @@ from headrace_functions.views import Array
 from headrace_jobs import columns
 from headrace_jobs.drift.remembered import DAMAGED, digest
 from headrace_jobs.profiles import looks, partial, training
-from headrace_jobs.profiles.partial import Directions, Profiled, SeriesProfile
-from headrace_jobs.statistics import distinct, moments, sample
-from headrace_jobs.statistics.distinct import Distinct
-from headrace_jobs.statistics.moments import Moments
-from headrace_jobs.statistics.sample import RowSample
+from headrace_jobs.profiles.partial import Directions, Profiled
 
-COUNTING = (columns, looks, partial, training, distinct, moments, sample, views)
+COUNTING = (columns, looks, partial, training, distinct, moments, sample, series, views)
 """Modules that decide what the statistics are."""
 
 

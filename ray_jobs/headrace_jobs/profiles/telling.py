@@ -5,8 +5,9 @@ from itertools import pairwise
 import numpy as np
 
 from headrace_functions.profile import QUANTILES
+from headrace_functions.statistics.series import SeriesProfile
 from headrace_functions.views import Array
-from headrace_jobs.profiles.partial import Profiled, SeriesProfile
+from headrace_jobs.profiles.partial import Profiled
 from headrace_jobs.report.models import Bar, FieldProfile, SideProfile
 from headrace_jobs.wording import number
 

@@ -7,14 +7,15 @@ from typing import Any
 import pyarrow as pa
 
 from headrace_functions.errors import InvalidInput
+from headrace_functions.statistics.sample import priorities
+from headrace_functions.statistics.series import SeriesProfile
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Version
 from headrace_functions.views import Array
 from headrace_jobs import inputs
 from headrace_jobs.columns import Column, columns_of
 from headrace_jobs.profiles.looks import looks, matrix
-from headrace_jobs.profiles.partial import Directions, Profiled, SeriesProfile
-from headrace_jobs.statistics.sample import priorities
+from headrace_jobs.profiles.partial import Directions, Profiled, of_series
 
 BATCH = 131_072
 """Rows that are in memory at a time, and ..."""
@@ -42,7 +43,7 @@ def profiled(rows: int, failed: int, read: Iterator[tuple[Column, Any]], priorit
             problems[column.field.name] = error.message
             continue
         for name, one in seen.items():
-            found[name] = SeriesProfile.of(one, priority)
+            found[name] = of_series(one, priority)
             sides[name] = column.side
         block = matrix(column.field, values)
         if block is not None:

@@ -11,19 +11,19 @@ from scipy import stats
 
 from fixtures_jobs import CHURN, InProcess, category, given_log, given_version, number, objects
 from headrace_functions.signature import Field, dtype
+from headrace_functions.statistics import series
+from headrace_functions.statistics.distinct import Distinct
+from headrace_functions.statistics.moments import Moments
+from headrace_functions.statistics.sample import priorities
 from headrace_functions.storage import layout
 from headrace_functions.storage.objects import ObjectStore
 from headrace_jobs.columns import Coded, Numbers
 from headrace_jobs.profiles import job, training
-from headrace_jobs.profiles import partial as module
 from headrace_jobs.profiles.looks import looks
-from headrace_jobs.profiles.partial import Directions, SeriesProfile
+from headrace_jobs.profiles.partial import Directions, of_series
 from headrace_jobs.report.keep import encode
 from headrace_jobs.report.models import FieldProfile, ProfileReport
 from headrace_jobs.report.page import page
-from headrace_jobs.statistics.distinct import Distinct
-from headrace_jobs.statistics.moments import Moments
-from headrace_jobs.statistics.sample import priorities
 from headrace_jobs.window import Window
 
 __all__ = ["objects"]
@@ -216,11 +216,11 @@ def test_distinct_categories_are_estimated_too() -> None:
 
 
 def test_of_too_many_categories_the_rarest_are_dropped_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "CATEGORIES", 3)
+    monkeypatch.setattr(series, "CATEGORIES", 3)
     words = tuple("abcdef")
     parts = [Coded(np.repeat(np.arange(6), [9, 8, 7, 1, 1, 1]), words), Coded(np.repeat([0, 5], [4, 2]), words)]
 
-    merged = SeriesProfile.of(parts[0], priorities("a", 27)).merge(SeriesProfile.of(parts[1], priorities("b", 6)))
+    merged = of_series(parts[0], priorities("a", 27)).merge(of_series(parts[1], priorities("b", 6)))
 
     assert merged.counts == {"a": 13, "b": 8, "c": 7}
     assert merged.dropped + sum(merged.counts.values()) == merged.rows == 33

@@ -11,6 +11,7 @@ from scipy import stats
 
 from fixtures_jobs import category, number
 from headrace_functions.signature import Field, dtype
+from headrace_functions.statistics.sample import RowSample, lowest, priorities
 from headrace_jobs.columns import Coded, Numbers, series
 from headrace_jobs.detectors import defects, distances
 from headrace_jobs.detectors.base import CategoryPair, NumberPair
@@ -18,7 +19,6 @@ from headrace_jobs.detectors.native import Native, pool
 from headrace_jobs.statistics import numbers
 from headrace_jobs.statistics.categories import CategoryPartial, CategoryReference
 from headrace_jobs.statistics.numbers import NumberPartial, NumberReference
-from headrace_jobs.statistics.sample import RowSample, lowest, priorities
 
 VALUES = st.lists(st.one_of(st.floats(-1e6, 1e6), st.integers(-3, 3).map(float)), min_size=2, max_size=80)
 ANY = st.lists(st.floats(allow_nan=True, allow_infinity=True, width=32), max_size=60)

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from headrace_functions.statistics.sample import mixed
 from headrace_functions.views import Array
-from headrace_jobs.statistics.sample import mixed
 
 BITS = 12
 REGISTERS = 1 << BITS
