@@ -9,8 +9,9 @@ import pytest
 
 from fixtures_jobs import category, environment, given_log, given_version, number, objects, run_job
 from headrace_functions.storage.objects import ObjectStore
-from headrace_jobs.performance import cbpe
-from headrace_jobs.performance.counting import known_classes
+from headrace_jobs.performance import cbpe, multiclass
+from headrace_jobs.performance.calibration import learn
+from headrace_jobs.performance.counting import SAMPLE, known_classes
 from headrace_jobs.performance.scores import count
 
 REFERENCE, WINDOW = 10_000, 100_000
@@ -34,6 +35,23 @@ def test_performance_of_a_hundred_thousand_rows() -> None:
         taken.append(time.perf_counter() - started)
 
     print(f"\nCBPE of {WINDOW:,} rows: best {min(taken):.3f} s, median {np.median(taken):.3f} s")
+
+
+def test_performance_of_a_hundred_thousand_rows_of_several_classes() -> None:
+    """Processor time from 10,000 reference rows and the 20,000 that are kept of the window to intervals."""
+    print("\n| classes | s of processor, best of five | median |\n|---|---|---|")
+    for classes in (3, 8, 32):
+        random = np.random.default_rng(0)
+        p, now = random.dirichlet(np.ones(classes), REFERENCE), random.dirichlet(np.ones(classes), SAMPLE)
+        actual = (random.random(REFERENCE)[:, None] > p[:, :-1].cumsum(axis=1)).sum(axis=1)
+        window = multiclass.Answers(now, now.argmax(axis=1)[:, None] == np.arange(classes), WINDOW)
+        taken = []
+        for _ in range(6):
+            started = time.process_time()
+            multiclass.estimate(learn(p, actual), window)
+            taken.append(time.process_time() - started)
+        known = taken[1:]  # the first imports what it needs
+        print(f"| {classes} | {min(known):.2f} | {np.median(known):.2f} |")
 
 
 def test_drift_of_a_million_rows(objects: ObjectStore) -> None:

@@ -29,7 +29,8 @@ WIDER = 1.15
 """Standard errors are taken so much wider: the sandwich estimator is too small where rows are few (Long and Ervin 2000). Chosen on seeds of its own."""
 STEPS = 60  # of Newton's method; it needs about eight
 LONGEST = 2.0  # change of a parameter in one of them
-SMALL = 1e-9
+SMALL = 1e-6
+"""Change from which on another step would be in the last digits: each leaves about the square of the one before."""
 
 Ranks = tuple[Array, Array]
 """Scores of the reference, ascending, and their normal scores."""
@@ -60,6 +61,10 @@ class Calibration:
     def shares(self, design: list[Array], theta: Array | None = None) -> Array:
         """The share of rows of each class ``(n, k)`` where the ``design`` is."""
         return _shares(design, self.theta if theta is None else theta)
+
+    def odds(self, design: list[Array], thetas: Array) -> Array:
+        """``shares`` of three or more classes under each of ``thetas`` ``(r, t)``, up to a factor of the row: ``(k, r, n)``."""
+        return _odds(design, thetas)
 
     def another(self, random: np.random.Generator) -> Array:
         """Parameters that might as well have been learnt, from their normal distribution."""
@@ -105,10 +110,6 @@ class _Rows:
     """Rows that parameters are learnt from; those of all classes are one vector ``(t,)``."""
 
     design: list[Array]
-    columns: Array
-    """All parts of the design side by side ``(n, t)``."""
-    owner: Array
-    """The class that each column belongs to ``(t,)``."""
     weights: Array
     prior: Array
     """Parameters that leave the probabilities what they are."""
@@ -122,16 +123,15 @@ class _Rows:
             slope = 1 + place if crossed else 1
             prior[place][slope] = 1.0
             penalty[place][[0, slope]] = FAINT
-        owner = np.repeat(np.arange(len(design)), [part.shape[1] for part in design])
-        columns = np.concatenate(design, axis=1)
-        return cls(design, columns, owner, weights, np.concatenate(prior), np.concatenate(penalty))
+        return cls(design, weights, np.concatenate(prior), np.concatenate(penalty))
 
     def maximum(self, targets: Array) -> Array:
         """The parameters under which ``targets`` ``(n, k)`` are likeliest, penalty considered."""
         theta = self.prior
         for _ in range(STEPS):
             shares = _shares(self.design, theta)
-            gradient = (self.columns * (shares - targets)[:, self.owner]).T @ self.weights
+            off = (shares - targets) * self.weights[:, None]
+            gradient = np.concatenate([part.T @ off[:, c] for c, part in enumerate(self.design)])
             step = np.linalg.solve(self._bend(shares), gradient + self.penalty * (theta - self.prior))
             largest = float(np.abs(step).max())
             theta = theta - step * min(1.0, LONGEST / max(largest, SMALL))
@@ -145,16 +145,28 @@ class _Rows:
         inverse = np.linalg.inv(self._bend(shares))
         covariance = inverse
         if marks is not None:
-            each = self.columns * (shares - marks)[:, self.owner]
-            covariance = inverse @ ((each * self.weights[:, None]).T @ each) @ inverse
+            each = self._scaled((shares - marks) * np.sqrt(self.weights)[:, None])
+            covariance = inverse @ (each.T @ each) @ inverse
         sizes, directions = np.linalg.eigh((covariance + covariance.T) / 2)
         return np.asarray(WIDER * directions * np.sqrt(np.maximum(sizes, 0.0)))
 
     def _bend(self, shares: Array) -> Array:
-        """Second derivatives of the penalised likelihood, with the sign that makes them positive."""
-        weighted = self.columns * shares[:, self.owner]
-        same = (weighted * self.weights[:, None]).T @ self.columns * (self.owner[:, None] == self.owner)
-        return np.asarray(same - (weighted * self.weights[:, None]).T @ weighted + np.diag(self.penalty))
+        """Second derivatives of the penalised likelihood, with the sign that makes them positive.
+
+        A matrix times its own transpose is half the work of two different ones, so roots of the weights go to both sides.
+        """
+        every = self._scaled(shares * np.sqrt(self.weights)[:, None])
+        found = np.diag(self.penalty) - every.T @ every
+        roots, first = np.sqrt(shares * self.weights[:, None]), 0
+        for c, part in enumerate(self.design):
+            own, last = part * roots[:, c, None], first + part.shape[1]
+            found[first:last, first:last] += own.T @ own
+            first = last
+        return np.asarray(found)
+
+    def _scaled(self, factors: Array) -> Array:
+        """All parts of the design side by side ``(n, t)``, each times the ``factors`` ``(n, k)`` of its class."""
+        return np.concatenate([part * factors[:, c, None] for c, part in enumerate(self.design)], axis=1)
 
 
 def _scores(probabilities: Array) -> Array:
@@ -189,21 +201,28 @@ def _design(probabilities: Array, ranks: tuple[Ranks | None, ...], *, crossed: b
 def _spline(x: Array) -> Array:
     """Columns ``(n, 4)`` of a natural cubic spline of normal scores; Harrell's scale."""
     knots = _special().ndtri(np.array(KNOTS))
-    bent = np.maximum(x[:, None] - knots, 0.0) ** 3
-    curves = (bent[:, :-1] - bent[:, -1:]) / (knots[-1] - knots[:-1])
-    return np.column_stack([x, (curves[:, :-1] - curves[:, -1:]) / (knots[-1] - knots[0]) ** 2])
+    beyond = np.maximum(x - knots[:, None], 0.0)
+    bent = beyond * beyond * beyond  # a power takes twenty times as long
+    curves = (bent[:-1] - bent[-1]) / (knots[-1] - knots[:-1, None])
+    return np.column_stack([x, *((curves[:-1] - curves[-1]) / (knots[-1] - knots[0]) ** 2)])
 
 
 def _shares(design: list[Array], theta: Array) -> Array:
     """Shares ``(n, k)``: of two classes the logistic function, of several the softmax."""
-    ends = np.cumsum([0, *(part.shape[1] for part in design)])
-    logits = np.stack([part @ theta[a:b] for part, a, b in zip(design, ends[:-1], ends[1:], strict=True)])
-    if len(logits) == 1:
-        return np.asarray(1 / (1 + np.exp(-np.clip(logits, -700, 700)))).T
-    odds = np.exp(
-        logits - logits.max(axis=0)
-    )  # a class after the other: sums over long rows are fast, over short ones slow
+    if len(design) == 1:
+        return np.asarray(1 / (1 + np.exp(-np.clip(design[0] @ theta, -700, 700))))[:, None]
+    odds = _odds(design, theta[None])[:, 0]
     return np.asarray(odds / odds.sum(axis=0)).T
+
+
+def _odds(design: list[Array], thetas: Array) -> Array:
+    """Shares up to a factor of the row, the largest of which is 1: ``(k, r, n)`` for ``thetas`` ``(r, t)``, in their precision."""
+    ends = np.cumsum([0, *(part.shape[1] for part in design)])
+    found = np.empty((len(design), len(thetas), len(design[0])), thetas.dtype)
+    for place, part in enumerate(design):
+        np.matmul(thetas[:, ends[place] : ends[place + 1]], part.T, out=found[place])
+    found -= found.max(axis=0)  # a class after the other: sums over long rows are fast, over short ones slow
+    return np.exp(found, out=found)
 
 
 def _smoothed(marks: Array, actual: Array, counts: Array) -> Array:

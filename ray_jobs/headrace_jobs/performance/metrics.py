@@ -66,13 +66,51 @@ def of_counts(positives: Array, negatives: Array, at: Array) -> Values:
     loss = (yes * surely).sum() + ((no * hardly).sum() if binary else 0.0)
     return {
         "roc_auc": _mean([_area(a, b) for a, b in zip(yes, no, strict=True)]),
-        "f1": float(np.mean(_ratio(2 * hit, 2 * hit + alarm + miss))),
-        "precision": float(np.mean(_ratio(hit, hit + alarm))),
-        "recall": float(np.mean(_ratio(hit, hit + miss))),
+        **_rates(hit, hit + alarm, hit + miss),
         "accuracy": float(right / rows),
         "log_loss": float(loss / rows),
         "brier": float(((yes * (1 - p) ** 2).sum() + (no * p**2).sum()) / rows),
         "calibration_error": _miscalibration(yes, no, p),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Rows of three or more classes, whose labels are known, or their weights; arrays are of classes ``(k,)``."""
+
+    rows: float
+    actual: Array
+    answered: Array
+    hit: Array
+    """Of the class, and answered so."""
+    below: Array
+    """Over the rows of the class: rows of any whose probability of it is lower, ties by half."""
+    loss: float
+    """Sum of the logarithmic losses."""
+    brier: float
+
+
+def of_sums(sums: Sums) -> Values:
+    """The metrics that are estimated, as ``of_counts`` would find them."""
+    rows = max(sums.rows, 1e-300)
+    pairs = sums.actual * (sums.rows - sums.actual)
+    ahead = sums.below - sums.actual**2 / 2  # of the others; among themselves half of all pairs are in order
+    area = np.divide(ahead, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
+    return {
+        "roc_auc": float(area.mean()),
+        **_rates(sums.hit, sums.answered, sums.actual),
+        "accuracy": float(sums.hit.sum() / rows),
+        "log_loss": sums.loss / rows,
+        "brier": sums.brier / rows,
+    }
+
+
+def _rates(hit: Array, answered: Array, actual: Array) -> dict[str, float]:
+    """Means over the classes, from rows that are of a class and answered so, answered so, of it: ``(k,)`` each."""
+    return {
+        "f1": float(np.mean(_ratio(2 * hit, answered + actual))),
+        "precision": float(np.mean(_ratio(hit, answered))),
+        "recall": float(np.mean(_ratio(hit, actual))),
     }
 
 

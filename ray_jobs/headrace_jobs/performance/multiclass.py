@@ -5,6 +5,8 @@ What one class's probability says of it changes where the others' move, so count
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
+from math import exp, factorial
 
 import numpy as np
 
@@ -12,7 +14,10 @@ from headrace_functions.views import Array
 from headrace_jobs.performance import metrics
 from headrace_jobs.performance.calibration import Calibration, single_thread
 from headrace_jobs.performance.cbpe import DRAWS, Estimate, estimates
-from headrace_jobs.performance.scores import bins_of
+from headrace_jobs.performance.scores import CENTRES, PROBABILITIES, bins_of
+
+BLOCK = 8
+"""Repetitions that are drawn together: the rows are read once for all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,46 +41,108 @@ def estimate(calibration: Calibration, window: Answers, seed: int = 0) -> dict[s
 
 def _estimate(calibration: Calibration, window: Answers, seed: int) -> dict[str, Estimate]:
     design, random = calibration.design(window.probabilities), np.random.default_rng(seed)
-    counter = _Counter.of(window)
+    counter = Counter.of(window)
     rows = len(window.probabilities)
-    once = np.ones(rows)
-    draws = []
-    for _ in range(DRAWS):
-        shares = calibration.shares(design, calibration.another(random))
-        passed = random.random(rows) > shares.T[:-1].cumsum(axis=0)
-        actual = passed.sum(axis=0)
-        times = once if window.rows <= rows else random.poisson(1.0, rows).astype(np.float64)
-        draws.append(counter.drawn(actual, times))
+    short = [part.astype(np.float32) for part in design]  # enough to draw a label by, in half the time
+    draws: list[metrics.Values] = []
+    for first in range(0, DRAWS, BLOCK):
+        thetas, chances, times = [], [], []
+        for _ in range(first, min(first + BLOCK, DRAWS)):
+            thetas.append(calibration.another(random))
+            chances.append(random.random(rows))
+            times.append(None if window.rows <= rows else poisson(random, rows))
+        odds = calibration.odds(short, np.stack(thetas).astype(np.float32))
+        labels = _drawn(odds, np.stack(chances).astype(np.float32))
+        draws += [counter.drawn(actual, often) for actual, often in zip(labels, times, strict=True)]
     return estimates(counter.expected(calibration.shares(design)), draws)
 
 
-@dataclass(frozen=True, slots=True)
-class _Counter:
-    """Counts of rows by class, by whether it was answered and by the bins that were met, ascending: ``(k, 2, m)``."""
+def _drawn(odds: Array, chances: Array) -> Array:
+    """A class ``(r, n)`` of each row by its ``odds`` ``(k, r, n)``, which are used up, where chances ``(r, n)`` are uniform."""
+    for before, here in pairwise(odds):
+        np.add(here, before, out=here)
+    limit = chances * odds[-1]
+    actual = np.zeros(chances.shape, np.int64)
+    for upto in odds[:-1]:
+        actual += limit > upto
+    return actual
 
-    place: Array
-    """Of each row and class in the counts ``(n, k)``."""
+
+def poisson(random: np.random.Generator, rows: int) -> Array:
+    """Poisson variables of mean 1 ``(rows,)``, by a table: their probabilities are exact to 2⁻¹⁶."""
+    return np.asarray(_TIMES[random.integers(0, len(_TIMES), rows, np.uint16)])
+
+
+def _table() -> Array:
+    """What each of 2¹⁶ equally probable numbers stands for."""
+    shares = np.cumsum([exp(-1) / factorial(k) for k in range(10)])
+    return np.searchsorted(shares, (np.arange(1 << 16) + 0.5) / (1 << 16)).astype(np.float64)
+
+
+_TIMES = _table()
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """The window's rows, ready to be counted under any labels; bins are places in ``at``, the ``m`` that were met, ascending."""
+
+    bins: Array
+    """Of each row and class ``(n, k)``."""
+    answered: Array
+    """``(n, k)``, 0 or 1."""
     at: Array
+    first: Array
+    """Where each row begins in a flat ``(n, k)``."""
+    squares: Array
+    """Of each row the sum of its squared probabilities ``(n,)``."""
+    surely: Array
+    """``(m,)``: the logarithmic loss of a row of the class."""
+    p: Array
+    """``(m,)``"""
+    below: Array
+    """Rows whose probability of the class is lower, ties by half: ``(k, m)``, of rows that are met once each."""
 
     @classmethod
-    def of(cls, window: Answers) -> "_Counter":
-        at, place = np.unique(bins_of(window.probabilities), return_inverse=True)
-        k = window.probabilities.shape[1]
-        return cls(place.reshape(-1, k) + (window.answered + 2 * np.arange(k)) * len(at), at)
+    def of(cls, window: Answers) -> "Counter":
+        n, k = window.probabilities.shape
+        bins = bins_of(window.probabilities)
+        met = np.bincount(bins.ravel()) > 0
+        at, bins = np.flatnonzero(met), (np.cumsum(met) - 1)[bins]
+        p = PROBABILITIES[at]
+        surely, squares = np.logaddexp(0.0, -CENTRES[at]), (p**2)[bins].sum(axis=1)
+        below = _below(bins, np.ones(n), len(at))
+        return cls(bins, window.answered.astype(np.float64), at, np.arange(n) * k, squares, surely, p, below)
 
     def expected(self, shares: Array) -> metrics.Values:
         """Metrics where a row is of each class by its share ``(n, k)``."""
-        return self._metrics(self._counts(self.place, shares), self._counts(self.place, 1 - shares))
+        k = self.bins.shape[1]
+        place = (self.bins + (self.answered.astype(np.int64) + 2 * np.arange(k)) * len(self.at)).ravel()
+        of_class, others = (
+            np.bincount(place, w.ravel(), k * 2 * len(self.at)).reshape(k, 2, -1) for w in (shares, 1 - shares)
+        )
+        return metrics.of_counts(of_class, others, self.at)
 
-    def drawn(self, actual: Array, times: Array) -> metrics.Values:
-        """Metrics where rows are of class ``actual`` ``(n,)``, each met ``times`` ``(n,)``."""
-        of_class = self._counts(self.place[np.arange(len(actual)), actual], times)
-        every = self._counts(self.place, np.repeat(times, self.place.shape[1]))
-        return self._metrics(of_class, every - of_class)
+    def drawn(self, actual: Array, times: Array | None) -> metrics.Values:
+        """Metrics where rows are of class ``actual`` ``(n,)``, each met ``times`` ``(n,)``, or once where that is None."""
+        (n, k), m = self.bins.shape, len(self.at)
+        own = self.first + actual
+        bins = self.bins.ravel().take(own)
+        w = np.ones(n) if times is None else times
+        below = self.below if times is None else _below(self.bins, times, m)
+        return metrics.of_sums(
+            metrics.Sums(
+                rows=float(w.sum()),
+                actual=np.bincount(actual, w, k),
+                answered=w @ self.answered,
+                hit=np.bincount(actual, w * self.answered.ravel().take(own), k),
+                below=np.bincount(actual, w * below.ravel().take(actual * m + bins), k),
+                loss=float(w @ self.surely.take(bins)),
+                brier=float(w @ (self.squares + 1 - 2 * self.p.take(bins))),
+            )
+        )
 
-    def _counts(self, place: Array, weights: Array) -> Array:
-        k = self.place.shape[1]
-        return np.bincount(place.ravel(), weights.ravel(), k * 2 * len(self.at)).reshape(k, 2, -1)
 
-    def _metrics(self, positives: Array, negatives: Array) -> metrics.Values:
-        return metrics.of_counts(positives, negatives, self.at)
+def _below(bins: Array, times: Array, size: int) -> Array:
+    """For each class and bin the rows in bins under it, and half of those in it: ``(k, size)``."""
+    met = np.stack([np.bincount(column, times, size) for column in bins.T])
+    return np.asarray(np.cumsum(met, axis=1) - met / 2)

@@ -99,6 +99,15 @@ def test_a_sample_of_a_window_has_wider_intervals_than_a_window_of_as_many_rows(
     assert part["accuracy"].high - part["accuracy"].low > 1.1 * (whole["accuracy"].high - whole["accuracy"].low)
 
 
+def test_rows_of_a_sample_are_taken_as_often_as_a_poisson_variable_of_mean_1() -> None:
+    """By its mean and variance over 400,000 rows, to five standard errors."""
+    random = np.random.default_rng(0)
+    times = multiclass.poisson(random, 400_000)
+
+    assert abs(times.mean() - 1) < 5 / 400_000**0.5
+    assert abs(times.var() - 1) < 5 * (3 / 400_000) ** 0.5
+
+
 def test_an_estimate_repeats_to_the_bit() -> None:
     random = np.random.default_rng(0)
     reference, now = two_classes(random, 1000, 0.0), two_classes(random, 300, 0.5)

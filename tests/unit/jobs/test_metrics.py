@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as exact
 
-from headrace_jobs.performance import scores
+from headrace_jobs.performance import multiclass, scores
 from headrace_jobs.performance.counting import known_classes
 from headrace_jobs.performance.metrics import Errors
 
@@ -92,3 +92,22 @@ def test_a_metric_that_is_not_defined_is_nan_and_not_a_guess() -> None:
 
     assert np.isnan(found["roc_auc"])
     assert np.isnan(Errors.of(np.array([1.0]), np.array([0.0])).metrics()["mape"])
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(0, 10_000), st.integers(30, 400), st.booleans())
+def test_metrics_of_drawn_labels_are_those_of_their_counts(seed: int, rows: int, often: bool) -> None:
+    """Of an estimate's repetitions: rows that are met several times count as that many, those that are not met as none."""
+    random = np.random.default_rng(seed)
+    p = random.dirichlet(np.ones(CLASSES), rows).round(2)
+    p /= p.sum(axis=1, keepdims=True)
+    actual = random.integers(0, CLASSES, rows)
+    answered = p.argmax(axis=1)[:, None] == np.arange(CLASSES)
+    times = random.poisson(1.0, rows) if often else np.ones(rows, np.int64)
+    met = np.repeat(np.arange(rows), times)
+
+    found = multiclass.Counter.of(multiclass.Answers(p, answered, rows)).drawn(actual, times if often else None)
+
+    expected = known_classes(p[met], answered[met], actual[met], binary=False).metrics()
+    assert {n: expected[n] for n in found} == pytest.approx(found, rel=1e-9, nan_ok=True)
+    assert {*expected} - {*found} == {"calibration_error"}
