@@ -52,8 +52,8 @@ class Moments:
 
     @property
     def variance(self) -> float:
-        """Of a sample (n - 1); 0 for fewer than two."""
-        return self.m2 / (self.count - 1) if self.count > 1 else 0.0
+        """Of a sample (n - 1); 0 for fewer than two, and for equal values whatever was rounded."""
+        return self.m2 / (self.count - 1) if self.min < self.max else 0.0
 
     @property
     def skewness(self) -> float | None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from headrace_functions.profile import NumberProfile, ordered_profile
 from headrace_functions.views import Array
+from headrace_jobs.statistics.lookup import Lookup
 
 GRID = 8192
 """Grid points at most. A reference with more distinct values keeps those at equal steps of probability: distances are then
@@ -18,6 +19,8 @@ exact to 1 / GRID."""
 MIN_GRID = 512
 CELLS = 2_000_000
 """Grid points of all views together: with more views than fit each has fewer points, so that memory is bounded."""
+FEW = 4096
+"""Values that are sorted rather than looked up in a table, which has to be made first."""
 BINS = 10  # equally probable bins of PSI, Jensen-Shannon and the history
 
 
@@ -110,6 +113,16 @@ def binned(below: Array, cuts: Array, count: int) -> Array:
 
 
 @dataclass(frozen=True, slots=True)
+class _Counted:
+    """Finite values under and up to each grid point, and their sums."""
+
+    below: Array
+    upto: Array
+    sum_below: Array
+    total: float
+
+
+@dataclass(frozen=True, slots=True)
 class NumberPartial:
     """What one part of a window adds. All members but the extremes and moments merge by addition."""
 
@@ -134,31 +147,47 @@ class NumberPartial:
     @classmethod
     def of(cls, values: Array, grid: Array) -> "NumberPartial":
         """Count ``values`` (float64 ``(n,)``, NaN where missing) on ``grid``."""
-        return cls.of_ordered(values, np.sort(values[np.isfinite(values)]), grid)
+        known = np.isfinite(values)
+        finite = values if known.all() else values[known]
+        table = Lookup.of(grid) if len(finite) >= FEW else None
+        if table is None:
+            return cls.of_ordered(values, np.sort(finite), grid)
+        cells = table.cells(finite)
+        met = np.cumsum(np.bincount(cells, minlength=2 * len(grid) + 1))
+        with np.errstate(over="ignore", invalid="ignore"):
+            sums = np.cumsum(np.bincount(cells, finite, 2 * len(grid) + 1))
+        counted = _Counted(met[:-1:2], met[1::2], sums[:-1:2], float(sums[-1]))
+        return cls._of(values, finite, counted, (float(finite.min()), float(finite.max())))
 
     @classmethod
     def of_ordered(cls, values: Array, finite: Array, grid: Array) -> "NumberPartial":
         """The same, where the finite ones of ``values`` are known in ascending order."""
-        low = int((values == -np.inf).sum())
-        high = int((values == np.inf).sum())
-        count = len(finite) + low + high
         left = np.searchsorted(finite, grid, "left")
         right = np.searchsorted(finite, grid, "right")
         with np.errstate(over="ignore", invalid="ignore"):
             sums = np.concatenate(([0.0], np.cumsum(finite)))
-            mean = float(finite.mean()) if len(finite) else 0.0
-            m2 = float(((finite - mean) ** 2).sum())
         extremes = (float(finite[0]), float(finite[-1])) if len(finite) else (np.inf, -np.inf)
+        return cls._of(values, finite, _Counted(left, right, sums[left], float(sums[-1])), extremes)
+
+    @classmethod
+    def _of(cls, values: Array, finite: Array, counted: "_Counted", extremes: tuple[float, float]) -> "NumberPartial":
+        infinite = len(finite) < len(values)
+        low, high = (int((values == end).sum()) if infinite else 0 for end in (-np.inf, np.inf))
+        count = len(finite) + low + high
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = float(finite.mean()) if len(finite) else 0.0
+            apart = finite - mean
+            m2 = float(np.square(apart, out=apart).sum())
         return cls(
             len(values),
             len(values) - count,
             low + high,
             low,
             count,
-            left + low,
-            right + low,
-            sums[left],
-            float(sums[-1]),
+            counted.below + low,
+            counted.upto + low,
+            counted.sum_below,
+            counted.total,
             *extremes,
             mean,
             m2,
@@ -193,5 +222,5 @@ class NumberPartial:
 
     @property
     def std(self) -> float:
-        """Sample standard deviation of the finite values; 0 for fewer than two."""
-        return float(np.sqrt(self.m2 / (self.finite - 1))) if self.finite > 1 else 0.0
+        """Sample standard deviation of the finite values; 0 for fewer than two, and for equal ones whatever was rounded."""
+        return float(np.sqrt(self.m2 / (self.finite - 1))) if self.min < self.max else 0.0

@@ -11,6 +11,7 @@ from scipy import stats
 
 from fixtures_jobs import category, number
 from headrace_functions.signature import Field, dtype
+from headrace_functions.statistics.moments import Moments
 from headrace_functions.statistics.sample import RowSample, lowest, priorities
 from headrace_jobs.columns import Coded, Numbers, series
 from headrace_jobs.detectors import defects, distances
@@ -122,6 +123,13 @@ def test_moments_of_merged_parts_are_exact_far_from_zero() -> None:
     merged = NumberPartial.of(values[:3000], grid).merge(NumberPartial.of(values[3000:], grid))
 
     assert merged.std == pytest.approx(values.std(ddof=1), rel=1e-6)
+
+
+@pytest.mark.parametrize("value", [0.04968, 116.1, 1e-300, -3.3e-10])
+def test_equal_values_have_no_spread_whatever_was_rounded(value: float) -> None:
+    parts = [NumberPartial.of(np.full(length, value), np.empty(0)) for length in (3, 7, 55)]
+    assert parts[0].merge(parts[1]).merge(parts[2]).std == 0
+    assert Moments.of(np.full(65, value)).variance == 0
 
 
 @settings(deadline=None)
