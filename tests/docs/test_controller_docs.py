@@ -16,7 +16,7 @@ from headrace_controller.definitions.fields import FieldDefinition
 from headrace_controller.definitions.model import LimitsDefinition, ScalingDefinition
 from headrace_controller.environments import requirements
 from headrace_controller.service import builds, jobs, labels, paging
-from headrace_controller.training import inference, tables
+from headrace_controller.training import inference, source, summary, tables
 from headrace_functions.protocol import problems
 
 PARAMETER = re.compile(r"<(?:int:)?\w+>")
@@ -85,7 +85,9 @@ def test_every_setting_is_in_the_operations_page(name: str) -> None:
         (archive.MAX_ARCHIVE, "2 GiB", "http-api.md"),
         (archive.MAX_UNPACKED, "8 GiB", "http-api.md"),
         (archive.MAX_FILES, "20,000", "http-api.md"),
-        (tables.MAX_BYTES, "2 GiB", "http-api.md"),
+        (source.MAX_BYTES, "16 GiB", "http-api.md"),
+        (source.MAX_VALUES, "4,000,000,000", "definitions.md"),
+        (summary.EXACT, "10,000 different", "definitions.md"),
         (tables.MAX_COLUMNS, "5000", "http-api.md"),
         (labels.MAX_FILE, "256 MiB", "http-api.md"),
         (routing.JSON_BODY, "1 MiB", "http-api.md"),

@@ -18,11 +18,11 @@ from headrace_controller.service import labels, paging
 from headrace_controller.service.assembly import Given
 from headrace_controller.service.platform import Platform
 from headrace_controller.service.versions import VersionFilter
-from headrace_controller.training import tables
+from headrace_controller.training import source, tables
 from headrace_functions.errors import HeadraceError, InvalidInput, Malformed, TooLarge
 from headrace_functions.names import VersionId
 
-MAX_UPLOAD = archive.MAX_ARCHIVE + tables.MAX_BYTES + 16 * 1024 * 1024
+MAX_UPLOAD = archive.MAX_ARCHIVE + source.MAX_BYTES + 16 * 1024 * 1024
 MAX_DEFINITION = 1024 * 1024
 MAX_LABELS = 20
 _CHUNK = 1 << 20
@@ -211,7 +211,7 @@ def _given(folder: Path) -> Given:
     return Given(folder, payload, archive.digest(payload), data.get("training-data"), data.get("sample"))
 
 
-def _save_table(part: FileStorage, folder: Path, name: str, limit: int = tables.MAX_BYTES) -> Path:
+def _save_table(part: FileStorage, folder: Path, name: str, limit: int = source.MAX_BYTES) -> Path:
     suffix = Path(part.filename or "").suffix
     if suffix not in tables.SUFFIXES:
         raise InvalidInput(

@@ -17,9 +17,9 @@ from headrace_controller.childprocess import Log
 from headrace_controller.definitions import ModelDefinition
 from headrace_controller.environments import requirements
 from headrace_controller.training import inference, tables
+from headrace_controller.training.data import Kept, TrainingData, open_training
 from headrace_functions.errors import InvalidInput, Malformed
 from headrace_functions.names import VersionId
-from headrace_functions.profile import Profile, spread_rows
 from headrace_functions.runtime import RUNTIME_REQUIREMENTS, frameworks
 from headrace_functions.runtime.frameworks import needs
 from headrace_functions.signature import Field, Signature
@@ -27,14 +27,8 @@ from headrace_functions.storage import layout
 from headrace_functions.storage.documents import Documents
 from headrace_functions.version import Version
 
-REFERENCE_ROWS = 10_000
-"""Training rows whose answers are kept, as the reference of drift in what the model says."""
-SAMPLE_ROWS = 100
-"""Rows that the probe answers to find the signature."""
 GIT = "git."
 """Prefix of the metadata that ``headrace apply`` adds; it is no part of the content."""
-
-Columns = tables.Columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +40,6 @@ class Given:
     payload_digest: str
     training: Path | None = None
     sample: Path | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingData:
-    """Columns of the training data or sample, and the input fields that they and the contract make."""
-
-    columns: Columns
-    inputs: tuple[Field, ...]
 
 
 def content_digest(definition: ModelDefinition, given: Given) -> str:
@@ -79,20 +65,22 @@ class Assembly:
         framework = definition.framework or guess_framework(archive.names(given.payload), log)
         wanted = needed(definition, framework, folder, log)
         ground = self._room.prepare(wanted, log)
-        data = read_training(definition, given)
+        data = read_training(definition, given, log)
+        declared = inputs_of(definition, data)
         question = Question(
             version,
             given.payload_digest,
             framework,
             folder,
             definition.options,
-            data.inputs,
+            declared,
             definition.contract.output_fields(),
             definition.batch,
         )
         log("asking the function in its environment")
-        inputs, outputs = self._room.signature(ground, question, sample_of(data, SAMPLE_ROWS), given.folder, log)
-        signature = Signature(complete_inputs(definition, inputs, data), outputs)
+        sample = data.typed_sample(declared) if data is not None else {}
+        inputs, outputs = self._room.signature(ground, question, sample, given.folder, log)
+        signature = Signature(inputs, outputs)
         log("inputs:  " + ", ".join(_show(f) for f in signature.inputs))
         log("outputs: " + ", ".join(_show(f) for f in signature.outputs))
         made = Version(
@@ -114,12 +102,11 @@ class Assembly:
             monitoring=tuple(m.to_document() for m in definition.monitoring),
             created=clock.now(),
         )
-        if given.training is None:
+        if given.training is None or data is None:
             return made
-        self._keep_training(made, data, given.folder, log)
-        self._keep_reference(
-            ground, replace(question, inputs=signature.inputs, outputs=signature.outputs), made, data, given.folder, log
-        )
+        kept = self._keep_training(made, data, given.folder, log)
+        asked = replace(question, inputs=signature.inputs, outputs=signature.outputs)
+        self._keep_reference(ground, asked, made, kept, given.folder, log)
         return replace(made, training=layout.training(version))
 
     def _keep_artifact(self, version: VersionId, given: Given, log: Log) -> Path:
@@ -133,27 +120,20 @@ class Assembly:
         log(f"artifact {given.payload_digest[:12]}: {', '.join(archive.names(given.payload)[:10])}")
         return folder
 
-    def _keep_training(self, version: Version, data: TrainingData, folder: Path, log: Log) -> None:
+    def _keep_training(self, version: Version, data: TrainingData, folder: Path, log: Log) -> Kept:
         """Training data as Parquet, columns named by fields and targets; and its profile."""
-        typed = {
-            f.name: inference.as_declared(f, data.columns[f.name])
-            for f in version.signature.inputs
-            if f.name in data.columns
-        }
-        extra = {name: data.columns[name] for name in version.target}
         file = folder / "training.parquet"
-        tables.write({**typed, **extra}, file)
+        kept = data.keep(version.signature.inputs, version.target, file, str(version.id))
         self._documents.objects.put(layout.training(version.id), file)
-        self._documents.create(
-            layout.profile(version.id), Profile.of_columns(typed, version.signature.inputs).to_document()
-        )
-        log(f"training data: {_rows(typed)} rows, {len(typed)} inputs, {len(extra)} targets")
+        self._documents.create(layout.profile(version.id), kept.profile.to_document())
+        log(f"training data: {data.source.rows} rows, {len(kept.rows)} inputs, {len(version.target)} targets")
+        return kept
 
     def _keep_reference(
-        self, ground: Ground, question: Question, version: Version, data: TrainingData, folder: Path, log: Log
+        self, ground: Ground, question: Question, version: Version, kept: Kept, folder: Path, log: Log
     ) -> None:
         """The version's own answers on training rows, columns ``out.<column>``."""
-        answers = self._room.answers(ground, question, sample_of(data, REFERENCE_ROWS), folder, log)
+        answers = self._room.answers(ground, question, kept.rows, folder, log)
         file = folder / "reference.parquet"
         tables.write({f"out.{f.column}": answers[f.name] for f in version.signature.outputs}, file)
         self._documents.objects.put(layout.reference(version.id), file)
@@ -195,45 +175,33 @@ def needed(definition: ModelDefinition, framework: str, folder: Path, log: Log) 
     return Needs(tuple(listed))
 
 
-def read_training(definition: ModelDefinition, given: Given) -> TrainingData:
-    """The training data, or else the sample, with the inputs that the contract and the columns make together."""
-    declared = definition.contract.input_fields()
+def read_training(definition: ModelDefinition, given: Given, log: Log) -> TrainingData | None:
+    """The training data, or else the sample, looked through; None where there is neither."""
     file, named = (given.training, "training-data") if given.training else (given.sample, "sample")
     if file is None:
-        return TrainingData({}, declared)
-    columns = tables.read(file, field=named)
+        return None
+    log(f"reading {file.name}, {file.stat().st_size} bytes")
+    data = open_training(file, given.folder, field=named)
+    if definition.contract.inputs:
+        for name in [*(f.name for f in definition.contract.input_fields()), *definition.target]:
+            if name not in data.columns:
+                raise InvalidInput(
+                    f"{named}: there is no column {name!r}",
+                    field=name,
+                    expected=f"a column for each input and target of {file.name}",
+                )
+    return data
+
+
+def inputs_of(definition: ModelDefinition, data: TrainingData | None) -> tuple[Field, ...]:
+    """The input fields that the contract and the columns make together; none where nobody says."""
+    declared = definition.contract.input_fields()
+    if data is None:
+        return declared
     if not declared:
-        return TrainingData(columns, inference.infer_fields(columns, definition.target))
-    for name in [*(f.name for f in declared), *definition.target]:
-        if name not in columns:
-            raise InvalidInput(
-                f"{named}: there is no column {name!r}",
-                field=name,
-                expected=f"a column for each input and target of {file.name}",
-            )
-    return TrainingData(columns, _complete(definition, declared, columns))
-
-
-def complete_inputs(definition: ModelDefinition, inputs: tuple[Field, ...], data: TrainingData) -> tuple[Field, ...]:
-    """Inputs as the probe found them, completed by the columns where the probe was the one who named them."""
-    return inputs if data.inputs else _complete(definition, inputs, data.columns)
-
-
-def sample_of(data: TrainingData, rows: int) -> Columns:
-    """At most ``rows`` rows of the inputs, evenly spread and always the same ones, typed as the fields say."""
-    chosen = spread_rows(_rows(data.columns), rows)
-    return {
-        f.name: inference.as_declared(f, data.columns[f.name][chosen]) for f in data.inputs if f.name in data.columns
-    }
-
-
-def _complete(definition: ModelDefinition, fields: tuple[Field, ...], columns: Columns) -> tuple[Field, ...]:
-    undeclared = [
-        f.name
-        for f in fields
-        if f.name not in definition.contract.inputs or definition.contract.inputs[f.name].profile is None
-    ]
-    return inference.complete_fields(fields, columns, undeclared)
+        return inference.infer_fields(data.columns, definition.target)
+    undeclared = [f.name for f in declared if definition.contract.inputs[f.name].profile is None]
+    return inference.complete_fields(declared, data.columns, undeclared)
 
 
 def _rows(columns: Mapping[str, Any]) -> int:

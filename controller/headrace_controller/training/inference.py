@@ -1,4 +1,4 @@
-"""From the columns of training data to the fields of a signature, and columns as the signature says they are."""
+"""From what is known of the columns of training data to the fields of a signature, and columns as the signature says they are."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from headrace_controller.training.summary import LISTED, Summary
 from headrace_functions.errors import InvalidInput
 from headrace_functions.signature import Field, dtype_of
 
 Array = np.ndarray[Any, Any]
 
-MAX_CATEGORIES = 100
+MAX_CATEGORIES = LISTED
 """Text with more different values is ``text`` (or text of no listed categories), and lists none."""
 MAX_INTEGER_CATEGORIES = 10
 """Integers with at most so many different values, each met at least ``MIN_REPEATS`` times on average, are categories."""
@@ -20,7 +21,7 @@ MAX_WORD = 60
 """Characters: text that is longer on average is ``text``, even with few different values."""
 
 
-def infer_fields(columns: Mapping[str, Array], target: Iterable[str]) -> tuple[Field, ...]:
+def infer_fields(columns: Mapping[str, Summary], target: Iterable[str]) -> tuple[Field, ...]:
     """The input fields that the columns are: all but the ``target`` columns, in the columns' order."""
     labels = set(target)
     for name in sorted(labels - set(columns)):
@@ -34,14 +35,14 @@ def infer_fields(columns: Mapping[str, Array], target: Iterable[str]) -> tuple[F
 
 
 def complete_fields(
-    fields: Iterable[Field], columns: Mapping[str, Array], undeclared: Iterable[str] = ()
+    fields: Iterable[Field], columns: Mapping[str, Summary], undeclared: Iterable[str] = ()
 ) -> tuple[Field, ...]:
     """Declared ``fields`` with the categories and ranges that they leave out; ``undeclared`` name those without a profile."""
     loose = set(undeclared)
     return tuple(complete(f, columns[f.name], profile=f.name in loose) if f.name in columns else f for f in fields)
 
 
-def complete(field: Field, column: Array, *, profile: bool = True) -> Field:
+def complete(field: Field, column: Summary, *, profile: bool = True) -> Field:
     """The field with its profile (where asked), categories and range as the column shows them."""
     if not field.is_scalar:
         return (
@@ -49,21 +50,20 @@ def complete(field: Field, column: Array, *, profile: bool = True) -> Field:
             if profile and field.dtype.is_number and field.profile == "none"
             else field
         )
-    distinct = _distinct(column)
     if profile and field.profile == "none":
-        field = replace(field, profile=_profile(field, column, distinct))
-    if field.profile == "categorical" and field.categories is None and 0 < len(distinct) <= MAX_CATEGORIES:
-        return replace(field, categories=tuple(distinct.tolist()))
-    if field.profile == "numerical" and field.range is None:
-        finite = column[np.isfinite(column)] if column.dtype.kind in "iuf" else np.empty(0)
-        return replace(field, range=(float(finite.min()), float(finite.max()))) if len(finite) else field
+        field = replace(field, profile=_profile(field, column))
+    if field.profile == "categorical" and field.categories is None and column.listed:
+        return replace(field, categories=_categories(field, column))
+    if field.profile == "numerical" and field.range is None and column.low is not None and column.high is not None:
+        return replace(field, range=(column.low, column.high))
     return field
 
 
-def as_declared(field: Field, column: Array) -> Array:
+def as_declared(field: Field, column: Array, *, gaps: bool | None = None, before: int = 0) -> Array:
     """The column with the field's type and shape ``(n, *shape)``; a whole-number column with gaps stays float64 (NaN).
 
-    Raises ``InvalidInput`` naming the column where values do not fit, so that a contract and its training data agree.
+    Of a part of a column, ``gaps`` says whether the whole has some, and ``before`` how many rows precede it. Raises ``InvalidInput``
+    naming the column and row where values do not fit, so that a contract and its training data agree.
     """
     shaped = _shaped(field, column)
     if field.dtype.name == "string":
@@ -74,39 +74,38 @@ def as_declared(field: Field, column: Array) -> Array:
         return shaped
     if field.dtype.numpy.kind == "f":
         return shaped.astype(field.dtype.numpy)
-    if not np.isfinite(shaped).all():
+    if gaps if gaps is not None else not np.isfinite(shaped).all():
         return shaped.astype(np.float64)
     with np.errstate(invalid="ignore"):
         cast = shaped.astype(field.dtype.numpy)
     if not (cast == shaped).all():
-        raise _unfit(field, f"values such as {shaped[cast != shaped].flat[0]}")
+        place = np.argwhere(cast != shaped)[0]
+        raise _unfit(field, f"{shaped[tuple(place)]} in row {before + int(place[0]) + 1:,}")
     return cast
 
 
-def _bare(name: str, column: Array) -> Field:
-    if column.dtype == object and len(column) and isinstance(column[0], np.ndarray):
-        return Field(name, dtype_of(column[0]), (-1,) * column[0].ndim)
-    return Field(name, dtype_of(column), column.shape[1:])
+def _bare(name: str, column: Summary) -> Field:
+    return Field(name, dtype_of(np.empty(0, column.dtype)), column.shape)
 
 
-def _distinct(column: Array) -> Array:
-    """Sorted values without the missing ones. Numbers stay numbers of the column: as objects they would take ten times as much."""
-    if column.dtype == object:
-        found = sorted({v for v in column.tolist() if v is not None})
-        return np.array(found, object) if found else np.empty(0, object)
-    return np.unique(column[~np.isnan(column)] if column.dtype.kind == "f" else column)
-
-
-def _profile(field: Field, column: Array, distinct: Array) -> str:
+def _profile(field: Field, column: Summary) -> str:
     if field.dtype.name == "bool":
         return "categorical"
     if field.dtype.name == "string":
-        lengths = [len(v) for v in distinct[:1000].tolist()]
+        if column.words is None:  # numbers that the contract calls text
+            return "categorical" if column.listed else "text"
+        lengths = [len(v) for v in column.words.smallest]
         short = not lengths or sum(lengths) / len(lengths) <= MAX_WORD
-        repeats = len(distinct) <= MAX_CATEGORIES or len(distinct) * MIN_REPEATS <= len(column)
+        repeats = column.distinct <= MAX_CATEGORIES or column.distinct * MIN_REPEATS <= column.rows
         return "categorical" if short and repeats else "text"
-    few = len(distinct) <= MAX_INTEGER_CATEGORIES and len(distinct) * MIN_REPEATS <= len(column)
+    few = column.distinct <= MAX_INTEGER_CATEGORIES and column.distinct * MIN_REPEATS <= column.rows
     return "categorical" if field.dtype.numpy.kind in "iu" and few else "numerical"
+
+
+def _categories(field: Field, column: Summary) -> tuple[Any, ...]:
+    if field.dtype.name == "string" and column.words is None:
+        return tuple(_text(np.array(column.listed)).tolist())
+    return tuple(column.listed)
 
 
 def _shaped(field: Field, column: Array) -> Array:

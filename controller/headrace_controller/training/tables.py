@@ -1,4 +1,4 @@
-"""CSV and Parquet files to named columns and back; the only user of pyarrow's file formats for training data.
+"""Arrow tables to named columns and back, and files small enough to be read whole.
 
 A column is an array ``(n,)`` of bool, integers or floats (missing: NaN), ``(n,)`` objects of text (missing: None),
 ``(n, k)`` numbers where each row holds k, or ``(n,)`` objects of arrays where rows differ in length.
@@ -21,77 +21,91 @@ from headrace_functions.names import check_field_name
 Array = np.ndarray[Any, Any]
 Columns = dict[str, Array]
 
-MAX_BYTES = 2 * 1024**3  # of a file with training data or a sample
 MAX_VALUES = 400_000_000
-"""Values of a Parquet file, those in lists by themselves: what fits into two gigabytes there may be ten times as much once it is read."""
+"""Values of a Parquet file that is read whole, those in lists by themselves: a small file may be much once it is read."""
 BYTES_A_VALUE = 36
-"""Memory that a build takes for a value of numbers and short text, measured: as it is read, typed, written and profiled."""
+"""Memory for a value of numbers and short text that is read whole, measured: as it is read, typed and written."""
 BYTES_A_BYTE = 2.5
 """The same for a byte of CSV."""
 MAX_COLUMNS = 5000
 SUFFIXES = (".csv", ".parquet")
 
 
-def read(file: Path, *, field: str = "training-data", text: Sequence[str] = ()) -> Columns:
-    """The columns of a file, by its suffix ``.csv`` (with a header) or ``.parquet``, in the file's order.
+def read(file: Path, *, field: str, text: Sequence[str] = ()) -> Columns:
+    """All columns of a file, by its suffix ``.csv`` (with a header) or ``.parquet``, in the file's order; training data is ``data``'s.
 
     The CSV columns named by ``text`` are text, even where every value looks like a number.
 
     Raises ``InvalidInput`` for what is not such a file, repeated or unusable column names and types that are none of ours.
     """
     table = _read(file, field, text)
-    if table.num_columns > MAX_COLUMNS:
-        raise TooLarge(f"{field}: at most {MAX_COLUMNS} columns", field=field, got=str(table.num_columns))
+    check_names(table.column_names, field)
     if not table.num_rows:
         raise InvalidInput(f"{field}: {file.name} has no rows", field=field)
-    columns: Columns = {}
-    for name, column in zip(table.column_names, table.columns, strict=True):
+    return to_columns(table, field)
+
+
+def check_names(names: Sequence[str], field: str) -> None:
+    """Raises ``TooLarge`` and ``InvalidInput`` for too many columns, and for repeated or unusable names."""
+    if len(names) > MAX_COLUMNS:
+        raise TooLarge(f"{field}: at most {MAX_COLUMNS} columns", field=field, got=str(len(names)))
+    seen: set[str] = set()
+    for name in names:
         check_field_name(name, field=f"{field}: column")
-        if name in columns:
+        if name in seen:
             raise InvalidInput(f"{field}: column {name!r} appears twice", field=name, hint="rename one of them")
-        columns[name] = _to_numpy(name, column, field)
-    return columns
+        seen.add(name)
+
+
+def to_columns(table: pa.Table, field: str) -> Columns:
+    """The columns of an Arrow table; ``InvalidInput`` naming the column for a type that is none of ours."""
+    pairs = zip(table.column_names, table.columns, strict=True)
+    return {name: _to_numpy(name, column, field) for name, column in pairs}
+
+
+def to_table(columns: Mapping[str, Array]) -> pa.Table:
+    """Columns as an Arrow table; rows of more than one dimension become lists of their elements in row-major order."""
+    return pa.table({name: _to_arrow(column) for name, column in columns.items()})
 
 
 def write(columns: Mapping[str, Array], file: Path) -> None:
-    """Write columns as Parquet; rows of more than one dimension become lists of their elements in row-major order."""
-    arrays = {name: _to_arrow(column) for name, column in columns.items()}
-    pq.write_table(pa.table(arrays), file, compression="zstd")
+    """Write columns as Parquet, see ``to_table``."""
+    pq.write_table(to_table(columns), file, compression="zstd")
 
 
 def read_parquet(data: bytes) -> Columns:
     """The columns of a Parquet file that ``write`` made."""
-    table = pq.read_table(pa.BufferReader(data))
-    return {
-        name: _to_numpy(name, column, "parquet") for name, column in zip(table.column_names, table.columns, strict=True)
-    }
+    return to_columns(pq.read_table(pa.BufferReader(data)), "parquet")
 
 
 def _read(file: Path, field: str, text: Sequence[str]) -> pa.Table:
-    if not file.is_file():
-        raise NotFound(
-            f"{field}: {file} is not there",
-            field=field,
-            hint="correct the path, it starts from the definition's folder",
-        )
-    if file.stat().st_size > MAX_BYTES:
-        raise TooLarge(f"{field}: at most {MAX_BYTES} bytes", field=field, got=str(file.stat().st_size))
+    check_file(file, field)
     try:
         if file.suffix == ".csv":
             _check_memory(BYTES_A_BYTE * file.stat().st_size, field)
             types = {name: pa.string() for name in text}
             options = pa.csv.ConvertOptions(strings_can_be_null=True, column_types=types)
             return pa.csv.read_csv(file, convert_options=options)
-        if file.suffix == ".parquet":
-            _check_size(pq.read_metadata(file), field)
-            return pq.read_table(file)
+        _check_size(pq.read_metadata(file), field)
+        return pq.read_table(file)
     except (pa.ArrowInvalid, OSError) as error:
         raise InvalidInput(f"{field}: {file.name} cannot be read: {error}", field=field) from error
-    raise InvalidInput(
-        f"{field}: {file.name} is neither CSV nor Parquet",
-        field=field,
-        expected=f"a file named *{' or *'.join(SUFFIXES)}",
-    )
+
+
+def check_file(file: Path, field: str) -> None:
+    """Raises ``NotFound``, and ``InvalidInput`` for a name that says neither CSV nor Parquet."""
+    if not file.is_file():
+        raise NotFound(
+            f"{field}: {file} is not there",
+            field=field,
+            hint="correct the path, it starts from the definition's folder",
+        )
+    if file.suffix not in SUFFIXES:
+        raise InvalidInput(
+            f"{field}: {file.name} is neither CSV nor Parquet",
+            field=field,
+            expected=f"a file named *{' or *'.join(SUFFIXES)}",
+        )
 
 
 def _check_size(found: pq.FileMetaData, field: str) -> None:

@@ -1,6 +1,7 @@
 """How many distinct values there are, estimated from bounded memory: HyperLogLog (Flajolet et al. 2007), mergeable."""
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,16 +29,16 @@ class Distinct:
     def of_numbers(cls, values: Array) -> "Distinct":
         """Of float64 values, NaN left out; -0 and 0 are one."""
         known = np.unique(values[~np.isnan(values)]) + 0.0
-        return cls._of(mixed(np.uint64(1), known.view(np.uint64)))
+        return cls.of_hashes(mixed(np.uint64(1), known.view(np.uint64)))
 
     @classmethod
     def of_values(cls, values: tuple[Any, ...]) -> "Distinct":
         """Of categories."""
-        digests = (hashlib.blake2b(repr(v).encode(), digest_size=8).digest() for v in values)
-        return cls._of(np.frombuffer(b"".join(digests), np.uint64))
+        return cls.of_hashes(hashes_of(values))
 
     @classmethod
-    def _of(cls, hashes: Array) -> "Distinct":
+    def of_hashes(cls, hashes: Array) -> "Distinct":
+        """Of evenly spread hashes, uint64 ``(n,)``."""
         registers = np.zeros(REGISTERS, np.uint8)
         place = (hashes >> np.uint64(64 - BITS)).astype(np.int64)
         rest = (hashes << np.uint64(BITS)) | np.uint64(REGISTERS - 1)  # a one at the end bounds the run
@@ -56,3 +57,9 @@ class Distinct:
         if raw <= 2.5 * REGISTERS and empty:
             return round(REGISTERS * float(np.log(REGISTERS / empty)))
         return round(raw)
+
+
+def hashes_of(values: Iterable[Any]) -> Array:
+    """Hashes of values, uint64 ``(n,)``, the same in every process."""
+    digests = (hashlib.blake2b(repr(v).encode(), digest_size=8).digest() for v in values)
+    return np.frombuffer(b"".join(digests), np.uint64)

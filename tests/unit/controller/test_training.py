@@ -10,14 +10,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from headrace_controller.training import inference, memory, tables
+from headrace_controller.training.data import TrainingData, open_training
 from headrace_functions.errors import HeadraceError, InvalidInput, TooLarge
 from headrace_functions.signature import Field, dtype
 
 
-def csv(folder: Path, text: str) -> tables.Columns:
+def opened(file: Path) -> TrainingData:
+    return open_training(file, file.parent, field="training-data")
+
+
+def csv(folder: Path, text: str) -> TrainingData:
     file = folder / "data.csv"
     file.write_text(text)
-    return tables.read(file)
+    return opened(file)
 
 
 def field(name: str, kind: str, shape: tuple[int, ...] = (), profile: str = "none") -> Field:
@@ -25,7 +30,7 @@ def field(name: str, kind: str, shape: tuple[int, ...] = (), profile: str = "non
 
 
 def test_a_csv_gives_typed_columns_with_nan_and_none_where_cells_are_empty(tmp_path: Path) -> None:
-    found = csv(tmp_path, "age,plan,ok,rate,gap\n1,a,true,0.5,\n,b,false,nan,\n3,,true,1.5,\n")
+    found = csv(tmp_path, "age,plan,ok,rate,gap\n1,a,true,0.5,\n,b,false,nan,\n3,,true,1.5,\n").sample
     assert [str(c.dtype) for c in found.values()] == ["float64", "object", "bool", "float64", "float64"]
     assert np.isnan(found["age"][1])
     assert found["plan"].tolist() == ["a", "b", None]
@@ -36,7 +41,7 @@ def test_inputs_are_all_columns_but_the_target_with_profile_categories_and_range
         f"{i},{'xyz'[i % 3]},{i % 4},{i / 7},{i % 2},comment number {i} is long enough to be a text that nobody repeats"
         for i in range(200)
     )
-    found = inference.infer_fields(csv(tmp_path, f"id,plan,grade,rate,label,comment\n{rows}\n"), ["label"])
+    found = inference.infer_fields(csv(tmp_path, f"id,plan,grade,rate,label,comment\n{rows}\n").columns, ["label"])
     by_name = {f.name: f for f in found}
     assert list(by_name) == ["id", "plan", "grade", "rate", "comment"]
     assert {n: f.profile for n, f in by_name.items()} == {
@@ -54,13 +59,13 @@ def test_inputs_are_all_columns_but_the_target_with_profile_categories_and_range
 
 def test_more_than_a_hundred_categories_are_not_listed(tmp_path: Path) -> None:
     rows = "\n".join(f"c{i % 150}" for i in range(3000))
-    [found] = inference.infer_fields(csv(tmp_path, f"code\n{rows}\n"), [])
+    [found] = inference.infer_fields(csv(tmp_path, f"code\n{rows}\n").columns, [])
     assert (found.profile, found.categories) == ("categorical", None)
 
 
 def test_lists_in_parquet_are_rows_of_tensors_and_of_free_size_where_they_differ(tmp_path: Path) -> None:
     pq.write_table(pa.table({"even": [[1.0, 2.0], [3.0, 4.0]], "free": [[1], [2, 3]]}), tmp_path / "d.parquet")
-    even, free = inference.infer_fields(tables.read(tmp_path / "d.parquet"), [])
+    even, free = inference.infer_fields(opened(tmp_path / "d.parquet").columns, [])
     assert (even.shape, even.dtype.name) == ((2,), "float64")
     assert (free.shape, free.dtype.name) == ((-1,), "int64")
 
@@ -82,26 +87,28 @@ def test_a_file_that_is_no_training_data_is_refused_with_the_reason(
 ) -> None:
     (tmp_path / name).write_text(content)
     with pytest.raises(HeadraceError, match=says):
-        tables.read(tmp_path / name)
+        opened(tmp_path / name)
+    with pytest.raises(HeadraceError, match=says):
+        tables.read(tmp_path / name, field="labels")
 
 
-def test_parquet_that_would_not_fit_into_memory_is_refused_before_it_is_read(
+def test_labels_of_too_many_values_are_refused_before_it_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Values in lists count by themselves: 6 rows of one number and a list of three have 24."""
     table = pa.table({"age": range(6), "pixels": [[1.0, 2.0, 3.0]] * 6})
     pq.write_table(table, tmp_path / "d.parquet", row_group_size=2)
     monkeypatch.setattr(tables, "MAX_VALUES", 24)
-    assert len(tables.read(tmp_path / "d.parquet")["age"]) == 6
+    assert len(tables.read(tmp_path / "d.parquet", field="labels")["age"]) == 6
     monkeypatch.setattr(tables, "MAX_VALUES", 20)
     monkeypatch.setattr(tables.pq, "read_table", None)
-    with pytest.raises(TooLarge, match=r"training-data: 6 rows have 24 values, more than 20") as caught:
-        tables.read(tmp_path / "d.parquet")
+    with pytest.raises(TooLarge, match=r"labels: 6 rows have 24 values, more than 20") as caught:
+        tables.read(tmp_path / "d.parquet", field="labels")
     assert caught.value.hint == "give a random sample of at most 5 rows"
 
 
 @pytest.mark.parametrize("name", ["d.csv", "d.parquet"])
-def test_what_the_controller_has_no_memory_for_is_refused_before_it_is_read(
+def test_labels_that_the_controller_has_no_memory_for_are_refused_before_it_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     if name == "d.csv":
@@ -109,10 +116,10 @@ def test_what_the_controller_has_no_memory_for_is_refused_before_it_is_read(
     else:
         pq.write_table(pa.table({"a": range(14)}), tmp_path / name)  # 504 are needed
     monkeypatch.setattr(tables.memory, "left", lambda: 505)
-    assert len(tables.read(tmp_path / name)["a"]) > 1
+    assert len(tables.read(tmp_path / name, field="labels")["a"]) > 1
     monkeypatch.setattr(tables.memory, "left", lambda: 250)
-    with pytest.raises(TooLarge, match=r"training-data: reading it takes about 0\.0 GB of memory") as caught:
-        tables.read(tmp_path / name)
+    with pytest.raises(TooLarge, match=r"labels: reading it takes about 0\.0 GB of memory") as caught:
+        tables.read(tmp_path / name, field="labels")
     assert caught.value.hint == "give a random sample of at most 50% of the rows, or the controller more memory"
 
 
@@ -158,7 +165,7 @@ def test_where_nobody_says_what_memory_is_left_nothing_is_refused(tmp_path: Path
 def test_a_type_that_no_field_has_is_refused_naming_the_column(tmp_path: Path) -> None:
     pq.write_table(pa.table({"ok": [1], "map": [{"a": 1}]}), tmp_path / "d.parquet")
     with pytest.raises(InvalidInput) as caught:
-        tables.read(tmp_path / "d.parquet")
+        opened(tmp_path / "d.parquet")
     assert caught.value.field == "map"
 
 
