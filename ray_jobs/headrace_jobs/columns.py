@@ -95,15 +95,23 @@ def _floats(column: Any) -> Array:
 def _coded(field: Field, column: Any) -> Coded:
     """Values are cast to the field's type, so that a training column of int32 and a log of int64 have equal categories."""
     kind = pa.string() if field.dtype.name == "string" else pa.from_numpy_dtype(field.dtype.numpy)
-    wanted = column if column.type == kind else column.cast(kind)
-    encoded = pa.array(wanted.to_pylist(), kind) if not len(wanted) else wanted.combine_chunks()
-    encoded = encoded.dictionary_encode()
-    if isinstance(encoded, pa.ChunkedArray):
-        encoded = encoded.combine_chunks()
+    found = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    encoded = _encoded(column if found == kind else column.cast(kind), kind)
     values = categories(np.array([*encoded.dictionary.to_pylist(), None], object))[:-1]
     codes = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)
     nothing = np.array([v is None for v in values] + [True])  # a NaN is a value to Arrow; code -1 meets the last place
     return Coded(np.where(nothing[codes], -1, codes), tuple(values))
+
+
+def _encoded(column: Any, kind: pa.DataType) -> Any:
+    """A column as one array of codes and their dictionary."""
+    if not len(column):
+        return pa.array([], kind).dictionary_encode()
+    if isinstance(column, pa.ChunkedArray):
+        whole = column.unify_dictionaries() if pa.types.is_dictionary(column.type) else column
+        column = whole.combine_chunks()
+    encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    return encoded.combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
 
 
 def _tensor(field: Field, column: Any) -> dict[ViewName, Series]:

@@ -1,6 +1,7 @@
 """What a job reads from the store: the version, its training data, and the files of its log. The only user of deltalake."""
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -64,16 +65,19 @@ def open_log(objects: ObjectStore, version: VersionId) -> DeltaTable | None:
         raise StorageFailed(f"the log of {version} cannot be opened: {error}") from error
 
 
-def open_parquet(objects: ObjectStore, key: str) -> pq.ParquetFile:
-    """A Parquet file of the store; from a directory only what is asked for is read."""
+def open_parquet(objects: ObjectStore, key: str, encoded: Sequence[str] = ()) -> pq.ParquetFile:
+    """A Parquet file of the store; from a directory only what is asked for is read.
+
+    Columns of strings named in ``encoded`` come as dictionaries with codes, as they stand in the file.
+    """
     if objects.directory is not None:
         try:
-            return pq.ParquetFile(objects.directory / key, memory_map=True)
+            return pq.ParquetFile(objects.directory / key, memory_map=True, read_dictionary=encoded)
         except FileNotFoundError as error:
             raise NotFound(f"no object {key}") from error
         except (OSError, pa.ArrowInvalid) as error:
             raise StorageFailed(f"{key} cannot be read: {error}") from error
-    return pq.ParquetFile(io.BytesIO(objects.get(key)))
+    return pq.ParquetFile(io.BytesIO(objects.get(key)), read_dictionary=encoded)
 
 
 def read_training(objects: ObjectStore, version: Version) -> pq.ParquetFile | None:

@@ -9,7 +9,7 @@ import pyarrow as pa
 from headrace_functions.errors import InvalidInput
 from headrace_functions.statistics.sample import RowSample, logged_priorities, lowest, priorities
 from headrace_functions.storage.objects import ObjectStore
-from headrace_functions.views import Array
+from headrace_functions.views import Array, names
 from headrace_jobs import inputs
 from headrace_jobs.columns import Coded, Column, Numbers, Series, series
 from headrace_jobs.inputs import LogFile
@@ -76,7 +76,8 @@ def merge_all(*parts: Part) -> Part:
 
 def scan(file: LogFile, task: Task) -> Part:
     """Count the rows of one file that are in the window and were answered; one column is in memory at a time."""
-    answered = inputs.answered(inputs.open_parquet(ObjectStore(file.storage), file.key), task.window)
+    words = [column.name for column in task.columns if _is_of_words(column)]
+    answered = inputs.answered(inputs.open_parquet(ObjectStore(file.storage), file.key, words), task.window)
     if not answered.rows:
         return Part(failed=answered.failed)
     times = answered.received.cast(pa.int64()).to_numpy(zero_copy_only=False)
@@ -87,6 +88,11 @@ def scan(file: LogFile, task: Task) -> Part:
     for column in task.columns:
         leaf.add(column, answered.column(column.name))
     return leaf.part(answered.failed)
+
+
+def _is_of_words(column: Column) -> bool:
+    """Whether a column holds categories that are strings, which files keep as codes and a dictionary."""
+    return column.field.dtype.name == "string" and any(view.kind == "category" for view in names(column.field))
 
 
 class _Leaf:

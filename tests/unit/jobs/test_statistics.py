@@ -19,6 +19,7 @@ from headrace_jobs.detectors.base import CategoryPair, NumberPair
 from headrace_jobs.detectors.native import Native, pool
 from headrace_jobs.statistics import numbers
 from headrace_jobs.statistics.categories import CategoryPartial, CategoryReference
+from headrace_jobs.statistics.lookup import Lookup
 from headrace_jobs.statistics.numbers import NumberPartial, NumberReference
 
 VALUES = st.lists(st.one_of(st.floats(-1e6, 1e6), st.integers(-3, 3).map(float)), min_size=2, max_size=80)
@@ -272,3 +273,69 @@ def test_as_many_new_categories_as_training_had_rare_ones_are_expected() -> None
     window = CategoryPartial.of({**{f"new {i}": 1 for i in range(10)}, "common": 90}, 100, reference)
 
     assert defects.new_categories(reference, window) is None
+
+
+POINTS = st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=60, unique=True)
+
+
+@settings(deadline=None, max_examples=200)
+@given(POINTS, st.integers(0, 10_000), st.sampled_from([1.0, 1e-3, 1e300, 1e-300]))
+def test_a_looked_up_value_is_in_the_cell_that_a_search_finds(points: list[float], seed: int, size: float) -> None:
+    """Values at the points, next to them, between them and beyond both ends, of whatever size."""
+    grid = np.unique(np.array(points) + 0.0)
+    table = Lookup.of(grid)
+    random = np.random.default_rng(seed)
+    with np.errstate(over="ignore"):
+        beside = [np.nextafter(grid, -np.inf), grid, np.nextafter(grid, np.inf)]
+        near = random.choice(grid, 50) + random.normal(size=50) * size
+    values = np.concatenate([*beside, near, random.normal(size=50) * size])
+    values = values[np.isfinite(values)]
+
+    if table is not None:
+        expected = np.searchsorted(grid, values, "left") + np.searchsorted(grid, values, "right")
+        assert table.cells(values).tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize(
+    ("shape", "looked_up"),
+    [("normal", True), ("lognormal", True), ("standard_cauchy", True), ("uniform", True), ("heaps", False)],
+)
+def test_counts_from_a_table_are_those_of_sorted_values(shape: str, looked_up: bool) -> None:
+    """Two narrow heaps that are far apart have no table and are sorted; counts are exact either way."""
+    random = np.random.default_rng(0)
+
+    def drawn(count: int) -> np.ndarray:
+        if shape == "heaps":
+            return np.asarray(random.normal(size=count) * 1e-3 + 1e3 * (random.random(count) < 0.3))
+        values = np.asarray(getattr(random, shape)(size=count))
+        values[:3] = np.nan, np.inf, -np.inf
+        return values
+
+    grid = NumberReference.of(drawn(100_000)).grid
+    values = drawn(20_000)
+    finite = np.sort(values[np.isfinite(values)])
+
+    found, expected = NumberPartial.of(values, grid), NumberPartial.of_ordered(values, finite, grid)
+
+    assert (Lookup.of(grid) is not None) == looked_up
+    assert (found.below == expected.below).all()
+    assert (found.upto == expected.upto).all()
+    assert found.sum_below == pytest.approx(expected.sum_below, rel=1e-9, abs=1e-6)
+    for name in ("rows", "missing", "infinite", "infinite_low", "count", "min", "max"):
+        assert getattr(found, name) == getattr(expected, name)
+    for name in ("total", "mean", "m2"):
+        assert getattr(found, name) == pytest.approx(getattr(expected, name), rel=1e-12, abs=1e-9)
+
+
+def test_categories_that_come_as_codes_are_those_that_come_as_words() -> None:
+    """As Parquet files have them, each part with a dictionary of its own."""
+    words = [["b", "a", None], ["c", "b"], []]
+    plain = pa.chunked_array([pa.array(part, pa.string()) for part in words])
+    codes = pa.chunked_array([pa.array(part, pa.string()).dictionary_encode() for part in words])
+
+    found, expected = (next(iter(series(category("plan"), column).values())) for column in (codes, plain))
+
+    assert isinstance(found, Coded)
+    assert isinstance(expected, Coded)
+    assert found.counts() == expected.counts()
+    assert found.take(np.arange(5)).tolist() == expected.take(np.arange(5)).tolist() == ["b", "a", None, "c", "b"]
