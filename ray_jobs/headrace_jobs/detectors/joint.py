@@ -125,12 +125,40 @@ def _judged(x: Array, now: Array, learn: Array, judge: Array) -> tuple[float, fl
 
 
 def _learnt(x: Array, now: Array, at: Array) -> Array:
-    """Scores of rows ``at``: above 0 where they look like the window. Both sides weigh the same, whatever their size."""
+    """Scores of rows ``at``: above 0 where they look like the window. Both sides weigh the same, whatever their size.
+
+    Ridge regression over all products of two columns, and its dual over rows, have one solution; the smaller one is solved.
+    """
     weight = np.where(now, 0.5 / now.mean(), 0.5 / (~now).mean())
-    kernel = _kernel(x, x)
-    kernel[np.diag_indices_from(kernel)] += PENALTY * len(x) / weight
-    return np.asarray(_kernel(at, x) @ np.linalg.solve(kernel, np.where(now, 1.0, -1.0)))
+    target = np.where(now, 1.0, -1.0)
+    columns = x.shape[1]
+    if (columns + 1) * (columns + 2) <= len(x):
+        known = _products(x) * np.sqrt(weight)[:, None]
+        found = _solved(
+            known.T @ known, np.full(known.shape[1], PENALTY * len(x)), known.T @ (target * np.sqrt(weight))
+        )
+        return np.asarray(_products(at) @ found)
+    return np.asarray(_kernel(at, x) @ _solved(_kernel(x, x), PENALTY * len(x) / weight, target))
+
+
+def _solved(matrix: Array, penalty: Array, target: Array) -> Array:
+    """Solution of a symmetric ``matrix``, which is used up, with a penalty on its diagonal."""
+    from scipy import linalg  # an explanation shall not wait for its import
+
+    matrix[np.diag_indices_from(matrix)] += penalty
+    factor = linalg.cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)
+    return np.asarray(linalg.cho_solve(factor, target, check_finite=False))
 
 
 def _kernel(a: Array, b: Array) -> Array:
-    return np.asarray((1 + a @ b.T / sqrt(a.shape[1])) ** 2)
+    found = a @ b.T
+    found /= sqrt(a.shape[1])
+    found += 1
+    return np.asarray(np.square(found, out=found))
+
+
+def _products(x: Array) -> Array:
+    """Columns whose inner product is the ``_kernel``: 1, each column, and all products of two."""
+    scaled = np.column_stack([np.ones(len(x)), x / x.shape[1] ** 0.25])
+    first, second = np.triu_indices(scaled.shape[1])
+    return np.asarray(scaled[:, first] * scaled[:, second] * np.where(first == second, 1.0, sqrt(2)))

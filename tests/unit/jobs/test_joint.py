@@ -100,3 +100,17 @@ def test_no_value_makes_nan(seed: int, value: float) -> None:
     assert found is not None
     assert np.isfinite([found.statistic, found.p, found.effect, found.effect_low]).all()
     assert 0 <= found.p <= 1
+
+
+@pytest.mark.parametrize(("rows", "fields"), [(200, 4), (200, 40), (12, 2), (11, 2)])
+def test_products_of_columns_and_kernels_of_rows_learn_the_same(rows: int, fields: int) -> None:
+    """The smaller of the two is solved; which one that is changes no score."""
+    random = np.random.default_rng(0)
+    x, at, now = random.normal(size=(rows, fields)), random.normal(size=(50, fields)), np.arange(rows) < rows // 3
+    weight = np.where(now, 0.5 / now.mean(), 0.5 / (~now).mean())
+    kernel = (1 + x @ x.T / np.sqrt(fields)) ** 2 + np.diag(module.PENALTY * rows / weight)
+
+    found = module._learnt(x, now, at)
+
+    expected = (1 + at @ x.T / np.sqrt(fields)) ** 2 @ np.linalg.solve(kernel, np.where(now, 1.0, -1.0))
+    assert found == pytest.approx(expected, rel=1e-9, abs=1e-9)
