@@ -15,6 +15,7 @@ from headrace_controller.backends.kserve.settings import ClusterSettings
 from headrace_controller.diagnostics import set_up_logging
 from headrace_controller.embedded.remote import RemoteGateway
 from headrace_controller.embedded.supervisor import Supervisor
+from headrace_controller.service.assembly import MAX_UPLOAD
 from headrace_controller.service.platform import Platform, create_platform
 from headrace_controller.settings import PURPOSE_TOKEN, Settings
 from headrace_functions.errors import HeadraceError
@@ -49,7 +50,7 @@ class EmbeddedController:
             # The gateway is the only caller and passes pieces on as they come, so nothing is held back here.
             send_bytes=1,
             channel_timeout=3600,
-            max_request_body_size=8 * 1024**3,
+            max_request_body_size=MAX_UPLOAD,
         )
         self._serving = threading.Thread(target=self._server.run, name="management API", daemon=True)
 

@@ -24,6 +24,8 @@ from headrace_functions.names import Reference, VersionId
 
 API = "/api/v1"
 POLL = 0.25  # seconds between two looks at a build log or a job
+UPLOAD_TIMEOUT = 600.0
+"""Seconds from the last piece of an upload to its answer: until the platform has it on its disk."""
 
 Found = TypeVar("Found", bound=schemas.Answer)
 Json = dict[str, Any]
@@ -57,7 +59,7 @@ class _Authorized(httpx.Auth):
 
 
 class Client:
-    """One platform by its URL. ``timeout`` is in seconds for each request; uploads and builds have no other limit."""
+    """One platform by its URL. ``timeout`` is in seconds for each request; the answer to an upload may take ``UPLOAD_TIMEOUT``."""
 
     def __init__(
         self,
@@ -140,7 +142,9 @@ class Client:
                 if path is not None:
                     files[name] = (path.name, stack.enter_context(path.open("rb")))
             data = {"definition": orjson.dumps(package.definition.to_document()).decode()}
-            answer = self._request("POST", f"{API}/models/{package.definition.name}/versions", data=data, files=files)
+            target = f"{API}/models/{package.definition.name}/versions"
+            timeout = httpx.Timeout(self._http.timeout.connect, read=UPLOAD_TIMEOUT)
+            answer = self._request("POST", target, data=data, files=files, timeout=timeout)
         return schemas.SubmittedView.model_validate_json(answer.content)
 
     def build_log(self, version: str, offset: int = 0) -> schemas.LogPart:

@@ -1,5 +1,6 @@
 """Models, versions, build logs, labels and aliases."""
 
+import hashlib
 import re
 import shutil
 import tempfile
@@ -15,14 +16,13 @@ from headrace_controller.api import views
 from headrace_controller.api.routing import Body, Query, Resource, read_json
 from headrace_controller.definitions import ModelDefinition, check_document
 from headrace_controller.service import labels, paging
-from headrace_controller.service.assembly import Given
+from headrace_controller.service.assembly import MAX_UPLOAD, Given
 from headrace_controller.service.platform import Platform
 from headrace_controller.service.versions import VersionFilter
 from headrace_controller.training import source, tables
 from headrace_functions.errors import HeadraceError, InvalidInput, Malformed, TooLarge
 from headrace_functions.names import VersionId
 
-MAX_UPLOAD = archive.MAX_ARCHIVE + source.MAX_BYTES + 16 * 1024 * 1024
 MAX_DEFINITION = 1024 * 1024
 MAX_LABELS = 20
 _CHUNK = 1 << 20
@@ -151,7 +151,7 @@ def push_labels(platform: Platform, model: str, number: int) -> schemas.LabelsVi
         raise Malformed("labels: the part is missing", field="labels", expected="a part 'labels' with the file")
     version = VersionId(model, number)
     with tempfile.TemporaryDirectory() as folder:
-        pushed = platform.labels.push(version, _save_table(part, Path(folder), "labels", labels.MAX_FILE))
+        pushed = platform.labels.push(version, _save_table(part, Path(folder), "labels", labels.MAX_FILE)[0])
     return schemas.LabelsView(version=str(version), number=pushed.number, rows=pushed.rows, logged=pushed.logged)
 
 
@@ -206,12 +206,17 @@ def _given(folder: Path) -> Given:
             "payload: the part is missing", field="payload", expected="a part 'payload' with the tar.zst archive"
         )
     payload = folder / "payload.tar.zst"
-    _save(files["payload"], payload, archive.MAX_ARCHIVE)
-    data = {name: _save_table(files[name], folder, name) for name in ("training-data", "sample") if name in files}
-    return Given(folder, payload, archive.digest(payload), data.get("training-data"), data.get("sample"))
+    digests = {payload: _save(files["payload"], payload, archive.MAX_ARCHIVE)}
+    data: dict[str, Path] = {}
+    for name in ("training-data", "sample"):
+        if name in files:
+            data[name], digest = _save_table(files[name], folder, name)
+            digests[data[name]] = digest
+    return Given(folder, payload, digests[payload], data.get("training-data"), data.get("sample"), digests)
 
 
-def _save_table(part: FileStorage, folder: Path, name: str, limit: int = source.MAX_BYTES) -> Path:
+def _save_table(part: FileStorage, folder: Path, name: str, limit: int = source.MAX_BYTES) -> tuple[Path, str]:
+    """Where a table was saved, and its SHA-256."""
     suffix = Path(part.filename or "").suffix
     if suffix not in tables.SUFFIXES:
         raise InvalidInput(
@@ -223,15 +228,17 @@ def _save_table(part: FileStorage, folder: Path, name: str, limit: int = source.
     stem = re.sub(r"[^A-Za-z0-9_-]", "_", Path(part.filename or "").stem)[:80] or name
     target = folder / name / f"{stem}{suffix}"
     target.parent.mkdir()
-    _save(part, target, limit)
-    return target
+    return target, _save(part, target, limit)
 
 
-def _save(part: FileStorage, target: Path, limit: int) -> None:
-    size = 0
+def _save(part: FileStorage, target: Path, limit: int) -> str:
+    """Save a part piece by piece; its SHA-256."""
+    size, digest = 0, hashlib.sha256()
     with target.open("wb") as sink:
         while chunk := part.stream.read(_CHUNK):
             size += len(chunk)
             if size > limit:
                 raise TooLarge(f"{target.name}: at most {limit} bytes", field="payload")
+            digest.update(chunk)
             sink.write(chunk)
+    return digest.hexdigest()

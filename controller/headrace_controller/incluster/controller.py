@@ -13,6 +13,7 @@ import waitress
 
 from headrace_controller.incluster.front import Application, Front, figures_alone
 from headrace_controller.incluster.settings import InCluster
+from headrace_controller.service.assembly import MAX_UPLOAD
 from headrace_functions.errors import HeadraceError
 from headrace_functions.recording.shipping import wake
 from headrace_functions.storage import layout
@@ -22,7 +23,6 @@ log = logging.getLogger("headrace.controller")
 
 THREADS = 32
 """Requests that the management API works on at once; each open event stream takes one."""
-MAX_UPLOAD = 8 * 1024**3
 _KEPT_OPEN = 3600
 FIGURES_PORT = 9090
 """Where Prometheus asks; no other way into the management API."""

@@ -5,7 +5,7 @@ Each step either leaves its whole result or raises; nothing refers to the versio
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from headrace_controller.building.room import BuildRoom, Ground, Needs, Question
 from headrace_controller.childprocess import Log
 from headrace_controller.definitions import ModelDefinition
 from headrace_controller.environments import requirements
-from headrace_controller.training import inference, tables
+from headrace_controller.training import inference, source, tables
 from headrace_controller.training.data import Kept, TrainingData, open_training
 from headrace_functions.errors import InvalidInput, Malformed
 from headrace_functions.names import VersionId
@@ -27,6 +27,8 @@ from headrace_functions.storage import layout
 from headrace_functions.storage.documents import Documents
 from headrace_functions.version import Version
 
+MAX_UPLOAD = archive.MAX_ARCHIVE + source.MAX_BYTES + 16 * 1024 * 1024
+"""Bytes of a submission: payload, training data, and what goes with them."""
 GIT = "git."
 """Prefix of the metadata that ``headrace apply`` adds; it is no part of the content."""
 
@@ -40,6 +42,11 @@ class Given:
     payload_digest: str
     training: Path | None = None
     sample: Path | None = None
+    digests: Mapping[Path, str] = field(default_factory=dict)
+    """SHA-256 of files, where it was taken as they came."""
+
+    def digest(self, file: Path) -> str:
+        return self.digests.get(file) or archive.digest(file)
 
 
 def content_digest(definition: ModelDefinition, given: Given) -> str:
@@ -48,7 +55,7 @@ def content_digest(definition: ModelDefinition, given: Given) -> str:
     for key in ("payload", "training-data", "sample"):
         document.pop(key, None)
     document["metadata"] = {k: v for k, v in definition.metadata.items() if not k.startswith(GIT)}
-    digests = [given.payload_digest, *(archive.digest(f) if f else "" for f in (given.training, given.sample))]
+    digests = [given.payload_digest, *(given.digest(f) if f else "" for f in (given.training, given.sample))]
     return hashlib.sha256(orjson.dumps([document, digests], option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
