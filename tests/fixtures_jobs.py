@@ -18,6 +18,8 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import WriterProperties, write_deltalake
 
+from headrace_controller.environments.named import python_for
+from headrace_functions.errors import InvalidInput
 from headrace_functions.logtable import PARTITION, columns, input_column, output_column
 from headrace_functions.names import VersionId
 from headrace_functions.protocol.codec import decode_request, encode_response
@@ -158,7 +160,7 @@ def objects(tmp_path: Path) -> ObjectStore:
     return ObjectStore(str(tmp_path / "store"))
 
 
-def environment(name: str) -> Path:
+def environment(name: str, interpreter: str = sys.executable) -> Path:
     """The python of the environment that ``requirements/<name>.txt`` describes, built once per lock into the checkout's cache."""
     lock = ROOT / "requirements" / f"{name}.txt"
     folder = ROOT / ".cache" / "environments" / name
@@ -168,16 +170,16 @@ def environment(name: str) -> Path:
         fcntl.flock(held, fcntl.LOCK_EX)  # two test runs in one checkout build it once
         ready = folder / ".ready"
         if not ready.exists() or ready.read_text() != digest:
-            _build(folder, lock)
+            _build(folder, lock, interpreter)
             ready.write_text(digest)
     return folder / "bin" / "python"
 
 
-def _build(folder: Path, lock: Path) -> None:
+def _build(folder: Path, lock: Path, interpreter: str) -> None:
     uv = Path(sys.executable).with_name("uv")
     python = str(folder / "bin" / "python")
     for command in (
-        [uv, "venv", "--quiet", "--clear", "--python", sys.executable, folder],
+        [uv, "venv", "--quiet", "--clear", "--python", interpreter, folder],
         [uv, "pip", "install", "--quiet", "--python", python, "--require-hashes", "-r", lock],
     ):
         built = subprocess.run(
@@ -197,7 +199,10 @@ def jobs_python() -> Path:
 
 @pytest.fixture(scope="session")
 def alibi_python() -> Path:
-    return environment("jobs-alibi")
+    try:
+        return environment("jobs-alibi", python_for("alibi"))
+    except InvalidInput as lacking:
+        pytest.skip(lacking.message)
 
 
 def run_job(python: Path, *arguments: str, timeout: float = 240, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -14,6 +14,8 @@ import numpy as np
 
 from headrace_controller.demo.narration import CheckFailedError, Narrator
 from headrace_controller.demo.projects import SHIFTED, Traffic, write_projects
+from headrace_controller.environments.named import Engine, python_for
+from headrace_functions.errors import InvalidInput
 
 REQUESTS = 600
 REPORTS = Path("headrace-demo")
@@ -136,7 +138,7 @@ class Story:
         self._tell.step(
             "Find drift: Ray compares the log with the training data, first by the native engine, then by Alibi Detect"
         )
-        for engine in ("native", "alibi"):
+        for engine in self._engines():
             self._tell.run("analyze", "drift", "cancer:1", "--window", "1h", "--engine", engine, shown=6)
             newest = self._tell.ask("report", "list", "cancer:1", "--kind", "drift")[0]
             report = self._tell.ask("report", "show", newest["id"])
@@ -146,6 +148,14 @@ class Story:
                 newest["verdict"] == "drift" and set(SHIFTED) <= drifted,
             )
             self._keep_page(newest["id"], f"drift-{engine}.html")
+
+    def _engines(self) -> list[Engine]:
+        try:
+            python_for("alibi")
+        except InvalidInput as lacking:
+            self._tell.say(f"Alibi Detect is not run here: {lacking.message}; {lacking.hint}")
+            return ["native"]
+        return ["native", "alibi"]
 
     def explain(self) -> None:
         self._tell.step("Explain one odd request: Shapley values, asked of the endpoint as a black box")

@@ -4,7 +4,7 @@ import fcntl
 import shutil
 import sys
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,7 +24,8 @@ class VirtualEnvironments:
     """Environments below one folder, ``<home>/environments``, each with our packages linked in.
 
     Our own packages are symbolic links, so an environment runs the code of the platform that uses it and is not built anew
-    for each release. Third-party packages are hard links into uv's cache where the file system allows.
+    for each release. Third-party packages are hard links into uv's cache where the file system allows. It keeps the Python that it
+    was built of, also under a platform that runs on a later one; if that Python is gone, it is built anew of what is there.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -35,26 +36,34 @@ class VirtualEnvironments:
 
     def ready(self, name: str, digest: str) -> bool:
         marker = self.path(name) / _READY
-        return marker.is_file() and marker.read_text() == digest
+        return marker.is_file() and marker.read_text() == digest and python_of(self.path(name)).exists()
 
-    def ensure(self, name: str, lock_text: str, digest: str, packages: Sequence[Path], log: Log) -> Path:
+    def ensure(
+        self,
+        name: str,
+        lock_text: str,
+        digest: str,
+        packages: Sequence[Path],
+        log: Log,
+        interpreter: Callable[[], str] = lambda: sys.executable,
+    ) -> Path:
         """The Python of the environment ``name``, built now if it is not there. Builds of one name wait for each other.
 
-        Raises ``InvalidInput`` with uv's words where a package cannot be installed.
+        ``interpreter`` tells of which Python it is built. Raises ``InvalidInput`` with uv's words where a package cannot be installed.
         """
         if not self.ready(name, digest):
             with self._locked(name):
                 if not self.ready(name, digest):
-                    self._build(name, lock_text, digest, log)
+                    self._build(name, lock_text, digest, log, interpreter())
         _link(self.path(name), packages)
         return python_of(self.path(name))
 
-    def _build(self, name: str, lock_text: str, digest: str, log: Log) -> None:
+    def _build(self, name: str, lock_text: str, digest: str, log: Log, interpreter: str) -> None:
         staging = self.folder / f".{name}.building"
         shutil.rmtree(staging, ignore_errors=True)  # what a build that was killed left
         try:
             # Relocatable, because it is built beside its place and moved there when it is whole.
-            create = ["venv", "--quiet", "--relocatable", "--python", sys.executable, str(staging)]
+            create = ["venv", "--quiet", "--relocatable", "--python", interpreter, str(staging)]
             tool.run(create, log, folder=self.folder, timeout=TIMEOUT)
             lock = staging / "lock.txt"
             lock.write_text(lock_text)
@@ -84,7 +93,7 @@ class VirtualEnvironments:
 
 def _link(environment: Path, packages: Sequence[Path]) -> None:
     """Point ``site-packages/<package>`` at our packages; a link to elsewhere (an older install) is replaced at once."""
-    site = environment / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
+    site = next((environment / "lib").glob("python3.*/site-packages"))
     for package in packages:
         link = site / package.name
         if link.is_symlink() and link.readlink() == package:

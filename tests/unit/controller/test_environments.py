@@ -1,14 +1,16 @@
 """Environments: resolved once, built whole or not at all. Packages come from a folder of wheels made here, never a network."""
 
+import os
 import subprocess
+import sys
 import threading
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from headrace_controller.environments import requirements
-from headrace_controller.environments.named import functions_package
+from headrace_controller.environments import interpreters, named, requirements
+from headrace_controller.environments.named import functions_package, python_for
 from headrace_controller.environments.resolution import Resolver, requirements_digest
 from headrace_controller.environments.virtual import VirtualEnvironments, python_of
 from headrace_functions.errors import InvalidInput, StorageFailed
@@ -124,6 +126,48 @@ def test_a_home_that_cannot_hold_environments_is_said(tmp_path: Path) -> None:
     (tmp_path / "environments").write_text("in the way")
     with pytest.raises(StorageFailed, match="cannot be built"):
         VirtualEnvironments(tmp_path / "environments").ensure("key", "", "key", [], lambda _: None)
+
+
+def test_an_environment_keeps_its_python_under_a_platform_on_a_later_one(wheels: Path, tmp_path: Path) -> None:
+    environments = VirtualEnvironments(tmp_path / "environments")
+    environments.ensure("jobs", "flume==1.0\n", "1", [], lambda _: None)
+    place = tmp_path / "environments" / "jobs" / "lib"
+    next(place.glob("python3.*")).rename(place / "python3.9")  # as one that another Python made
+    environments.ensure("jobs", "flume==1.0\n", "1", [functions_package()], lambda _: None)
+    assert (place / "python3.9" / "site-packages" / "headrace_functions").readlink() == functions_package()
+
+
+def test_an_environment_whose_python_is_gone_is_built_of_another(wheels: Path, tmp_path: Path) -> None:
+    environments = VirtualEnvironments(tmp_path / "environments")
+    python = environments.ensure("jobs", "flume==1.0\n", "1", [], lambda _: None)
+    python.unlink()
+    python.symlink_to(tmp_path / "removed" / "python3")
+    assert not environments.ready("jobs", "1")
+    environments.ensure("jobs", "flume==1.0\n", "1", [], lambda _: None)
+    assert subprocess.run([python, "-c", "import flume"], check=False).returncode == 0
+
+
+def test_an_engine_runs_on_the_platforms_python_where_it_can_and_on_another_of_the_machine_where_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert python_for("native") == sys.executable
+    monkeypatch.setattr(interpreters, "running", lambda: "3.99")
+    monkeypatch.setenv("PATH", f"{sys.base_prefix}/bin", prepend=os.pathsep)
+    other = interpreters.interpreter(f"=={sys.version_info.major}.{sys.version_info.minor}.*")
+    assert other is not None
+    said = subprocess.run(
+        [other, "-c", "import sys; print(sys.version_info[:2])"], capture_output=True, text=True, check=True
+    )
+    assert said.stdout.strip() == str(sys.version_info[:2])
+
+
+def test_an_engine_that_no_python_here_can_run_says_which_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(named, "interpreter", lambda _versions: None)
+    with pytest.raises(
+        InvalidInput, match=r"alibi needs a Python >=3\.11,<3\.13; this platform runs on 3\."
+    ) as refused:
+        python_for("alibi")
+    assert refused.value.field == "engine"
 
 
 def test_requirement_files_lose_comments_hashes_and_empty_lines() -> None:
