@@ -26,6 +26,10 @@ class PackedRows(dict[str, Array]):
         super().__init__(zip(names, matrix.T, strict=True))
         self.matrix = matrix
 
+    def rows(self, start: int, end: int) -> "PackedRows":
+        """Some of the rows, packed as well."""
+        return PackedRows(self, self.matrix[start:end])
+
     def is_for(self, fields: Sequence[Field]) -> bool:
         """Whether the matrix is the columns of these fields, in their order and type."""
         return self.matrix.dtype == fields[0].dtype.numpy and list(self) == [f.name for f in fields]

@@ -10,7 +10,7 @@ the request allows it by the parameter ``packed_output``, wants all outputs as b
 **BYTES** elements are ``str`` where the whole tensor is UTF-8, else ``bytes``. An output that is not UTF-8 needs binary data.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -200,7 +200,7 @@ def encode_response(
     packs = info.binary and info.outputs is None and info.parameters.get(PACKED_OUTPUT) is True
     if packs and batch and plan.answer is not None:
         document["parameters"] = {PACKED_OUTPUT: True}
-        matrix = np.stack([tensors[name] for name in plan.outputs], axis=1)
+        matrix = _side_by_side(tensors, plan.outputs)
         return _encode(document, "outputs", [(Field(PACKED, plan.answer, (len(plan.outputs),)), matrix, True)])
     wanted = info.outputs if info.outputs is not None else dict.fromkeys(plan.outputs, info.binary)
     chosen = [(plan.outputs[name], tensors[name], binary) for name, binary in wanted.items()]
@@ -222,14 +222,17 @@ def encode_request(
     plan = plan_of(signature)
     if batch and plan.uniform is not None and plan.uniform.is_number and len(plan.names) > 1:
         check_rows(tensors)
-        matrix = (
-            tensors.matrix
-            if isinstance(tensors, PackedRows)
-            else np.stack([tensors[name] for name in plan.names], axis=1)
-        )
+        matrix = _side_by_side(tensors, plan.names)
         packed = Field(PACKED, plan.uniform, (len(plan.names),))
         return _encode(document, "inputs", [(packed, matrix, binary)])
     return _encode(document, "inputs", [(f, tensors[f.name], binary) for f in signature.inputs])
+
+
+def _side_by_side(tensors: Tensors, names: Iterable[str]) -> Array:
+    """The columns of these names as one matrix; packed rows, which are in the order of the names, are one already."""
+    if isinstance(tensors, PackedRows):
+        return tensors.matrix
+    return np.stack([tensors[name] for name in names], axis=1)
 
 
 def unpack_answer(document: Mapping[str, Any], tensors: Tensors, plan: Plan) -> PackedRows | None:

@@ -236,7 +236,10 @@ def split(outputs: Tensors, rows: Sequence[int]) -> list[Outcome]:
     parts: list[Outcome] = []
     at = 0
     for n in rows:
-        parts.append({name: array[at : at + n] for name, array in outputs.items()})
+        if isinstance(outputs, PackedRows):
+            parts.append(outputs.rows(at, at + n))
+        else:
+            parts.append({name: array[at : at + n] for name, array in outputs.items()})
         at += n
     return parts
 

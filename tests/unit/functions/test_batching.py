@@ -323,4 +323,6 @@ def test_packed_rows_stay_packed_in_a_batch() -> None:
 
     assert isinstance(joined, PackedRows)
     assert [[1, 2], [3, 4], [5, 6]] == joined.matrix.tolist()
-    assert [[1.0], [3.0, 5.0]] == [p["a"].tolist() for p in split(joined, [1, 2])]  # type: ignore[index]
+    parts = split(joined, [1, 2])
+    assert [[[1, 2]], [[3, 4], [5, 6]]] == [p.matrix.tolist() for p in parts if isinstance(p, PackedRows)]
+    assert [[1.0], [3.0, 5.0]] == [p["a"].tolist() for p in parts]  # type: ignore[index]

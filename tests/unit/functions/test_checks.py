@@ -13,6 +13,7 @@ from headrace_functions.errors import FunctionFailed, SignatureMismatch
 from headrace_functions.protocol.checks import check_inputs, check_outputs
 from headrace_functions.protocol.metadata import model_metadata
 from headrace_functions.protocol.problems import problem, status_of
+from headrace_functions.protocol.rows import PackedRows
 from headrace_functions.signature import Field, Signature, dtype
 
 PICTURE = Field("x", dtype("float32"), (2, -1))
@@ -104,6 +105,44 @@ def test_outputs_may_be_what_numpy_understands(value: Any) -> None:
 def test_answers_that_break_the_signature_are_the_functions_failure(value: Any) -> None:
     with pytest.raises(FunctionFailed):
         check_outputs(value, SIGNATURE, rows=2)
+
+
+PAIR = Signature(scalars("x"), scalars("a", "b"))
+
+
+def test_a_matrix_of_all_outputs_passes_as_it_is() -> None:
+    answer = PackedRows(["a", "b"], np.array([[1.0, 2.0], [3.0, 4.0]]))
+
+    assert check_outputs(answer, PAIR, rows=2) is answer
+    assert check_outputs(answer, PAIR) is answer
+
+
+@pytest.mark.parametrize(
+    ("names", "shape", "kind"),
+    [
+        (["a", "b"], (1, 2), "f8"),
+        (["a", "b"], (0, 2), "f8"),
+        (["a", "c"], (2, 2), "f8"),
+        (["a"], (2, 1), "f8"),
+        (["a", "b", "c"], (2, 3), "f8"),
+        (["a", "b"], (3, 2, 2), "f8"),
+        (["a", "b"], (2, 2), "c16"),
+    ],
+)
+def test_a_matrix_that_breaks_the_signature_is_refused_as_its_columns_are(
+    names: list[str], shape: tuple[int, ...], kind: str
+) -> None:
+    with pytest.raises(FunctionFailed):
+        check_outputs(PackedRows(names, np.ones(shape, dtype=kind)), PAIR, rows=2)
+
+
+def test_a_matrix_in_another_order_or_type_is_brought_into_the_signatures() -> None:
+    turned = check_outputs(PackedRows(["b", "a"], np.array([[2.0, 1.0]])), PAIR, rows=1)
+    widened = check_outputs(PackedRows(["a", "b"], np.array([[1, 2]], dtype=np.int32)), PAIR, rows=1)
+
+    for answer in (turned, widened):
+        assert [("a", [1.0]), ("b", [2.0])] == [(name, column.tolist()) for name, column in answer.items()]
+        assert {np.dtype(np.float64)} == {column.dtype for column in answer.values()}
 
 
 def test_every_domain_error_has_a_status() -> None:

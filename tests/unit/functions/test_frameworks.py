@@ -234,6 +234,35 @@ class TestEstimators:
 
         assert list(NAMES) == list(answer)
         assert np.allclose(model.transform(X[:4]), np.column_stack(list(answer.values())))
+        assert isinstance(answer, PackedRows), "its columns stay together"
+
+    @pytest.mark.parametrize("picked", [(0,), (0, 1), (1, 0), (2,), (1, 2)])
+    @pytest.mark.parametrize("kind", ["float64", "float32"])
+    def test_a_contract_may_pick_and_turn_a_transformers_columns(self, picked: tuple[int, ...], kind: str) -> None:
+        model = StandardScaler().fit(X)
+        names = [NAMES[i] for i in picked]
+
+        answer = loaded(model, outputs=scalars(*names, kind=kind))(columns(X[:4]))
+
+        wanted = model.transform(X[:4])[:, picked]
+        assert names == list(answer)
+        assert np.allclose(wanted, np.column_stack(list(answer.values())), rtol=1e-6)
+        assert {np.dtype(kind)} == {column.dtype for column in answer.values()}
+
+    def test_a_contract_may_give_a_transformers_columns_different_types(self) -> None:
+        model = StandardScaler().fit(X)
+        outputs = (Field(NAMES[0], dtype("float32")), Field(NAMES[1], dtype("float64")))
+
+        answer = loaded(model, outputs=outputs)(columns(X[:4]))
+
+        assert [np.float32, np.float64] == [column.dtype for column in answer.values()]
+
+    def test_a_sparse_transformer_answers_its_columns(self) -> None:
+        model = OneHotEncoder().fit(MIXED[["plan"]])
+
+        answer = loaded(model, inputs=scalars("plan", kind="string"))(columns(MIXED[["plan"]][:3]))
+
+        assert {"plan_a": [1, 0, 1], "plan_b": [0, 1, 0]} == {name: column.tolist() for name, column in answer.items()}
 
     def test_a_clusterer_answers_a_label(self) -> None:
         assert {"label"} == loaded(KMeans(3, n_init=1, random_state=0).fit(X))(columns(X[:4])).keys()

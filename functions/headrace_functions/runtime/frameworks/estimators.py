@@ -17,7 +17,7 @@ import numpy as np
 
 from headrace_functions.errors import HeadraceError, InvalidInput
 from headrace_functions.names import check_field_name
-from headrace_functions.protocol.rows import Array
+from headrace_functions.protocol.rows import Array, PackedRows
 from headrace_functions.signature import Field, Signature, dtype, dtype_of
 
 Kind = Literal["classifier", "outlier detector", "clusterer", "other"]
@@ -47,6 +47,8 @@ class Output:
     method: str
     pick: Callable[[Any], Array]
     default: bool = True
+    column: int | None = None
+    """Where it is one column of a matrix that the method returns, which one."""
 
 
 def first_step(model: Any) -> Any:
@@ -132,11 +134,11 @@ def _targets(model: Any) -> tuple[int, ...]:
 def _transformer(model: Any, inputs: tuple[Field, ...] | None) -> list[Output]:
     names = _column_names(model, inputs)
     width = len(names) if names else -1
-    vector = Output(Field("values", _FLOAT, (width,), "numerical", names or None), "transform", _dense, default=False)
+    vector = Output(Field("values", _FLOAT, (width,), "numerical", names or None), "transform", dense, default=False)
     if names is None or len(names) > _COLUMNS or not _usable(names):
-        return [Output(vector.field, "transform", _dense)]
+        return [Output(vector.field, "transform", dense)]
     columns = [
-        Output(Field(name, _FLOAT, (), "numerical"), "transform", _column(at))
+        Output(Field(name, _FLOAT, (), "numerical"), "transform", _column(at), column=at)
         for at, name in enumerate(names)
         if name != "values"
     ]
@@ -144,7 +146,7 @@ def _transformer(model: Any, inputs: tuple[Field, ...] | None) -> list[Output]:
 
 
 def _column(at: int) -> Callable[[Any], Array]:
-    return lambda matrix: _dense(matrix)[:, at]
+    return lambda matrix: dense(matrix)[:, at]
 
 
 def _column_names(model: Any, inputs: tuple[Field, ...] | None) -> tuple[str, ...] | None:
@@ -171,7 +173,8 @@ def _usable(names: tuple[str, ...]) -> bool:
     return True
 
 
-def _dense(matrix: Any) -> Array:
+def dense(matrix: Any) -> Array:
+    """A sparse matrix written out, anything else as an array."""
     return np.asarray(matrix.toarray() if hasattr(matrix, "toarray") else matrix)
 
 
@@ -199,6 +202,20 @@ def _main(known: Mapping[str, Output], field: Field) -> Output:
     if field.is_scalar and field.dtype.numpy.kind == "f" and "probability" in known:
         return known["probability"]
     return next(iter(known.values()))
+
+
+def are_one_matrix(chosen: list[tuple[Field, Output]]) -> bool:
+    """True where the chosen outputs are the first columns of one method's matrix in their order, declared with one type."""
+    return (
+        [o.column for _, o in chosen] == list(range(len(chosen)))
+        and len({o.method for _, o in chosen}) == 1
+        and len({f.dtype.name for f, _ in chosen}) == 1
+    )
+
+
+def packed(matrix: Any, fields: tuple[Field, ...]) -> PackedRows:
+    """The first columns of a matrix as the outputs of these names, in their declared type where ``in_type`` allows it."""
+    return PackedRows((f.name for f in fields), in_type(dense(matrix)[:, : len(fields)], fields[0]))
 
 
 def in_type(array: Array, field: Field) -> Array:

@@ -125,7 +125,8 @@ def bind(model: Any, options: Options, signature: Signature) -> Function:
     """The estimator's methods behind the signature's outputs, each called once a batch.
 
     Where the label follows from probabilities that are asked for anyway, ``predict`` is not called: it would do the
-    same work again, which is most of the time of a small model.
+    same work again, which is most of the time of a small model. The columns of a transformer stay together in one matrix:
+    taking thirty apart and looking at each costs as much as scaling them.
     """
     del options
     # Rows come as arrays in the order of the names that the model was fitted with: the warning would be wrong.
@@ -133,6 +134,9 @@ def bind(model: Any, options: Options, signature: Signature) -> Function:
     rows = _rows_of(model, signature)
     outputs = estimators.choose(estimators.offers(model, _kind(model), signature.inputs), signature)
     methods = {o.method: getattr(model, o.method) for _, o in outputs}
+    if estimators.are_one_matrix(outputs):
+        (transform,) = methods.values()
+        return lambda tensors: estimators.packed(transform(rows(tensors)), signature.outputs)
     derived = methods.keys() >= {"predict", "predict_proba"} and estimators.label_follows(model)
     if derived:
         del methods["predict"]
