@@ -26,6 +26,8 @@ help: ## Show these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/.ready: requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Headrace needs Python 3.11 or newer, and '$(PYTHON)' is none; name another: make $(or $(MAKECMDGOALS),setup) PYTHON=python3.12"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@test -x $(UV) || $(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.8"
 	@VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --requirements requirements/dev.txt
