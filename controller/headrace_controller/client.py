@@ -238,6 +238,10 @@ class Client:
         """Rows of a version's log; ``since``, ``until``, ``where``, ``columns``, ``limit``, ``order``."""
         return self._get(f"/logs/{version.model}/{version.number}", schemas.LogRows, **query)
 
+    def follow_log(self, version: VersionId, after: str = "", where: str = "") -> schemas.LogTailView:
+        """What was logged after a position, each row once; without one, the position of now."""
+        return self._get(f"/logs/{version.model}/{version.number}/tail", schemas.LogTailView, after=after, where=where)
+
     def export_log(self, version: VersionId, target: Path, **query: str | int | None) -> None:
         """Write the rows of a query to a Parquet file."""
         path = f"{API}/logs/{version.model}/{version.number}/export"

@@ -79,7 +79,7 @@ class LogReader:
             return []
         order = "ASC" if query.ascending else "DESC"
         sql = f"{_select(table, query)} ORDER BY received {order}, request_id, row LIMIT {query.limit}"
-        return [_plain(row) for batch in _execute(table, sql) for row in batch.to_pylist()]
+        return [plain(row) for batch in _execute(table, sql) for row in batch.to_pylist()]
 
     def count(self, version: VersionId) -> int:
         """Lines of the log."""
@@ -87,6 +87,26 @@ class LogReader:
         if table is None:
             return 0
         return sum(batch.column(0)[0].as_py() for batch in _execute(table, f"SELECT count(*) FROM {_TABLE}"))  # noqa: S608 - all ours
+
+    def newest(self, version: VersionId) -> int:
+        """The number of the table's last commit, -1 where nothing was logged yet."""
+        table = self._table(version)
+        return -1 if table is None else int(table.version())
+
+    def check(self, version: VersionId, where: str) -> None:
+        """Raises ``InvalidInput`` for a ``where`` that is not one boolean expression over the log."""
+        table = self._table(version)
+        if table is None:
+            boolean_expression(where, ())
+        else:
+            _execute(table, f"{_select(table, LogQuery(where=where))} LIMIT 0")
+
+    @staticmethod
+    def places(folder: str, column: str, where: str) -> list[int]:
+        """Numbers in ``column`` of the rows of a table on this machine that satisfy ``where``, ascending."""
+        table = DeltaTable(folder)
+        sql = _select(table, LogQuery(where=where, columns=(column,)))
+        return sorted(number for batch in _execute(table, sql) for number in batch.column(0).to_pylist())
 
     def hourly(self, version: VersionId, metric: str, since: datetime) -> list[dict[str, Any]]:
         """Of a table of metric values, ``start``, ``rows``, ``unhealthy`` and ``errors`` of each hour from ``since`` on, the first hour first."""
@@ -237,7 +257,7 @@ def _execute(table: DeltaTable, sql: str) -> pa.RecordBatchReader:
         raise _not_boolean(_first_line(error)) from error
 
 
-def _plain(row: dict[str, Any]) -> dict[str, Any]:
+def plain(row: dict[str, Any]) -> dict[str, Any]:
     return {
         key: clock.show(value, "microseconds") if isinstance(value, datetime) else value for key, value in row.items()
     }

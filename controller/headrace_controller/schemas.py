@@ -155,6 +155,12 @@ class LogRows(Answer):
     rows: list[Json]
 
 
+class LogTailView(Answer):
+    rows: list[Json] = Field(description="in the order in which they were logged")
+    next: str = Field(description="position to go on from")
+    behind: bool = Field(description="whether there is more right now")
+
+
 class LabelsView(Answer):
     version: str
     number: int = Field(description="number of the file that was kept")

@@ -13,6 +13,7 @@ from headrace_controller.api import views
 from headrace_controller.api.routing import Query, Resource
 from headrace_controller.definitions.fields import parse_duration
 from headrace_controller.logreader import MAX_ROWS, LogQuery
+from headrace_controller.logtail import Position
 from headrace_controller.service.platform import Platform
 from headrace_functions.errors import InvalidInput
 from headrace_functions.names import VersionId
@@ -44,6 +45,13 @@ class ExportQuery(Query):
 class RowsQuery(ExportQuery):
     limit: int = Field(default=100, description=f"rows, 1 to {MAX_ROWS}")
     order: str = Field(default="desc", description="by time received: desc (the newest first) or asc")
+
+
+class TailQuery(Query):
+    after: str = Field(
+        default="", description="'next' of the answer before; without it nothing is shown and 'next' is now"
+    )
+    where: str = Field(default="", description="as in a query; only rows that satisfy it are shown")
 
 
 @resource.route("GET", "/status", answer=schemas.StatusView)
@@ -82,6 +90,16 @@ def query_log(platform: Platform, model: str, number: int, query: RowsQuery) -> 
     version = VersionId(model, number)
     wanted = query.to_query(query.limit, query.order)
     return schemas.LogRows(columns=platform.logs.columns(version), rows=platform.logs.query(version, wanted))
+
+
+@resource.route("GET", f"/logs/{_VERSION}/tail", answer=schemas.LogTailView, query=TailQuery)
+def tail_log(platform: Platform, model: str, number: int, query: TailQuery) -> schemas.LogTailView:
+    """Follow the request log of a version: what was logged after a position, each row once."""
+    version = VersionId(model, number)
+    if not query.after:
+        return schemas.LogTailView(rows=[], next=str(platform.tail.now(version, query.where)), behind=False)
+    found = platform.tail.follow(version, Position.parse(query.after), query.where)
+    return schemas.LogTailView(rows=found.rows, next=str(found.next), behind=found.behind)
 
 
 @resource.route("GET", f"/logs/{_VERSION}/export", query=ExportQuery, produces="application/vnd.apache.parquet")

@@ -10,11 +10,8 @@ import click
 from headrace_controller.cli.connection import connected
 from headrace_controller.cli.output import json_option, print_facts, print_json, print_table
 from headrace_controller.client import Client
-from headrace_functions.names import VersionId
 
-POLL = 1.0  # seconds between two looks of `tail`
-OVERLAP = "30s"
-"""How far back each look of `tail` reaches: rows of requests that were slow to arrive come after rows received later."""
+POLL = 1.0  # seconds between two looks of `tail` that has caught up
 
 _COLUMNS = [
     "received",
@@ -88,19 +85,20 @@ def show_request(client: Client, version: str, request_id: str, as_json: bool) -
 @json_option
 @connected
 def tail_log(client: Client, version: str, where: str, seconds: float | None, as_json: bool) -> None:
-    """Show rows as they arrive, from now on."""
+    """Show rows as they are logged, from now on, each one once."""
     resolved = client.resolve(version)
-    seen = {_key(row) for row in _recent(client, resolved, where)}
     end = None if seconds is None else time.monotonic() + seconds
     try:
-        while end is None or time.monotonic() < end:
-            time.sleep(POLL)
-            rows = _recent(client, resolved, where)
-            fresh = [row for row in rows if _key(row) not in seen]
-            for row in fresh:
+        position = client.follow_log(resolved, where=where).next
+        while True:
+            found = client.follow_log(resolved, position, where)
+            position = found.next
+            for row in found.rows:
                 print_json(row) if as_json else click.echo("  ".join(str(row.get(c, "")) for c in _COLUMNS))
-            # Only what the next look can see again has to be remembered.
-            seen = {_key(row) for row in rows}
+            if end is not None and time.monotonic() >= end:
+                return
+            if not found.behind:
+                time.sleep(POLL)
     except KeyboardInterrupt:
         return
 
@@ -116,14 +114,6 @@ def export_log(client: Client, version: str, target: Path, **selection: str | No
     """Write rows of a version's log to a Parquet file, without a limit."""
     client.export_log(client.resolve(version), target, **selection)
     click.echo(f"wrote {target} ({target.stat().st_size} bytes)")
-
-
-def _recent(client: Client, version: VersionId, where: str) -> list[dict[str, Any]]:
-    return client.logs(version, since=OVERLAP, where=where, order="asc", limit=10_000).rows
-
-
-def _key(row: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(row.get(c) for c in ("request_id", "row", "received", "replica"))
 
 
 def _shown(columns: list[str], asked: str | None) -> list[str]:

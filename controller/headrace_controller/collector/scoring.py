@@ -7,16 +7,14 @@ it is asked again after a growing pause, and rows that a model refuses or fails 
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
-from urllib.parse import unquote
 
-import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from headrace_controller import logcommits
 from headrace_controller.collector.asking import AGAIN, Ask, Refused, Reply, Unanswered, ask_rows, columns_for
 from headrace_controller.collector.rows import arrow_type
 from headrace_controller.collector.tables import LogTables
@@ -191,27 +189,17 @@ class Scoring:
         """The answered rows that each commit after ``cursor`` brought, with the commit's number."""
         for number in range(cursor + 1, self._logs.newest(version.id) + 1):
             tables = []
-            for key in self._added(version.id, number):
+            # A commit that is older than what the table's own log keeps has no files here.
+            for file in logcommits.added(self._objects, layout.log_table(version.id), number) or ():
                 try:
-                    data = self._objects.get(key)
+                    data = self._objects.get(file.key)
                 except NotFound:
                     # Compacted, and vacuumed a day later: the metric was away for that long.
-                    log.warning("%s is gone, its rows are not scored", key)
+                    log.warning("%s is gone, its rows are not scored", file.key)
                     continue
                 table = pq.read_table(pa.BufferReader(data))
                 tables.append(table.filter(pc.fill_null(pc.equal(table["outcome"], "ok"), False)))
             yield number, pa.concat_tables(tables, promote_options="default") if tables else _SCHEMA.empty_table()
-
-    def _added(self, version: VersionId, number: int) -> list[str]:
-        """Keys of the files that a commit added as new data; a compaction adds none."""
-        folder = layout.log_table(version)
-        try:
-            commit = self._objects.get(f"{folder}/_delta_log/{number:020d}.json")
-        except NotFound:
-            return []  # older than what the table's own log keeps
-        actions = [orjson.loads(line) for line in commit.splitlines() if line.strip()]
-        added: list[Mapping[str, Any]] = [a["add"] for a in actions if "add" in a]
-        return [f"{folder}/{unquote(a['path'])}" for a in added if a.get("dataChange", True)]
 
 
 def _table(spec: MetricSpec, rows: pa.Table, answers: list[tuple[float | None, str | None]]) -> pa.Table:

@@ -1,4 +1,4 @@
-"""Exactly-once appends to log tables. The only module that writes Delta tables."""
+"""Exactly-once appends to log tables. The only module that writes Delta tables of the store."""
 
 import time
 from collections.abc import Callable, Mapping

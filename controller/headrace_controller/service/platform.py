@@ -10,6 +10,7 @@ from headrace_controller.building.room import BuildRoom
 from headrace_controller.catalog import Catalog
 from headrace_controller.environments.named import JobEnvironments
 from headrace_controller.logreader import LogReader
+from headrace_controller.logtail import LogTail
 from headrace_controller.runs import Runner
 from headrace_controller.service.aliases import Aliases
 from headrace_controller.service.assembly import Assembly
@@ -56,6 +57,7 @@ class Platform:
     rendering: Rendering
     services: ServiceViews
     logs: LogReader
+    tail: LogTail
     reports: Reports
     gauges: Gauges
     jobs: Jobs
@@ -154,6 +156,7 @@ def create_platform(
         rendering=Rendering(catalog, versions, manifest),
         services=ServiceViews(catalog, announced),
         logs=logs,
+        tail=LogTail(documents.objects, logs),
         reports=reports,
         gauges=gauges,
         jobs=jobs,
