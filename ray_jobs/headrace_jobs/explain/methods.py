@@ -30,7 +30,7 @@ def explain_by_neighbours(run: ExplainRun, objects: ObjectStore, progress: Progr
     """The nearest rows of the log and of the training data that have another answer."""
     with asking(run, objects, progress) as question:
         names = [f.name for f in features_of(question.version.signature)]
-        background, _ = question.subject.background(objects)
+        background, known = question.subject.background(objects)
         same, answers = answers_of(question, background)
         trained = background[~same.of(answers)]
         logged = _logged_otherwise(question, objects, same)
@@ -45,7 +45,7 @@ def explain_by_neighbours(run: ExplainRun, objects: ObjectStore, progress: Progr
         found = counterfactuals(having(question, same), row, others, scales(background))
     rows = tuple(
         CounterfactualRow(
-            source="training" if c.source < len(trained) else "log",
+            source=known if c.source < len(trained) else "log",
             distance=c.distance,
             changes=tuple(Change(name=names[i], before=plain(row[i]), after=plain(c.row[i])) for i in c.changed),
         )

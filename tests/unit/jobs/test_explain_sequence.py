@@ -9,15 +9,17 @@ from fixtures_jobs import Answering, given_log, given_version, number, objects
 from headrace_functions.errors import InvalidInput, NotFound
 from headrace_functions.names import VersionId
 from headrace_functions.sequence import Sequence, Stage, Variant
-from headrace_functions.signature import Signature
+from headrace_functions.signature import Field, Signature, dtype
 from headrace_functions.storage import layout
 from headrace_functions.storage.documents import Documents
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Version
 from headrace_jobs.explain import cache
 from headrace_jobs.explain.job import ExplainRun
+from headrace_jobs.explain.methods import METHODS
 from headrace_jobs.explain.rules import explain_by_rule
 from headrace_jobs.explain.subject import subject_of
+from headrace_jobs.report.models import CounterfactualReport, SaliencyReport
 from headrace_jobs.report.page import page
 
 __all__ = ["objects"]
@@ -88,6 +90,60 @@ def test_a_rule_of_a_sequence_names_its_inputs(objects: ObjectStore) -> None:
         found = explain_by_rule(run(endpoint.url), objects, lambda *_: None)
     assert found.sequence == "flow, revision 1"
     assert {part.name for part in found.rule} <= {"p", "q"}
+    assert "flow, revision 1" in page(found)
+
+
+def test_a_counterfactual_of_a_sequence_changes_its_inputs(objects: ObjectStore) -> None:
+    """Its neighbours are rows that the sequence was sent: they are of the log, whatever the stages were trained on."""
+    with Answering(given_flow(objects), predict) as endpoint:
+        found = METHODS["counterfactual"](run(endpoint.url), objects, lambda *_: None)
+        assert isinstance(found, CounterfactualReport)
+    logged = subject_of(objects, LAST, "flow").logged(objects, "req-3", 0)
+    own = {name: logged[f"in.{name}"] for name in "pq"}
+    for row in found.rows:
+        assert {c.name: c.before for c in row.changes}.items() <= own.items()
+        changed = {**own, **{c.name: c.after for c in row.changes}}
+        assert abs(predict(**changed)["score"] - predict(**own)["score"]) > 0.1
+    assert (found.sequence, found.model) == ("flow, revision 1", "scorer:1")
+    assert {r.source for r in found.rows} == {"log"}
+    assert endpoint.request_ids == {"req-3"}
+    assert "flow, revision 1" in page(found)
+
+
+def test_a_counterfactual_of_a_sequence_may_come_from_the_training_data_of_a_stage(objects: ObjectStore) -> None:
+    training = {"p": np.arange(30.0), "q": -np.arange(30.0)}
+    with Answering(given_flow(objects, training), predict) as endpoint:
+        found = METHODS["counterfactual"](run(endpoint.url), objects, lambda *_: None)
+    assert isinstance(found, CounterfactualReport)
+    assert {r.source for r in found.rows} == {"training"}
+
+
+def test_masks_of_a_sequence_find_the_patch_that_decides_at_its_last_stage(objects: ObjectStore) -> None:
+    """The image goes to the first stage, the answer comes from the last one, which never sees it."""
+    image = Field("image", dtype("float32"), (8, 8), "image")
+    whole = Signature((image,), (number("score"),))
+    first = given_version(objects, (image,), None, (number("f"),), version=FIRST)
+    last = given_version(objects, (number("f"),), None, (number("score"),), version=LAST)
+    stages = (Stage((Variant(FIRST, 100),)), Stage((Variant(LAST, 100),)))
+    Documents(objects).append(layout.revisions("flow"), Sequence("flow", stages, whole).to_document())
+    images = np.random.default_rng(0).random((20, 8, 8))
+    images[3, 5:8, 0:3] = 16.0
+    scores = images[:, 5:8, 0:3].mean(axis=(1, 2))
+    given_log(objects, first, {"image": images.reshape(20, 64).tolist(), "f": scores}, sequence="flow")
+    given_log(objects, last, {"f": scores, "score": scores}, sequence="flow")
+
+    def looks(image: np.ndarray) -> dict[str, np.ndarray]:
+        return {"score": image[:, 5:8, 0:3].mean(axis=(1, 2)).astype(np.float64)}
+
+    asked = Version.from_document({**last.to_document(), "signature": whole.to_document()})
+    with Answering(asked, looks) as endpoint:
+        found = METHODS["rise"](run(endpoint.url), objects, lambda *_: None)
+    assert isinstance(found, SaliencyReport)
+    y, x = np.unravel_index(np.argmax(found.saliency), (8, 8))
+    assert (5 <= y < 8, 0 <= x < 3) == (True, True)
+    assert (found.sequence, found.input) == ("flow, revision 1", "image")
+    assert found.prediction == pytest.approx(16, abs=1e-4)
+    assert endpoint.paths == {"/v2/models/flow/infer"}
     assert "flow, revision 1" in page(found)
 
 
