@@ -72,11 +72,8 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A job as the command line knows it."""
+    """A job as the command line knows it; ``commands`` says what it is called."""
 
-    kind: str
-    text: str
-    """What it does, for the help."""
     add_arguments: Callable[[argparse.ArgumentParser], None]
     run: Callable[[Call], Answer]
 

@@ -1,38 +1,32 @@
 """The command line: arguments in, one job, one line of JSON out."""
 
 import argparse
+import importlib
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 
 import orjson
 
 from headrace_functions.errors import HeadraceError, InvalidInput
-from headrace_jobs.attribution import command as attribution
-from headrace_jobs.command import LOG, Answer, Call, line
-from headrace_jobs.drift import command as drift
-from headrace_jobs.explain import command as explain
-from headrace_jobs.fairness import command as fairness
-from headrace_jobs.outliers import command as outliers
-from headrace_jobs.performance import command as performance
-from headrace_jobs.profiles import command as profiles
-from headrace_jobs.projection import command as projection
+from headrace_jobs.command import LOG, Answer, Call, Command, line
 
 log = logging.getLogger(LOG)
 
 DONE, FAILED, USAGE = 0, 1, 2
 
-COMMANDS = (
-    drift.COMMAND,
-    performance.COMMAND,
-    fairness.COMMAND,
-    outliers.COMMAND,
-    explain.COMMAND,
-    attribution.COMMAND,
-    projection.COMMAND,
-    profiles.COMMAND,
-)
+# kind: (package of the job, what it does in one line)
+KINDS: dict[str, tuple[str, str]] = {
+    "drift": ("drift", "compare a window of the log with the training data or another window"),
+    "performance": ("performance", "metrics of a window, before labels are known and after"),
+    "fairness": ("fairness", "how groups of a window are answered"),
+    "outliers": ("outliers", "learn what rows are usual, and report on the unusual ones"),
+    "explain": ("explain", "SHAP values of one logged request, by asking the endpoint"),
+    "attribution": ("attribution", "what the answers of a window depend on"),
+    "projection": ("projection", "a map of a window's rows over those of training"),
+    "profile": ("profiles", "statistics of the training data, kept beside the version, or of a window beside them"),
+}
 ASKED_WRONG = frozenset(
     [
         "model",
@@ -54,7 +48,7 @@ ASKED_WRONG = frozenset(
 
 def main(arguments: Sequence[str]) -> int:
     """Run one job; returns the exit code."""
-    options = _parser().parse_args(arguments)  # exits with 2 on a wrong command line
+    options = _parser(arguments[:1]).parse_args(arguments)  # exits with 2 on a wrong command line
     _log_to_stderr()
     if options.id:
         log.info("job %s", options.id)
@@ -68,13 +62,18 @@ def main(arguments: Sequence[str]) -> int:
     return DONE
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(asked: Container[str] = KINDS) -> argparse.ArgumentParser:
+    """The parser of the command line, with the options of the kinds that are ``asked`` for."""
     parser = argparse.ArgumentParser(
         prog="python -m headrace_jobs", description="Analyse the request log of a model version."
     )
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
-    for command in COMMANDS:
-        own = kinds.add_parser(command.kind, help=command.text, description=command.text)
+    for kind, (package, text) in KINDS.items():
+        own = kinds.add_parser(kind, help=text, description=text)
+        if kind not in asked:
+            continue
+        # Imported here and not at the top: an explanation would wait for the code of all other jobs.
+        command: Command = importlib.import_module(f"headrace_jobs.{package}.command").COMMAND
         own.set_defaults(run=command.run)
         own.add_argument("--model", required=True, metavar="MODEL:VERSION", help="the version, e.g. churn:1")
         own.add_argument("--storage", required=True, metavar="URL", help="the platform's store: a directory or s3://…")

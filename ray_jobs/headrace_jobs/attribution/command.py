@@ -34,4 +34,4 @@ def run(call: Call) -> Answer:
     return {"report": call.keep(window.slug, report), "method": report.method, "sentence": report.sentence}
 
 
-COMMAND = Command("attribution", "what the answers of a window depend on", add_arguments, run)
+COMMAND = Command(add_arguments, run)

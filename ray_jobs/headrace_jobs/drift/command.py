@@ -59,4 +59,4 @@ def run(call: Call) -> Answer:
     return {"report": call.keep(window.slug, report), "verdict": report.verdict, "severity": report.severity}
 
 
-COMMAND = Command("drift", "compare a window of the log with the training data or another window", add_arguments, run)
+COMMAND = Command(add_arguments, run)

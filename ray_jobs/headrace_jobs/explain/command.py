@@ -72,4 +72,4 @@ def _slug(asked: ExplainRun) -> str:
     return f"{asked.sequence}-{kept}-{asked.row}" if asked.sequence else f"{kept}-{asked.row}"
 
 
-COMMAND = Command("explain", "SHAP values of one logged request, by asking the endpoint", add_arguments, run)
+COMMAND = Command(add_arguments, run)

@@ -21,4 +21,4 @@ def run(call: Call) -> Answer:
     return {"report": call.keep(window.slug, report), "verdict": report.verdict, "severity": report.severity}
 
 
-COMMAND = Command("fairness", "how groups of a window are answered", add_arguments, run)
+COMMAND = Command(add_arguments, run)

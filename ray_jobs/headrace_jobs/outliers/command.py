@@ -30,4 +30,4 @@ def run(call: Call) -> Answer:
     return {"report": key, "verdict": report.verdict, "severity": report.severity, "function": function}
 
 
-COMMAND = Command("outliers", "learn what rows are usual, and report on the unusual ones", add_arguments, run)
+COMMAND = Command(add_arguments, run)

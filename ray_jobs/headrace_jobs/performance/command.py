@@ -31,4 +31,4 @@ def run(call: Call) -> Answer:
     return {"report": key, "verdict": report.verdict, "severity": report.severity}
 
 
-COMMAND = Command("performance", "metrics of a window, before labels are known and after", add_arguments, run)
+COMMAND = Command(add_arguments, run)

@@ -23,9 +23,4 @@ def run(call: Call) -> Answer:
     return {"report": call.keep(window.slug, report), "rows": report.rows.window}
 
 
-COMMAND = Command(
-    "profile",
-    "statistics of the training data, kept beside the version, or of a window beside them",
-    add_arguments,
-    run,
-)
+COMMAND = Command(add_arguments, run)

@@ -30,4 +30,4 @@ def run(call: Call) -> Answer:
     return {"report": call.keep(window.slug, report), "beyond": report.beyond, "sentence": report.sentence}
 
 
-COMMAND = Command("projection", "a map of a window's rows over those of training", add_arguments, run)
+COMMAND = Command(add_arguments, run)

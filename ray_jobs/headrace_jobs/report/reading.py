@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from headrace_functions.errors import Malformed
 from headrace_jobs.report.models import Report
 
-REPORTS: TypeAdapter[Any] = TypeAdapter(Annotated[Report, Field(discriminator="kind")])
+REPORTS: TypeAdapter[Any] = TypeAdapter(
+    Annotated[Report, Field(discriminator="kind")], config=ConfigDict(defer_build=True)
+)
 """All kinds; ``kind`` says which one a report is, so what is wrong is said of that one alone."""
 
 

@@ -21,7 +21,7 @@ Number = Annotated[FiniteFloat, AfterValidator(_rounded)]
 class Part(BaseModel):
     """Parts refuse unknown members and NaN, and cannot change."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
 
 class Span(Part):
