@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from headrace_functions.errors import InvalidInput, TooLarge
 
 MAX_REQUIREMENTS = 500  # lines
+_LIBRARY = {"xgboost-cpu": "xgboost"}
+"""Distributions that hold the library of another one: both in an environment would overwrite each other."""
 _NAME = re.compile(r"\s*([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)")
 _SEPARATORS = re.compile(r"[-_.]+")
 
@@ -41,9 +43,14 @@ def package(requirement: str) -> str:
 
 
 def join(first: Iterable[str], *others: Iterable[str]) -> list[str]:
-    """All of ``first``, and of the others what is about packages that no earlier list is about."""
+    """All of ``first``, and of the others what is about libraries that no earlier list is about."""
     joined = list(first)
     for other in others:
-        known = {package(line) for line in joined}
-        joined += [line for line in other if package(line) not in known]
+        known = {_library(line) for line in joined}
+        joined += [line for line in other if _library(line) not in known]
     return joined
+
+
+def _library(requirement: str) -> str:
+    name = package(requirement)
+    return _LIBRARY.get(name, name)

@@ -186,3 +186,8 @@ def test_the_users_requirement_wins_over_what_the_artifact_and_the_runtime_need(
         ["Scikit_Learn==1.4", "numpy<2"], ["scikit-learn==1.5.2", "joblib"], ["numpy>=1.26", "orjson"]
     )
     assert joined == ["Scikit_Learn==1.4", "numpy<2", "joblib", "orjson"]
+
+
+def test_a_distribution_that_holds_the_library_of_another_stands_for_it() -> None:
+    """Both would write the same files, and the other one is ten times as large."""
+    assert requirements.join(["xgboost-cpu>=3"], ["xgboost", "joblib"]) == ["xgboost-cpu>=3", "joblib"]
