@@ -1,4 +1,4 @@
-"""How much memory is left for training data: a build that took more would be killed, and the controller with it."""
+"""How much memory is left for a file that is read whole: a controller that took more would be killed."""
 
 from pathlib import Path
 
