@@ -133,7 +133,9 @@ def _converted(file: Path, target: Path, field: str) -> Path:
     rows = 0
     with ParquetSink(target) as sink:
         for table in csv.tables(types):
-            sink.write(table)
+            sink.write(
+                tables.with_times_as_text(table)
+            )  # Parquet has no seconds: they would come back with milliseconds
             rows += table.num_rows
     if not rows:
         raise _empty(file.name, field)

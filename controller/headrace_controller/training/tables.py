@@ -63,6 +63,14 @@ def to_columns(table: pa.Table, field: str) -> Columns:
     return {name: _to_numpy(name, column, field) for name, column in pairs}
 
 
+def with_times_as_text(table: pa.Table) -> pa.Table:
+    """The table with text in place of dates and times, as ``to_columns`` would have it."""
+    for place, field in enumerate(table.schema):
+        if pa.types.is_temporal(field.type):
+            table = table.set_column(place, field.name, pc.cast(table.column(place), pa.string()))
+    return table
+
+
 def to_table(columns: Mapping[str, Array]) -> pa.Table:
     """Columns as an Arrow table; rows of more than one dimension become lists of their elements in row-major order."""
     return pa.table({name: _to_arrow(column) for name, column in columns.items()})

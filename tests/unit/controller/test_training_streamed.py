@@ -132,6 +132,13 @@ def test_a_quote_that_is_never_closed_is_refused_before_it_fills_the_memory(
         opened(file)
 
 
+def test_dates_and_times_of_a_csv_are_the_text_that_they_were(tmp_path: Path) -> None:
+    rows = ["2026-01-02,12:30:00,2026-01-02 03:04:05", "2026-01-03,12:30:01,2026-01-02 03:04:06"]
+    (tmp_path / "d.csv").write_text("day,hour,moment\n" + "\n".join(rows) + "\n")
+    found = opened(tmp_path / "d.csv").sample
+    assert [",".join(row) for row in zip(*found.values(), strict=True)] == rows
+
+
 NUMBERS = st.lists(st.floats(allow_nan=True), min_size=1, max_size=30).map(lambda v: np.array(v, np.float64))
 INTEGERS = st.lists(st.integers(-5, 5), min_size=1, max_size=30).map(lambda v: np.array(v, np.int64))
 WORDS = st.lists(st.none() | st.text("abc", max_size=3), min_size=1, max_size=30)
