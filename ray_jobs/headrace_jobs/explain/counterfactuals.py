@@ -10,6 +10,8 @@ from headrace_functions.views import Array
 FOUND = 5
 """Rows that are returned."""
 ROUNDS = 30
+"""Up to so many features that differ are tried one by one; of more, several together, in at most ..."""
+MANY_ROUNDS = 90
 
 Model = Callable[[Array], Array]
 """Whether each row of ``(n, d)`` objects has the answer that is explained, bool ``(n,)``."""
@@ -60,32 +62,50 @@ def counterfactuals(model: Model, row: Array, others: Array, scale: Array) -> li
     """Rows near ``row`` with another answer, made from ``others`` ``(n, d)``, which have one: the nearest by its changes first.
 
     For the nearest of them, features go back to the row's own value, the ones nearest to it first, while the answer stays another.
-    All are asked together, a feature a round.
+    All are asked together, a step a round.
     """
     apart = distances(row, others, scale)
     nearest = np.argsort(apart.mean(axis=1), kind="stable")[:FOUND]
     rows = others[nearest].copy()
-    differs = apart[nearest] > 0
-    for step in range(min(ROUNDS, len(row))):
-        places = [_next(differs[i], apart[nearest[i]], step) for i in range(len(rows))]
-        trial = rows.copy()
-        for i, place in enumerate(places):
-            if place is not None:
-                trial[i, place] = row[place]
-        if all(place is None for place in places):
+    searches = [_Search(_differing(apart[i])) for i in nearest.tolist()]
+    for _ in range(MANY_ROUNDS):
+        steps = [search.step() for search in searches]
+        if not any(len(step) for step in steps):
             break
-        kept = ~model(trial)
-        for i, place in enumerate(places):
-            if place is not None and kept[i]:
-                rows[i, place] = row[place]
+        trial = rows.copy()
+        for i, step in enumerate(steps):
+            trial[i, step] = row[step]
+        for i, kept in enumerate((~model(trial)).tolist()):
+            if kept:
+                rows[i, steps[i]] = row[steps[i]]
+            searches[i].told(kept=kept)
     return _distinct(row, rows, nearest, scale)
 
 
-def _next(differs: Array, apart: Array, step: int) -> int | None:
-    """The feature to try in a round: of those that differ, in the order of their distance."""
-    order = np.flatnonzero(differs)
-    order = order[np.argsort(apart[order], kind="stable")]
-    return int(order[step]) if step < len(order) else None
+class _Search:
+    """Which features of one neighbour to try next: one, or of many twice as many after each success and half after a failure."""
+
+    def __init__(self, order: Array) -> None:
+        self._left = order
+        self._size = 1
+        self._many = len(order) > ROUNDS
+
+    def step(self) -> Array:
+        """Features to set back together; none where all have been tried."""
+        return self._left[: self._size]
+
+    def told(self, *, kept: bool) -> None:
+        """Whether the answer stayed another with the last step."""
+        if kept or self._size == 1:
+            self._left = self._left[self._size :]
+        if self._many:
+            self._size = self._size * 2 if kept else max(1, self._size // 2)
+
+
+def _differing(apart: Array) -> Array:
+    """The features that differ, in the order of their distance."""
+    order = np.flatnonzero(apart > 0)
+    return np.asarray(order[np.argsort(apart[order], kind="stable")])
 
 
 def _distinct(row: Array, rows: Array, sources: Array, scale: Array) -> list[Counterfactual]:

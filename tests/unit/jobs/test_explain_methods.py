@@ -224,6 +224,24 @@ def test_counterfactuals_of_numbers_and_words_need_a_change_where_it_counts() ->
     assert [(c.changed, c.row.tolist()) for c in found] == [((0,), [9.0, "a"])]
 
 
+def test_of_many_features_only_those_that_decide_stay_changed() -> None:
+    """256 that differ, of which the sum of seven makes the answer, in far fewer questions than features."""
+    random = np.random.default_rng(0)
+    row, others = random.random(256).astype(object), random.random((40, 256)).astype(object)
+    deciding = random.permutation(256)[:7]
+    row[deciding], others[:, deciding] = 0.0, 1.0
+    asked = []
+
+    def low(rows: np.ndarray) -> np.ndarray:
+        asked.append(len(rows))
+        return rows[:, deciding].astype(float).sum(axis=1) < 6.5
+
+    found = counterfactuals(low, row, others, scales(others))
+
+    assert {place for one in found for place in one.changed} == set(deciding.tolist())
+    assert len(asked) <= 90
+
+
 def test_a_number_is_the_same_answer_near_it_or_on_its_side_of_one_half() -> None:
     signature = Signature((number("x"),), (number("y"),))
     wide = same_as(signature, {"y": np.array([10.0])}, {"y": np.array([0.0, 20.0])})
