@@ -24,6 +24,7 @@ CATEGORIES = 8
 """Categories of a field with a column of their own, the most frequent of both sides."""
 PENALTY = 0.03
 """Of the ridge, for each row that it learns from."""
+PART = 256  # rows that are judged at a time, which bounds memory
 METHOD = "domain classifier (quadratic kernel ridge, two halves), Mann-Whitney"
 
 
@@ -138,7 +139,8 @@ def _learnt(x: Array, now: Array, at: Array) -> Array:
             known.T @ known, np.full(known.shape[1], PENALTY * len(x)), known.T @ (target * np.sqrt(weight))
         )
         return np.asarray(_products(at) @ found)
-    return np.asarray(_kernel(at, x) @ _solved(_kernel(x, x), PENALTY * len(x) / weight, target))
+    found = _solved(_kernel(x, x), PENALTY * len(x) / weight, target)
+    return np.concatenate([_kernel(at[i : i + PART], x) @ found for i in range(0, len(at), PART)])
 
 
 def _solved(matrix: Array, penalty: Array, target: Array) -> Array:
@@ -146,7 +148,8 @@ def _solved(matrix: Array, penalty: Array, target: Array) -> Array:
     from scipy import linalg  # an explanation shall not wait for its import
 
     matrix[np.diag_indices_from(matrix)] += penalty
-    factor = linalg.cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)
+    # Transposed it is in the order that LAPACK works in, so that no copy of it is made.
+    factor = linalg.cho_factor(matrix.T, lower=True, overwrite_a=True, check_finite=False)
     return np.asarray(linalg.cho_solve(factor, target, check_finite=False))
 
 

@@ -156,7 +156,7 @@ class NumberPartial:
         met = np.cumsum(np.bincount(cells, minlength=2 * len(grid) + 1))
         with np.errstate(over="ignore", invalid="ignore"):
             sums = np.cumsum(np.bincount(cells, finite, 2 * len(grid) + 1))
-        counted = _Counted(met[:-1:2], met[1::2], sums[:-1:2], float(sums[-1]))
+        counted = _Counted(met[:-1:2], met[1::2], sums[:-1:2].copy(), float(sums[-1]))
         return cls._of(values, finite, counted, (float(finite.min()), float(finite.max())))
 
     @classmethod
