@@ -2,6 +2,7 @@
 
 import re
 import resource
+import subprocess
 import time
 
 import numpy as np
@@ -13,6 +14,7 @@ from headrace_jobs.performance import cbpe, multiclass
 from headrace_jobs.performance.calibration import learn
 from headrace_jobs.performance.counting import SAMPLE, known_classes
 from headrace_jobs.performance.scores import count
+from support.memory import peak
 
 REFERENCE, WINDOW = 10_000, 100_000
 
@@ -71,13 +73,22 @@ def test_drift_of_a_million_rows(objects: ObjectStore) -> None:
     version = given_version(objects, fields, rows(100_000))
     for part in range(10):
         given_log(objects, version, rows(100_000), request=f"p{part}")
-    window = ("--model", "churn:1", "--window", "24h", "--until", "2026-11-22T12:00:00Z", "--storage", objects.url)
-    python = environment("jobs")
-    print("\n| 100 k against 1 M × 30 | |\n|---|---|")
+    job = [str(environment("jobs")), "-m", "headrace_jobs", "drift", "--model", "churn:1", "--window", "24h"]
+    job += ["--until", "2026-11-22T12:00:00Z", "--storage", objects.url]
+    assert objects.directory is not None
+    log = objects.directory.with_name("job.log")
+    print("\n| 100 k against 1 M × 30 | | s of processor | PSS of all processes, of it Ray's own |\n|---|---|---|---|")
     for address in ("local", "sync"):
-        done = run_job(python, "drift", *window, "--address", address)
-        assert done.returncode == 0, done.stderr
-        print(f"| {address} | {next(line for line in done.stderr.splitlines() if 'analysed in' in line)} |")
+        used, told = [processor()], []
+        for watched in (False, True):  # to look at memory takes time of its own
+            with log.open("w") as sink, subprocess.Popen([*job, "--address", address], stdout=sink, stderr=sink) as run:
+                memory = peak(run) if watched else None
+                assert run.wait() == 0, log.read_text()
+            used.append(processor())
+            told.append(next(line for line in log.read_text().splitlines() if "analysed in" in line))
+        assert memory is not None
+        spent = f"{used[1] - used[0]:.1f}"
+        print(f"| {address} | {told[0]} | {spent} | {memory.total:.0f} MB, {memory.of_ray:.0f} MB |")
 
 
 def test_outliers_of_a_million_rows(objects: ObjectStore) -> None:
