@@ -1,10 +1,12 @@
 """What a job reads from the store: the version, its training data, and the files of its log. The only user of deltalake."""
 
 import io
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 from weakref import WeakKeyDictionary
@@ -81,8 +83,15 @@ def open_parquet(objects: ObjectStore, key: str, encoded: Sequence[str] = ()) ->
 
 
 def read_training(objects: ObjectStore, version: Version) -> pq.ParquetFile | None:
-    """The training data (columns bear field names), or None where the version came without."""
-    return None if version.training is None else open_parquet(objects, version.training)
+    """The training data (columns bear field names), or None where the version came without.
+
+    From a bucket it comes to a file on this machine that goes with its reader: it may be bigger than memory.
+    """
+    if version.training is None or objects.directory is not None:
+        return None if version.training is None else open_parquet(objects, version.training)
+    with tempfile.NamedTemporaryFile(prefix="training-", suffix=".parquet") as file:
+        objects.download(version.training, Path(file.name))
+        return pq.ParquetFile(file.name, memory_map=True)  # what is mapped outlives its name
 
 
 def read_answers(objects: ObjectStore, version: VersionId) -> pq.ParquetFile | None:

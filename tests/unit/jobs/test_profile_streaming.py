@@ -1,5 +1,6 @@
 """The profile of training data that is bigger than the memory it takes."""
 
+import tempfile
 import tracemalloc
 from pathlib import Path
 
@@ -86,6 +87,32 @@ def test_a_profile_that_is_there_is_not_made_again(objects: ObjectStore, monkeyp
     monkeypatch.setattr("headrace_jobs.profiles.profiling.profile_training", None)
 
     assert make_profile(objects, version.id) == key
+
+
+class Bucket(ObjectStore):
+    """A store that is no directory, and whose objects are too big to be had at once."""
+
+    directory = None
+
+    def get(self, key: str) -> bytes:
+        assert not key.endswith(".parquet"), "read whole"
+        return super().get(key)
+
+
+def test_training_data_of_a_bucket_is_read_from_a_disk_and_leaves_nothing_there(
+    objects: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version, data = given(objects, 5000)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    bucket = Bucket(objects.url)
+
+    found = training.profile_training(bucket, version, ("input",))
+
+    assert profile_of(found, version.signature.inputs) == profile_of(
+        training.profile_training(objects, version, ("input",)), version.signature.inputs
+    )
+    assert len(data["n0"]) == found.rows
+    assert list(tmp_path.glob("training-*")) == []
 
 
 def test_the_profile_of_a_file_takes_a_fraction_of_its_memory(objects: ObjectStore, tmp_path: Path) -> None:
