@@ -4,6 +4,7 @@ Ray's own Dask scheduler needs pandas, which nothing else here does; the few lin
 we build: every key becomes a task whose arguments are the results of other keys.
 """
 
+import logging
 import os
 import secrets
 import tempfile
@@ -11,10 +12,19 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from headrace_functions.errors import NotReady
+
 Graph = Mapping[str, tuple[Any, ...]]
 """Dask's plain form: key -> (function, argument, …), where an argument that is a key stands for its result."""
 Done = Callable[[str], None]
 """Called with each key that is done, for people who wait."""
+
+
+STARTS = 3
+"""How often a Ray on this machine is started until it is there in time."""
+_TOO_LATE = "timed out during startup"
+
+log = logging.getLogger(__name__)
 
 
 class Executor(Protocol):
@@ -89,17 +99,38 @@ def _started(address: str, folder: str) -> Any:
     import ray  # takes a second and reads the variables above when it is imported
 
     if address == "local":
-        ray.init(
-            num_cpus=os.cpu_count(),
-            include_dashboard=False,
-            logging_level="warning",
-            log_to_driver=False,
-            _temp_dir=folder,  # short: the paths of Unix sockets have 107 bytes
-            _node_ip_address="127.0.0.1",
-        )
+        start_here(ray, folder)
     else:
         ray.init(address=address, logging_level="warning", log_to_driver=False)
     return ray
+
+
+def start_here(ray: Any, folder: str) -> None:
+    """Start a Ray of this machine's own; ``NotReady`` where the machine is too busy for that.
+
+    Ray gives itself 30 s, which cannot be changed, and a machine that others keep busy takes longer now and then.
+    """
+    for left in reversed(range(STARTS)):
+        try:
+            ray.init(
+                num_cpus=os.cpu_count(),
+                include_dashboard=False,
+                logging_level="warning",
+                log_to_driver=False,
+                _temp_dir=folder,  # short: the paths of Unix sockets have 107 bytes
+                _node_ip_address="127.0.0.1",
+            )
+        except Exception as error:
+            if _TOO_LATE not in str(error):  # Ray's words are all there is to tell by: it raises no class of its own
+                raise
+            ray.shutdown()
+            if not left:
+                raise NotReady(
+                    f"Ray did not start on this machine, {STARTS} times in 30 s", hint="the machine is busy: try again"
+                ) from error
+            log.warning("Ray did not start in 30 s: once more")
+        else:
+            return
 
 
 def _keep_to_ourselves() -> None:
