@@ -142,12 +142,77 @@ def test_children_outlive_the_zygote_and_do_not_hold_its_socket(zygote: Zygote, 
         assert 200 == http.post(deployed.infer_path, json=ASK).status_code
 
 
+def test_a_spare_becomes_the_next_child(zygote: Zygote, home: Home) -> None:
+    deployed = home.version(TABLE, code=ECHO)
+    spare = zygote.ask(op="spare")["pid"]
+
+    pid, told = zygote.fork(deployed)
+    with client(deployed) as http:
+        answer = http.post(deployed.infer_path, json=ASK)
+
+    assert (spare, spare, "ready") == (pid, told["pid"], told["state"])
+    assert 200 == answer.status_code
+    assert pid == os.getsid(pid)
+    assert pid != zygote.fork(home.version(TABLE, code=ECHO))[0], "a spare is used once"
+
+
+def test_at_most_one_spare_waits(zygote: Zygote) -> None:
+    assert zygote.ask(op="spare") == zygote.ask(op="spare")
+
+
+def test_a_spare_ends_with_its_zygote(zygote: Zygote) -> None:
+    spare = zygote.ask(op="spare")["pid"]
+
+    zygote.process.kill()
+
+    wait_until(lambda: not alive(spare), what="the end of the spare")
+
+
+def test_a_spare_that_is_used_outlives_the_zygote(zygote: Zygote, home: Home) -> None:
+    deployed = home.version(TABLE, code=ECHO)
+    zygote.ask(op="spare")
+    zygote.fork(deployed)
+
+    zygote.hang_up()
+
+    assert 0 == zygote.process.wait(10)
+    with client(deployed) as http:
+        assert 200 == http.post(deployed.infer_path, json=ASK).status_code
+
+
+def test_a_spare_that_was_killed_is_missed_by_nobody(zygote: Zygote, home: Home) -> None:
+    spares = [zygote.ask(op="spare")["pid"]]
+    os.kill(spares[0], signal.SIGKILL)
+    wait_until(lambda: not alive(spares[0]), what="the end of the spare")
+    spares.append(zygote.ask(op="spare")["pid"])
+    os.kill(spares[1], signal.SIGKILL)
+    wait_until(lambda: not alive(spares[1]), what="the end of the second spare")
+
+    pid, told = zygote.fork(home.version(TABLE, code=ECHO))
+
+    assert "ready" == told["state"]
+    assert 3 == len({pid, *spares})
+
+
+def test_a_spare_from_before_an_import_is_not_used(zygote: Zygote, home: Home) -> None:
+    """It would import again what the zygote has learnt since."""
+    spare = zygote.ask(op="spare")["pid"]
+
+    zygote.ask(op="import", modules=["joblib"])
+    _, told = zygote.fork(home.version(TABLE, code="import joblib\n" + ECHO))
+
+    assert "joblib" not in told["modules"]
+    wait_until(lambda: not alive(spare), what="the end of the spare")
+
+
 def test_siblings_do_not_share_random_numbers(zygote: Zygote, home: Home) -> None:
     """Neither of the standard library nor of numpy's global state, which forks would inherit."""
     two = {"inputs": [{"name": "a", "datatype": "FP64", "shape": [2], "data": [1, 1]}]}
     answers = []
-    for _ in range(3):
+    for spare in (False, True, True):
         deployed = home.version(TABLE, code=RANDOM)
+        if spare:
+            zygote.ask(op="spare")
         zygote.fork(deployed)
         with client(deployed) as http:
             answers.append(http.post(deployed.infer_path, json=two).json()["outputs"][0]["data"])

@@ -56,6 +56,11 @@ class Zygote:
         """Import what the last child had to import, so that the next one need not."""
         await self._ask({"op": "import", "modules": list(modules)})
 
+    async def prepare(self) -> None:
+        """Have the next child forked beforehand, where a zygote runs. It shares the zygote's memory until it is used."""
+        if self.pid is not None:
+            await self._ask({"op": "spare"})
+
     async def close(self) -> None:
         """End the zygote; what it forked lives on."""
         async with self._lock:

@@ -2,7 +2,8 @@
 
 It has the interpreter, the server and the framework's library imported, no threads, and answers one JSON a line on the
 connected socket N; ARCHITECTURE.md has the messages. A child is a function server in a session of its own. When the
-socket ends, the zygote ends and its children live on; the kernel reaps them, so nobody needs to wait for them.
+socket ends, the zygote ends and its children live on, but for a spare that waits for its settings; the kernel reaps them, so
+nobody needs to wait for them.
 """
 
 import argparse
@@ -29,6 +30,7 @@ from headrace_functions.errors import HeadraceError, InvalidInput  # noqa: E402
 from headrace_functions.runtime.frameworks import find  # noqa: E402
 from headrace_functions.runtime.process import serve  # noqa: E402
 from headrace_functions.runtime.settings import FunctionSettings  # noqa: E402
+from headrace_functions.runtime.spare import Spare  # noqa: E402
 
 _LINE = 1 << 20  # bytes of one message at most
 _TRIAL = 60  # seconds that importing may take
@@ -41,6 +43,7 @@ class Zygote:
 
     def __init__(self, control: socket.socket) -> None:
         self._control = control
+        self._spare: Spare | None = None
 
     def run(self) -> None:
         """Answer until the other side closes."""
@@ -54,37 +57,72 @@ class Zygote:
             match message.get("op"):
                 case "ping":
                     return {}
+                case "spare":
+                    return {"pid": self._prepare()}
                 case "import":
+                    self._dismiss()  # it would lack what is imported now
                     return {"imported": import_safely(message.get("modules", []))}
                 case "fork":
                     return {"pid": self._fork(FunctionSettings.from_document(message["settings"]))}
                 case other:
-                    raise InvalidInput(f"op: {other!r} is not known", field="op", expected="fork, import or ping")
+                    raise InvalidInput(
+                        f"op: {other!r} is not known", field="op", expected="fork, spare, import or ping"
+                    )
         except HeadraceError as error:
             return {"error": error.message}
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             return {"error": f"{type(error).__name__}: {error}"}
 
     def _fork(self, settings: FunctionSettings) -> int:
-        running = threads.count()
-        if running > 1:
-            raise InvalidInput(
-                f"a library started {running - 1} threads; a process with threads cannot be forked safely"
-            )
+        spare, self._spare = self._spare, None
+        if spare is not None and spare.order(json.dumps(settings.to_document()).encode()):
+            return spare.pid
+        _check_alone()
         pid = os.fork()
         if pid == 0:
-            _child(self._control, settings)
+            try:
+                _leave(self._control)
+                _become(settings)
+            finally:
+                os._exit(1)
         return pid
 
+    def _prepare(self) -> int:
+        """See that one child waits for the next fork; its pid."""
+        if self._spare is None or not self._spare.waits:
+            self._dismiss()
+            _check_alone()
+            self._spare = Spare(lambda: _leave(self._control), lambda orders: _become(_settings_of(orders)))
+        return self._spare.pid
 
-def _child(control: socket.socket, settings: FunctionSettings) -> None:
+    def _dismiss(self) -> None:
+        if self._spare is not None:
+            self._spare.dismiss()
+            self._spare = None
+
+
+def _settings_of(orders: bytes) -> FunctionSettings:
+    return FunctionSettings.from_document(json.loads(orders))
+
+
+def _check_alone() -> None:
+    running = threads.count()
+    if running > 1:
+        raise InvalidInput(f"a library started {running - 1} threads; a process with threads cannot be forked safely")
+
+
+def _leave(control: socket.socket) -> None:
+    """What a child does first: a session of its own, none of the zygote's socket and signals."""
+    os.setsid()
+    control.close()
+    for number in _RESET:
+        signal.signal(number, signal.SIG_DFL)
+
+
+def _become(settings: FunctionSettings) -> None:
     """Become a function server; never returns."""
     code = 1
     try:
-        os.setsid()
-        control.close()
-        for number in _RESET:
-            signal.signal(number, signal.SIG_DFL)
         _redirect(settings)
         random.seed()
         np.random.seed()  # user code that uses the old global state must not repeat its neighbours
