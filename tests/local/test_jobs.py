@@ -306,8 +306,9 @@ def test_a_logged_request_is_explained_through_the_endpoint(jobs_python: Path, o
     assert abs(report["base"] + sum(c["shap"] for c in report["contributions"]) - report["prediction"]) < 1e-9
 
 
-def test_an_explanation_does_not_wait_for_libraries_that_it_does_not_need(jobs_python: Path) -> None:
-    code = "import sys, headrace_jobs.commands; print([m for m in ('ray', 'dask', 'scipy', 'sklearn', 'pandas') if m in sys.modules])"
+def test_an_explanation_does_not_wait_for_libraries_and_jobs_that_it_does_not_need(jobs_python: Path) -> None:
+    libraries = ("ray", "dask", "scipy", "sklearn", "pandas", "headrace_jobs.drift", "headrace_jobs.outliers")
+    code = f"import sys, headrace_jobs.commands, headrace_jobs.explain.command; print([m for m in {libraries} if m in sys.modules])"
 
     done = subprocess.run([str(jobs_python), "-c", code], capture_output=True, text=True, check=True)
 
