@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from fixtures_platform import ADDER, Load, RunningPlatform, until
+from headrace_controller.embedded.collector import NICE
 
 Start = Callable[..., RunningPlatform]
 
@@ -59,6 +60,13 @@ def test_a_killed_gateway_comes_back_adopts_the_functions_and_loses_no_answer(pl
     assert set(counts) <= {0, 200}
     assert counts[0] <= 2 * load.callers
     assert set(logged_once(platform, load).values()) == {1}
+
+
+def test_the_collector_gives_way_to_what_answers_requests(platform: RunningPlatform) -> None:
+    assert platform.infer("adder", 1.0).status_code == 200
+    collectors = until(lambda: platform.pids("collector"), "the collector runs")
+    lower = min(os.getpriority(os.PRIO_PROCESS, os.getpid()) + NICE, 19)
+    until(lambda: [os.getpriority(os.PRIO_PROCESS, pid) for pid in collectors] == [lower], "its priority is lower")
 
 
 def test_a_killed_collector_loses_and_doubles_nothing(platform: RunningPlatform) -> None:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from headrace_controller.environments.named import Engine, JobEnvironments
 from headrace_controller.runs import Outcome
 
 GRACE = 10.0  # seconds between the polite signal and the last one
+NICE = 10
+"""How much lower the priority of an analysis is than the platform's: while both want the processors, requests go first."""
 _TAIL = 5  # lines of the log that a failure repeats
 _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ")
 
@@ -46,6 +49,7 @@ class JobProcess:
                 env=environment,
                 start_new_session=True,
             )
+        _give_way(self._process.pid)
         self._stopping = threading.Event()
 
     @property
@@ -101,6 +105,12 @@ class JobProcess:
             return str(error.get("detail") or error["message"])
         lines = [line for line in self._log.read_text(errors="replace").splitlines() if line.strip()]
         return "\n".join(lines[-_TAIL:]) or f"it ended with exit code {self._process.returncode}"
+
+
+def _give_way(group: int) -> None:
+    """Lower the priority of a process group; those that it starts later inherit it."""
+    with suppress(ProcessLookupError):  # it has ended already
+        os.setpriority(os.PRIO_PGRP, group, os.getpriority(os.PRIO_PROCESS, 0) + NICE)
 
 
 def _append(file: Path, line: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from controller_support import wait_until
-from headrace_controller.service.jobprocess import ProcessRunner
+from headrace_controller.service.jobprocess import NICE, ProcessRunner
 from headrace_controller.service.jobs import CANCELLED, INTERRUPTED, Job, JobRequest, Jobs, arguments_of
 from headrace_controller.service.paging import PageRequest
 from headrace_functions.errors import InvalidInput, NotFound
@@ -97,6 +97,15 @@ def test_a_run_that_takes_too_long_is_stopped_with_everything_it_started(
     assert job.state == "failed"
     assert "took more than" in job.reason
     wait_until(lambda: not alive(int((tmp_path / "pid").read_text())))
+
+
+def test_a_run_gives_way_to_what_answers_requests(jobs: Jobs, script: Script, tmp_path: Path) -> None:
+    script.says(f"sleep 600 & echo $! > {tmp_path}/pid.new; mv {tmp_path}/pid.new {tmp_path}/pid; wait")
+    jobs.start(DRIFT)
+    wait_until((tmp_path / "pid").exists)
+    child = int((tmp_path / "pid").read_text())
+    lower = min(os.getpriority(os.PRIO_PROCESS, 0) + NICE, 19)
+    wait_until(lambda: os.getpriority(os.PRIO_PROCESS, child) == lower)
 
 
 def test_what_a_finished_run_left_behind_is_ended(jobs: Jobs, script: Script, tmp_path: Path) -> None:
