@@ -151,16 +151,7 @@ def _opened(file: Path, field: str, name: str) -> Source:
     tables.check_names(names, field)
     if not found.num_rows:
         raise _empty(name, field)
-    groups = [found.row_group(i) for i in range(found.num_row_groups)]
-    values = sum(group.column(j).num_values for group in groups for j in range(group.num_columns))
-    if values > MAX_VALUES:
-        enough = found.num_rows * MAX_VALUES // values
-        raise TooLarge(
-            f"{field}: {found.num_rows:,} rows have {values:,} values, more than {MAX_VALUES:,}",
-            field=field,
-            got=str(values),
-            hint=f"give a random sample of at most {enough:,} rows",
-        )
+    values = tables.values_of(found, MAX_VALUES, field)
     return Source(file, field, found.num_rows, tuple(names), values)
 
 

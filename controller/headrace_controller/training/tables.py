@@ -94,7 +94,7 @@ def _read(file: Path, field: str, text: Sequence[str]) -> pa.Table:
             types = {name: pa.string() for name in text}
             options = pa.csv.ConvertOptions(strings_can_be_null=True, column_types=types)
             return pa.csv.read_csv(file, convert_options=options)
-        _check_size(pq.read_metadata(file), field)
+        _check_memory(BYTES_A_VALUE * values_of(pq.read_metadata(file), MAX_VALUES, field), field)
         return pq.read_table(file)
     except (pa.ArrowInvalid, OSError) as error:
         raise InvalidInput(f"{field}: {file.name} cannot be read: {error}", field=field) from error
@@ -116,22 +116,22 @@ def check_file(file: Path, field: str) -> None:
         )
 
 
-def _check_size(found: pq.FileMetaData, field: str) -> None:
-    """Before a value is read: a build that runs out of memory would take the platform with it."""
+def values_of(found: pq.FileMetaData, most: int, field: str) -> int:
+    """Values of a Parquet file, those in lists by themselves, before one is read; ``TooLarge`` for more than ``most``."""
     groups = [found.row_group(i) for i in range(found.num_row_groups)]
-    values = sum(group.column(j).num_values for group in groups for j in range(group.num_columns))
-    if values > MAX_VALUES:
-        enough = found.num_rows * MAX_VALUES // values
+    values: int = sum(group.column(j).num_values for group in groups for j in range(group.num_columns))
+    if values > most:
         raise TooLarge(
-            f"{field}: {found.num_rows:,} rows have {values:,} values, more than {MAX_VALUES:,}",
+            f"{field}: {found.num_rows:,} rows have {values:,} values, more than {most:,}",
             field=field,
             got=str(values),
-            hint=f"give a random sample of at most {enough:,} rows",
+            hint=f"give a random sample of at most {found.num_rows * most // values:,} rows",
         )
-    _check_memory(BYTES_A_VALUE * values, field)
+    return values
 
 
 def _check_memory(needed: float, field: str) -> None:
+    """A read that runs out of memory would take the platform with it."""
     left = memory.left()
     if left is not None and needed > left:
         raise TooLarge(
