@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from headrace_controller import archive, logreader
+from headrace_controller import archive
 from headrace_controller.api import events, routing
 from headrace_controller.api.application import RESOURCES
 from headrace_controller.cli.reference import reference
@@ -15,6 +15,7 @@ from headrace_controller.definitions import DeploymentConfiguration, ModelDefini
 from headrace_controller.definitions.fields import FieldDefinition
 from headrace_controller.definitions.model import LimitsDefinition, ScalingDefinition
 from headrace_controller.environments import requirements
+from headrace_controller.requestlog import reader
 from headrace_controller.service import builds, jobs, labels, paging
 from headrace_controller.training import inference, source, summary, tables
 from headrace_functions.protocol import problems
@@ -92,8 +93,8 @@ def test_every_setting_is_in_the_operations_page(name: str) -> None:
         (labels.MAX_FILE, "256 MiB", "http-api.md"),
         (routing.JSON_BODY, "1 MiB", "http-api.md"),
         (paging.MAX_LIMIT, "at most 1000", "http-api.md"),
-        (logreader.MAX_ROWS, "10,000", "http-api.md"),
-        (logreader.MAX_WHERE, "4000", "http-api.md"),
+        (reader.MAX_ROWS, "10,000", "http-api.md"),
+        (reader.MAX_WHERE, "4000", "http-api.md"),
         (events.MAX_STREAMS, "16", "http-api.md"),
         (builds.CONCURRENT_BUILDS, "builds at once | 2", "http-api.md"),
         (jobs.MAX_QUEUED, "100 of each", "http-api.md"),

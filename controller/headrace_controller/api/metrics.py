@@ -4,9 +4,9 @@ from pydantic import Field
 
 from headrace_controller import schemas
 from headrace_controller.api.routing import Body, Query, Resource
-from headrace_controller.logreader import MAX_ROWS, LogQuery
 from headrace_controller.monitoring.specs import MetricSpec
 from headrace_controller.monitoring.values import Health
+from headrace_controller.requestlog.reader import MAX_ROWS, LogQuery
 from headrace_controller.service.metrics import MetricState
 from headrace_controller.service.platform import Platform
 from headrace_functions.errors import NotFound

@@ -12,8 +12,8 @@ from headrace_controller import clock, schemas
 from headrace_controller.api import views
 from headrace_controller.api.routing import Query, Resource
 from headrace_controller.definitions.fields import parse_duration
-from headrace_controller.logreader import MAX_ROWS, LogQuery
-from headrace_controller.logtail import Position
+from headrace_controller.requestlog.reader import MAX_ROWS, LogQuery
+from headrace_controller.requestlog.tail import Position
 from headrace_controller.service.platform import Platform
 from headrace_functions.errors import InvalidInput
 from headrace_functions.names import VersionId

@@ -14,13 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from headrace_controller import logcommits
 from headrace_controller.collector.asking import AGAIN, Ask, Refused, Reply, Unanswered, ask_rows, columns_for
 from headrace_controller.collector.rows import arrow_type
 from headrace_controller.collector.tables import LogTables
 from headrace_controller.monitoring.attached import metrics_of
 from headrace_controller.monitoring.specs import MetricSpec
 from headrace_controller.monitoring.values import METRIC_COLUMNS
+from headrace_controller.requestlog import commits
 from headrace_functions.errors import NotFound, StorageFailed
 from headrace_functions.names import VersionId
 from headrace_functions.storage import layout
@@ -190,7 +190,7 @@ class Scoring:
         for number in range(cursor + 1, self._logs.newest(version.id) + 1):
             tables = []
             # A commit that is older than what the table's own log keeps has no files here.
-            for file in logcommits.added(self._objects, layout.log_table(version.id), number) or ():
+            for file in commits.added(self._objects, layout.log_table(version.id), number) or ():
                 try:
                     data = self._objects.get(file.key)
                 except NotFound:

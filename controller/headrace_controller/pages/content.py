@@ -4,7 +4,7 @@ from typing import Any
 
 from headrace_controller.api import metrics, views
 from headrace_controller.catalog import ModelVersion
-from headrace_controller.logreader import LogQuery
+from headrace_controller.requestlog.reader import LogQuery
 from headrace_controller.service.paging import PageRequest
 from headrace_controller.service.platform import Platform
 from headrace_controller.service.versions import VersionFilter

@@ -7,10 +7,10 @@ from typing import Any
 
 from headrace_controller import clock
 from headrace_controller.catalog import Catalog
-from headrace_controller.logreader import MAX_ROWS, LogQuery, LogReader
 from headrace_controller.monitoring.attached import attach, detach, metrics_of
 from headrace_controller.monitoring.specs import VALUE, MetricSpec
 from headrace_controller.monitoring.values import Health, total
+from headrace_controller.requestlog.reader import MAX_ROWS, LogQuery, LogReader
 from headrace_functions.errors import InvalidInput, NotFound, NotReady
 from headrace_functions.names import VersionId
 from headrace_functions.version import Version

@@ -13,11 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from controller_support import FakeServices, make_platform, release, serving
-from headrace_controller import logtail
 from headrace_controller.cli import log as command
 from headrace_controller.cli.front import front
-from headrace_controller.logreader import LogReader
-from headrace_controller.logtail import LogTail, Position
+from headrace_controller.requestlog import tail
+from headrace_controller.requestlog.reader import LogReader
+from headrace_controller.requestlog.tail import LogTail, Position
 from headrace_functions.errors import InvalidInput
 from headrace_functions.names import VersionId
 from headrace_functions.storage import layout
@@ -83,7 +83,7 @@ def test_every_row_is_met_once_whatever_is_committed_compacted_or_looked_at(
     log = Log(ObjectStore(str(tmp_path_factory.mktemp("log"))))
     found: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(logtail, "PAGE", page)
+        patch.setattr(tail, "PAGE", page)
         position = log.tail.now(VERSION)
         for step in [*steps, "look"]:
             if isinstance(step, int):
@@ -124,7 +124,7 @@ def test_a_condition_chooses_rows_as_a_query_does(log: Log) -> None:
 
 
 def test_a_page_bounds_what_an_answer_holds(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logtail, "PAGE", 10)
+    monkeypatch.setattr(tail, "PAGE", 10)
     start = log.tail.now(VERSION)
     log.append(25)
     sizes = []

@@ -10,7 +10,7 @@ from deltalake import write_deltalake
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace_controller.logreader import LogQuery, LogReader, boolean_expression
+from headrace_controller.requestlog.reader import LogQuery, LogReader, boolean_expression
 from headrace_functions.errors import InvalidInput
 from headrace_functions.names import VersionId
 from headrace_functions.storage import layout

@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import write_deltalake
 
-from headrace_controller import logcommits
-from headrace_controller.logreader import LogReader, plain
+from headrace_controller.requestlog import commits
+from headrace_controller.requestlog.reader import LogReader, plain
 from headrace_functions.errors import InvalidInput, NotFound
 from headrace_functions.names import VersionId
 from headrace_functions.storage import layout
@@ -77,7 +77,7 @@ class LogTail:
         parts: list[pa.Table] = []
         position, room = after, PAGE
         while room:
-            files = logcommits.added(self._objects, self._place(version), position.commit + 1)
+            files = commits.added(self._objects, self._place(version), position.commit + 1)
             if files is None:
                 self._refuse_lost(version, position)
                 break
@@ -91,7 +91,7 @@ class LogTail:
         rows = pa.concat_tables(parts, promote_options="default") if parts else None
         return Tail(self._chosen(rows, where) if rows is not None else [], position, behind=not room)
 
-    def _rows(self, version: VersionId, files: list[logcommits.Added], skip: int, room: int) -> Iterator[pa.Table]:
+    def _rows(self, version: VersionId, files: list[commits.Added], skip: int, room: int) -> Iterator[pa.Table]:
         """At most ``room`` rows of a commit, the first ``skip`` left out."""
         for file in files:
             parquet = self._open(version, file)
@@ -108,14 +108,14 @@ class LogTail:
                 if not room:
                     return
 
-    def _open(self, version: VersionId, file: logcommits.Added) -> pq.ParquetFile:
+    def _open(self, version: VersionId, file: commits.Added) -> pq.ParquetFile:
         try:
             return pq.ParquetFile(io.BytesIO(self._objects.get(file.key)))
         except NotFound as error:
             raise _lost(version) from error
 
     def _refuse_lost(self, version: VersionId, position: Position) -> None:
-        if logcommits.checkpoint(self._objects, self._place(version)) > position.commit:
+        if commits.checkpoint(self._objects, self._place(version)) > position.commit:
             raise _lost(version)
 
     def _chosen(self, rows: pa.Table, where: str) -> list[dict[str, Any]]:
@@ -124,7 +124,7 @@ class LogTail:
         return [plain(row) for row in rows.to_pylist()]
 
 
-def _with_partition(rows: pa.Table, file: logcommits.Added) -> pa.Table:
+def _with_partition(rows: pa.Table, file: commits.Added) -> pa.Table:
     for name, value in file.partition.items():
         rows = rows.append_column(name, pa.array([value] * rows.num_rows, pa.string()))
     return rows
