@@ -22,7 +22,7 @@ from headrace_jobs.inputs import LogFile
 from headrace_jobs.outliers.training import learn
 from headrace_jobs.outliers.window import Scored, Task, score_file
 from headrace_jobs.outliers.window import merge_all as merge_scored
-from headrace_jobs.plan import ROOT, is_leaf, tree
+from headrace_jobs.plan import ROOT, by_leaf, tree
 from headrace_jobs.sampling import RECEIVED, REQUEST, ROW, Sampled, merge_all
 from headrace_jobs.window import EPOCH, Window
 
@@ -72,15 +72,8 @@ class Looking:
 
     def run(self, leaf: Callable[..., Any], task: Any, merge: Callable[..., Any]) -> Any:
         files = inputs.log_files(self.objects, self.version.id, self.window)
-        done = 0
-
-        def finished(key: str) -> None:
-            nonlocal done
-            if is_leaf(key):
-                done += 1
-                self.progress(done, len(files), "files")
-
-        return self.executor.run(tree([(leaf, f, task) for f in files], merge), ROOT, finished)
+        done = by_leaf(len(files), self.progress)
+        return self.executor.run(tree([(leaf, f, task) for f in files], merge), ROOT, done)
 
 
 def choose_rows(looking: Looking, choice: Choice, background: Array) -> Chosen:

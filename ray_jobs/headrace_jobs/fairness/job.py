@@ -19,7 +19,7 @@ from headrace_jobs.fairness.counting import Answer, Grouped, Task, count_file, m
 from headrace_jobs.fairness.shares import difference, quantile, ratio, wilson
 from headrace_jobs.performance.labels import read_labels
 from headrace_jobs.performance.problem import floats
-from headrace_jobs.plan import ROOT, is_leaf, tree
+from headrace_jobs.plan import ROOT, by_leaf, tree
 from headrace_jobs.report.models import FairnessReport, Group, Note, Severity, ShareOf, Span
 from headrace_jobs.window import Window, text
 from headrace_jobs.wording import share
@@ -53,15 +53,8 @@ class FairnessRun:
         labels = read_labels(objects, self.version, version.target[0]) if version.target else None
         task = Task(self.window, group, _edges(objects, version, group), answer, labels)
         files = inputs.log_files(objects, self.version, self.window)
-        done = 0
-
-        def finished(key: str) -> None:
-            nonlocal done
-            if is_leaf(key):
-                done += 1
-                progress(done, len(files), "files")
-
-        found: Grouped = executor.run(tree([(count_file, f, task) for f in files], merge_all), ROOT, finished)
+        done = by_leaf(len(files), progress)
+        found: Grouped = executor.run(tree([(count_file, f, task) for f in files], merge_all), ROOT, done)
         return self._describe(answer, found, len(files))
 
     def _describe(self, answer: Answer, found: Grouped, files: int) -> FairnessReport:

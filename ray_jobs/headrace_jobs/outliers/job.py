@@ -18,7 +18,7 @@ from headrace_jobs.outliers.scorer import Detector
 from headrace_jobs.outliers.series import POINTS, outstanding
 from headrace_jobs.outliers.training import Learnt, learn
 from headrace_jobs.outliers.window import Scored, Task, Worst, merge_all, score_file
-from headrace_jobs.plan import ROOT, is_leaf, tree
+from headrace_jobs.plan import ROOT, by_leaf, tree
 from headrace_jobs.report.models import (
     DetectorChoice,
     FieldShare,
@@ -75,15 +75,8 @@ class OutlierRun:
         fields = {f.name: f for f in version.signature.inputs}
         looked = tuple(fields[code.name] for code in learnt.detector.encoding.fields)
         task = Task(self.window, learnt.detector, looked, 1 - self.rate)
-        done = 0
-
-        def finished(key: str) -> None:
-            nonlocal done
-            if is_leaf(key):
-                done += 1
-                progress(done, len(files), "files")
-
-        found: Scored = executor.run(tree([(score_file, f, task) for f in files], merge_all), ROOT, finished)
+        done = by_leaf(len(files), progress)
+        found: Scored = executor.run(tree([(score_file, f, task) for f in files], merge_all), ROOT, done)
         return self._describe(learnt, found, len(files)), folder
 
     def _describe(self, learnt: Learnt, found: Scored, files: int) -> OutlierReport:
