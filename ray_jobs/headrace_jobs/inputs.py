@@ -87,8 +87,10 @@ def read_training(objects: ObjectStore, version: Version) -> pq.ParquetFile | No
 
     From a bucket it comes to a file on this machine that goes with its reader: it may be bigger than memory.
     """
-    if version.training is None or objects.directory is not None:
-        return None if version.training is None else open_parquet(objects, version.training)
+    if version.training is None:
+        return None
+    if objects.directory is not None:
+        return open_parquet(objects, version.training)
     with tempfile.NamedTemporaryFile(prefix="training-", suffix=".parquet") as file:
         objects.download(version.training, Path(file.name))
         return pq.ParquetFile(file.name, memory_map=True)  # what is mapped outlives its name

@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
@@ -76,20 +77,21 @@ class Endpoint:
         headers = {"content-type": body.content_type, "x-headrace-purpose": self._purpose, **self._request_id}
         if body.json_length is not None:
             headers[JSON_LENGTH_HEADER] = str(body.json_length)
-        for pause in PAUSES:
-            try:
-                status, text, length = self._exchange(body.body, headers)
-            except Unreachable:
-                status = PASSING[0]
-            if status not in PASSING:
-                break
-            time.sleep(pause)
-        else:
-            status, text, length = self._exchange(body.body, headers)
+        status, text, length = self._answered(body.body, headers)
         if status != http.client.OK:
             raise FunctionFailed(f"{self._asked} answered {status}: {_problem(text)}")
         answer = decode_response(text, int(length) if length else None, self._version.signature, batch=batch)
         return answer if batch else {k: np.asarray(v)[None] for k, v in answer.items()}
+
+    def _answered(self, body: bytes, headers: dict[str, str]) -> tuple[int, bytes, str | None]:
+        """What an exchange gives that does not pass by itself, or the last one."""
+        for pause in PAUSES:
+            with suppress(Unreachable):
+                found = self._exchange(body, headers)
+                if found[0] not in PASSING:
+                    return found
+            time.sleep(pause)
+        return self._exchange(body, headers)
 
     def _exchange(self, body: bytes, headers: dict[str, str]) -> tuple[int, bytes, str | None]:
         """Status, body and the length of its JSON."""
