@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from headrace_functions.errors import FunctionFailed, HeadraceError, SignatureMismatch
-from headrace_functions.protocol.rows import Array, PackedRows, Plan, plan_of
+from headrace_functions.protocol.rows import Array, PackedRows, plan_of
 from headrace_functions.protocol.values import flatten, from_json, widen
 from headrace_functions.signature import DTYPES, Field, Signature, Tensors, check_shape, dtype_of
 
@@ -41,7 +41,7 @@ def check_outputs(tensors: Any, signature: Signature, batch: bool = True, rows: 
     ``rows`` is the n of the request (with ``batch``). Values may be arrays or what numpy makes arrays of;
     outputs that the signature does not name are refused, because nobody would ever see them. Packed rows stay packed.
     """
-    if batch and type(tensors) is PackedRows and _is_packed_answer(tensors, plan_of(signature), rows):
+    if batch and type(tensors) is PackedRows and _is_packed_answer(tensors, signature, rows):
         return tensors
     if not isinstance(tensors, dict):
         raise FunctionFailed(
@@ -69,15 +69,14 @@ def check_outputs(tensors: Any, signature: Signature, batch: bool = True, rows: 
     return checked
 
 
-def _is_packed_answer(tensors: PackedRows, plan: Plan, rows: int | None) -> bool:
+def _is_packed_answer(tensors: PackedRows, signature: Signature, rows: int | None) -> bool:
     """Whether one look tells that every output is right; where it does not, each is looked at and the wrong one named."""
     count = len(tensors.matrix)
     return (
-        plan.answer is not None
+        plan_of(signature).answer is not None
         and tensors.matrix.ndim == 2
-        and tensors.matrix.dtype == plan.answer.numpy
         and count == (rows or count) > 0
-        and tuple(tensors) == tuple(plan.outputs)
+        and tensors.is_for(signature.outputs)
     )
 
 
