@@ -3,12 +3,13 @@
 None is ever downloaded.
 """
 
-import os
 import subprocess
 import sys
 
 import uv
 from packaging.specifiers import SpecifierSet
+
+from headrace_controller.environments import tool
 
 TIMEOUT = 60.0  # seconds that uv may take to ask the interpreters it finds for their versions
 
@@ -18,9 +19,8 @@ def interpreter(versions: str) -> str | None:
     if running() in SpecifierSet(versions):
         return sys.executable
     command = [uv.find_uv_bin(), "python", "find", "--no-project", "--no-python-downloads", versions]
-    environment = {k: v for k, v in os.environ.items() if k != "VIRTUAL_ENV"}  # the platform's own would be found first
     found = subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=TIMEOUT, env=environment, cwd="/"
+        command, capture_output=True, text=True, check=False, timeout=TIMEOUT, env=tool.environment(), cwd="/"
     )
     return found.stdout.strip() or None
 

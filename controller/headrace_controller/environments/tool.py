@@ -11,16 +11,19 @@ from headrace_controller.childprocess import Log
 from headrace_functions.errors import DeadlineExceeded, InvalidInput
 
 
+def environment() -> dict[str, str]:
+    """What uv sees: its output is a log, so no colours, no progress bars; a VIRTUAL_ENV around the platform is not its target."""
+    kept = {k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME")}
+    return {**kept, "NO_COLOR": "1", "UV_NO_PROGRESS": "1"}
+
+
 def run(arguments: Sequence[str], log: Log, *, folder: Path, timeout: float, stdin: str = "") -> None:
     """Run ``uv ARGUMENTS`` in ``folder``. Raises ``InvalidInput`` with the end of its output where it fails.
 
     ``timeout`` is in seconds; past it uv is killed and ``DeadlineExceeded`` raised.
     """
-    # Its output is a log: no colours, no progress bars. A VIRTUAL_ENV around the platform must not become the target.
-    environment = {k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME")}
-    environment |= {"NO_COLOR": "1", "UV_NO_PROGRESS": "1"}
     command = [uv.find_uv_bin(), *arguments]
-    ended = childprocess.follow(command, log, folder=folder, environment=environment, timeout=timeout, stdin=stdin)
+    ended = childprocess.follow(command, log, folder=folder, environment=environment(), timeout=timeout, stdin=stdin)
     what = f"uv {' '.join(arguments[:2])}"
     if ended.late:
         raise DeadlineExceeded(

@@ -7,7 +7,7 @@ here, and an answer holds a page of rows whatever the size of a commit.
 import io
 import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,12 +56,9 @@ class Tail:
 
 
 class LogTail:
-    def __init__(
-        self, objects: ObjectStore, reader: LogReader, place: Callable[[VersionId], str] = layout.log_table
-    ) -> None:
+    def __init__(self, objects: ObjectStore, reader: LogReader) -> None:
         self._objects = objects
         self._reader = reader
-        self._place = place
 
     def now(self, version: VersionId, where: str = "") -> Position:
         """The position after the last row; raises ``InvalidInput`` for a ``where`` that could not be followed."""
@@ -77,7 +74,7 @@ class LogTail:
         parts: list[pa.Table] = []
         position, room = after, PAGE
         while room:
-            files = commits.added(self._objects, self._place(version), position.commit + 1)
+            files = commits.added(self._objects, layout.log_table(version), position.commit + 1)
             if files is None:
                 self._refuse_lost(version, position)
                 break
@@ -115,7 +112,7 @@ class LogTail:
             raise _lost(version) from error
 
     def _refuse_lost(self, version: VersionId, position: Position) -> None:
-        if commits.checkpoint(self._objects, self._place(version)) > position.commit:
+        if commits.checkpoint(self._objects, layout.log_table(version)) > position.commit:
             raise _lost(version)
 
     def _chosen(self, rows: pa.Table, where: str) -> list[dict[str, Any]]:
