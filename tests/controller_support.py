@@ -18,7 +18,7 @@ from headrace_controller import pages
 from headrace_controller.api import create_app
 from headrace_controller.backends.kserve.manifests import manifests_for
 from headrace_controller.backends.kserve.settings import ClusterSettings
-from headrace_controller.catalog import Catalog
+from headrace_controller.catalog.catalog import Catalog
 from headrace_controller.environments.resolution import Lock
 from headrace_controller.service.assembly import Assembly
 from headrace_controller.service.builds import Builds

@@ -10,19 +10,19 @@ from collections.abc import Mapping
 from headrace_controller import pages
 from headrace_controller.api import create_app
 from headrace_controller.backends.kserve.analyses import AnalysisSettings
-from headrace_controller.backends.kserve.analysisruns import ClusterRunner
+from headrace_controller.backends.kserve.analysis_runs import ClusterRunner
+from headrace_controller.backends.kserve.build_settings import BuildSettings
 from headrace_controller.backends.kserve.builds import ClusterBuildRoom
-from headrace_controller.backends.kserve.buildsettings import BuildSettings
 from headrace_controller.backends.kserve.cluster import Cluster
 from headrace_controller.backends.kserve.jobs import Jobs
 from headrace_controller.backends.kserve.manifests import manifests_for
-from headrace_controller.catalog import Catalog
-from headrace_controller.diagnostics import set_up_logging
+from headrace_controller.catalog.catalog import Catalog
 from headrace_controller.incluster.controller import look_after_inbox, serve, tell_collector
-from headrace_controller.incluster.croning import Croning
+from headrace_controller.incluster.cronjobs import Croning
 from headrace_controller.incluster.gateways import Gateways
 from headrace_controller.incluster.services import ClusterServices
 from headrace_controller.incluster.settings import GATEWAY_SERVICE, InCluster
+from headrace_controller.logging_setup import set_up_logging
 from headrace_controller.service.platform import create_platform
 from headrace_functions.errors import HeadraceError
 from headrace_functions.gateway.incluster import purpose_token

@@ -12,9 +12,9 @@ from headrace_controller import pages
 from headrace_controller.api import create_app
 from headrace_controller.backends.kserve.manifests import manifests_for
 from headrace_controller.backends.kserve.settings import ClusterSettings
-from headrace_controller.diagnostics import set_up_logging
 from headrace_controller.embedded.remote import RemoteGateway
 from headrace_controller.embedded.supervisor import Supervisor
+from headrace_controller.logging_setup import set_up_logging
 from headrace_controller.service.assembly import MAX_UPLOAD
 from headrace_controller.service.platform import Platform, create_platform
 from headrace_controller.settings import PURPOSE_TOKEN, Settings

@@ -16,9 +16,9 @@ from urllib.parse import quote
 import httpx
 import orjson
 
-from headrace_controller import schemas
+from headrace_controller.api import schemas
 from headrace_controller.definitions import DeploymentConfiguration, SequenceDefinition
-from headrace_controller.packaging import Package
+from headrace_controller.projects.packaging import Package
 from headrace_functions import errors
 from headrace_functions.names import Reference, VersionId
 

@@ -21,12 +21,12 @@ from headrace_jobs.columns import Column, columns_of, series
 from headrace_jobs.detectors.base import Rows
 from headrace_jobs.execution import Executor
 from headrace_jobs.importance import answers_of, importance
+from headrace_jobs.report_text import FIXED, PREVIOUS, TRAINING, Words
 from headrace_jobs.sampling import Progress, SampleTask
 from headrace_jobs.scan import Reference, reference, take
 from headrace_jobs.statistics.categories import CategoryReference
 from headrace_jobs.statistics.numbers import GRID, NumberReference, grid_for
 from headrace_jobs.window import Window, rows_of
-from headrace_jobs.wording import FIXED, PREVIOUS, TRAINING, Words
 
 Ranking = Literal["shap", "variance", "severity"]
 

@@ -19,9 +19,9 @@ from headrace_functions.names import VersionId
 from headrace_functions.storage.objects import ObjectStore
 from headrace_jobs import execution
 from headrace_jobs.inputs import window_of
-from headrace_jobs.report.keep import encode, keep
 from headrace_jobs.report.models import Report
 from headrace_jobs.report.page import page
+from headrace_jobs.report.report_store import encode, keep
 from headrace_jobs.window import Window
 
 LOG = "headrace.jobs"

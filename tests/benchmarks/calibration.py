@@ -17,7 +17,7 @@ from headrace_functions.signature import Field, dtype
 from headrace_functions.statistics.sample import RowSample
 from headrace_functions.views import Array, names
 from headrace_jobs.columns import Coded, Column, Numbers, Series
-from headrace_jobs.detectors import joint
+from headrace_jobs.detectors import domain_classifier
 from headrace_jobs.detectors.base import Rows
 from headrace_jobs.detectors.native import Native
 from headrace_jobs.drift.compare import Comparison, compare
@@ -48,7 +48,7 @@ def draw(kind: str, rows: int, random: np.random.Generator, move: float = 0.0) -
 def judged(before: dict[str, Series], now: dict[str, Series], rows: int) -> dict[str, str]:
     """The severity of each field, and of the whole model under ``*``."""
     views, references, counted = {}, {}, {}
-    first = np.arange(min(rows, joint.ROWS))
+    first = np.arange(min(rows, domain_classifier.ROWS))
     sides: list[dict[str, Array]] = [{}, {}]
     for name, one in before.items():
         kind, profile = ("string", "categorical") if isinstance(one, Coded) else ("float64", "numerical")
@@ -60,7 +60,7 @@ def judged(before: dict[str, Series], now: dict[str, Series], rows: int) -> dict
         counted[key] = summary(now[name], references[key], rows)
         for side, series in zip(sides, (one, now[name]), strict=True):
             side[key] = take(series, first)
-    sample = RowSample(joint.ROWS, first.astype(np.uint64), sides[1])
+    sample = RowSample(domain_classifier.ROWS, first.astype(np.uint64), sides[1])
     window = Part(rows=rows, views=counted, sample=sample)
     native = Native()
     both = Comparison(rows, references, views, window, 1, Rows(sides[0]), together=[native.whole("joint")])

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from controller_support import FakeServices, release
-from headrace_controller.catalog import Catalog
+from headrace_controller.catalog.catalog import Catalog
 from headrace_controller.service.paging import PageRequest
 from headrace_controller.service.versions import VersionFilter, Versions
 from headrace_functions.storage.documents import Documents

@@ -26,13 +26,13 @@ from sklearn.linear_model import LogisticRegression
 from controller_support import FakeServices
 from headrace_controller import archive
 from headrace_controller.backends.kserve.backend import KServeBackend
+from headrace_controller.backends.kserve.build_settings import BuildSettings
 from headrace_controller.backends.kserve.builds import ClusterBuildRoom
-from headrace_controller.backends.kserve.buildsettings import BuildSettings
 from headrace_controller.backends.kserve.cluster import Cluster
 from headrace_controller.backends.kserve.jobs import Jobs
 from headrace_controller.backends.kserve.manifests import manifests_for
 from headrace_controller.backends.kserve.settings import ClusterSettings
-from headrace_controller.catalog import ModelVersion
+from headrace_controller.catalog.catalog import ModelVersion
 from headrace_controller.definitions import ModelDefinition
 from headrace_controller.environments import images, listing
 from headrace_controller.service.assembly import Given

@@ -184,7 +184,9 @@ def test_an_edit_to_the_controller_is_copied_into_its_pod(checkout: Checkout) ->
         platform = checkout.platform
         platform.kubectl("rollout", "status", "deployment/headrace-controller", "--timeout=120s")
         pods = platform.pods("app.kubernetes.io/name=headrace-controller")
-        checkout.edit("controller/headrace_controller/incluster/front.py", '"alive\\n"', '"alive and edited\\n"')
+        checkout.edit(
+            "controller/headrace_controller/incluster/gateway_passthrough.py", '"alive\\n"', '"alive and edited\\n"'
+        )
         took = seconds(lambda: "alive and edited" in health(platform), "the edited controller answers")
         print(f"edit of the controller: {took:.1f} s until it answers")
         assert platform.pods("app.kubernetes.io/name=headrace-controller") == pods, log.read_text()[-3000:]

@@ -14,8 +14,8 @@ from headrace_functions.errors import Malformed
 from headrace_functions.names import VersionId
 from headrace_functions.storage.objects import ObjectStore
 from headrace_jobs.report import schema
-from headrace_jobs.report.keep import encode, keep
 from headrace_jobs.report.reading import read
+from headrace_jobs.report.report_store import encode, keep
 from support.reports import kinds, least, whole
 
 ROOT = Path(__file__).parents[2]

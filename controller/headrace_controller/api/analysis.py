@@ -8,8 +8,8 @@ import orjson
 from pydantic import Field
 from werkzeug.wrappers import Response
 
-from headrace_controller import clock, schemas
-from headrace_controller.api import views
+from headrace_controller import clock
+from headrace_controller.api import schemas, views
 from headrace_controller.api.models import PageQuery
 from headrace_controller.api.routing import Body, Query, Resource
 from headrace_controller.definitions.fields import parse_duration

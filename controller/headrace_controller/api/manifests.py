@@ -1,6 +1,6 @@
 """What a cluster would be asked to run."""
 
-from headrace_controller import schemas
+from headrace_controller.api import schemas
 from headrace_controller.api.routing import Resource
 from headrace_controller.service.platform import Platform
 

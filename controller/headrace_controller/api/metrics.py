@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from headrace_controller import schemas
+from headrace_controller.api import schemas
 from headrace_controller.api.routing import Body, Query, Resource
 from headrace_controller.monitoring.specs import MetricSpec
 from headrace_controller.monitoring.values import Health

@@ -11,8 +11,8 @@ from pydantic import Field
 from werkzeug.datastructures import FileStorage
 from werkzeug.wrappers import Response
 
-from headrace_controller import archive, schemas
-from headrace_controller.api import views
+from headrace_controller import archive
+from headrace_controller.api import schemas, views
 from headrace_controller.api.routing import Body, Query, Resource, read_json
 from headrace_controller.definitions import ModelDefinition, check_document
 from headrace_controller.service import labels, paging

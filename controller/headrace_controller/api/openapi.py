@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from headrace_controller import schemas
+from headrace_controller.api import schemas
 from headrace_controller.api.routing import PREFIX, Operation, Resource
 from headrace_controller.definitions import ModelDefinition
 

@@ -10,9 +10,9 @@ import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 from werkzeug.wrappers import Response
 
+from headrace_controller.api.schemas import Answer
 from headrace_controller.definitions.fields import Document
 from headrace_controller.definitions.reading import explain
-from headrace_controller.schemas import Answer
 from headrace_controller.service.platform import Platform
 from headrace_functions.errors import Malformed
 

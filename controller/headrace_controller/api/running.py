@@ -8,8 +8,8 @@ import flask
 from pydantic import Field
 from werkzeug.wrappers import Response
 
-from headrace_controller import clock, schemas
-from headrace_controller.api import views
+from headrace_controller import clock
+from headrace_controller.api import schemas, views
 from headrace_controller.api.routing import Query, Resource
 from headrace_controller.definitions.fields import parse_duration
 from headrace_controller.requestlog.reader import MAX_ROWS, LogQuery

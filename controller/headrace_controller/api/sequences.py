@@ -2,8 +2,7 @@
 
 from pydantic import Field
 
-from headrace_controller import schemas
-from headrace_controller.api import views
+from headrace_controller.api import schemas, views
 from headrace_controller.api.models import PageQuery
 from headrace_controller.api.routing import Body, Resource
 from headrace_controller.definitions import DeploymentConfiguration, SequenceDefinition

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from headrace_controller import clock, schemas
-from headrace_controller.catalog import Catalog, ModelVersion
-from headrace_controller.series import State
+from headrace_controller import clock
+from headrace_controller.api import schemas
+from headrace_controller.catalog.catalog import Catalog, ModelVersion
+from headrace_controller.catalog.series import State
 from headrace_controller.service.aliases import Position
 from headrace_controller.service.jobs import Job
 from headrace_controller.service.reports import ReportSummary

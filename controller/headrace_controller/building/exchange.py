@@ -10,8 +10,8 @@ import orjson
 from headrace_controller.building.room import Fields, Question
 from headrace_controller.training.tables import Columns
 from headrace_functions.errors import InvalidInput
-from headrace_functions.runtime.answers import AnswersRequest
 from headrace_functions.runtime.probe import ProbeRequest, ProbeResult
+from headrace_functions.runtime.training_answers import AnswersRequest
 from headrace_functions.signature import Field, Signature
 
 
@@ -39,7 +39,7 @@ def found_signature(result: bytes) -> tuple[Fields, Fields]:
 
 
 def answers_request(question: Question, rows: Columns, artifact: Path, result: Path) -> dict[str, Any]:
-    """The document for ``headrace_functions.runtime.answers``."""
+    """The document for ``headrace_functions.runtime.training_answers``."""
     return AnswersRequest(
         framework=question.framework,
         artifact=artifact,

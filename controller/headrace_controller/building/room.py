@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from headrace_controller.childprocess import Log
+from headrace_controller.child_processes import Log
 from headrace_controller.training.tables import Columns
 from headrace_functions.names import VersionId
 from headrace_functions.signature import Field

@@ -5,6 +5,6 @@ completion answer at once. Tables go to standard output, progress to standard er
 usage. Nothing but ``platform`` (up and down) knows more of a platform than its URL. Nobody imports this package.
 """
 
-from headrace_controller.cli.front import main
+from headrace_controller.cli.entrypoint import main
 
 __all__ = ["main"]

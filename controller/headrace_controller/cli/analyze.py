@@ -4,11 +4,11 @@ from pathlib import Path
 
 import click
 
+from headrace_controller.api.schemas import JobView
 from headrace_controller.cli.connection import connected
+from headrace_controller.cli.job_progress import wait_for
 from headrace_controller.cli.output import json_option, print_facts, print_json, print_table
-from headrace_controller.cli.waiting import wait_for
 from headrace_controller.client import Client
-from headrace_controller.schemas import JobView
 from headrace_functions.errors import InvalidInput
 
 ENGINES = click.Choice(["native", "alibi"])

@@ -10,7 +10,7 @@ from headrace_controller.cli.connection import connected
 from headrace_controller.cli.output import json_option, print_json, print_table, progress
 from headrace_controller.client import Client
 from headrace_controller.definitions import Definition, ModelDefinition, SequenceDefinition, Source, read
-from headrace_controller.packaging import package
+from headrace_controller.projects.packaging import package
 from headrace_functions.errors import FunctionFailed
 
 LOG_END = 20  # lines of the build log that a failed apply repeats where the log was not shown

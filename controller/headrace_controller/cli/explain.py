@@ -3,8 +3,8 @@
 import click
 
 from headrace_controller.cli.connection import connected
+from headrace_controller.cli.job_progress import wait_for
 from headrace_controller.cli.output import json_option, print_facts, print_json, print_table
-from headrace_controller.cli.waiting import wait_for
 from headrace_controller.client import Client
 from headrace_functions.errors import FunctionFailed
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from headrace_controller import scaffold
+from headrace_controller.projects import scaffold
 
 
 @click.command()

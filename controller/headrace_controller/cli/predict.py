@@ -7,10 +7,10 @@ from pathlib import Path
 import click
 import orjson
 
-from headrace_controller import requests
 from headrace_controller.cli.connection import connected
 from headrace_controller.cli.output import json_option, print_json, print_table, progress
 from headrace_controller.client import Client
+from headrace_controller.projects import example_requests
 from headrace_functions.errors import InvalidInput, NotFound
 from headrace_functions.names import Reference
 
@@ -33,12 +33,14 @@ def predict(client: Client, name: str, path: str, as_json: bool) -> None:
     """
     text = sys.stdin.read() if path == "-" else _read(Path(path))
     metadata = client.endpoint_metadata(name)
-    request = requests.of_csv(text, metadata) if path.endswith(".csv") else requests.of_json(text, metadata)
+    request = (
+        example_requests.of_csv(text, metadata) if path.endswith(".csv") else example_requests.of_json(text, metadata)
+    )
     answer = client.predict(name, request)
     if as_json:
         print_json(answer)
         return
-    rows = requests.table_of(answer)
+    rows = example_requests.table_of(answer)
     print_table(rows, list(rows[0]) if rows else [], empty="no answer")
 
 
@@ -51,7 +53,7 @@ def sample(client: Client, name: str, as_json: bool) -> None:
 
     NAME is a model, MODEL:NUMBER, MODEL@ALIAS or a sequence.
     """
-    body = requests.of_signature(_signature(client, name))
+    body = example_requests.of_signature(_signature(client, name))
     if as_json:
         print_json(body)
         return
@@ -66,7 +68,7 @@ def sample(client: Client, name: str, as_json: bool) -> None:
     )
 
 
-def _signature(client: Client, name: str) -> requests.Json:
+def _signature(client: Client, name: str) -> example_requests.Json:
     """The signature behind a name; models and sequences share one name space."""
     reference = Reference.parse(name)
     signature = None

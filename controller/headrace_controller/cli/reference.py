@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import click
 
-from headrace_controller.cli.front import COMMANDS, front
+from headrace_controller.cli.entrypoint import COMMANDS, front
 
 _HEAD = """# Command line
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from headrace_controller.cli.comparing import differences
 from headrace_controller.cli.connection import connected
 from headrace_controller.cli.output import json_option, print_facts, print_json, print_table
+from headrace_controller.cli.report_diff import differences
 from headrace_controller.client import Client
 from headrace_functions.errors import NotFound
 

@@ -4,10 +4,10 @@ from typing import Any
 
 import click
 
+from headrace_controller.api.schemas import VersionView
 from headrace_controller.cli.connection import connected
 from headrace_controller.cli.output import json_option, print_facts, print_json, print_table
 from headrace_controller.client import Client
-from headrace_controller.schemas import VersionView
 
 
 @click.group()

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from headrace_controller.collector.asking import AGAIN, Ask, Refused, Reply, Unanswered, ask_rows, columns_for
+from headrace_controller.collector.metric_requests import AGAIN, Ask, Refused, Reply, Unanswered, ask_rows, columns_for
 from headrace_controller.collector.rows import arrow_type
 from headrace_controller.collector.tables import LogTables
 from headrace_controller.monitoring.attached import metrics_of

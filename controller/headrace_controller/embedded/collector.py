@@ -12,11 +12,11 @@ from pathlib import Path
 import httpx
 
 from headrace_controller.collector.collect import Collector
-from headrace_controller.collector.metricthread import MetricThread
 from headrace_controller.collector.scoring import Scoring
-from headrace_controller.diagnostics import set_up_logging
+from headrace_controller.collector.scoring_thread import MetricThread
 from headrace_controller.embedded.process import settings_of
-from headrace_controller.gatewayasking import SECONDS, GatewayAsking
+from headrace_controller.gateway_client import SECONDS, GatewayAsking
+from headrace_controller.logging_setup import set_up_logging
 from headrace_controller.settings import Settings
 from headrace_functions.errors import StorageFailed
 from headrace_functions.recording.shipper import Shipper

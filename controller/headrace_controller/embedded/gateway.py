@@ -18,15 +18,15 @@ import uvloop
 
 from headrace_controller.backends.local.launcher import LocalLauncher
 from headrace_controller.backends.local.node import LocalNode
-from headrace_controller.diagnostics import set_up_logging
 from headrace_controller.embedded.admin import GatewayAdmin
 from headrace_controller.embedded.prepare import Preparation
 from headrace_controller.embedded.process import die_with, settings_of
+from headrace_controller.logging_setup import set_up_logging
 from headrace_controller.settings import Settings
 from headrace_functions.gateway.app import Gateway, GatewaySettings
 from headrace_functions.gateway.exchange import Exchange
 from headrace_functions.gateway.execution import SequenceRunner
-from headrace_functions.gateway.measures import Measures
+from headrace_functions.gateway.metrics import Measures
 from headrace_functions.gateway.recorder import SealedInTime
 from headrace_functions.gateway.resolve import Resolver
 from headrace_functions.gateway.upstream import Upstream

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Literal
 
 import headrace_functions
-from headrace_controller.childprocess import Log
+from headrace_controller.child_processes import Log
 from headrace_controller.environments.interpreters import interpreter, running
 from headrace_controller.environments.virtual import VirtualEnvironments
-from headrace_controller.shipped import package_folder, shipped
+from headrace_controller.resources import package_folder, shipped
 from headrace_functions.errors import InvalidInput
 
 Engine = Literal["native", "alibi"]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headrace_controller import clock
-from headrace_controller.childprocess import Log
+from headrace_controller.child_processes import Log
 from headrace_controller.environments import tool
 from headrace_functions.errors import Conflict
 from headrace_functions.storage import layout

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import uv
 
-from headrace_controller import childprocess
-from headrace_controller.childprocess import Log
+from headrace_controller import child_processes
+from headrace_controller.child_processes import Log
 from headrace_functions.errors import DeadlineExceeded, InvalidInput
 
 
@@ -23,7 +23,7 @@ def run(arguments: Sequence[str], log: Log, *, folder: Path, timeout: float, std
     ``timeout`` is in seconds; past it uv is killed and ``DeadlineExceeded`` raised.
     """
     command = [uv.find_uv_bin(), *arguments]
-    ended = childprocess.follow(command, log, folder=folder, environment=environment(), timeout=timeout, stdin=stdin)
+    ended = child_processes.follow(command, log, folder=folder, environment=environment(), timeout=timeout, stdin=stdin)
     what = f"uv {' '.join(arguments[:2])}"
     if ended.late:
         raise DeadlineExceeded(

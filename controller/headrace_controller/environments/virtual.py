@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from headrace_controller.childprocess import Log
+from headrace_controller.child_processes import Log
 from headrace_controller.environments import tool
 from headrace_functions.errors import StorageFailed
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import waitress
 
-from headrace_controller.incluster.front import Application, Front, figures_alone
+from headrace_controller.incluster.gateway_passthrough import Application, Front, figures_alone
 from headrace_controller.incluster.settings import InCluster
 from headrace_controller.service.assembly import MAX_UPLOAD
 from headrace_functions.errors import HeadraceError

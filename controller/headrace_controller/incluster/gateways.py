@@ -14,7 +14,7 @@ import httpx
 
 from headrace_functions.errors import HeadraceError
 from headrace_functions.gateway.incluster import PRIVATE_PORT
-from headrace_functions.gateway.measures import Measures
+from headrace_functions.gateway.metrics import Measures
 from headrace_functions.storage import layout
 from headrace_functions.storage.objects import ObjectStore
 

@@ -6,10 +6,10 @@ from typing import Any
 from headrace_controller.backends.base import ServiceSpec
 from headrace_controller.backends.kserve.backend import KServeBackend
 from headrace_controller.backends.kserve.cluster import Cluster
-from headrace_controller.catalog import Catalog
+from headrace_controller.catalog.catalog import Catalog
 from headrace_controller.incluster.gateways import Gateways
-from headrace_controller.incluster.keeping import Keeping
 from headrace_controller.incluster.loop import LoopThread
+from headrace_controller.incluster.reconciler import Keeping
 from headrace_functions.errors import Conflict, NotFound
 from headrace_functions.names import VersionId
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from headrace_controller.api import metrics, views
-from headrace_controller.catalog import ModelVersion
+from headrace_controller.catalog.catalog import ModelVersion
 from headrace_controller.requestlog.reader import LogQuery
 from headrace_controller.service.paging import PageRequest
 from headrace_controller.service.platform import Platform

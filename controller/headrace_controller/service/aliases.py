@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from headrace_controller.catalog import Catalog
-from headrace_controller.series import State
+from headrace_controller.catalog.catalog import Catalog
+from headrace_controller.catalog.series import State
 from headrace_controller.service.services import Services
 from headrace_functions.errors import Conflict, InvalidInput
 from headrace_functions.names import Reference, VersionId, check_name

@@ -13,7 +13,7 @@ import orjson
 
 from headrace_controller import archive, clock
 from headrace_controller.building.room import BuildRoom, Ground, Needs, Question
-from headrace_controller.childprocess import Log
+from headrace_controller.child_processes import Log
 from headrace_controller.definitions import ModelDefinition
 from headrace_controller.environments import requirements
 from headrace_controller.training import inference, source, tables

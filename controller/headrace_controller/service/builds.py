@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from headrace_controller import clock
-from headrace_controller.catalog import Catalog
+from headrace_controller.catalog.catalog import Catalog
 from headrace_controller.definitions import ModelDefinition
 from headrace_controller.service import buildlog
 from headrace_controller.service.assembly import Assembly, Given, content_digest

@@ -1,8 +1,8 @@
 """Deployment configurations: named settings of the cluster, kept as revisions; sequences may name them for their versions."""
 
-from headrace_controller.catalog import Catalog
+from headrace_controller.catalog.catalog import Catalog
+from headrace_controller.catalog.series import State
 from headrace_controller.definitions import DeploymentConfiguration
-from headrace_controller.series import State
 from headrace_functions.errors import Conflict
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import orjson
 
+from headrace_controller.analysis_runs import Outcome
 from headrace_controller.environments.named import Engine, JobEnvironments
-from headrace_controller.runs import Outcome
 
 GRACE = 10.0  # seconds between the polite signal and the last one
 NICE = 10

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from headrace_controller import clock
+from headrace_controller.analysis_runs import Outcome, Run, Runner
 from headrace_controller.environments.named import Engine
-from headrace_controller.runs import Outcome, Run, Runner
 from headrace_controller.service.paging import Page, PageRequest, page
 from headrace_functions.errors import Conflict, HeadraceError, InvalidInput, NotFound
 from headrace_functions.names import VersionId

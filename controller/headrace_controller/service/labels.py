@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from headrace_controller.catalog import Catalog
+from headrace_controller.catalog.catalog import Catalog
 from headrace_controller.requestlog.reader import LogReader
 from headrace_controller.training import tables
 from headrace_functions.errors import Conflict, InvalidInput, NotReady

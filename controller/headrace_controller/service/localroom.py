@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from headrace_controller.building.room import Fields, Ground, Needs, Question
-from headrace_controller.childprocess import Log
+from headrace_controller.child_processes import Log
 from headrace_controller.service.probing import RuntimeProbe
 from headrace_controller.service.provisioning import Provisioning
 from headrace_controller.training.tables import Columns

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from headrace_controller import clock
-from headrace_controller.catalog import Catalog
+from headrace_controller.catalog.catalog import Catalog
 from headrace_controller.monitoring.attached import attach, detach, metrics_of
 from headrace_controller.monitoring.specs import VALUE, MetricSpec
 from headrace_controller.monitoring.values import Health, total

@@ -11,7 +11,7 @@ import threading
 import orjson
 
 from headrace_controller import archive
-from headrace_controller.catalog import Catalog
+from headrace_controller.catalog.catalog import Catalog
 from headrace_controller.definitions import ModelDefinition
 from headrace_controller.monitoring.specs import OUTLIERS, RATE, MetricSpec, wants_outliers
 from headrace_controller.service.assembly import Given

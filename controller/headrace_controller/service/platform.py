@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from headrace_controller import clock
+from headrace_controller.analysis_runs import Runner
 from headrace_controller.building.room import BuildRoom
-from headrace_controller.catalog import Catalog
+from headrace_controller.catalog.catalog import Catalog
 from headrace_controller.environments.named import JobEnvironments
 from headrace_controller.requestlog.reader import LogReader
 from headrace_controller.requestlog.tail import LogTail
-from headrace_controller.runs import Runner
 from headrace_controller.service.aliases import Aliases
 from headrace_controller.service.assembly import Assembly
 from headrace_controller.service.builds import Builds

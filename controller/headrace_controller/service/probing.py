@@ -10,10 +10,10 @@ from typing import Any
 
 import orjson
 
-from headrace_controller import childprocess
+from headrace_controller import child_processes
 from headrace_controller.building import exchange
 from headrace_controller.building.room import ANSWERS_TIMEOUT, PROBE_TIMEOUT, Fields, Question
-from headrace_controller.childprocess import Log
+from headrace_controller.child_processes import Log
 from headrace_controller.training.tables import Columns
 from headrace_functions.errors import DeadlineExceeded, InvalidInput
 
@@ -32,7 +32,7 @@ class RuntimeProbe:
     def answers(self, python: Path, question: Question, rows: Columns, folder: Path, log: Log) -> Columns:
         result = folder / "answers.json"
         request = exchange.answers_request(question, rows, question.artifact, result)
-        said = _ask(python, "headrace_functions.runtime.answers", request, folder, ANSWERS_TIMEOUT, log)
+        said = _ask(python, "headrace_functions.runtime.training_answers", request, folder, ANSWERS_TIMEOUT, log)
         return exchange.answered(question, _result(result, said))
 
 
@@ -43,7 +43,7 @@ def _ask(python: Path, module: str, request: dict[str, Any], folder: Path, timeo
     # Isolated from the platform's environment: user code sees its own packages and no credentials of the store.
     environment = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ")}
     command = [str(python), "-m", module, str(file)]
-    ended = childprocess.follow(command, log, folder=folder, environment=environment, timeout=timeout)
+    ended = child_processes.follow(command, log, folder=folder, environment=environment, timeout=timeout)
     if ended.late:
         raise DeadlineExceeded(
             f"payload: the function took more than {timeout:.0f} s to load and answer", field="payload"

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from headrace_controller import archive
-from headrace_controller.childprocess import Log
+from headrace_controller.child_processes import Log
 from headrace_controller.environments.named import functions_package
 from headrace_controller.environments.resolution import Lock, Resolver
 from headrace_controller.environments.virtual import VirtualEnvironments

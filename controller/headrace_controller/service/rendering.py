@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from headrace_controller.catalog import Catalog
+from headrace_controller.catalog.catalog import Catalog
 from headrace_controller.definitions import DeploymentConfiguration
 from headrace_controller.service.versions import Versions
 from headrace_functions.errors import NotFound

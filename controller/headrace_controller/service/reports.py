@@ -9,7 +9,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from headrace_controller import clock
-from headrace_controller.catalog import Catalog
+from headrace_controller.catalog.catalog import Catalog
 from headrace_controller.service import reportschema
 from headrace_controller.service.paging import Page, PageRequest, page
 from headrace_functions.errors import HeadraceError, NotFound

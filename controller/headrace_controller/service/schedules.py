@@ -15,11 +15,11 @@ from typing import Any, Literal
 from croniter import croniter
 
 from headrace_controller import clock
-from headrace_controller.catalog import Catalog
+from headrace_controller.catalog.catalog import Catalog
+from headrace_controller.catalog.series import State
 from headrace_controller.definitions.fields import parse_duration
 from headrace_controller.environments.named import Engine
 from headrace_controller.requestlog.reader import LogReader
-from headrace_controller.series import State
 from headrace_controller.service.jobs import ENGINES, KINDS, Jobs, Kind
 from headrace_controller.service.scheduledruns import Run, ScheduledRuns
 from headrace_controller.service.versions import Versions

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from headrace_controller.catalog import Catalog, ModelVersion
+from headrace_controller.catalog.catalog import Catalog, ModelVersion
+from headrace_controller.catalog.series import State
 from headrace_controller.definitions import SequenceDefinition, StageDefinition, VariantDefinition
-from headrace_controller.series import State
 from headrace_controller.service.paging import Page, PageRequest, page
 from headrace_controller.service.services import Services
 from headrace_controller.service.versions import Versions

@@ -2,7 +2,7 @@
 
 from typing import Any, Protocol
 
-from headrace_controller.catalog import Catalog
+from headrace_controller.catalog.catalog import Catalog
 from headrace_functions.errors import NotFound
 from headrace_functions.names import VersionId
 

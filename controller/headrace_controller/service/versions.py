@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from headrace_controller.catalog import Catalog, ModelVersion
+from headrace_controller.catalog.catalog import Catalog, ModelVersion
 from headrace_controller.service.paging import Page, PageRequest, page
 from headrace_controller.service.services import Services
 from headrace_functions.errors import Conflict, InvalidInput, NotFound

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from headrace_functions import startup
-from headrace_functions.building import command, terms
+from headrace_functions.building import command, job_contract
 from headrace_functions.errors import InvalidInput, Malformed
 from headrace_functions.runtime import layers
 from headrace_functions.runtime.fetch import checked_archive
@@ -27,7 +27,7 @@ def ask(environment: Mapping[str, str]) -> None:
     """Fetch, ask in a child process, and put the child's result into the store."""
     check_image(environment)
     store = ObjectStore(environment[startup.STORAGE])
-    question: dict[str, Any] = orjson.loads(store.get(environment[terms.QUESTION]))
+    question: dict[str, Any] = orjson.loads(store.get(environment[job_contract.QUESTION]))
     if question["module"] not in MODULES:
         raise Malformed(f"{question['module']!r} answers no questions", field="module", expected=", ".join(MODULES))
     request = question["request"]
@@ -38,13 +38,13 @@ def ask(environment: Mapping[str, str]) -> None:
     if not result.is_file():
         if code < 0:
             print(f"the process was killed by {signal.Signals(-code).name}", flush=True)  # noqa: T201 -- the build log
-        sys.exit(terms.ENDED)
-    store.put(environment[terms.RESULT], result)
+        sys.exit(job_contract.ENDED)
+    store.put(environment[job_contract.RESULT], result)
 
 
 def check_image(environment: Mapping[str, str]) -> None:
     """Refuse an image that was made from another lock than the platform's list says."""
-    wanted = environment.get(terms.IMAGE_LOCK, "")
+    wanted = environment.get(job_contract.IMAGE_LOCK, "")
     if not wanted:
         return
     lock = Path(sys.prefix) / "lock.txt"

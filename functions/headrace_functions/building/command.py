@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import orjson
 
-from headrace_functions.building import terms
+from headrace_functions.building import job_contract
 from headrace_functions.errors import HeadraceError
 
 _PASSED = (
@@ -36,9 +36,9 @@ def run(command: Sequence[str], environment: Mapping[str, str], *, timeout: floa
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        sys.exit(terms.LATE)
+        sys.exit(job_contract.LATE)
     if code == -signal.SIGKILL:
-        sys.exit(terms.KILLED)
+        sys.exit(job_contract.KILLED)
     return code
 
 
@@ -55,4 +55,4 @@ def main(work: Callable[[Mapping[str, str]], None]) -> None:
         told = {"message": error.message, **error.details()}
         sys.stdout.write(orjson.dumps(told).decode() + "\n")
         sys.stdout.flush()
-        sys.exit(terms.REFUSED)
+        sys.exit(job_contract.REFUSED)

@@ -21,7 +21,7 @@ import orjson
 import zstandard
 
 from headrace_functions import startup
-from headrace_functions.building import command, terms
+from headrace_functions.building import command, job_contract
 from headrace_functions.building.ask import check_image
 from headrace_functions.errors import Conflict, InvalidInput, TooLarge
 from headrace_functions.runtime import layers
@@ -39,18 +39,18 @@ def build(environment: Mapping[str, str]) -> None:
     """Resolve, install, pack, and say in the store which environment the list is."""
     check_image(environment)
     store = ObjectStore(environment[startup.STORAGE])
-    question: dict[str, Any] = orjson.loads(store.get(environment[terms.QUESTION]))
+    question: dict[str, Any] = orjson.loads(store.get(environment[job_contract.QUESTION]))
     work = Path(environment[startup.WORK])
     site, shown = show(work / "environment", environment)
     install(question["requirements"], work, site, environment)
     lock = frozen(site)
-    key = hashlib.sha256(f"{environment.get(terms.IMAGE_LOCK, '')}\0{lock}".encode()).hexdigest()[:20]
+    key = hashlib.sha256(f"{environment.get(job_contract.IMAGE_LOCK, '')}\0{lock}".encode()).hexdigest()[:20]
     take_back(site, shown)
     document = _known(store, key) or _keep(store, key, site, lock, work)
     print(f"environment {key}: {document['packages'] or 'nothing'} beyond the image", flush=True)  # noqa: T201 -- the build log
     result = {"schema": 1, "environment": key, "layer": document["sha256"], **question}
     try:
-        store.create(environment[terms.RESULT], orjson.dumps(result))
+        store.create(environment[job_contract.RESULT], orjson.dumps(result))
     except Conflict:
         return  # another Job resolved the same list meanwhile: its answer counts
 
@@ -58,9 +58,9 @@ def build(environment: Mapping[str, str]) -> None:
 def show(folder: Path, environment: Mapping[str, str]) -> tuple[Path, set[str]]:
     """A virtual environment that looks to uv as if it had what the image has; its packages folder, and the names copied there."""
     seen = command.plain(environment, "UV_") | {"HOME": str(folder.parent), "UV_CACHE_DIR": str(folder.parent / "uv")}
-    uv = [environment[terms.UV], "venv", "--quiet", "--python", sys.executable, str(folder)]
-    if command.run(uv, seen, timeout=terms.LAYER_TIMEOUT):
-        sys.exit(terms.ENDED)
+    uv = [environment[job_contract.UV], "venv", "--quiet", "--python", sys.executable, str(folder)]
+    if command.run(uv, seen, timeout=job_contract.LAYER_TIMEOUT):
+        sys.exit(job_contract.ENDED)
     site = folder / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
     shown = set()
     for found in metadata.distributions(path=[p for p in sys.path if p.startswith(sys.prefix)]):
@@ -82,11 +82,11 @@ def install(requirements: list[str], work: Path, site: Path, environment: Mappin
     seen |= {"HOME": str(work), "TMPDIR": str(work), "UV_CACHE_DIR": str(work / "uv")}
     seen |= {"NO_COLOR": "1", "UV_NO_PROGRESS": "1"}
     python = site.parents[2] / "bin" / "python"
-    uv = [environment[terms.UV], "pip", "install", "--python", str(python), "--link-mode", "hardlink"]
+    uv = [environment[job_contract.UV], "pip", "install", "--python", str(python), "--link-mode", "hardlink"]
     uv += ["--constraint", str(constraints), "--requirements", str(wanted)]
     if environment.get(NO_INDEX, "") not in ("", "0", "false"):
         uv.append("--no-index")
-    if command.run(uv, seen, timeout=terms.LAYER_TIMEOUT):
+    if command.run(uv, seen, timeout=job_contract.LAYER_TIMEOUT):
         raise InvalidInput(
             "the requirements could not be installed; the build log says why",
             field="requirements",
@@ -147,9 +147,9 @@ def pack(site: Path, archive: Path) -> int:
     """Write the files of a layer as tar.zst, the same files as the same bytes; the size of the files. ``TooLarge`` past the limit."""
     files = sorted(p for p in site.rglob("*") if p.is_file() and not p.is_symlink())
     size = sum(f.stat().st_size for f in files)
-    if size > terms.MAX_LAYER or len(files) > layers.MAX_FILES:
+    if size > job_contract.MAX_LAYER or len(files) > layers.MAX_FILES:
         raise TooLarge(
-            f"requirements: a layer has at most {terms.MAX_LAYER} bytes in {layers.MAX_FILES} files",
+            f"requirements: a layer has at most {job_contract.MAX_LAYER} bytes in {layers.MAX_FILES} files",
             field="requirements",
             got=f"{size} bytes in {len(files)} files",
             hint="build an image with these libraries and name it under 'image'",

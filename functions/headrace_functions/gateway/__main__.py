@@ -16,7 +16,7 @@ from headrace_functions.gateway.exchange import Exchange
 from headrace_functions.gateway.execution import SequenceRunner
 from headrace_functions.gateway.incluster import InCluster, controller_voice, purpose_token
 from headrace_functions.gateway.knative import KnativeLeases, KnativeUpstream
-from headrace_functions.gateway.measures import Measures
+from headrace_functions.gateway.metrics import Measures
 from headrace_functions.gateway.private import GatewayPrivate
 from headrace_functions.gateway.recorder import SealedInTime
 from headrace_functions.gateway.reload import follow

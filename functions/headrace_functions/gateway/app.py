@@ -27,7 +27,7 @@ from headrace_functions.gateway.calls import JSON_LENGTH, REQUEST_ID, Call
 from headrace_functions.gateway.calls import Protocol as WireProtocol
 from headrace_functions.gateway.exchange import Exchange
 from headrace_functions.gateway.execution import SequenceRunner
-from headrace_functions.gateway.measures import Measures
+from headrace_functions.gateway.metrics import Measures
 from headrace_functions.gateway.passthrough import Receive, Scope, Send, pass_through
 from headrace_functions.gateway.resolve import Resolver, Route, SequenceRoute
 from headrace_functions.gateway.upstream import Reply, Upstream

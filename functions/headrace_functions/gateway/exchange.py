@@ -12,7 +12,7 @@ from headrace_functions.errors import (
 )
 from headrace_functions.gateway.calls import UNLOGGED, VERSION, Call
 from headrace_functions.gateway.leases import Leases
-from headrace_functions.gateway.measures import Measures
+from headrace_functions.gateway.metrics import Measures
 from headrace_functions.gateway.upstream import NotSent, Reply, Upstream
 from headrace_functions.protocol.problems import problem
 from headrace_functions.record import Outcome, Record, RecordHeader

@@ -8,7 +8,7 @@ from functools import partial
 from headrace_functions.errors import HeadraceError, Malformed
 from headrace_functions.gateway.calls import JSON_LENGTH, Call
 from headrace_functions.gateway.exchange import Exchange
-from headrace_functions.gateway.measures import Measures
+from headrace_functions.gateway.metrics import Measures
 from headrace_functions.gateway.resolve import SequenceRoute
 from headrace_functions.gateway.upstream import Reply
 from headrace_functions.protocol.codec import decode_request, decode_response, encode_request, encode_response

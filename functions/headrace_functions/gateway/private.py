@@ -6,7 +6,7 @@
 import orjson
 
 from headrace_functions.errors import HeadraceError, NotFound
-from headrace_functions.gateway.measures import Measures
+from headrace_functions.gateway.metrics import Measures
 from headrace_functions.gateway.passthrough import Receive, Scope, Send
 from headrace_functions.gateway.resolve import Resolver
 from headrace_functions.protocol.problems import problem

@@ -5,8 +5,8 @@ artifact into a checked function, ``batching`` decides when and where it runs, `
 life of the process, ``zygote`` forks warm ones, ``probe`` tries an artifact during a build. What runs here runs in the
 user's environment: standard library, ``RUNTIME_REQUIREMENTS`` and what the user asked for, nothing else. Only the local
 backend, the controller's builds and runtime images start it; nobody imports its inside but ``settings``, ``probe``, ``fetch`` and this
-file. In a pod ``fetch`` brings the artifact, ``shipping`` takes the records away, and a start is somebody's waiting time: ``ahead`` reads while
-libraries are imported, ``late`` puts off the import of what ``spared`` lists.
+file. In a pod ``fetch`` brings the artifact, ``shipping`` takes the records away, and a start is somebody's waiting time: ``prefetch`` reads while
+libraries are imported, ``lazy_imports`` puts off the import of what ``deferred_modules`` lists.
 """
 
 RUNTIME_REQUIREMENTS: tuple[str, ...] = (

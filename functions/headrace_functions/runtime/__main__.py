@@ -1,8 +1,8 @@
 """``python -m headrace_functions.runtime [SETTINGS.json]``: one function server in this process.
 
 Without a file it is told by its environment and fetches what it serves (``fetch``), as pods do. A pod is made because
-somebody waits, so there the order of the lines below is the work: what is read comes while libraries are imported (``ahead``),
-and libraries are imported without what no function uses (``late``, ``spared``).
+somebody waits, so there the order of the lines below is the work: what is read comes while libraries are imported (``prefetch``),
+and libraries are imported without what no function uses (``lazy_imports``, ``deferred_modules``).
 """
 
 import gc
@@ -12,18 +12,18 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from headrace_functions.errors import HeadraceError
-from headrace_functions.runtime import ahead, late, layers, spared, threads
+from headrace_functions.runtime import deferred_modules, layers, lazy_imports, prefetch, threads
 from headrace_functions.startup import STORAGE, cannot_start
 
 gc.set_threshold(200_000)  # libraries make objects that stay; looking for garbage among them is a tenth of their import
 threads.cap()  # before numpy is imported below: its libraries read the variables when they load
 try:
     layers.activate(os.environ)  # and numpy itself may come from the layer
-    STORE = ahead.begin(os.environ) if len(sys.argv) == 1 else None
+    STORE = prefetch.begin(os.environ) if len(sys.argv) == 1 else None
 except HeadraceError as error:
     sys.exit(cannot_start(error))
 if STORE is not None:
-    late.allow(spared.SERVER)
+    lazy_imports.allow(deferred_modules.SERVER)
 
 from headrace_functions.runtime.fetch import COLLECTOR, settings_from  # noqa: E402
 from headrace_functions.runtime.frameworks import find  # noqa: E402
@@ -61,8 +61,8 @@ def serve_alone(environment: Mapping[str, str]) -> int:
 
 def import_framework(version: Version) -> None:
     """Import the library that loads the artifact, which may still be on its way."""
-    late.allow(spared.FRAMEWORKS.get(version.framework, {}))
-    with spared.plain_docstrings(version.framework):
+    lazy_imports.allow(deferred_modules.FRAMEWORKS.get(version.framework, {}))
+    with deferred_modules.plain_docstrings(version.framework):
         find(version.framework)
 
 

@@ -12,13 +12,13 @@ import orjson
 
 from headrace_functions.errors import Malformed
 from headrace_functions.names import VersionId
-from headrace_functions.runtime import ahead
+from headrace_functions.runtime import prefetch
 from headrace_functions.runtime.settings import FunctionSettings
 from headrace_functions.startup import POD, WORK, required
 from headrace_functions.storage import layout
 from headrace_functions.version import Version
 
-VERSION = ahead.VERSION
+VERSION = prefetch.VERSION
 ARTIFACT = "HEADRACE_ARTIFACT"
 """SHA-256 of the artifact archive, hexadecimal. What is fetched must have it."""
 LISTEN = "HEADRACE_LISTEN"
@@ -29,7 +29,7 @@ COLLECTOR = "HEADRACE_COLLECTOR"
 
 def settings_from(
     environment: Mapping[str, str],
-    store: ahead.Store | None = None,
+    store: prefetch.Store | None = None,
     *,
     meanwhile: Callable[[Version], object] | None = None,
 ) -> FunctionSettings:
@@ -42,18 +42,18 @@ def settings_from(
     # Imported here alone: a function's environment on one machine has no client for object storage, its image has.
     from headrace_functions.storage import unpacking  # noqa: PLC0415
 
-    version_id = VersionId.parse(required(environment, VERSION, hint=ahead.SETTER), field=VERSION)
-    digest = required(environment, ARTIFACT, hint=ahead.SETTER)
-    work = Path(required(environment, WORK, hint=ahead.SETTER))
+    version_id = VersionId.parse(required(environment, VERSION, hint=prefetch.SETTER), field=VERSION)
+    digest = required(environment, ARTIFACT, hint=prefetch.SETTER)
+    work = Path(required(environment, WORK, hint=prefetch.SETTER))
     settings = FunctionSettings(
         version=work / "version.json",
-        artifact=work / ahead.FOLDER,
-        listen=required(environment, LISTEN, hint=ahead.SETTER),
+        artifact=work / prefetch.FOLDER,
+        listen=required(environment, LISTEN, hint=prefetch.SETTER),
         replica=environment.get(POD, ""),
         spool=work / "spool" / version_id.service,
     )
     settings.address()
-    store = store or ahead.begin(environment)
+    store = store or prefetch.begin(environment)
     document = checked_document(store, layout.version_document(version_id), digest)
     if meanwhile is not None:
         meanwhile(Version.from_document(orjson.loads(document)))
@@ -63,7 +63,7 @@ def settings_from(
     return settings
 
 
-def checked_document(store: ahead.Store, key: str, digest: str) -> bytes:
+def checked_document(store: prefetch.Store, key: str, digest: str) -> bytes:
     """``version.json``, which must speak of the artifact with this digest."""
     content = store.get(key)
     try:
@@ -81,7 +81,7 @@ def checked_document(store: ahead.Store, key: str, digest: str) -> bytes:
     return content
 
 
-def checked_archive(store: ahead.Store, key: str, digest: str) -> bytes:
+def checked_archive(store: prefetch.Store, key: str, digest: str) -> bytes:
     """The artifact archive, which must have this SHA-256."""
     content = store.get(key)
     found = hashlib.sha256(content).hexdigest()

@@ -28,9 +28,9 @@ import numpy as np  # noqa: E402
 
 from headrace_functions.errors import HeadraceError, InvalidInput  # noqa: E402
 from headrace_functions.runtime.frameworks import find  # noqa: E402
+from headrace_functions.runtime.preforked import Spare  # noqa: E402
 from headrace_functions.runtime.process import serve  # noqa: E402
 from headrace_functions.runtime.settings import FunctionSettings  # noqa: E402
-from headrace_functions.runtime.spare import Spare  # noqa: E402
 
 _LINE = 1 << 20  # bytes of one message at most
 _TRIAL = 60  # seconds that importing may take

@@ -13,9 +13,9 @@ from headrace_functions.gateway.upstream import Upstream
 from headrace_functions.recording.shipping import Shipping
 from headrace_functions.serving import WaitingServer, listening, told_to_stop
 from headrace_functions.standby.app import StandbyApp
+from headrace_functions.standby.artifact_cache import Stock
 from headrace_functions.standby.children import Children
 from headrace_functions.standby.settings import StandbySettings
-from headrace_functions.standby.stock import Stock
 from headrace_functions.startup import cannot_start
 from headrace_functions.storage import layout
 from headrace_functions.storage.objects import ObjectStore

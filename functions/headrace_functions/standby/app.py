@@ -22,8 +22,8 @@ from headrace_functions.gateway.upstream import NotSent, Upstream
 from headrace_functions.names import VersionId
 from headrace_functions.protocol.problems import problem
 from headrace_functions.runtime.exchange import number
+from headrace_functions.standby.artifact_cache import Wanted
 from headrace_functions.standby.children import Children
-from headrace_functions.standby.stock import Wanted
 
 _SHA256 = 64
 _LONGEST_START = 600.0  # seconds; Knative gives up a request after as long

@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from headrace_functions.errors import Conflict, HeadraceError, NotReady, Overloaded
+from headrace_functions.forking.notifications import Words, first_word, listen
 from headrace_functions.forking.process import Watched, identify, log_tail
-from headrace_functions.forking.words import Words, first_word, listen
 from headrace_functions.forking.zygote import Zygote
 from headrace_functions.runtime.settings import FunctionSettings
+from headrace_functions.standby.artifact_cache import Stock, Stocked, Wanted
 from headrace_functions.standby.settings import StandbySettings
-from headrace_functions.standby.stock import Stock, Stocked, Wanted
 from headrace_functions.version import Version
 
 PAUSE = 30.0

@@ -31,9 +31,9 @@ from headrace_jobs.report.models import (
     RowPart,
     Span,
 )
+from headrace_jobs.report_text import rows as counted
+from headrace_jobs.report_text import share
 from headrace_jobs.window import Window, text
-from headrace_jobs.wording import rows as counted
-from headrace_jobs.wording import share
 
 MAX_COUNT = 10_000
 MAX_BUDGET = 10_000_000

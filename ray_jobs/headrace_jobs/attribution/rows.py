@@ -15,7 +15,7 @@ from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Version
 from headrace_functions.views import Array
 from headrace_jobs import inputs
-from headrace_jobs.attribution.likeness import unlike
+from headrace_jobs.attribution.training_similarity import unlike
 from headrace_jobs.execution import Executor
 from headrace_jobs.explain.features import matrix
 from headrace_jobs.inputs import LogFile

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from headrace_functions.errors import InvalidInput
-from headrace_jobs.detectors import joint, uncertainty
+from headrace_jobs.detectors import domain_classifier, uncertainty
 from headrace_jobs.detectors.base import CategoryPair, Finding, NumberPair, Rows, TestResult, WholeTest
 from headrace_jobs.detectors.native import WHOLE, whole_test
 from headrace_jobs.detectors.rows import matrix, shared
-from headrace_jobs.optional import without_alibi
+from headrace_jobs.optional_engines import without_alibi
 
 LICENCE = (
     "This report was made with Alibi Detect, which is under the Business Source License 1.1 since release 0.11.5: production "
@@ -86,8 +86,8 @@ class AlibiDetect:
 
 
 def _together(detectors: Any, name: str, reference: Rows, window: Rows) -> Finding | None:
-    """Alibi Detect's p-value with the effect of ``joint``: its own detectors have none that is a share of rows."""
-    share = joint.joint(reference.inputs, window.inputs)
+    """Alibi Detect's p-value with the effect of ``domain_classifier``: its own detectors have none that is a share of rows."""
+    share = domain_classifier.joint(reference.inputs, window.inputs)
     keys, n, m = shared(reference.inputs, window.inputs)
     if share is None:
         return None

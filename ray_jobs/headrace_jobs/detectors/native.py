@@ -7,9 +7,9 @@ import numpy as np
 
 from headrace_functions.errors import InvalidInput
 from headrace_functions.views import Array
-from headrace_jobs.detectors import joint, mmd, reconstruction, uncertainty
+from headrace_jobs.detectors import domain_classifier, mmd, reconstruction, uncertainty
 from headrace_jobs.detectors.base import CategoryPair, NumberPair, TestResult, WholeTest
-from headrace_jobs.detectors.cramer import cramer_von_mises
+from headrace_jobs.detectors.cramer_von_mises import cramer_von_mises
 from headrace_jobs.detectors.distances import kolmogorov_smirnov
 
 MIN_EXPECTED = 5.0  # Cochran's rule: below it the chi-square approximation of a cell is poor, so rare cells are pooled
@@ -36,7 +36,9 @@ class Native:
 
 
 WHOLE = {
-    "joint": WholeTest("joint", joint.ROWS, lambda before, now: joint.joint(before.inputs, now.inputs)),
+    "joint": WholeTest(
+        "joint", domain_classifier.ROWS, lambda before, now: domain_classifier.joint(before.inputs, now.inputs)
+    ),
     "mmd": WholeTest("mmd", mmd.ROWS, mmd.mmd),
     "reconstruction": WholeTest("reconstruction", reconstruction.ROWS, reconstruction.reconstruction),
     "uncertainty": WholeTest("uncertainty", reconstruction.ROWS, uncertainty.uncertainty),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from math import log10
 
 from headrace_jobs.report.models import FieldDrift
-from headrace_jobs.wording import TRAINING, Words
+from headrace_jobs.report_text import TRAINING, Words
 
 NAMED = 4
 SAME = 0.08  # decades that a ratio may be off a power of ten

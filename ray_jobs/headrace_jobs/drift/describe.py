@@ -7,11 +7,11 @@ from typing import Any, Literal
 import numpy as np
 
 from headrace_functions.names import VersionId
-from headrace_jobs import wording
+from headrace_jobs import report_text
 from headrace_jobs.baseline import Against, Ranking
 from headrace_jobs.detectors import distances
 from headrace_jobs.detectors.base import CategoryPair, Detector
-from headrace_jobs.drift import pictures
+from headrace_jobs.drift import charts
 from headrace_jobs.drift.advice import advice
 from headrace_jobs.drift.compare import WHOLE, Comparison
 from headrace_jobs.report import models as report
@@ -97,8 +97,8 @@ def _sentence(
     verdict: Verdict, sides: Comparison, fields: Sequence[FieldDrift], whole: Sequence[Test], told: Told
 ) -> str:
     if verdict != "not-enough-data":
-        return wording.drift_sentence(fields, whole, told.against.words) + wording.chunks_sentence(told.chunks)
-    reference, window = wording.rows(sides.reference_rows), wording.rows(sides.window.rows)
+        return report_text.drift_sentence(fields, whole, told.against.words) + report_text.chunks_sentence(told.chunks)
+    reference, window = report_text.rows(sides.reference_rows), report_text.rows(sides.window.rows)
     have = f"the window has {window}, {told.against.words.whole} {reference}"
     return f"Not enough data for a verdict: {have}, and {told.policy.min_rows} are needed."
 
@@ -106,7 +106,9 @@ def _sentence(
 def _log_notes(sides: Comparison) -> list[tuple[str, str]]:
     names = {column.name: column.field.name for column, _ in sides.views.values()}
     lost = {
-        names[name]: f"{wording.rows(count)} of the window are in log files without this column; they count as missing"
+        names[
+            name
+        ]: f"{report_text.rows(count)} of the window are in log files without this column; they count as missing"
         for name, count in sides.window.lost.items()
         if name in names and name not in sides.window.problems
     }
@@ -120,7 +122,7 @@ def _field(key: str, sides: Comparison, judged: Sequence[Judged], told: Told) ->
     severity = worst([j.severity for j in judged])
     verdict: Verdict = "no-drift" if any(j.finding.test == "distribution" for j in judged) else "not-enough-data"
     history = sides.window.histories.get(key)
-    shown = pictures.steps(history, before, told.window) if history is not None else ()
+    shown = charts.steps(history, before, told.window) if history is not None else ()
     tests = tuple(_test(j) for j in judged)
     score = max((j.finding.effect_low for j in judged if j.severity != "none"), default=0.0)
     share = sides.importance.get(key)
@@ -134,7 +136,7 @@ def _field(key: str, sides: Comparison, judged: Sequence[Judged], told: Told) ->
         importance=share,
         impact=score * (1.0 if share is None else share),
         sentence="",
-        since=pictures.since(shown, told.policy.moved[0]) if severity != "none" else None,
+        since=charts.since(shown, told.policy.moved[0]) if severity != "none" else None,
         tests=tests,
         distances=_distances(before, now),
         reference=_reference_side(before),
@@ -142,7 +144,7 @@ def _field(key: str, sides: Comparison, judged: Sequence[Judged], told: Told) ->
         bars=_bars(before, now),
         history=shown,
     )
-    return field.model_copy(update={"sentence": wording.field_sentence(field.name, field, told.against.words)})
+    return field.model_copy(update={"sentence": report_text.field_sentence(field.name, field, told.against.words)})
 
 
 def _test(judged: Judged) -> Test:
@@ -163,9 +165,9 @@ def _test(judged: Judged) -> Test:
 
 def _bars(before: Reference, now: Summary | None) -> tuple[Any, ...]:
     if isinstance(before, NumberReference) and isinstance(now, NumberPartial):
-        return pictures.number_bars(before, now)
+        return charts.number_bars(before, now)
     if isinstance(before, CategoryReference) and isinstance(now, CategoryPartial) and now.count:
-        return pictures.category_bars(before, now)
+        return charts.category_bars(before, now)
     return ()
 
 

@@ -13,11 +13,11 @@ from headrace_jobs.baseline import Against, Baseline, from_log
 from headrace_jobs.columns import columns_of
 from headrace_jobs.detectors.base import Detector, Finding
 from headrace_jobs.detectors.methods import Methods
+from headrace_jobs.drift.baseline_cache import from_training
 from headrace_jobs.drift.chunks import coarse, judge_chunks
 from headrace_jobs.drift.compare import Comparison, compare
 from headrace_jobs.drift.concept import concept
 from headrace_jobs.drift.describe import Told, describe
-from headrace_jobs.drift.remembered import from_training
 from headrace_jobs.execution import Executor
 from headrace_jobs.plan import ROOT, by_leaf, plan
 from headrace_jobs.report.models import DriftReport

@@ -15,7 +15,7 @@ from headrace_functions.errors import InvalidInput
 from headrace_functions.views import Array
 from headrace_jobs.explain.anchors import CUTS, DELTA, LONGEST, TARGET, Anchor, Background, Model, halves, measured
 from headrace_jobs.explain.anchors import Predicate as Condition
-from headrace_jobs.optional import without_alibi
+from headrace_jobs.optional_engines import without_alibi
 
 LICENCE = (
     "This report was made with Alibi 0.9, which is under the Business Source License 1.1: production use needs a licence from "

@@ -11,8 +11,8 @@ from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Version
 from headrace_functions.views import Array
 from headrace_jobs import inputs
+from headrace_jobs.explain.answer_equality import Same
 from headrace_jobs.explain.features import features_of, matrix
-from headrace_jobs.explain.sameness import Same
 
 ROWS = 10_000
 """Of the newest answered rows that are looked at."""

@@ -19,7 +19,7 @@ from headrace_jobs.explain.outcome import Outcome, choose
 from headrace_jobs.explain.shapley import Shapley, explain
 from headrace_jobs.explain.subject import Subject, subject_of
 from headrace_jobs.report.models import Contribution, Explanation, Scalar
-from headrace_jobs.wording import number
+from headrace_jobs.report_text import number
 
 MIN_BUDGET, BUDGET, MAX_BUDGET = 2, 2000, 1_000_000
 NAMED = 3

@@ -7,6 +7,7 @@ import numpy as np
 from headrace_functions.errors import InvalidInput
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.views import Array
+from headrace_jobs.explain.answer_equality import Same
 from headrace_jobs.explain.counterfactuals import counterfactuals, scales
 from headrace_jobs.explain.features import features_of
 from headrace_jobs.explain.fromlog import rows_with_another_answer
@@ -15,7 +16,6 @@ from headrace_jobs.explain.outcome import choose
 from headrace_jobs.explain.question import Question, answers_of, asking, grey, having, image_of, said_of, with_images
 from headrace_jobs.explain.rules import explain_by_rule
 from headrace_jobs.explain.saliency import rise
-from headrace_jobs.explain.sameness import Same
 from headrace_jobs.report.models import (
     AnchorReport,
     Change,
@@ -23,7 +23,7 @@ from headrace_jobs.report.models import (
     CounterfactualRow,
     SaliencyReport,
 )
-from headrace_jobs.wording import number
+from headrace_jobs.report_text import number
 
 
 def explain_by_neighbours(run: ExplainRun, objects: ObjectStore, progress: Progress) -> CounterfactualReport:

@@ -13,12 +13,12 @@ from headrace_functions.signature import Field, Tensors
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Version
 from headrace_functions.views import Array
+from headrace_jobs.explain.answer_equality import Same, same_as
 from headrace_jobs.explain.endpoint import Endpoint
 from headrace_jobs.explain.features import matrix, tensors
 from headrace_jobs.explain.job import ExplainRun, Progress
-from headrace_jobs.explain.sameness import Same, same_as
 from headrace_jobs.explain.subject import Subject
-from headrace_jobs.wording import number
+from headrace_jobs.report_text import number
 
 MAX_PIXELS = 4096
 """Of an image that is explained."""

@@ -19,7 +19,7 @@ from headrace_jobs.explain.question import (
     with_images,
 )
 from headrace_jobs.report.models import AnchorReport, RulePart
-from headrace_jobs.wording import share
+from headrace_jobs.report_text import share
 
 
 def explain_by_rule(run: ExplainRun, objects: ObjectStore, progress: Progress) -> AnchorReport:

@@ -21,8 +21,8 @@ from headrace_jobs.performance.labels import read_labels
 from headrace_jobs.performance.problem import floats
 from headrace_jobs.plan import ROOT, by_leaf, tree
 from headrace_jobs.report.models import FairnessReport, Group, Note, Severity, ShareOf, Span
+from headrace_jobs.report_text import share
 from headrace_jobs.window import Window, text
-from headrace_jobs.wording import share
 
 MIN_ROWS = 30
 MAX_GROUPS = 50

@@ -31,10 +31,10 @@ from headrace_jobs.report.models import (
     Severity,
     Span,
 )
+from headrace_jobs.report_text import rows as counted
+from headrace_jobs.report_text import share
 from headrace_jobs.statistics.history import STEPS
 from headrace_jobs.window import Window, text
-from headrace_jobs.wording import rows as counted
-from headrace_jobs.wording import share
 
 MIN_ROWS = 30
 MAX_RATE = 0.5

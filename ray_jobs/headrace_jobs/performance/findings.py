@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from headrace_functions.names import VersionId
-from headrace_jobs import wording
+from headrace_jobs import report_text
 from headrace_jobs.performance.cbpe import Estimate
 from headrace_jobs.performance.counting import Counted
 from headrace_jobs.performance.judging import MIN_REFERENCE, MIN_ROWS, Band, Source, source_of
@@ -110,7 +110,7 @@ def _sentence(
     verdict: Verdict, metrics: Sequence[MetricPerformance], source: Source, counted: Counted, reference: int
 ) -> str:
     if verdict == "not-enough-data":
-        have = f"the window has {wording.rows(counted.usable)} with an answer, the reference {wording.rows(reference)} with a label"
+        have = f"the window has {report_text.rows(counted.usable)} with an answer, the reference {report_text.rows(reference)} with a label"
         return f"Not enough data for a verdict: {have}; {MIN_ROWS} and {MIN_REFERENCE} are needed."
     worse = [m for m in metrics if m.severity != "none"]
     if not worse:
@@ -118,16 +118,16 @@ def _sentence(
         return f"No metric is worse than chunks of the training data show: {said}."
     worse.sort(key=lambda m: -SEVERITIES.index(m.severity))
     edges = [m.band_low if m.better == "higher" else m.band_high for m in worse]
-    first = f"{_said(worse[0], source)}, where windows without change have at {'least' if worse[0].better == 'higher' else 'most'} {wording.number(edges[0])}"
+    first = f"{_said(worse[0], source)}, where windows without change have at {'least' if worse[0].better == 'higher' else 'most'} {report_text.number(edges[0])}"
     more = "" if len(worse) == 1 else f" {len(worse) - 1} more of {len(metrics)} metrics are worse too."
     return f"Performance has degraded: {first}.{more}"
 
 
 def _said(metric: MetricPerformance, source: Source) -> str:
     if source == "realised":
-        return f"`{metric.name}` is {wording.number(metric.realised)} by the labels that came"
-    interval = f"{wording.number(metric.low)} to {wording.number(metric.high)}"
-    return f"`{metric.name}` is estimated at {wording.number(metric.estimated)} ({interval})"
+        return f"`{metric.name}` is {report_text.number(metric.realised)} by the labels that came"
+    interval = f"{report_text.number(metric.low)} to {report_text.number(metric.high)}"
+    return f"`{metric.name}` is estimated at {report_text.number(metric.estimated)} ({interval})"
 
 
 def _notes(counted: Counted, source: Source) -> tuple[Note, ...]:
@@ -138,6 +138,6 @@ def _notes(counted: Counted, source: Source) -> tuple[Note, ...]:
         reason = f"{counted.strangers:,} are no class of the model, or no number; they are not counted"
         notes.append(Note(name="labels", reason=reason))
     if counted.unusable:
-        reason = f"{wording.rows(counted.unusable)} without a usable answer are not counted"
+        reason = f"{report_text.rows(counted.unusable)} without a usable answer are not counted"
         notes.append(Note(name="answers", reason=reason))
     return tuple(notes)

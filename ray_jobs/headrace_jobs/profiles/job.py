@@ -14,10 +14,10 @@ from headrace_jobs.columns import Column, columns_of
 from headrace_jobs.execution import Executor
 from headrace_jobs.inputs import LogFile
 from headrace_jobs.plan import ROOT, by_leaf, tree
-from headrace_jobs.profiles.kept import profile_training
 from headrace_jobs.profiles.partial import Profiled, merge_all
-from headrace_jobs.profiles.telling import tell
+from headrace_jobs.profiles.presentation import tell
 from headrace_jobs.profiles.training import profiled
+from headrace_jobs.profiles.training_cache import profile_training
 from headrace_jobs.report.models import Note, ProfileReport, ProfileRows, Span
 from headrace_jobs.sampling import ROW, Progress
 from headrace_jobs.window import Window, text

@@ -14,7 +14,7 @@ from headrace_functions.version import Version
 from headrace_functions.views import Array
 from headrace_jobs import inputs
 from headrace_jobs.columns import Column, columns_of
-from headrace_jobs.profiles.looks import looks, matrix
+from headrace_jobs.profiles.field_series import looks, matrix
 from headrace_jobs.profiles.partial import Directions, Profiled, of_series
 
 BATCH = 131_072

@@ -17,9 +17,9 @@ from headrace_jobs.detectors.rows import matrix, shared
 from headrace_jobs.execution import Executor
 from headrace_jobs.projection.layout import METHODS, MIN_ROWS, Method, layout, nearest, trustworthiness
 from headrace_jobs.report.models import MapPoint, Neighbour, ProjectionReport, Span
+from headrace_jobs.report_text import share
 from headrace_jobs.sampling import REQUEST, ROW, Progress, Sampled, SampleTask, sample
 from headrace_jobs.window import Window, text
-from headrace_jobs.wording import share
 
 MAX_POINTS = 4000
 """Points of a map, both sides together: the page stays under 1 MB."""

@@ -5,10 +5,10 @@ import re
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from headrace_jobs.report import maps, svg
+from headrace_jobs.report import projection_charts, svg
 from headrace_jobs.report.models import DriftReport, Explanation, FieldDrift, ProfileReport, Report
-from headrace_jobs.report.strip import strip
-from headrace_jobs.wording import WORDS, number, share
+from headrace_jobs.report.severity_strip import strip
+from headrace_jobs.report_text import WORDS, number, share
 
 CARDS = 40
 """Fields with a card of their own; all others are in the table. Keeps the page under 1 MB whatever the model."""
@@ -44,7 +44,11 @@ def _environment() -> Environment:
     environment.globals.update(
         distribution=svg.distribution, history=svg.history, waterfall=svg.waterfall, gauge=svg.gauge, strip=strip
     )
-    environment.globals.update(by_side=maps.by_side, by_output=maps.by_output, by_distance=maps.by_distance)
+    environment.globals.update(
+        by_side=projection_charts.by_side,
+        by_output=projection_charts.by_output,
+        by_distance=projection_charts.by_distance,
+    )
     environment.filters.update(number=number, share=share, said=_said, clock=_clock, effect=_effect)
     return environment
 

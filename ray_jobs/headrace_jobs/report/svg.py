@@ -17,7 +17,7 @@ from headrace_jobs.report.models import (
     MetricPerformance,
     Step,
 )
-from headrace_jobs.wording import number, share
+from headrace_jobs.report_text import number, share
 
 WIDTH, HEIGHT = 560, 170
 ROW = 24  # height of a row of a horizontal bar picture

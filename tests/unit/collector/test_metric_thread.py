@@ -10,12 +10,12 @@ import pytest
 from deltalake import DeltaTable
 
 from fixtures_jobs import given_log, given_version, number, objects
-from headrace_controller.collector.asking import Ask, Reply, Unanswered
 from headrace_controller.collector.collect import Collector
-from headrace_controller.collector.metricthread import PATIENCE, MetricThread
+from headrace_controller.collector.metric_requests import Ask, Reply, Unanswered
 from headrace_controller.collector.scoring import Scoring
-from headrace_controller.gatewayasking import GatewayAsking
-from headrace_controller.incluster.collecting import Collecting, create_collecting, keep_awake
+from headrace_controller.collector.scoring_thread import PATIENCE, MetricThread
+from headrace_controller.gateway_client import GatewayAsking
+from headrace_controller.incluster.collector import Collecting, create_collecting, keep_awake
 from headrace_controller.incluster.settings import InCluster
 from headrace_controller.monitoring.attached import attach
 from headrace_controller.monitoring.specs import MetricSpec
@@ -245,7 +245,7 @@ def test_in_a_cluster_nobody_is_called_where_all_is_scored(
 def test_in_a_cluster_it_keeps_awake_while_metrics_lag(
     objects: ObjectStore, churn: Version, threads: Threads, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("headrace_controller.incluster.collecting.KEEP_AWAKE", 0.01)
+    monkeypatch.setattr("headrace_controller.incluster.collector.KEEP_AWAKE", 0.01)
     watched(objects, churn)
     given_log(objects, churn, {"x": [1.0]})
     stop = threading.Event()

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fixtures_jobs import SCORE, category, given_log, given_version, number, objects
-from headrace_controller.collector.asking import Reply, Unanswered
+from headrace_controller.collector.metric_requests import Reply, Unanswered
 from headrace_controller.collector.scoring import ATTEMPTS, FIRST_PAUSE, LAST_PAUSE, Scoring
 from headrace_controller.monitoring.attached import attach, detach, metrics_of
 from headrace_controller.monitoring.specs import COMPARISONS, MetricSpec, wants_outliers

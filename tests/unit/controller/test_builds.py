@@ -16,7 +16,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from controller_support import FakeServices, documents_of, make_platform
 from headrace_controller import archive
-from headrace_controller.catalog import ModelVersion
+from headrace_controller.catalog.catalog import ModelVersion
 from headrace_controller.definitions import ModelDefinition
 from headrace_controller.service.assembly import Given
 from headrace_controller.service.buildlog import BuildLog

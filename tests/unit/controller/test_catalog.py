@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from controller_support import fail, release
-from headrace_controller.catalog import Catalog
+from headrace_controller.catalog.catalog import Catalog
 from headrace_controller.service.paging import PageRequest
 from headrace_controller.service.versions import VersionFilter, Versions
 from headrace_functions.errors import Conflict, InvalidInput, NotFound

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from controller_support import FakeServices, make_platform, release, serving
-from headrace_controller.cli.front import COMMANDS, front
+from headrace_controller.cli.entrypoint import COMMANDS, front
 from headrace_controller.service.platform import Platform
 
 FUNCTION = "def predict(model, age, plan):\n    return {'risk': age / 100}\n"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace_controller.cli.comparing import differences
+from headrace_controller.cli.report_diff import differences
 from headrace_functions.errors import InvalidInput
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from werkzeug.test import Client
 
-from headrace_controller.incluster.front import HEALTH, Front, figures_alone
+from headrace_controller.incluster.gateway_passthrough import HEALTH, Front, figures_alone
 
 
 def management(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:

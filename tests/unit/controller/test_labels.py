@@ -12,8 +12,8 @@ from click.testing import CliRunner, Result
 from deltalake import write_deltalake
 
 from controller_support import FakeServices, fail, make_platform, release, serving
-from headrace_controller.catalog import Catalog
-from headrace_controller.cli.front import front
+from headrace_controller.catalog.catalog import Catalog
+from headrace_controller.cli.entrypoint import front
 from headrace_controller.client import Client
 from headrace_controller.service import labels as service
 from headrace_controller.service.platform import Platform

@@ -12,9 +12,9 @@ from pydantic import ValidationError
 from controller_support import make_platform, release, serving, wait_until
 from fixtures_jobs import UNTIL, InProcess, category, given_log, given_version, number
 from headrace_controller import clock
-from headrace_controller.cli.front import front
+from headrace_controller.cli.entrypoint import front
 from headrace_controller.client import Client
-from headrace_controller.collector.asking import Reply
+from headrace_controller.collector.metric_requests import Reply
 from headrace_controller.collector.scoring import Scoring
 from headrace_controller.definitions.model import ModelDefinition
 from headrace_controller.definitions.reading import explain

@@ -12,7 +12,7 @@ from controller_support import fail, make_platform, release, serving
 from headrace_controller.backends.base import ServiceSpec
 from headrace_controller.backends.kserve.manifests import inference_service
 from headrace_controller.backends.kserve.settings import ClusterSettings
-from headrace_controller.cli.front import front
+from headrace_controller.cli.entrypoint import front
 from headrace_controller.definitions import DeploymentConfiguration, SequenceDefinition
 from headrace_controller.service.platform import Platform
 from headrace_functions.errors import NotFound

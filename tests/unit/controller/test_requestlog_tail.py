@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from controller_support import FakeServices, make_platform, release, serving
 from headrace_controller.cli import log as command
-from headrace_controller.cli.front import front
+from headrace_controller.cli.entrypoint import front
 from headrace_controller.requestlog import tail
 from headrace_controller.requestlog.reader import LogReader
 from headrace_controller.requestlog.tail import LogTail, Position

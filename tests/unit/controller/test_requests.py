@@ -2,7 +2,7 @@
 
 import pytest
 
-from headrace_controller import requests
+from headrace_controller.projects import example_requests
 from headrace_functions.errors import InvalidInput, Malformed
 
 TABLE = {
@@ -21,7 +21,7 @@ EXPECTED = {
 
 
 def test_csv_rows_become_typed_tensors_and_other_columns_are_left_out() -> None:
-    assert requests.of_csv("plan,age,label\nfree,30,1\npaid,,0\n", TABLE) == EXPECTED
+    assert example_requests.of_csv("plan,age,label\nfree,30,1\npaid,,0\n", TABLE) == EXPECTED
 
 
 @pytest.mark.parametrize(
@@ -32,18 +32,18 @@ def test_csv_rows_become_typed_tensors_and_other_columns_are_left_out() -> None:
     ],
 )
 def test_json_rows_become_the_same_tensors(text: str) -> None:
-    assert requests.of_json(text, TABLE) == EXPECTED
+    assert example_requests.of_json(text, TABLE) == EXPECTED
 
 
 def test_one_object_is_one_row_and_a_request_is_sent_as_it_is() -> None:
-    assert requests.of_json('{"age": 1, "plan": "a"}', TABLE)["inputs"][0]["shape"] == [1]
-    assert requests.of_json('{"inputs": [1], "id": "x"}', TABLE) == {"inputs": [1], "id": "x"}
+    assert example_requests.of_json('{"age": 1, "plan": "a"}', TABLE)["inputs"][0]["shape"] == [1]
+    assert example_requests.of_json('{"inputs": [1], "id": "x"}', TABLE) == {"inputs": [1], "id": "x"}
 
 
 def test_a_model_of_one_vector_takes_all_columns_or_plain_lists() -> None:
     expected = {"inputs": [{"name": "x", "shape": [2, 2], "datatype": "FP32", "data": [[1.0, 2.0], [3.0, 4.0]]}]}
-    assert requests.of_csv("a,b\n1,2\n3,4\n", VECTOR) == expected
-    assert requests.of_json("[[1.0, 2.0], [3.0, 4.0]]", VECTOR) == expected
+    assert example_requests.of_csv("a,b\n1,2\n3,4\n", VECTOR) == expected
+    assert example_requests.of_json("[[1.0, 2.0], [3.0, 4.0]]", VECTOR) == expected
 
 
 @pytest.mark.parametrize(
@@ -56,14 +56,14 @@ def test_a_model_of_one_vector_takes_all_columns_or_plain_lists() -> None:
 )
 def test_a_csv_that_cannot_be_a_request_is_refused_naming_the_place(text: str, says: str) -> None:
     with pytest.raises(InvalidInput, match=says):
-        requests.of_csv(text, TABLE)
+        example_requests.of_csv(text, TABLE)
 
 
 def test_what_is_not_json_is_malformed() -> None:
     with pytest.raises(Malformed):
-        requests.of_json("{", TABLE)
+        example_requests.of_json("{", TABLE)
     with pytest.raises(InvalidInput):
-        requests.of_json("[]", TABLE)
+        example_requests.of_json("[]", TABLE)
 
 
 def test_an_example_fits_categories_ranges_and_shapes() -> None:
@@ -72,7 +72,7 @@ def test_an_example_fits_categories_ranges_and_shapes() -> None:
         {"name": "age", "type": "int64", "shape": [], "range": [20, 61]},
         {"name": "image", "type": "float32", "shape": [2, -1]},
     ]
-    tensors = requests.of_signature({"inputs": fields})["inputs"]
+    tensors = example_requests.of_signature({"inputs": fields})["inputs"]
     assert [(t["datatype"], t["shape"], t["data"]) for t in tensors] == [
         ("BYTES", [1], ["free"]),
         ("INT64", [1], [40]),
@@ -87,7 +87,7 @@ def test_an_answer_is_shown_row_by_row() -> None:
             {"name": "probabilities", "shape": [2, 2], "datatype": "FP64", "data": [0.9, 0.1, 0.2, 0.8]},
         ]
     }
-    assert requests.table_of(answer) == [
+    assert example_requests.table_of(answer) == [
         {"label": 0, "probabilities": [0.9, 0.1]},
         {"label": 1, "probabilities": [0.2, 0.8]},
     ]

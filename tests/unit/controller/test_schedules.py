@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from controller_support import make_platform, release, serving
 from fixtures_jobs import given_log
-from headrace_controller.cli.front import front
+from headrace_controller.cli.entrypoint import front
 from headrace_controller.service.jobs import CANCELLED, Job, JobRequest
 from headrace_controller.service.platform import Platform
 from headrace_controller.service.scheduledruns import ATTEMPTS, FIRST_PAUSE, STALE, TOGETHER, ScheduledRuns

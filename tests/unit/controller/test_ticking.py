@@ -7,8 +7,8 @@ import httpx
 import pytest
 
 from headrace_controller.backends.kserve.settings import ClusterSettings
-from headrace_controller.incluster.croning import Croning
-from headrace_controller.incluster.ticking import Ticking, tick_of
+from headrace_controller.incluster.cronjobs import Croning
+from headrace_controller.incluster.schedule_tick import Ticking, tick_of
 from headrace_controller.service.schedules import Schedule
 from headrace_functions.errors import InvalidInput, Unreachable
 

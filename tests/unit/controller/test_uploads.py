@@ -10,7 +10,7 @@ from controller_support import FakeServices, make_platform, serving
 from headrace_controller import archive
 from headrace_controller.client import Client
 from headrace_controller.definitions import ModelDefinition
-from headrace_controller.packaging import Package
+from headrace_controller.projects.packaging import Package
 from headrace_controller.service import assembly
 from headrace_controller.service.assembly import Given, content_digest
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from controller_support import FakeServices, describe, make_platform, release, serving
 from headrace_controller.api import create_app
-from headrace_controller.cli.front import front
+from headrace_controller.cli.entrypoint import front
 from headrace_controller.pages import blueprint
 from headrace_controller.service.platform import Platform
 from headrace_functions.names import VersionId

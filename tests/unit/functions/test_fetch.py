@@ -196,6 +196,6 @@ def test_a_process_whose_artifact_is_not_in_the_store_says_so(
 
 
 def test_a_process_on_one_machine_never_imports_a_client_of_object_storage(tmp_path: Path) -> None:
-    code = "import sys, headrace_functions.runtime.fetch, headrace_functions.runtime.ahead, json; print(json.dumps(sorted(sys.modules)))"
+    code = "import sys, headrace_functions.runtime.fetch, headrace_functions.runtime.prefetch, json; print(json.dumps(sorted(sys.modules)))"
     loaded: list[Any] = json.loads(subprocess.check_output([sys.executable, "-c", code], timeout=60))
     assert not {"obstore", "zstandard"} & {name.partition(".")[0] for name in loaded}

@@ -13,7 +13,7 @@ import pytest
 import uv
 
 from headrace_functions import startup
-from headrace_functions.building import ask, layer, terms
+from headrace_functions.building import ask, job_contract, layer
 from headrace_functions.errors import InvalidInput, Malformed, NotFound, TooLarge
 from headrace_functions.runtime import layers
 from headrace_functions.storage import layout, unpacking
@@ -110,7 +110,7 @@ def test_the_same_files_are_the_same_bytes(tmp_path: Path) -> None:
 
 def test_a_layer_that_is_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.py").write_text("12345")
-    monkeypatch.setattr(terms, "MAX_LAYER", 4)
+    monkeypatch.setattr(job_contract, "MAX_LAYER", 4)
     with pytest.raises(TooLarge, match="a layer has at most") as caught:
         layer.pack(tmp_path, tmp_path / "out")
     assert "build an image" in str(caught.value.hint)
@@ -123,15 +123,20 @@ def job(tmp_path: Path, store: ObjectStore) -> dict[str, str]:
     (tmp_path / "work").mkdir()
     wheel(tmp_path / "wheels", "headrace_test_top", "1.0", source="VERSION = '1.0'\n", needs="headrace_test_base>=2")
     wheel(tmp_path / "wheels", "headrace_test_base", "2.0", source="VERSION = '2.0'\n")
-    own = {startup.STORAGE: store.url, startup.WORK: str(tmp_path / "work"), terms.QUESTION: "q", terms.RESULT: "r"}
-    index = {"UV_NO_INDEX": "1", "UV_FIND_LINKS": str(tmp_path / "wheels"), terms.UV: uv.find_uv_bin()}
+    own = {
+        startup.STORAGE: store.url,
+        startup.WORK: str(tmp_path / "work"),
+        job_contract.QUESTION: "q",
+        job_contract.RESULT: "r",
+    }
+    index = {"UV_NO_INDEX": "1", "UV_FIND_LINKS": str(tmp_path / "wheels"), job_contract.UV: uv.find_uv_bin()}
     return {**own, **index, "PATH": os.environ["PATH"]}
 
 
 def built(store: ObjectStore, job: dict[str, str], *requirements: str) -> dict[str, Any]:
     store.put("q", orjson.dumps({"requirements": list(requirements)}))
     layer.build(job)
-    found: dict[str, Any] = orjson.loads(store.get(job[terms.RESULT]))
+    found: dict[str, Any] = orjson.loads(store.get(job[job_contract.RESULT]))
     return found
 
 
@@ -165,7 +170,10 @@ def test_two_lists_that_resolve_to_the_same_are_one_layer(
     first = built(store, job, "headrace-test-top")
     (tmp_path / "again").mkdir()
     second = built(
-        store, job | {startup.WORK: str(tmp_path / "again"), terms.RESULT: "r2"}, "headrace-test-top==1.0", "numpy"
+        store,
+        job | {startup.WORK: str(tmp_path / "again"), job_contract.RESULT: "r2"},
+        "headrace-test-top==1.0",
+        "numpy",
     )
     assert (first["environment"], first["layer"]) == (second["environment"], second["layer"])
 
@@ -181,5 +189,5 @@ def test_what_nobody_has_is_an_error_that_points_at_the_log_and_the_index(
 
 def test_an_image_of_another_lock_is_refused() -> None:
     with pytest.raises(InvalidInput, match="made from another lock"):
-        ask.check_image({terms.IMAGE_LOCK: "a" * 64})
+        ask.check_image({job_contract.IMAGE_LOCK: "a" * 64})
     ask.check_image({})

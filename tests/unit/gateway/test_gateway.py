@@ -17,7 +17,7 @@ from headrace_functions.errors import NotReady
 from headrace_functions.gateway.app import Gateway, GatewaySettings
 from headrace_functions.gateway.exchange import Exchange
 from headrace_functions.gateway.execution import MAX_SHADOWS, SequenceRunner
-from headrace_functions.gateway.measures import Measures
+from headrace_functions.gateway.metrics import Measures
 from headrace_functions.gateway.resolve import Resolver
 from headrace_functions.gateway.upstream import NotSent, Upstream
 from headrace_functions.protocol.codec import decode_request, encode_response

@@ -16,7 +16,7 @@ import uvloop
 from headrace_functions.gateway.calls import Call
 from headrace_functions.gateway.exchange import Exchange
 from headrace_functions.gateway.knative import KnativeLeases, KnativeUpstream
-from headrace_functions.gateway.measures import Measures
+from headrace_functions.gateway.metrics import Measures
 from headrace_functions.gateway.standby import Standbys, configured
 from headrace_functions.gateway.upstream import NotSent, Reply, Upstream
 from headrace_functions.names import VersionId

@@ -13,7 +13,7 @@ from scipy import stats
 from headrace_functions.errors import InvalidInput
 from headrace_functions.views import Array
 from headrace_jobs.detectors.base import CategoryPair, Finding, NumberPair, Rows
-from headrace_jobs.detectors.cramer import cramer_von_mises
+from headrace_jobs.detectors.cramer_von_mises import cramer_von_mises
 from headrace_jobs.detectors.methods import Methods
 from headrace_jobs.detectors.mmd import mmd
 from headrace_jobs.detectors.native import Native

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from headrace_jobs.commands import _parser
-from headrace_jobs.detectors import joint
+from headrace_jobs.detectors import domain_classifier
 from headrace_jobs.performance import calibration, counting, judging, problem
 from headrace_jobs.report import schema
 from headrace_jobs.report.models import (
@@ -62,8 +62,8 @@ def test_the_thresholds_are_the_documented_ones() -> None:
     assert f"at most {DEFAULT.alpha}" in REPORTS
     assert f"up to {numbers.GRID} values" in REPORTS
     assert f"of {history.STEPS} equal steps" in REPORTS
-    assert f"at most {joint.ROWS} rows a side" in REPORTS
-    assert f"It takes {joint.MIN_ROWS} rows a side" in REPORTS
+    assert f"at most {domain_classifier.ROWS} rows a side" in REPORTS
+    assert f"It takes {domain_classifier.MIN_ROWS} rows a side" in REPORTS
 
 
 def test_the_limits_of_performance_are_the_documented_ones() -> None:

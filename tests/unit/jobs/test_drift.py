@@ -13,9 +13,9 @@ from headrace_functions.signature import Field, Signature, dtype
 from headrace_functions.storage.objects import ObjectStore
 from headrace_jobs.detectors.native import Native
 from headrace_jobs.drift.job import DriftRun
-from headrace_jobs.report.keep import encode, keep
 from headrace_jobs.report.models import DriftReport, FieldDrift
 from headrace_jobs.report.page import page
+from headrace_jobs.report.report_store import encode, keep
 from headrace_jobs.window import Window
 
 __all__ = ["objects"]

@@ -14,11 +14,11 @@ from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Version
 from headrace_jobs.commands import main
 from headrace_jobs.explain.anchors import TARGET, Background, anchor, bounds, divergence, fulfils, uppers
+from headrace_jobs.explain.answer_equality import same_as
 from headrace_jobs.explain.counterfactuals import counterfactuals, scales
 from headrace_jobs.explain.job import ExplainRun
 from headrace_jobs.explain.methods import METHODS
 from headrace_jobs.explain.saliency import masks_of, rise
-from headrace_jobs.explain.sameness import same_as
 from headrace_jobs.report.page import page
 
 __all__ = ["objects"]

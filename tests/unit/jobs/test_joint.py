@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from headrace_functions.views import Array
-from headrace_jobs.detectors import joint as module
-from headrace_jobs.detectors.joint import joint
+from headrace_jobs.detectors import domain_classifier as module
+from headrace_jobs.detectors.domain_classifier import joint
 
 RUNS = 200
 

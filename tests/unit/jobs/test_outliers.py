@@ -21,7 +21,7 @@ from headrace_functions.errors import InvalidInput
 from headrace_functions.signature import Field, dtype
 from headrace_functions.storage.objects import ObjectStore
 from headrace_jobs.outliers.candidates import CANDIDATES, expected_path
-from headrace_jobs.outliers.choosing import area, best
+from headrace_jobs.outliers.detector_selection import area, best
 from headrace_jobs.outliers.job import OutlierRun, interval
 from headrace_jobs.outliers.scorer import METHODS, FieldCode
 from headrace_jobs.outliers.series import POINTS, outstanding, spectral_residual

@@ -14,9 +14,9 @@ from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Version
 from headrace_jobs.performance.job import PerformanceRun
 from headrace_jobs.performance.metrics import REALISED_ALONE
-from headrace_jobs.report.keep import encode
 from headrace_jobs.report.models import MetricPerformance, PerformanceReport
 from headrace_jobs.report.page import page
+from headrace_jobs.report.report_store import encode
 from headrace_jobs.window import Window
 
 __all__ = ["objects"]

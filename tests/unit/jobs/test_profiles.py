@@ -19,11 +19,11 @@ from headrace_functions.storage import layout
 from headrace_functions.storage.objects import ObjectStore
 from headrace_jobs.columns import Coded, Numbers
 from headrace_jobs.profiles import job, training
-from headrace_jobs.profiles.looks import looks
+from headrace_jobs.profiles.field_series import looks
 from headrace_jobs.profiles.partial import Directions, of_series
-from headrace_jobs.report.keep import encode
 from headrace_jobs.report.models import FieldProfile, ProfileReport
 from headrace_jobs.report.page import page
+from headrace_jobs.report.report_store import encode
 from headrace_jobs.window import Window
 
 __all__ = ["objects"]

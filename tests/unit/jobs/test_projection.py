@@ -8,9 +8,9 @@ from headrace_functions.errors import InvalidInput, NotFound
 from headrace_functions.storage.objects import ObjectStore
 from headrace_jobs.projection import layout as module
 from headrace_jobs.projection.job import MAX_POINTS, ProjectionRun
-from headrace_jobs.report.keep import encode
 from headrace_jobs.report.models import ProjectionReport
 from headrace_jobs.report.page import page
+from headrace_jobs.report.report_store import encode
 from headrace_jobs.window import Window
 
 __all__ = ["objects"]

@@ -18,9 +18,9 @@ from headrace_jobs.detectors.native import Native
 from headrace_jobs.drift.chunks import coarse, judge_chunks
 from headrace_jobs.drift.compare import Comparison
 from headrace_jobs.drift.job import DriftRun
-from headrace_jobs.report.keep import encode
 from headrace_jobs.report.models import DriftReport
 from headrace_jobs.report.page import page
+from headrace_jobs.report.report_store import encode
 from headrace_jobs.scan import Part, summary
 from headrace_jobs.statistics.numbers import GRID, NumberReference
 from headrace_jobs.verdict import DEFAULT

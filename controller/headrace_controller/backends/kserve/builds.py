@@ -13,18 +13,18 @@ from typing import Any
 import orjson
 
 from headrace_controller import archive
-from headrace_controller.backends.kserve.buildsettings import BuildSettings
-from headrace_controller.backends.kserve.jobmanifests import ask_job, layer_job
-from headrace_controller.backends.kserve.jobrun import JobRun, JobsPort, Words
+from headrace_controller.backends.kserve.build_job_manifests import ask_job, layer_job
+from headrace_controller.backends.kserve.build_job_run import JobRun, JobsPort, Words
+from headrace_controller.backends.kserve.build_settings import BuildSettings
 from headrace_controller.backends.kserve.manifests import WORK
 from headrace_controller.backends.kserve.settings import ClusterSettings
 from headrace_controller.building import exchange
 from headrace_controller.building.room import ANSWERS_TIMEOUT, PROBE_TIMEOUT, Fields, Ground, Needs, Question
-from headrace_controller.childprocess import Log
+from headrace_controller.child_processes import Log
 from headrace_controller.environments import images
 from headrace_controller.environments.images import RuntimeImage
 from headrace_controller.training.tables import Columns
-from headrace_functions.building import terms
+from headrace_functions.building import job_contract
 from headrace_functions.errors import Conflict, NotFound, NotReady
 from headrace_functions.storage import layout
 from headrace_functions.storage.documents import Documents
@@ -125,7 +125,7 @@ class ClusterBuildRoom:
         question = layout.exchange(name, "question.json")
         runtime = Runtime(image.reference, image.listed.lock)
         job = layer_job(name, self._cluster, self._builds, runtime, (question, layout.resolution(digest)))
-        late = f"requirements: resolving and installing took more than {terms.LAYER_TIMEOUT:.0f} s; is the index reachable?"
+        late = f"requirements: resolving and installing took more than {job_contract.LAYER_TIMEOUT:.0f} s; is the index reachable?"
         words = Words("requirements", late, self._builds.memory, "the process that makes the layer")
         with self._asked((question,), {"requirements": requirements}):
             JobRun(self._jobs, job, words, log).run()

@@ -14,6 +14,7 @@ from headrace_controller.backends.base import ServiceSpec
 from headrace_controller.backends.local.service import STOP_GRACE
 from headrace_controller.settings import Settings
 from headrace_functions.errors import NotReady
+from headrace_functions.forking.notifications import Words, first_word, listen
 from headrace_functions.forking.process import (
     Watched,
     identify,
@@ -21,7 +22,6 @@ from headrace_functions.forking.process import (
     read_pid_file,
     write_pid_file,
 )
-from headrace_functions.forking.words import Words, first_word, listen
 from headrace_functions.forking.zygote import Zygote
 from headrace_functions.gateway.leases import Endpoint
 from headrace_functions.version import Version

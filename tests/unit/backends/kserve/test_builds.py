@@ -13,16 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace_controller.backends.base import ServiceSpec
-from headrace_controller.backends.kserve import jobrun
+from headrace_controller.backends.kserve import build_job_run
+from headrace_controller.backends.kserve.build_job_manifests import ask_job, layer_job
+from headrace_controller.backends.kserve.build_job_run import JobRun, Words
+from headrace_controller.backends.kserve.build_settings import BuildSettings
 from headrace_controller.backends.kserve.builds import ClusterBuildRoom
-from headrace_controller.backends.kserve.buildsettings import BuildSettings
-from headrace_controller.backends.kserve.jobmanifests import ask_job, layer_job
-from headrace_controller.backends.kserve.jobrun import JobRun, Words
 from headrace_controller.backends.kserve.manifests import inference_service
 from headrace_controller.backends.kserve.settings import ClusterSettings
 from headrace_controller.building.room import Ground, Needs, Question
 from headrace_controller.environments.images import ListedImage, RuntimeImage
-from headrace_functions.building import terms
+from headrace_functions.building import job_contract
 from headrace_functions.errors import DeadlineExceeded, HeadraceError, InvalidInput, NotReady, Unreachable
 from headrace_functions.names import VersionId
 from headrace_functions.runtime.probe import ProbeResult
@@ -105,8 +105,8 @@ RUNNING = {"pod": pod(running={}), "log": ["one"]}
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobrun, "LOOK_EVERY", 0.0)
-    monkeypatch.setattr(jobrun, "PATIENCE", -1.0)
+    monkeypatch.setattr(build_job_run, "LOOK_EVERY", 0.0)
+    monkeypatch.setattr(build_job_run, "PATIENCE", -1.0)
 
 
 def failure(jobs: ScriptedJobs) -> HeadraceError:
@@ -128,12 +128,12 @@ def test_each_line_of_the_log_is_told_once_while_it_grows() -> None:
 @pytest.mark.parametrize(
     ("step", "kind", "words"),
     [
-        (ended(terms.LATE), DeadlineExceeded, "it took too long"),
-        (ended(terms.KILLED), InvalidInput, "ran out of memory, a build may use 4Gi"),
+        (ended(job_contract.LATE), DeadlineExceeded, "it took too long"),
+        (ended(job_contract.KILLED), InvalidInput, "ran out of memory, a build may use 4Gi"),
         (ended(1, reason="OOMKilled"), InvalidInput, "ran out of memory"),
-        (ended(terms.ENDED, "a", "Segmentation fault"), InvalidInput, "ended without an answer: a\nSegmentation fault"),
+        (ended(job_contract.ENDED, "a", "Segmentation fault"), InvalidInput, "ended without an answer: a\nSegmentation fault"),
         (ended(1), InvalidInput, "exit code 1"),
-        (ended(terms.REFUSED, '{"message":"no such object","field":"artifact"}'), InvalidInput, "no such object"),
+        (ended(job_contract.REFUSED, '{"message":"no such object","field":"artifact"}'), InvalidInput, "no such object"),
         ({"pod": pod(waiting={"reason": "ImagePullBackOff", "message": "no such tag"})}, InvalidInput, "image:1 cannot be pulled"),
         ({"pod": pod(waiting={"reason": "CreateContainerConfigError", "message": "secret x not found"})}, InvalidInput, "secret x"),
         ({"job": job("Failed", "DeadlineExceeded")}, DeadlineExceeded, "it took too long"),
@@ -182,7 +182,7 @@ def test_every_job_is_confined_bounded_and_removed_by_the_cluster(timeout: float
     runtime = Runtime("image:1", "a" * 64, layer)
     for document, work in (
         (ask_job("n", CLUSTER, BUILDS, runtime, "e" * 20, ("q", "r"), timeout), timeout),
-        (layer_job("n", CLUSTER, BUILDS, runtime, ("q", "r")), terms.LAYER_TIMEOUT),
+        (layer_job("n", CLUSTER, BUILDS, runtime, ("q", "r")), job_contract.LAYER_TIMEOUT),
     ):
         spec = document["spec"]
         inner = spec["template"]["spec"]
@@ -225,9 +225,9 @@ def test_an_image_that_satisfies_needs_no_job_and_any_platform_can_install_its_l
 
 def test_one_layer_is_made_for_builds_of_one_list_and_remembered(documents: Documents) -> None:
     def make(document: Json) -> None:
-        asked = documents.get(variables(document)[terms.QUESTION])
+        asked = documents.get(variables(document)[job_contract.QUESTION])
         made = {"environment": "k" * 20, "layer": "f" * 64, **asked}
-        documents.create(variables(document)[terms.RESULT], made)
+        documents.create(variables(document)[job_contract.RESULT], made)
 
     jobs = ScriptedJobs(ended(0), on_create=make)
     room = ClusterBuildRoom(jobs, CLUSTER, BUILDS, documents)
@@ -255,11 +255,11 @@ def test_a_question_goes_through_the_store_and_leaves_nothing_there(documents: D
     signature = Signature((number("x"),), (number("y"),))
 
     def answer(document: Json) -> None:
-        asked = documents.get(variables(document)[terms.QUESTION])
+        asked = documents.get(variables(document)[job_contract.QUESTION])
         assert asked["request"]["sample"] == {"x": [1.0, 2.0]}
         assert asked["artifact"] == layout.artifact(VersionId("m", 1))
         result = ProbeResult(True, signature.to_document()).to_document()
-        documents.objects.put(variables(document)[terms.RESULT], orjson.dumps(result))
+        documents.objects.put(variables(document)[job_contract.RESULT], orjson.dumps(result))
 
     jobs = ScriptedJobs(ended(0), on_create=answer)
     room = ClusterBuildRoom(jobs, CLUSTER, BUILDS, documents)
@@ -272,7 +272,7 @@ def test_a_question_goes_through_the_store_and_leaves_nothing_there(documents: D
 
 
 def test_a_failed_question_leaves_nothing_either(documents: Documents, tmp_path: Path) -> None:
-    jobs = ScriptedJobs(ended(terms.KILLED))
+    jobs = ScriptedJobs(ended(job_contract.KILLED))
     room = ClusterBuildRoom(jobs, CLUSTER, BUILDS, documents)
     with pytest.raises(InvalidInput, match="out of memory"):
         room.signature(Ground("e" * 20, Runtime("image:1")), question(tmp_path), {}, tmp_path, lambda _: None)

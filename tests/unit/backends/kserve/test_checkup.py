@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace_controller.backends.kserve.checkup import (
+from headrace_controller.backends.kserve.cluster_check import (
     ACCOUNT_RIGHTS,
     CALLER_RIGHTS,
     LEAST,

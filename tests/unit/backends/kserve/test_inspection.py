@@ -12,9 +12,9 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from headrace_controller.backends.kserve.checkup import Unseen
-from headrace_controller.backends.kserve.inspection import inspect
-from headrace_controller.cli.front import front
+from headrace_controller.backends.kserve.cluster_check import Unseen
+from headrace_controller.backends.kserve.cluster_inspection import inspect
+from headrace_controller.cli.entrypoint import front
 from headrace_functions.errors import InvalidInput, Unreachable
 
 Answers = dict[str, Any]

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from headrace_functions.errors import InvalidInput, NotFound
-from headrace_functions.runtime import ahead
-from headrace_functions.runtime.ahead import ReadAhead
+from headrace_functions.runtime import prefetch
+from headrace_functions.runtime.prefetch import ReadAhead
 
 SECONDS = 30
 
@@ -66,7 +66,7 @@ def test_an_artifact_that_the_pod_has_is_not_read(tmp_path: Path, monkeypatch: p
     environment = {"HEADRACE_VERSION": "m:1", "HEADRACE_STORAGE": "s3://bucket", "HEADRACE_WORK": str(tmp_path)}
     (tmp_path / "artifact").mkdir()
 
-    store = ahead.begin(environment)
+    store = prefetch.begin(environment)
 
     assert store.get("models/m/versions/1/version.json") == b"{}"
     assert shelf.read == {"models/m/versions/1/version.json": 1}
@@ -77,9 +77,9 @@ def test_a_variable_that_is_missing_is_named(tmp_path: Path, name: str) -> None:
     environment = {"HEADRACE_VERSION": "m:1", "HEADRACE_STORAGE": str(tmp_path), "HEADRACE_WORK": str(tmp_path)}
     del environment[name]
     with pytest.raises(InvalidInput, match=name):
-        ahead.begin(environment)
+        prefetch.begin(environment)
 
 
 def test_numpy_is_not_imported_before_a_layer_could_bring_another() -> None:
-    code = "import sys; from headrace_functions.runtime import ahead, late, layers, spared, threads; print('numpy' in sys.modules)"
+    code = "import sys; from headrace_functions.runtime import deferred_modules, layers, lazy_imports, prefetch, threads; print('numpy' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", code], text=True, timeout=60).strip() == "False"

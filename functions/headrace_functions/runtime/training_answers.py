@@ -1,4 +1,4 @@
-"""``python -m headrace_functions.runtime.answers REQUEST.json``: what a version answers to many rows, during a build.
+"""``python -m headrace_functions.runtime.training_answers REQUEST.json``: what a version answers to many rows, during a build.
 
 The answers on training rows are the reference of drift in what a model says. Reads an ``AnswersRequest`` and writes a JSON
 object of columns by output name (numbers that are not finite as null) to the path that the request names.
@@ -85,7 +85,7 @@ def _ask(function: LoadedFunction, rows: Tensors) -> Tensors:
 
 def main() -> None:
     if len(sys.argv) != 2:
-        sys.exit("usage: python -m headrace_functions.runtime.answers REQUEST.json")
+        sys.exit("usage: python -m headrace_functions.runtime.training_answers REQUEST.json")
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
     request = AnswersRequest.from_document(orjson.loads(Path(sys.argv[1]).read_bytes()))
     request.result.write_bytes(orjson.dumps(answers(request)))

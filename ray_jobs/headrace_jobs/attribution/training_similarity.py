@@ -3,7 +3,7 @@
 import numpy as np
 
 from headrace_functions.views import Array
-from headrace_jobs.detectors.joint import scores_of
+from headrace_jobs.detectors.domain_classifier import scores_of
 
 MIN_ROWS = 100
 """Rows that either side must have."""

@@ -7,7 +7,7 @@ import types
 
 import pytest
 
-from headrace_functions.runtime import spared
+from headrace_functions.runtime import deferred_modules
 
 ESTIMATORS = (
     "calibration",
@@ -46,10 +46,10 @@ ESTIMATORS = (
 
 ANSWERS = """
 import hashlib, sys, warnings
-from headrace_functions.runtime import late, spared
+from headrace_functions.runtime import lazy_imports, deferred_modules
 if sys.argv[1] == "spared":
-    late.allow(spared.FRAMEWORKS["sklearn"])
-with spared.plain_docstrings("sklearn" if sys.argv[1] == "spared" else "python"):
+    lazy_imports.allow(deferred_modules.FRAMEWORKS["sklearn"])
+with deferred_modules.plain_docstrings("sklearn" if sys.argv[1] == "spared" else "python"):
     from headrace_functions.runtime.frameworks import sklearn as _
 import numpy as np
 from sklearn import (calibration, covariance, discriminant_analysis, ensemble, feature_selection, gaussian_process, impute, isotonic,
@@ -80,7 +80,7 @@ def output(code: str, *arguments: str) -> str:
     return subprocess.check_output([sys.executable, "-c", code, *arguments], text=True, timeout=120).strip()
 
 
-@pytest.mark.parametrize("listed", [spared.SERVER, *spared.FRAMEWORKS.values()])
+@pytest.mark.parametrize("listed", [deferred_modules.SERVER, *deferred_modules.FRAMEWORKS.values()])
 def test_every_module_and_name_of_the_list_is_there(listed: dict[str, tuple[str, ...]]) -> None:
     for module, names in listed.items():
         for name in names:
@@ -90,14 +90,14 @@ def test_every_module_and_name_of_the_list_is_there(listed: dict[str, tuple[str,
 def test_no_estimator_wakes_what_waits() -> None:
     code = f"""
 import importlib, sys
-from headrace_functions.runtime import late, spared
-late.allow(spared.FRAMEWORKS["sklearn"])
+from headrace_functions.runtime import lazy_imports, deferred_modules
+lazy_imports.allow(deferred_modules.FRAMEWORKS["sklearn"])
 from headrace_functions.runtime.frameworks import sklearn as _
 for name in {ESTIMATORS}:
     importlib.import_module("sklearn." + name)
-print(*sorted(name for name, module in sys.modules.items() if isinstance(module, late._StandIn)))
+print(*sorted(name for name, module in sys.modules.items() if isinstance(module, lazy_imports._StandIn)))
 """
-    assert output(code).split() == sorted(spared.FRAMEWORKS["sklearn"])
+    assert output(code).split() == sorted(deferred_modules.FRAMEWORKS["sklearn"])
 
 
 def test_models_fit_and_answer_to_the_bit_as_they_do_without() -> None:
@@ -107,8 +107,8 @@ def test_models_fit_and_answer_to_the_bit_as_they_do_without() -> None:
 def test_a_server_in_a_pod_imports_no_command_line() -> None:
     code = """
 import sys
-from headrace_functions.runtime import late, spared
-late.allow(spared.SERVER)
+from headrace_functions.runtime import lazy_imports, deferred_modules
+lazy_imports.allow(deferred_modules.SERVER)
 import headrace_functions.runtime.process
 print("uvicorn.server" in sys.modules, "click" in sys.modules)
 """
@@ -118,8 +118,8 @@ print("uvicorn.server" in sys.modules, "click" in sys.modules)
 def test_docstrings_of_special_functions_stay_as_they_were_written() -> None:
     code = """
 import sys
-from headrace_functions.runtime import spared
-with spared.plain_docstrings(sys.argv[1]):
+from headrace_functions.runtime import deferred_modules
+with deferred_modules.plain_docstrings(sys.argv[1]):
     import scipy.special
 import scipy._lib._array_api as api
 print(scipy.special.gammaln.__doc__.split()[0], "Array API" in scipy.special.gammaln.__doc__, api.FunctionDoc.__name__)
@@ -133,6 +133,6 @@ def test_a_scipy_that_does_not_work_this_way_is_left_alone(
     monkeypatch: pytest.MonkeyPatch, there: types.ModuleType | None
 ) -> None:
     monkeypatch.setitem(sys.modules, "scipy._lib._array_api", there)  # type: ignore[arg-type]
-    with spared.plain_docstrings("sklearn"):
+    with deferred_modules.plain_docstrings("sklearn"):
         pass
     assert not hasattr(there, "FunctionDoc")

@@ -11,7 +11,7 @@ from types import ModuleType
 
 import pytest
 
-from headrace_functions.runtime import late
+from headrace_functions.runtime import lazy_imports
 
 NOTES: list[str] = []
 """What the modules of a test note here while they are executed."""
@@ -42,7 +42,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
 
 
 def waits(name: str) -> bool:
-    return isinstance(sys.modules[name], late._StandIn)
+    return isinstance(sys.modules[name], lazy_imports._StandIn)
 
 
 def imported(name: str) -> ModuleType:
@@ -51,7 +51,7 @@ def imported(name: str) -> ModuleType:
 
 def test_a_module_that_waits_is_imported_when_something_of_it_is_asked_for(write: Write) -> None:
     write("heavy.py", "value = 1")
-    late.allow({"heavy": ()})
+    lazy_imports.allow({"heavy": ()})
 
     module = imported("heavy")
     assert NOTES == []
@@ -67,7 +67,7 @@ def test_a_listed_name_can_be_taken_out_and_its_first_call_imports(write: Write)
     write("heavy/__init__.py", "from heavy.inner import double")
     write("heavy/inner.py", "def double(x): return 2 * x")
     write("user.py", "from heavy import double")
-    late.allow({"heavy": ("double",)})
+    lazy_imports.allow({"heavy": ("double",)})
 
     double = imported("user").double
     assert NOTES == ["user"]
@@ -80,7 +80,7 @@ def test_a_listed_name_can_be_taken_out_and_its_first_call_imports(write: Write)
 def test_a_name_that_is_not_listed_imports_at_once(write: Write) -> None:
     write("heavy.py", "def double(x): return 2 * x")
     write("user.py", "from heavy import double")
-    late.allow({"heavy": ()})
+    lazy_imports.allow({"heavy": ()})
 
     assert imported("user").double is imported("heavy").double
     assert not waits("heavy")
@@ -89,7 +89,7 @@ def test_a_name_that_is_not_listed_imports_at_once(write: Write) -> None:
 def test_a_submodule_wakes_its_package_and_is_the_one_that_the_package_made(write: Write) -> None:
     write("heavy/__init__.py", "from heavy import inner\nkept = inner")
     write("heavy/inner.py")
-    late.allow({"heavy": ()})
+    lazy_imports.allow({"heavy": ()})
 
     imported("heavy")
     inner = imported("heavy.inner")
@@ -104,7 +104,7 @@ def test_a_submodule_wakes_its_package_and_is_the_one_that_the_package_made(writ
 def test_a_submodule_that_its_package_does_not_import_is_imported_after_it(write: Write) -> None:
     write("heavy/__init__.py")
     write("heavy/other.py", "value = 3")
-    late.allow({"heavy": ()})
+    lazy_imports.allow({"heavy": ()})
 
     imported("heavy")
     assert imported("heavy.other").value == 3
@@ -115,7 +115,7 @@ def test_a_submodule_that_waits_too_wakes_nobody_and_is_found_in_its_package_lat
     write("heavy/__init__.py", "value = 1")
     write("heavy/inner.py", "def double(x): return 2 * x")
     write("user.py", "from heavy.inner import double\nimport heavy")
-    late.allow({"heavy": (), "heavy.inner": ("double",)})
+    lazy_imports.allow({"heavy": (), "heavy.inner": ("double",)})
 
     user = imported("user")
     assert NOTES == ["user"]
@@ -129,7 +129,7 @@ def test_a_submodule_that_waits_too_wakes_nobody_and_is_found_in_its_package_lat
 def test_a_class_that_waits_can_be_a_base_and_be_compared_with(write: Write) -> None:
     write("heavy.py", "class Thing: pass")
     write("user.py", "from heavy import Thing\ndef is_thing(x): return isinstance(x, Thing)")
-    late.allow({"heavy": ("Thing",)})
+    lazy_imports.allow({"heavy": ("Thing",)})
     user = imported("user")
 
     class Sub(user.Thing):  # type: ignore[name-defined,misc]
@@ -144,7 +144,7 @@ def test_a_class_that_waits_can_be_a_base_and_be_compared_with(write: Write) -> 
 def test_what_waits_is_pickled_as_what_it_stands_for(write: Write) -> None:
     write("heavy.py", "def double(x): return 2 * x")
     write("user.py", "from heavy import double")
-    late.allow({"heavy": ("double",)})
+    lazy_imports.allow({"heavy": ("double",)})
 
     packed = pickle.dumps(imported("user").double)
 
@@ -154,14 +154,14 @@ def test_what_waits_is_pickled_as_what_it_stands_for(write: Write) -> None:
 def test_all_names_of_a_module_that_waits_come_with_a_star(write: Write) -> None:
     write("heavy.py", "__all__ = ['a', 'b']\na = 1\nb = 2")
     write("user.py", "from heavy import *")
-    late.allow({"heavy": ()})
+    lazy_imports.allow({"heavy": ()})
 
     assert (imported("user").a, imported("user").b) == (1, 2)
 
 
 def test_a_module_that_cannot_be_imported_says_so_at_each_use(write: Write) -> None:
     write("heavy.py", "import no_such_module")
-    late.allow({"heavy": ("double",)})
+    lazy_imports.allow({"heavy": ("double",)})
     module = imported("heavy")
 
     for _ in range(2):
@@ -171,7 +171,7 @@ def test_a_module_that_cannot_be_imported_says_so_at_each_use(write: Write) -> N
 
 def test_a_module_that_there_is_not_is_not_made_up(write: Write) -> None:
     del write
-    late.allow({"no_such_heavy": ()})
+    lazy_imports.allow({"no_such_heavy": ()})
     with pytest.raises(ModuleNotFoundError):
         imported("no_such_heavy")
 
@@ -181,7 +181,7 @@ def test_a_module_from_elsewhere_than_the_environment_does_not_wait(
 ) -> None:
     write("heavy.py")
     monkeypatch.setattr(sys, "prefix", str(tmp_path / "image"))
-    late.allow({"heavy": ()})
+    lazy_imports.allow({"heavy": ()})
 
     imported("heavy")
     assert NOTES == ["heavy"]
@@ -190,14 +190,14 @@ def test_a_module_from_elsewhere_than_the_environment_does_not_wait(
 def test_a_module_that_is_imported_already_stays(write: Write) -> None:
     write("heavy.py", "value = 1")
     before = imported("heavy")
-    late.allow({"heavy": ()})
+    lazy_imports.allow({"heavy": ()})
     assert imported("heavy") is before
 
 
 def test_threads_that_use_it_at_once_see_one_whole_module(write: Write) -> None:
     write("heavy.py", "GATE.wait(30)\ndef double(x): return 2 * x")
     write("user.py", "from heavy import double")
-    late.allow({"heavy": ("double",)})
+    lazy_imports.allow({"heavy": ("double",)})
     double, started = imported("user").double, threading.Barrier(THREADS + 1)
 
     def use(x: int) -> object:

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from headrace_controller.shipped import shipped
+from headrace_controller.resources import shipped
 from headrace_functions.errors import Conflict, NotFound
 from headrace_functions.names import MAX_NAME, check_name
 

@@ -1,6 +1,6 @@
 """What the pod of a schedule's CronJob does: tells the controller of the tick and waits until its run is over.
 
-``python -m headrace_controller.incluster.ticking SCHEDULE``. Kubernetes watches the clock, so a tick is not missed by a controller
+``python -m headrace_controller.incluster.schedule_tick SCHEDULE``. Kubernetes watches the clock, so a tick is not missed by a controller
 that is away: the pod asks until it is there. It waits to the end, so that ``concurrencyPolicy: Forbid`` means the run and not the
 asking. It needs no rights at the Kubernetes API.
 """
@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 import httpx
 
 from headrace_controller import clock
-from headrace_controller.diagnostics import set_up_logging
+from headrace_controller.logging_setup import set_up_logging
 from headrace_functions.errors import InvalidInput
 from headrace_functions.startup import NAMESPACE
 

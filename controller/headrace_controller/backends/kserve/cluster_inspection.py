@@ -1,4 +1,4 @@
-"""Looks at a cluster for ``checkup`` with the rights of whoever asks. Reads only; the contents of secrets are not kept."""
+"""Looks at a cluster for ``cluster_check`` with the rights of whoever asks. Reads only; the contents of secrets are not kept."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -9,8 +9,8 @@ from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
 from headrace_controller.backends.kserve.access import SERVICE, choose_context
-from headrace_controller.backends.kserve.checkup import ACCOUNT_RIGHTS, CALLER_RIGHTS, Findings, Right, Unseen
 from headrace_controller.backends.kserve.cluster import TIMEOUT, explained
+from headrace_controller.backends.kserve.cluster_check import ACCOUNT_RIGHTS, CALLER_RIGHTS, Findings, Right, Unseen
 from headrace_controller.backends.kserve.manifests import API_VERSION, GROUP, MANAGED_BY, MANAGER, PLURAL
 from headrace_controller.environments import images
 from headrace_functions.errors import HeadraceError, InvalidInput, NotFound, Unreachable

@@ -2,7 +2,7 @@
 
 Measured with ``python -X importtime`` on the locks of ``functions/requirements``; what takes less than 3 ms is not worth a
 line. A name or module that another version does not have does no harm: it is then imported as ever. docs/performance.md
-has the figures, ``tests/unit/functions/test_spared.py`` holds the list to the libraries.
+has the figures, ``tests/unit/functions/test_deferred_modules.py`` holds the list to the libraries.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from headrace_functions.runtime.late import Late
+from headrace_functions.runtime.lazy_imports import Late
 
 SERVER: Late = {
     "uvicorn.main": ("Server", "main", "run"),

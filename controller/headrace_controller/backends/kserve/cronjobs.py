@@ -27,7 +27,7 @@ def cron_job(schedule: str, cron: str, image: str, cluster: ClusterSettings, *, 
         "name": "tick",
         "image": image,
         "imagePullPolicy": "IfNotPresent",
-        "command": ["python", "-m", "headrace_controller.incluster.ticking", schedule],
+        "command": ["python", "-m", "headrace_controller.incluster.schedule_tick", schedule],
         "env": [
             {"name": "HEADRACE_NAMESPACE", "value": cluster.namespace},
             {"name": "HEADRACE_JOB_NAME", "valueFrom": job_name},

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from headrace_controller.backends.kserve.crons import cron_job, name_of
+from headrace_controller.backends.kserve.cronjobs import cron_job, name_of
 from headrace_controller.backends.kserve.settings import ClusterSettings
 from headrace_controller.service.schedules import Schedule
 from headrace_functions.errors import HeadraceError

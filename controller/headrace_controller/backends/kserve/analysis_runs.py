@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import orjson
 
+from headrace_controller.analysis_runs import Outcome
 from headrace_controller.backends.kserve import status
 from headrace_controller.backends.kserve.analyses import (
     CONTAINER,
@@ -22,7 +23,6 @@ from headrace_controller.backends.kserve.analyses import (
 )
 from headrace_controller.backends.kserve.settings import ClusterSettings
 from headrace_controller.environments.named import Engine
-from headrace_controller.runs import Outcome
 from headrace_functions.errors import HeadraceError, Unreachable
 
 Json = dict[str, Any]

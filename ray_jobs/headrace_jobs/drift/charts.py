@@ -7,11 +7,11 @@ import numpy as np
 
 from headrace_functions.views import Array
 from headrace_jobs.report.models import Bar, Step
+from headrace_jobs.report_text import number
 from headrace_jobs.statistics import history
 from headrace_jobs.statistics.categories import CategoryPartial, CategoryReference
 from headrace_jobs.statistics.numbers import NumberPartial, NumberReference
 from headrace_jobs.window import Window, text
-from headrace_jobs.wording import number
 
 BINS = 24
 CATEGORIES = 12

@@ -9,7 +9,7 @@ from headrace_functions.statistics.series import SeriesProfile
 from headrace_functions.views import Array
 from headrace_jobs.profiles.partial import Profiled
 from headrace_jobs.report.models import Bar, FieldProfile, SideProfile
-from headrace_jobs.wording import number
+from headrace_jobs.report_text import number
 
 BINS = 24
 SHOWN = 12

@@ -15,9 +15,9 @@ from headrace_functions.version import Version
 from headrace_jobs import baseline
 from headrace_jobs.baseline import Baseline
 from headrace_jobs.detectors.native import Native
-from headrace_jobs.drift import remembered
+from headrace_jobs.drift import baseline_cache
 from headrace_jobs.drift.job import DriftRun
-from headrace_jobs.report.keep import encode
+from headrace_jobs.report.report_store import encode
 from headrace_jobs.window import Window
 
 __all__ = ["objects"]
@@ -57,7 +57,7 @@ def test_what_is_kept_is_what_was_counted(objects: ObjectStore) -> None:
     version = given_one(objects)
     counted = baseline.counted(objects, version, 50, 100)
 
-    assert same(remembered.decoded(version, remembered.encoded(counted)), counted)
+    assert same(baseline_cache.decoded(version, baseline_cache.encoded(counted)), counted)
     assert {key for key, one in counted.references.items() if one.rows} == {"in.age|", "in.plan|", "out.score|"}
 
 
@@ -82,7 +82,7 @@ def test_any_columns_are_kept_as_they_are(
         len(age), references, views, (("x", "why"),), importance={"in.age|": random.random()}, ranking="variance"
     )
 
-    assert same(remembered.decoded(version, remembered.encoded(made)), made)
+    assert same(baseline_cache.decoded(version, baseline_cache.encoded(made)), made)
 
 
 _once: dict[str, Version] = {}
@@ -116,22 +116,22 @@ def test_another_question_and_other_code_are_counted_anew(
     def kept() -> int:
         return len([i for i in objects.walk(layout.version(version.id)) if "/baseline/" in i.key])
 
-    remembered.from_training(objects, version, 0, 10)
+    baseline_cache.from_training(objects, version, 0, 10)
     assert kept() == 1
-    remembered.from_training(objects, version, 0, 20)
+    baseline_cache.from_training(objects, version, 0, 20)
     assert kept() == 2
-    monkeypatch.setattr(remembered, "COUNTING", remembered.COUNTING[1:])
-    remembered.from_training(objects, version, 0, 10)
+    monkeypatch.setattr(baseline_cache, "COUNTING", baseline_cache.COUNTING[1:])
+    baseline_cache.from_training(objects, version, 0, 10)
     assert kept() == 3
 
 
 def test_a_damaged_copy_is_counted_again(objects: ObjectStore) -> None:
     version = given_one(objects)
-    expected = remembered.from_training(objects, version, 0, 10)
+    expected = baseline_cache.from_training(objects, version, 0, 10)
     (key,) = [i.key for i in objects.walk(layout.version(version.id)) if "/baseline/" in i.key]
     body = objects.get(key)
 
     for damaged in (b"", body[:100], body[: len(body) // 2]):
         objects.put(key, damaged)
-        assert same(remembered.from_training(objects, version, 0, 10), expected)
+        assert same(baseline_cache.from_training(objects, version, 0, 10), expected)
         assert objects.get(key) == body

@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import orjson
 
+from headrace_controller.api.schemas import JobView
 from headrace_controller.cli.output import progress
 from headrace_controller.client import POLL, Client
-from headrace_controller.schemas import JobView
 from headrace_functions.errors import FunctionFailed
 
 

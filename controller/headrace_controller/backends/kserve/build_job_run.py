@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import orjson
 
 from headrace_controller.backends.kserve import status
-from headrace_functions.building import terms
+from headrace_functions.building import job_contract
 from headrace_functions.errors import DeadlineExceeded, HeadraceError, InvalidInput, NotReady, Unreachable
 
 Json = dict[str, Any]
@@ -137,15 +137,15 @@ class JobRun:
 
     def _failed(self, ended: Mapping[str, Any]) -> HeadraceError:
         code = int(ended["exitCode"])
-        if code == terms.LATE:
+        if code == job_contract.LATE:
             return DeadlineExceeded(self._words.late, field=self._words.field)
-        if code == terms.KILLED or ended.get("reason") == "OOMKilled":
+        if code == job_contract.KILLED or ended.get("reason") == "OOMKilled":
             return InvalidInput(
                 f"{self._words.field}: it ran out of memory, a build may use {self._words.memory}",
                 field=self._words.field,
                 hint="raise HEADRACE_BUILD_MEMORY of the platform, or make it smaller",
             )
-        if code == terms.REFUSED and self._lines:
+        if code == job_contract.REFUSED and self._lines:
             return _told(self._lines[-1])
         return self._died(code)
 

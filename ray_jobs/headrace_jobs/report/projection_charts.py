@@ -6,7 +6,7 @@ from markupsafe import Markup
 
 from headrace_jobs.report.models import MapPoint, ProjectionReport
 from headrace_jobs.report.svg import WIDTH, drawing, mark
-from headrace_jobs.wording import number
+from headrace_jobs.report_text import number
 
 HEIGHT = 420
 MARGIN = 12

@@ -6,11 +6,11 @@ there. It asks nothing of the Kubernetes API, ends by itself, and is removed aft
 
 from typing import Any
 
-from headrace_controller.backends.kserve.buildsettings import BuildSettings
+from headrace_controller.backends.kserve.build_settings import BuildSettings
 from headrace_controller.backends.kserve.manifests import USER, WORK, confined, selector
 from headrace_controller.backends.kserve.settings import ClusterSettings
 from headrace_functions import startup
-from headrace_functions.building import terms
+from headrace_functions.building import job_contract
 from headrace_functions.runtime import layers
 from headrace_functions.storage import layout
 from headrace_functions.version import Runtime
@@ -55,7 +55,7 @@ def layer_job(
 ) -> Json:
     """The Job that makes the layer of a list of requirements; uv comes from the builder image."""
     container = _container(
-        runtime.image, "layer", _variables(cluster, runtime.lock, exchange) | {terms.UV: _UV}, cluster, builds
+        runtime.image, "layer", _variables(cluster, runtime.lock, exchange) | {job_contract.UV: _UV}, cluster, builds
     )
     container["envFrom"].append({"secretRef": {"name": builds.index_secret, "optional": True}})
     container["volumeMounts"].append({"name": "index", "mountPath": INDEX_FILES, "readOnly": True})
@@ -70,13 +70,18 @@ def layer_job(
     }
     index = {"name": "index", "secret": {"secretName": builds.index_secret, "optional": True}}
     pod = {"initContainers": [bring_uv], "containers": [container], "volumes": [index]}
-    return _job(name, "layer", cluster, terms.LAYER_TIMEOUT, pod)
+    return _job(name, "layer", cluster, job_contract.LAYER_TIMEOUT, pod)
 
 
 def _variables(cluster: ClusterSettings, lock: str, exchange: tuple[str, str]) -> dict[str, str]:
     question, result = exchange
-    own = {startup.STORAGE: cluster.storage, startup.WORK: WORK, terms.QUESTION: question, terms.RESULT: result}
-    return own | ({terms.IMAGE_LOCK: lock} if lock else {})
+    own = {
+        startup.STORAGE: cluster.storage,
+        startup.WORK: WORK,
+        job_contract.QUESTION: question,
+        job_contract.RESULT: result,
+    }
+    return own | ({job_contract.IMAGE_LOCK: lock} if lock else {})
 
 
 def _container(

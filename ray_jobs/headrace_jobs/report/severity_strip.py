@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from headrace_jobs.report.models import Chunk
 from headrace_jobs.report.svg import LABEL, WIDTH, cut, drawing, mark, words
-from headrace_jobs.wording import share
+from headrace_jobs.report_text import share
 
 FIELDS = 12
 HEIGHT = 18  # of a line

@@ -1,6 +1,6 @@
 """The collector's process in a cluster: sleeps while nobody tells it of records, collects until none are left.
 
-``python -m headrace_controller.incluster.collecting``, a Knative Service. Whoever shipped records, or attached a metric, says so
+``python -m headrace_controller.incluster.collector``, a Knative Service. Whoever shipped records, or attached a metric, says so
 with ``POST /``, which is answered at once. A request that comes while it collects makes it look once more, so nothing waits for
 the next. Beside the collecting it asks metric models through the gateway. Knative sees no request of that, so while metrics lag
 the process tells itself; what TERM cuts short the next process scores from where the table of values ends.
@@ -18,11 +18,11 @@ import waitress
 from werkzeug.wrappers import Request, Response
 
 from headrace_controller.collector.collect import Collector
-from headrace_controller.collector.metricthread import MetricThread
 from headrace_controller.collector.scoring import Scoring
-from headrace_controller.diagnostics import set_up_logging
-from headrace_controller.gatewayasking import SECONDS, GatewayAsking
+from headrace_controller.collector.scoring_thread import MetricThread
+from headrace_controller.gateway_client import SECONDS, GatewayAsking
 from headrace_controller.incluster.settings import InCluster
+from headrace_controller.logging_setup import set_up_logging
 from headrace_functions.errors import HeadraceError, StorageFailed
 from headrace_functions.gateway.incluster import purpose_token
 from headrace_functions.recording.shipper import Shipper

@@ -1,6 +1,6 @@
 """The statistics of a version's training data, kept in the store: a version never changes, so it is read once.
 
-As with ``remembered``, the key holds a digest of the code that makes them, and what is read cannot be code.
+As with ``drift.baseline_cache``, the key holds a digest of the code that makes them, and what is read cannot be code.
 """
 
 import io
@@ -24,11 +24,11 @@ from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Version
 from headrace_functions.views import Array
 from headrace_jobs import columns
-from headrace_jobs.drift.remembered import DAMAGED, digest
-from headrace_jobs.profiles import looks, partial, training
+from headrace_jobs.drift.baseline_cache import DAMAGED, digest
+from headrace_jobs.profiles import field_series, partial, training
 from headrace_jobs.profiles.partial import Directions, Profiled
 
-COUNTING = (columns, looks, partial, training, distinct, moments, sample, series, views)
+COUNTING = (columns, field_series, partial, training, distinct, moments, sample, series, views)
 """Modules that decide what the statistics are."""
 
 

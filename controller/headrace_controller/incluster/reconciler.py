@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from headrace_controller.backends.base import ServiceSpec
-from headrace_controller.catalog import Catalog
+from headrace_controller.catalog.catalog import Catalog
 from headrace_controller.definitions import DeploymentConfiguration
 from headrace_functions.errors import HeadraceError, NotFound
 from headrace_functions.names import VersionId

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any, Literal
 
 from headrace_controller import clock
-from headrace_controller.series import Series
+from headrace_controller.catalog.series import Series
 from headrace_functions.errors import Conflict, NotFound
 from headrace_functions.names import VersionId
 from headrace_functions.sequence import Sequence
