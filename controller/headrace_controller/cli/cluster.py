@@ -35,12 +35,12 @@ def check(ctx: click.Context, as_json: bool) -> None:
     namespace = place.namespace if place else given
     # Imported here alone, as in ``connection``: the Kubernetes client is heavy, and an extra.
     try:
-        inspection = importlib.import_module(f"{_ROOM}.inspection")
+        inspection = importlib.import_module(f"{_ROOM}.cluster_inspection")
     except ModuleNotFoundError as error:
         raise InvalidInput("this needs the Kubernetes client", hint="pip install 'headrace[cluster]'") from error
-    checkup = importlib.import_module(f"{_ROOM}.checkup")
+    cluster_check = importlib.import_module(f"{_ROOM}.cluster_check")
     seen = inspection.inspect(place.context if place else None, namespace)
-    found = [*checkup.verdicts(seen), checkup.store_verdict(_store_error(place is not None))]
+    found = [*cluster_check.verdicts(seen), cluster_check.store_verdict(_store_error(place is not None))]
     _show([asdict(verdict) for verdict in found], as_json=as_json)
     if any(verdict.level == "lacking" for verdict in found):
         ctx.exit(1)
