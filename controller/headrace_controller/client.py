@@ -93,6 +93,14 @@ class Client:
     def status(self) -> schemas.StatusView:
         return self._get("/status", schemas.StatusView)
 
+    def refused_records(self) -> list[schemas.RefusedView]:
+        """What the collector could not log and set aside."""
+        return self._get("/refused-records", schemas.RefusedList).items
+
+    def retry_refused_records(self) -> int:
+        """Offer it to the collector again; how many objects there were."""
+        return self._post("/refused-records/retry", {}, schemas.RetriedView).retried
+
     # Models, versions, aliases
 
     def models(self, text: str = "") -> Iterator[schemas.ModelView]:

@@ -13,7 +13,8 @@ HeadraceError
 ├── DeadlineExceeded      the caller's or the definition's time is over
 ├── FunctionFailed        user code raised or answered what its signature forbids
 ├── Unreachable           the service's process went away with the request in flight
-└── StorageFailed         object storage refuses or is away
+├── StorageFailed         object storage refuses or is away
+└── DamagedDocument       a document of the store is not what the platform writes
 """
 
 from collections.abc import Mapping
@@ -113,3 +114,9 @@ class Unreachable(HeadraceError):
 
 class StorageFailed(HeadraceError):
     code = "storage-failed"
+
+
+class DamagedDocument(HeadraceError):
+    """One document is unreadable; what it describes is out of order, everything else is not."""
+
+    code = "damaged-document"

@@ -8,9 +8,12 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import orjson
+
+from headrace_functions.errors import HeadraceError
+from headrace_functions.names import check_name
 
 Outcome = Literal["ok", "refused", "failed", "timeout", "unreachable", "not-ready", "overloaded"]
 
@@ -51,6 +54,19 @@ class RecordHeader:
     replica: str = ""
 
 
+_REQUIRED = frozenset({"request_id", "model", "version", "received", "latency_ms", "outcome", "status"})
+_TEXT = str
+_OPTIONAL_NUMBER = (int, type(None))
+_KINDS: dict[str, Any] = {
+    "request_id": _TEXT, "model": _TEXT, "version": int, "received": int, "latency_ms": (int, float), "outcome": _TEXT,
+    "status": int, "protocol": _TEXT, "request_type": _TEXT, "request_json": _OPTIONAL_NUMBER,
+    "response_json": _OPTIONAL_NUMBER, "sequence": _TEXT, "stage": int, "variant": _TEXT, "shadow": bool,
+    "caller_time": _OPTIONAL_NUMBER, "error": _TEXT, "traceparent": _TEXT, "replica": _TEXT,
+}  # fmt: skip
+_LATEST = 253_402_300_800 * 10**9
+"""Nanoseconds at the end of the year 9999, the last that a log table can hold."""
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     header: RecordHeader
@@ -66,24 +82,65 @@ def encode(record: Record) -> bytes:
     return b"".join((head, header, record.request, record.response))
 
 
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """Bytes of a segment that are no record: a frame whose header does not say what it must, or everything after a broken frame."""
+
+    data: bytes
+    reason: str
+
+
 def decode(segment: bytes) -> Iterator[Record]:
-    """The whole frames of a segment, in order; stops at the first frame that is torn or damaged."""
+    """The records of a segment in order; what ``read`` finds unreadable is left out."""
+    return (found for found in read(segment) if isinstance(found, Record))
+
+
+def read(segment: bytes) -> Iterator[Record | Unreadable]:
+    """Everything in a segment, in order.
+
+    Headers of newer releases may have members that this one does not know; they are left out. A frame with whole bytes and a
+    header that cannot be understood is ``Unreadable`` and the next one is read. Where the frame itself is broken nobody knows
+    where the next one begins, so the rest is one ``Unreadable``.
+    """
     view = memoryview(segment)
     at = 0
-    while at + _FRAME.size <= len(view):
-        magic, n_header, n_request, n_response, crc = _FRAME.unpack_from(view, at)
-        start = at + _FRAME.size
-        end = start + n_header + n_request + n_response
-        if magic != _MAGIC or end > len(view) or zlib.crc32(view[start:end]) != crc:
+    while at < len(view):
+        sizes = _sizes_at(view, at)
+        if sizes is None:
+            yield Unreadable(bytes(view[at:]), f"no whole record at byte {at} of {len(view)}")
             return
-        request_at = start + n_header
-        response_at = request_at + n_request
-        yield Record(
-            RecordHeader(**orjson.loads(view[start:request_at])),
-            bytes(view[request_at:response_at]),
-            bytes(view[response_at:end]),
-        )
+        request_at = at + _FRAME.size + sizes[0]
+        response_at = request_at + sizes[1]
+        end = response_at + sizes[2]
+        try:
+            header = _header(bytes(view[at + _FRAME.size : request_at]))
+        except ValueError as error:
+            yield Unreadable(bytes(view[at:end]), f"header at byte {at}: {error}")
+        else:
+            yield Record(header, bytes(view[request_at:response_at]), bytes(view[response_at:end]))
         at = end
+
+
+def _header(data: bytes) -> RecordHeader:
+    """``ValueError`` says what is wrong."""
+    document = orjson.loads(data)
+    if not isinstance(document, dict):
+        raise ValueError("not a JSON object")
+    for name, kinds in _KINDS.items():
+        if name not in document:
+            if name in _REQUIRED:
+                raise ValueError(f"{name!r} is missing")
+        elif not isinstance(document[name], kinds) or isinstance(document[name], bool) is not (kinds is bool):
+            raise ValueError(f"{name!r} is {document[name]!r}")
+    if document["version"] < 1:
+        raise ValueError(f"'version' is {document['version']!r}")
+    if not 0 <= document["received"] < _LATEST:
+        raise ValueError(f"'received' is {document['received']!r}, which is no time in nanoseconds")
+    try:
+        check_name(document["model"], field="model")
+    except HeadraceError as error:
+        raise ValueError(error.message) from error
+    return RecordHeader(**{name: value for name, value in document.items() if name in _KINDS})
 
 
 def whole_length(segment: bytes) -> int:
@@ -94,11 +151,18 @@ def whole_length(segment: bytes) -> int:
 def _frame_sizes(segment: bytes) -> Iterator[int]:
     view = memoryview(segment)
     at = 0
-    while at + _FRAME.size <= len(view):
-        magic, a, b, c, crc = _FRAME.unpack_from(view, at)
-        start = at + _FRAME.size
-        size = a + b + c
-        if magic != _MAGIC or start + size > len(view) or zlib.crc32(view[start : start + size]) != crc:
-            return
-        yield size
-        at = start + size
+    while (sizes := _sizes_at(view, at)) is not None:
+        yield sum(sizes)
+        at += _FRAME.size + sum(sizes)
+
+
+def _sizes_at(view: memoryview, at: int) -> tuple[int, int, int] | None:
+    """Bytes of header, request and response of the frame at ``at``; None where there is no whole one."""
+    if at + _FRAME.size > len(view):
+        return None
+    magic, header, request, response, crc = _FRAME.unpack_from(view, at)
+    start = at + _FRAME.size
+    end = start + header + request + response
+    if magic != _MAGIC or end > len(view) or zlib.crc32(view[start:end]) != crc:
+        return None
+    return header, request, response

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from headrace_functions.names import VersionId
 from headrace_functions.signature import Signature
@@ -155,4 +155,6 @@ class BuildStatus:
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> "BuildStatus":
+        if document["state"] not in get_args(BuildState):
+            raise ValueError(f"'state' is {document['state']!r}, not one of {', '.join(get_args(BuildState))}")
         return cls(document["state"], document["reason"], document["at"])

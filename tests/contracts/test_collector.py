@@ -5,9 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from deltalake import DeltaTable
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -16,18 +14,12 @@ from headrace_controller.collector.collect import Collector
 from headrace_controller.collector.rows import to_table
 from headrace_controller.collector.tables import LogTables
 from headrace_functions.errors import StorageFailed
-from headrace_functions.protocol.codec import encode_request, encode_response
-from headrace_functions.protocol.messages import RequestInfo
-from headrace_functions.record import Record, RecordHeader
 from headrace_functions.recording.shipper import Shipper
 from headrace_functions.recording.spool import Spool
 from headrace_functions.storage import layout
-from headrace_functions.storage.documents import Documents
 from headrace_functions.storage.objects import ObjectStore
-from headrace_functions.version import Version
-from support.versions import version
+from support.collecting import ONE, TWO, logged, record, spooled, store
 
-ONE, TWO = version("adder", 1), version("other", 1)
 _prefix = itertools.count()
 
 
@@ -40,33 +32,6 @@ def objects(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
     if request.param == "directory":
         return store(str(tmp_path / "store"))
     return store(f"{request.getfixturevalue('s3_url')}/collector-{next(_prefix)}")
-
-
-def store(url: str) -> ObjectStore:
-    objects = ObjectStore(url)
-    for it in (ONE, TWO):
-        Documents(objects).create(layout.version_document(it.id), it.to_document())
-    return objects
-
-
-def record(it: Version, request_id: str, x: float = 1.0) -> Record:
-    asked = encode_request({"x": np.array([x])}, it.signature, binary=False)
-    answered = encode_response(
-        {"y": np.array([x + 1])}, it.signature, RequestInfo(), model=it.id.model, version=it.id.number
-    )
-    header = RecordHeader(request_id, it.id.model, it.id.number, 1_700_000_000_000_000_000, 1.0, "ok", 200)
-    return Record(header, asked.body, answered.body)
-
-
-def logged(objects: ObjectStore, it: Version) -> list[str]:
-    table = DeltaTable(objects.table_url(layout.log_table(it.id)), storage_options=objects.table_options())
-    return sorted(table.to_pyarrow_table(columns=["request_id"])["request_id"].to_pylist())
-
-
-def spooled(root: Path, *records: Record) -> None:
-    spool = Spool(root / "adder-v1")
-    assert all([spool.append(r) for r in records])
-    spool.close()
 
 
 def test_what_was_spooled_is_in_the_log_and_gone_from_spool_and_inbox(objects: ObjectStore, tmp_path: Path) -> None:

@@ -121,6 +121,21 @@ def export_log(platform: Platform, model: str, number: int, query: ExportQuery) 
     )
 
 
+@resource.route("GET", "/refused-records", answer=schemas.RefusedList)
+def list_refused_records(platform: Platform) -> schemas.RefusedList:
+    """List what the collector could not log and set aside, with the reasons."""
+    found = platform.intake.refused()
+    return schemas.RefusedList(
+        items=[schemas.RefusedView(key=r.key, size=r.size, reason=r.reason, at=r.at) for r in found]
+    )
+
+
+@resource.route("POST", "/refused-records/retry", answer=schemas.RetriedView)
+def retry_refused_records(platform: Platform) -> schemas.RetriedView:
+    """Offer everything that was set aside to the collector again, e.g. after an upgrade; each record is logged once."""
+    return schemas.RetriedView(retried=platform.intake.retry())
+
+
 def moment(text: str, field: str) -> datetime:
     """A time that is written as RFC 3339 or as a duration back from now."""
     try:

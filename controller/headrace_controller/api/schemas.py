@@ -294,11 +294,27 @@ class StatusView(Answer):
     storage: str
     started: str
     storage_error: str = Field(default="", description="why the store cannot be used now; the counts are then null")
+    problems: list[str] = Field(default=[], description="what is wrong with the platform itself, a sentence each")
     models: int | None
     sequences: int | None
     schedules: int | None
     traffic: TrafficView
     services: list[ServiceView]
+
+
+class RefusedView(Answer):
+    key: str = Field(description="its name in the store below inbox-refused/")
+    size: int = Field(description="bytes")
+    reason: str
+    at: str
+
+
+class RefusedList(Answer):
+    items: list[RefusedView]
+
+
+class RetriedView(Answer):
+    retried: int = Field(description="objects that were offered to the collector again")
 
 
 class Problem(Answer):

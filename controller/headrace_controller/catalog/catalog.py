@@ -4,21 +4,25 @@ Facts only; the rules of what may be done are in ``service``. Every number and n
 writers see who was first. Documents never change once written, so they are kept in memory and lists cost no storage calls.
 """
 
+import logging
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
+from operator import itemgetter
 from typing import Any, Literal
 
 from headrace_controller import clock
 from headrace_controller.catalog.series import Series
-from headrace_functions.errors import Conflict, NotFound
+from headrace_functions.errors import Conflict, DamagedDocument, NotFound
 from headrace_functions.names import VersionId
 from headrace_functions.sequence import Sequence
 from headrace_functions.storage import layout
-from headrace_functions.storage.documents import Documents
+from headrace_functions.storage.documents import Documents, interpret
 from headrace_functions.version import BuildState, BuildStatus, Version
+
+log = logging.getLogger(__name__)
 
 Kind = Literal["model", "sequence"]
 _RACES = 100
@@ -35,6 +39,8 @@ class ModelVersion:
     """``definition.json``: ``definition``, ``content``, ``artifact``, ``created``."""
     status: BuildStatus
     version: Version | None
+    damaged: bool = False
+    """Whether a document of it is unreadable; ``status`` is then ``failed`` and names the document."""
 
     @property
     def state(self) -> BuildState:
@@ -58,9 +64,11 @@ class ModelVersion:
 class Catalog:
     def __init__(self, documents: Documents) -> None:
         self.documents = documents
-        self.sequences = Series(documents, "sequence", layout.SEQUENCES, layout.revisions)
-        self.schedules = Series(documents, "schedule", layout.SCHEDULES, layout.schedule)
-        self.deployments = Series(documents, "deployment configuration", layout.DEPLOYMENTS, layout.deployment)
+        self.sequences = Series(documents, "sequence", layout.SEQUENCES, layout.revisions, Sequence.from_document)
+        self.schedules = Series(documents, "schedule", layout.SCHEDULES, layout.schedule, itemgetter("name", "model"))
+        self.deployments = Series(
+            documents, "deployment configuration", layout.DEPLOYMENTS, layout.deployment, itemgetter("definition")
+        )
         self._aliases: dict[str, Series] = {}
         self._lock = threading.RLock()
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="catalogue")
@@ -118,7 +126,7 @@ class Catalog:
             held = self._read(version)
             if held is None:
                 return None
-            if held.state != "assembling":
+            if held.state != "assembling" and not held.damaged:
                 self._final[version] = held
         return held
 
@@ -185,7 +193,11 @@ class Catalog:
         with self._lock:
             if model not in self._aliases:
                 self._aliases[model] = Series(
-                    self.documents, "alias", layout.aliases(model), lambda a: layout.alias(model, a)
+                    self.documents,
+                    "alias",
+                    layout.aliases(model),
+                    lambda a: layout.alias(model, a),
+                    lambda document: VersionId(model, document["version"]),
                 )
             return self._aliases[model]
 
@@ -233,10 +245,33 @@ class Catalog:
         return False
 
     def _read(self, version: VersionId) -> ModelVersion | None:
-        given = self.documents.find(layout.definition(version))
-        if given is None:
-            return None  # its creation claims the number, so what else lies there is no version
-        last = self.documents.last(layout.status(version))
-        status = BuildStatus.from_document(last) if last else BuildStatus("assembling")
-        document = self.documents.find(layout.version_document(version)) if status.state == "released" else None
-        return ModelVersion(version, given, status, Version.from_document(document) if document else None)
+        try:
+            given = self.documents.find(layout.definition(version))
+            if given is None:
+                return None  # its creation claims the number, so what else lies there is no version
+            return self._read_given(version, interpret(layout.definition(version), given, _whole))
+        except DamagedDocument as error:
+            log.error("version %s is out of order: %s", version, error.message)
+            return ModelVersion(version, _NOTHING, BuildStatus("failed", error.message), None, damaged=True)
+
+    def _read_given(self, version: VersionId, given: dict[str, Any]) -> ModelVersion:
+        folder = layout.status(version)
+        last = self.documents.last(folder)
+        status = interpret(folder, last, BuildStatus.from_document) if last is not None else BuildStatus("assembling")
+        key = layout.version_document(version)
+        document = self.documents.find(key) if status.state == "released" else None
+        made = interpret(key, document, Version.from_document) if document is not None else None
+        return ModelVersion(version, given, status, made)
+
+
+_NOTHING: Mapping[str, Any] = {"definition": {}, "content": "", "artifact": "", "created": ""}
+"""What is known of a version whose documents are damaged."""
+
+
+def _whole(given: dict[str, Any]) -> dict[str, Any]:
+    """The document, if it has what every version's has."""
+    if not isinstance(given["definition"], dict):
+        raise ValueError("'definition' is not an object")
+    for member in ("content", "artifact", "created"):
+        given[member]
+    return given

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from headrace_controller import clock
-from headrace_functions.errors import NotFound
-from headrace_functions.storage.documents import Documents
+from headrace_functions.errors import DamagedDocument, NotFound
+from headrace_functions.storage.documents import Documents, interpret
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,16 @@ class Series:
     writes that go through here: one controller writes to a store at a time, and ``reload`` makes another's writes seen.
     """
 
-    def __init__(self, documents: Documents, kind: str, prefix: str, folder: Callable[[str], str]) -> None:
+    def __init__(
+        self,
+        documents: Documents,
+        kind: str,
+        prefix: str,
+        folder: Callable[[str], str],
+        check: Callable[[dict[str, Any]], object] = lambda _document: None,
+    ) -> None:
+        """``check`` stumbles over a document that is not of this kind; deletions are not given to it."""
+        self._check = check
         self._documents = documents
         self._kind = kind
         self._prefix = prefix
@@ -37,16 +46,26 @@ class Series:
         self._lock = threading.RLock()
         self._states: dict[tuple[str, int], State] = {}
         self._last: dict[str, int] | None = None
+        self.damaged: dict[str, str] = {}
+        """By name, what is wrong with the last document of those that ``names`` leaves out."""
 
     def reload(self) -> None:
         with self._lock:
             self._last = None
 
     def names(self) -> list[str]:
-        """Names whose last state is not a deletion, sorted."""
-        return [
-            name for name in sorted(self._numbers()) if (state := self.find(name)) is not None and not state.deleted
-        ]
+        """Names whose last state is not a deletion, sorted. One whose document is damaged is left out; ``damaged`` has it."""
+        found = []
+        for name in sorted(self._numbers()):
+            try:
+                state = self.find(name)
+            except DamagedDocument as error:
+                self.damaged[name] = error.message
+                continue
+            self.damaged.pop(name, None)
+            if state is not None and not state.deleted:
+                found.append(name)
+        return found
 
     def find(self, name: str) -> State | None:
         """The last state, a deletion too; None if there never was one."""
@@ -96,5 +115,9 @@ class Series:
     def _state(self, name: str, number: int) -> State:
         held = self._states.get((name, number))
         if held is None:
-            held = self._states[name, number] = State(number, self._documents.get(f"{self._folder(name)}{number}.json"))
+            key = f"{self._folder(name)}{number}.json"
+            state = State(number, self._documents.get(key))
+            if not state.deleted:
+                interpret(key, state.document, self._check)
+            held = self._states[name, number] = state
         return held

@@ -116,6 +116,23 @@ def export_log(client: Client, version: str, target: Path, **selection: str | No
     click.echo(f"wrote {target} ({target.stat().st_size} bytes)")
 
 
+@log.command("refused")
+@click.option("--retry", is_flag=True, help="Offer everything that was set aside to the collector again.")
+@json_option
+@connected
+def refused(client: Client, retry: bool, as_json: bool) -> None:
+    """List records that could not be logged and were set aside, with the reasons."""
+    if retry:
+        retried = client.retry_refused_records()
+        print_json({"retried": retried}) if as_json else click.echo(f"offered {retried} objects to the collector again")
+        return
+    found = client.refused_records()
+    if as_json:
+        print_json(found)
+        return
+    print_table([r.model_dump() for r in found], ["at", "size", "reason", "key"], empty="nothing was set aside")
+
+
 def _shown(columns: list[str], asked: str | None) -> list[str]:
     """The columns of the table: the ones asked for, else the exchange's own and the tensors' until the line is full."""
     if asked:

@@ -16,7 +16,9 @@ def status(client: Client, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    print_facts(found.model_dump(exclude={"services"}))
+    print_facts(found.model_dump(exclude={"services", "problems"}))
+    for problem in found.problems:
+        click.echo(f"PROBLEM: {problem}")
     click.echo()
     services = [s.model_dump() for s in found.services]
     print_table(services, ["name", "version", "state", "replicas", "reason"], empty="no service yet")

@@ -2,6 +2,9 @@
 
 A crash anywhere is redone with the same result: segments are deleted only after every table they touch has them, and a
 table that has a segment already is skipped. One collector a store at a time; the home's lock sees to that.
+
+One bad item is one bad item: what cannot be read or logged is set aside (``quarantine``), and a version whose log cannot be
+written keeps its segments in the inbox while those of all others are collected.
 """
 
 import logging
@@ -9,14 +12,18 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import pyarrow as pa
+
+from headrace_controller.collector.quarantine import Quarantine
 from headrace_controller.collector.rows import to_table
 from headrace_controller.collector.tables import LogTables
+from headrace_functions.errors import DamagedDocument, NotFound, StorageFailed
 from headrace_functions.names import VersionId
 from headrace_functions.profile import Profile
-from headrace_functions.record import Record, decode
+from headrace_functions.record import Record, Unreadable, encode, read
 from headrace_functions.recording.shipper import Shipper
 from headrace_functions.storage import layout
-from headrace_functions.storage.documents import Documents
+from headrace_functions.storage.documents import Documents, interpret
 from headrace_functions.storage.objects import ObjectInfo, ObjectStore
 from headrace_functions.version import Version
 
@@ -46,29 +53,38 @@ class Collector:
         self._documents = Documents(objects)
         self._shipper = shipper
         self._tables = LogTables(objects, remember=REMEMBER_DAYS)
-        self._versions: dict[VersionId, Version | None] = {}
+        self._versions: dict[VersionId, Version] = {}
         self._profiles: dict[VersionId, Profile | None] = {}
+        self._waiting = _Waiting()
+        self.quarantine = Quarantine(objects)
 
     def round(self) -> int:
         """Bring what waits into the log tables; returns the number of records, 0 if nothing waited.
 
-        Raises ``StorageFailed`` when the store is away; nothing is lost by that and the next round tries again.
+        Raises ``StorageFailed`` when the store is away, and after the round when the log of some version could not be written;
+        nothing is lost by that and the next round tries again.
         """
         self._shipper.sweep()
+        self._waiting = _Waiting()
         taken = 0
         for batch in self._batches():
-            segments = [self._read(info) for info in batch]
+            segments = [s for info in batch if (s := self._read(info)) is not None]
+            held: set[str] = set()
             for version, of_version in _by_version(segments).items():
-                self._append(version, of_version)
+                if not self._append_or_hold(version, of_version):
+                    held |= {s.key for s in of_version}
             for segment in segments:
-                self._objects.delete(segment.key)
-            taken += sum(len(s.records) for s in segments)
+                if segment.key not in held:
+                    self._objects.delete(segment.key)
+            taken += sum(len(s.records) for s in segments if s.key not in held)
+        if self._waiting.error is not None:
+            raise self._waiting.error
         return taken
 
     def _batches(self) -> Iterator[list[ObjectInfo]]:
         batch: list[ObjectInfo] = []
         size = 0
-        for info in self._waiting():
+        for info in self._inbox():
             if batch and size + info.size > BATCH_BYTES:
                 yield batch
                 batch, size = [], 0
@@ -77,8 +93,8 @@ class Collector:
         if batch:
             yield batch
 
-    def _waiting(self) -> list[ObjectInfo]:
-        """The inbox without gaps, in the order of each spool.
+    def _inbox(self) -> list[ObjectInfo]:
+        """The inbox without gaps, in the order of each spool; what is no segment is set aside.
 
         A listing is no snapshot: it may show a spool's fifth segment and miss the fourth that arrived meanwhile, which would
         then be taken for committed. Shippers send in order, so what a first listing shows had its forerunners in place
@@ -86,52 +102,145 @@ class Collector:
         """
         last: dict[str, int] = {}
         for info in self._objects.walk(layout.INBOX):
-            spool, number = _place(info)
-            last[spool] = max(number, last.get(spool, -1))
+            place = _place(info.key)
+            if place is None:
+                self._refuse_object(info.key, "its key is not that of a segment: inbox/SERVICE/SPOOL/NUMBER.seg")
+            else:
+                last[place[0]] = max(place[1], last.get(place[0], -1))
         if not last:
             return []
-        return [i for i in self._objects.walk(layout.INBOX) if _place(i)[1] <= last.get(_place(i)[0], -1)]
+        found = ((info, _place(info.key)) for info in self._objects.walk(layout.INBOX))
+        return [info for info, place in found if place is not None and place[1] <= last.get(place[0], -1)]
 
-    def _read(self, info: ObjectInfo) -> Segment:
-        return Segment(info.key, *_place(info), list(decode(self._objects.get(info.key))))
+    def _refuse_object(self, key: str, reason: str) -> None:
+        try:
+            data = self._objects.get(key)
+        except NotFound:
+            return
+        self.quarantine.refuse(key, data, reason)
+        self._objects.delete(key)
+
+    def _read(self, info: ObjectInfo) -> Segment | None:
+        """A segment with the records that can be read; None where it has to wait, or is gone.
+
+        Where one segment cannot be fetched, later ones of its spool wait too: they must not be logged before it.
+        """
+        place = _place(info.key)
+        if place is None or place[0] in self._waiting.spools:
+            return None
+        try:
+            data = self._objects.get(info.key)
+        except NotFound:
+            return None
+        except StorageFailed as error:
+            self._hold(error)
+            self._waiting.spools.add(place[0])
+            return None
+        found = list(read(data))
+        unreadable = [f for f in found if isinstance(f, Unreadable)]
+        if unreadable:
+            reasons = "; ".join(u.reason for u in unreadable[:3])
+            count = f"{len(unreadable)} of {len(found)} parts are unreadable: {reasons}"
+            self.quarantine.refuse(info.key, b"".join(u.data for u in unreadable), count)
+        elif not found:
+            self.quarantine.refuse(info.key, data, "it is empty")
+        return Segment(info.key, *place, [f for f in found if isinstance(f, Record)])
+
+    def _append_or_hold(self, version: VersionId, segments: list[Segment]) -> bool:
+        """Whether the records are logged or set aside; False where they have to wait in the inbox."""
+        if version in self._waiting.versions:
+            return False  # an earlier segment of this version waits, and its log follows the order of each spool
+        try:
+            self._append(version, segments)
+        except StorageFailed as error:
+            self._hold(error)
+            self._waiting.versions.add(version)
+            return False
+        return True
+
+    def _hold(self, error: StorageFailed) -> None:
+        """One object or table failed. Raises where the whole store is away, so that nothing else is tried in vain."""
+        self._objects.exists(layout.CHANGES)
+        log.error("%s; its records wait in the inbox", error.message)
+        self._waiting.error = error
 
     def _append(self, version_id: VersionId, segments: list[Segment]) -> None:
-        version = self._version(version_id)
-        if version is None:
-            log.warning("records of %s dropped: the version is not in the catalogue", version_id)
-            return
         last: dict[str, int] = {}
-        records: list[Record] = []
+        fresh: list[Segment] = []
         done: dict[str, int] = {}
         for segment in segments:
             if segment.spool not in done:
                 done[segment.spool] = self._tables.committed(version_id, segment.spool)
             if segment.number > done[segment.spool]:
-                records += segment.records
+                fresh.append(segment)
                 last[segment.spool] = segment.number
-        if records:
-            self._tables.append(version_id, to_table(version, records, self._profile(version_id)), last)
+        if not fresh:
+            return
+        try:
+            version, profile = self._version(version_id), self._profile(version_id)
+        except (NotFound, DamagedDocument) as error:
+            for segment in fresh:
+                self._refuse_records(version_id, segment, segment.records, error.message)
+            return
+        rows = self._rows(version, profile, fresh)
+        if rows is not None:
+            self._tables.append(version_id, rows, last)
             self._grown(version_id)
 
-    def _version(self, version: VersionId) -> Version | None:
+    def _rows(self, version: Version, profile: Profile | None, segments: list[Segment]) -> pa.Table | None:
+        """The rows of all records; a record that has none for a reason that nobody foresaw is set aside."""
+        try:
+            return to_table(version, [r for s in segments for r in s.records], profile)
+        except Exception:
+            log.exception("records of %s cannot be logged together; trying them one by one", version.id)
+        tables = []
+        for segment in segments:
+            for record in segment.records:
+                try:
+                    tables.append(to_table(version, [record], profile))
+                except Exception as error:  # noqa: BLE001 -- whatever it is, it is the fault of this record alone
+                    self._refuse_records(version.id, segment, [record], f"{type(error).__name__}: {error}")
+        return pa.concat_tables(tables) if tables else None
+
+    def _refuse_records(self, version: VersionId, segment: Segment, records: list[Record], reason: str) -> None:
+        """Set records of one version aside, below a name of their own: the segment may have others."""
+        ids = records[0].header.request_id if len(records) == 1 else ""
+        key = layout.refused_records(segment.key, version, ids)
+        self.quarantine.refuse(key, b"".join(map(encode, records)), f"records of {version}: {reason}")
+
+    def _version(self, version: VersionId) -> Version:
         if version not in self._versions:
-            document = self._documents.find(layout.version_document(version))
+            key = layout.version_document(version)
+            document = self._documents.find(key)
             if document is None:
-                return None
-            self._versions[version] = Version.from_document(document)
+                raise NotFound("the version is not in the catalogue")
+            self._versions[version] = interpret(key, document, Version.from_document)
         return self._versions[version]
 
     def _profile(self, version: VersionId) -> Profile | None:
         if version not in self._profiles:
-            document = self._documents.find(layout.profile(version))
-            self._profiles[version] = Profile.from_document(document) if document else None
+            key = layout.profile(version)
+            document = self._documents.find(key)
+            self._profiles[version] = interpret(key, document, Profile.from_document) if document is not None else None
         return self._profiles[version]
 
 
-def _place(info: ObjectInfo) -> tuple[str, int]:
-    """Spool and number of a segment in the inbox."""
-    _, _, spool, name = info.key.split("/")
-    return spool, int(name.removesuffix(".seg"))
+class _Waiting:
+    """What has to wait for a later round, so that nothing after it is logged before it."""
+
+    def __init__(self) -> None:
+        self.versions: set[VersionId] = set()
+        self.spools: set[str] = set()
+        self.error: StorageFailed | None = None
+
+
+def _place(key: str) -> tuple[str, int] | None:
+    """Spool and number of a segment in the inbox; None for a key that is not that of one."""
+    parts = key.removeprefix(layout.INBOX).split("/")
+    if len(parts) != 3 or not all(parts):
+        return None
+    stem = parts[2].removesuffix(".seg")
+    return (parts[1], int(stem)) if stem != parts[2] and stem.isascii() and stem.isdigit() else None
 
 
 def _by_version(segments: list[Segment]) -> dict[VersionId, list[Segment]]:

@@ -21,10 +21,11 @@ from headrace_controller.monitoring.attached import metrics_of
 from headrace_controller.monitoring.specs import MetricSpec
 from headrace_controller.monitoring.values import METRIC_COLUMNS
 from headrace_controller.requestlog import commits
-from headrace_functions.errors import NotFound, StorageFailed
+from headrace_functions.errors import DamagedDocument, InvalidInput, NotFound
+from headrace_functions.loop_health import LoopHealth
 from headrace_functions.names import VersionId
 from headrace_functions.storage import layout
-from headrace_functions.storage.documents import Documents
+from headrace_functions.storage.documents import Documents, interpret
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Version
 
@@ -69,6 +70,7 @@ class Scoring:
         self._values = LogTables(objects, layout.metric_table)
         self._grown: set[VersionId] = set()
         self._paces: dict[tuple[VersionId, str], _Pace] = {}
+        self._health: dict[VersionId, LoopHealth] = {}
         self._seen: dict[VersionId, Version | None] = {}
         self._metrics: dict[VersionId, list[MetricSpec]] = {}
         self._looked: float | None = None
@@ -88,22 +90,27 @@ class Scoring:
         """The log of a version has grown."""
         self._grown.add(version)
 
+    @property
+    def problems(self) -> list[str]:
+        """What keeps versions from being scored."""
+        return [health.problem for health in self._health.values() if health.failures]
+
     def round(self) -> float | None:
         """Score what may be scored now; seconds until some metric may be asked again, None where none lags.
 
-        Raises ``StorageFailed`` where the store is away; the next round tries again.
+        Raises ``StorageFailed`` where the store is away while metrics are looked for; the next round tries again. A version that
+        cannot be scored, for whatever reason, waits by itself and keeps no other.
         """
         self._look()
         waits: list[float] = []
         for version_id in sorted(self._grown):
             self._grown.discard(version_id)  # before the look at its log: what is noted from here on is seen next time
-            version = self._version(version_id)
-            specs = self._metrics.get(version_id) or []
-            try:
-                found = [self._score(version, spec) for spec in specs] if version is not None else []
-            except StorageFailed:
-                self._grown.add(version_id)
-                raise
+            health = self._health.setdefault(version_id, LoopHealth(f"scoring {version_id}", log))
+            found: list[float | None] = []
+            with health.guard():
+                found = self._score_all(version_id)
+            if health.failures:
+                found = [health.pause]
             if any(wait is not None for wait in found):
                 self._grown.add(version_id)
                 waits += [wait for wait in found if wait is not None]
@@ -119,7 +126,10 @@ class Scoring:
         self._looked = now
         for model in self._objects.folders(layout.LOGS):
             for folder in self._objects.folders(f"{layout.LOGS}{model}/"):
-                self._read(VersionId.of_service(f"{model}-{folder}"))
+                try:
+                    self._read(VersionId.of_service(f"{model}-{folder}"))
+                except (InvalidInput, DamagedDocument) as error:
+                    log.error("the log %s/%s is not scored: %s", model, folder, error.message)
         self._grown |= {version_id for version_id, specs in self._metrics.items() if specs}
 
     def _read(self, version_id: VersionId) -> None:
@@ -128,9 +138,14 @@ class Scoring:
 
     def _version(self, version_id: VersionId) -> Version | None:
         if self._seen.get(version_id) is None:
-            document = self._documents.find(layout.version_document(version_id))
-            self._seen[version_id] = Version.from_document(document) if document else None
+            key = layout.version_document(version_id)
+            document = self._documents.find(key)
+            self._seen[version_id] = interpret(key, document, Version.from_document) if document is not None else None
         return self._seen[version_id]
+
+    def _score_all(self, version_id: VersionId) -> list[float | None]:
+        version = self._version(version_id)
+        return [self._score(version, spec) for spec in self._metrics.get(version_id) or []] if version else []
 
     def _score(self, version: Version, spec: MetricSpec) -> float | None:
         """Bring one metric up to its log; None when it is, else the seconds until it may be asked again."""

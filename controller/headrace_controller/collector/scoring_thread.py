@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from headrace_controller.collector.scoring import Scoring
-from headrace_functions.errors import StorageFailed
+from headrace_functions.loop_health import LoopHealth
 from headrace_functions.names import VersionId
 
 log = logging.getLogger("headrace.collector")
@@ -27,6 +27,7 @@ class MetricThread:
         self._told = threading.Event()
         self._stopping = threading.Event()
         self._lags = threading.Event()
+        self.health = LoopHealth("scoring by metrics", log)
         self._moved = clock()
         self._answered = 0
         self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
@@ -39,6 +40,11 @@ class MetricThread:
         if self._scoring.answered != self._answered:
             self._answered, self._moved = self._scoring.answered, self._clock()
         return self._clock() - self._moved < PATIENCE
+
+    @property
+    def problems(self) -> list[str]:
+        """What keeps metrics from being scored."""
+        return [p for p in (self.health.problem, *self._scoring.problems) if p]
 
     def start(self) -> None:
         self._tell()  # what an earlier process left
@@ -78,10 +84,9 @@ class MetricThread:
                 return
             self._lags.set()
             self._told.clear()
-            try:
+            wait = _AWAY_SECONDS
+            with self.health.guard():
                 wait = self._scoring.round()
-            except StorageFailed as error:
-                log.warning("metrics wait: %s", error.message)
-                wait = _AWAY_SECONDS
+            wait = max(self.health.pause, wait or 0.0) if self.health.failures else wait
             if wait is None and not self._stopping.is_set():
                 self._lags.clear()

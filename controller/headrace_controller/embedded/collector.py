@@ -18,13 +18,12 @@ from headrace_controller.embedded.process import settings_of
 from headrace_controller.gateway_client import SECONDS, GatewayAsking
 from headrace_controller.logging_setup import set_up_logging
 from headrace_controller.settings import Settings
-from headrace_functions.errors import StorageFailed
+from headrace_functions.loop_health import LoopHealth
 from headrace_functions.recording.shipper import Shipper
 from headrace_functions.storage.objects import ObjectStore
 
 log = logging.getLogger("headrace.collector")
 
-_AWAY_SECONDS = 2.0  # between two tries while the store is away
 NICE = 5
 """How much lower its priority is than the gateway's: while both want the processors, requests go first and the log a little later."""
 
@@ -42,12 +41,13 @@ def run(settings: Settings, stop: threading.Event) -> None:
     if not stop.is_set():
         metrics.start()
     last_work = time.monotonic()
+    health = LoopHealth("collecting", log)
     while not stop.is_set():
-        try:
+        taken = 0
+        with health.guard():
             taken = collector.round()
-        except StorageFailed as error:
-            log.warning("%s; trying again", error.message)
-            stop.wait(_AWAY_SECONDS)
+        if health.failures:
+            stop.wait(health.pause)
             continue
         if taken:
             log.info("%d records collected", taken)
@@ -59,7 +59,8 @@ def run(settings: Settings, stop: threading.Event) -> None:
             return
         stop.wait(settings.collect_every)
     metrics.stop()
-    collector.round()  # what was sealed while we were told to stop
+    with health.guard():
+        collector.round()  # what was sealed while we were told to stop
 
 
 def main(path: str, mode: str = "follow") -> int:

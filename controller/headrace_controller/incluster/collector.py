@@ -23,8 +23,9 @@ from headrace_controller.collector.scoring_thread import MetricThread
 from headrace_controller.gateway_client import SECONDS, GatewayAsking
 from headrace_controller.incluster.settings import InCluster
 from headrace_controller.logging_setup import set_up_logging
-from headrace_functions.errors import HeadraceError, StorageFailed
+from headrace_functions.errors import HeadraceError
 from headrace_functions.gateway.incluster import purpose_token
+from headrace_functions.loop_health import LoopHealth
 from headrace_functions.recording.shipper import Shipper
 from headrace_functions.recording.shipping import wake
 from headrace_functions.startup import cannot_start
@@ -32,8 +33,6 @@ from headrace_functions.storage.objects import ObjectStore
 
 log = logging.getLogger("headrace.collector")
 
-AWAY = 2.0
-"""Seconds between attempts while the store is away."""
 KEEP_AWAKE = 20.0
 """Seconds between two words to itself while metrics lag; Knative puts it to sleep after 60 without a request."""
 LAST_QUESTION = 10.0
@@ -46,6 +45,7 @@ class Collecting:
     def __init__(self, collector: Collector, metrics: MetricThread) -> None:
         self._collector = collector
         self._metrics = metrics
+        self.health = LoopHealth("collecting", log)
         self._told = threading.Event()
         self._stopping = threading.Event()
         self._told.set()  # what came while nobody was here
@@ -59,6 +59,11 @@ class Collecting:
     def start(self) -> None:
         self._metrics.start()
         self._thread.start()
+
+    @property
+    def problems(self) -> list[str]:
+        """What this process fails at now, in words for people."""
+        return [p for p in (self.health.problem, *self._metrics.problems) if p]
 
     def tell(self) -> None:
         """Records have arrived, or a metric was attached; returns at once."""
@@ -78,13 +83,12 @@ class Collecting:
             self._told.clear()
             if self._stopping.is_set():
                 return
-            try:
+            with self.health.guard():
                 while taken := self._collector.round():
                     log.info("%d records collected", taken)
-            except StorageFailed as error:
-                log.warning("%s; trying again", error.message)
+            if self.health.failures:
                 self._told.set()
-                self._stopping.wait(AWAY)
+                self._stopping.wait(self.health.pause)
 
 
 def application(collecting: Collecting) -> "waitress.WSGIApplication":
@@ -93,7 +97,8 @@ def application(collecting: Collecting) -> "waitress.WSGIApplication":
         if request.method == "POST":
             collecting.tell()
             return Response(status=202)
-        return Response("collecting\n")
+        problems = collecting.problems
+        return Response("\n".join(problems or ["collecting"]) + "\n", status=500 if problems else 200)
 
     return answer
 

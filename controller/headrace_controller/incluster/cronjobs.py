@@ -39,12 +39,18 @@ class Croning:
         try:
             wanted = {name_of(s.name): s for s in self._schedules() if s.cron}
             for schedule in wanted.values():
-                skip = schedule.missed == "skip"
-                self._crons.apply_cron(
-                    cron_job(schedule.name, schedule.cron, self._image, self._cluster, skip_missed=skip)
-                )
+                self._apply(schedule)
             for name in self._crons.crons():
                 if name not in wanted:
                     self._crons.delete_cron(name)
         except HeadraceError as error:
             log.warning("schedules are not all on the cluster yet: %s", error.message)
+
+    def _apply(self, schedule: Schedule) -> None:
+        document = cron_job(
+            schedule.name, schedule.cron, self._image, self._cluster, skip_missed=schedule.missed == "skip"
+        )
+        try:
+            self._crons.apply_cron(document)
+        except HeadraceError as error:
+            log.error("schedule %s is not on the cluster: %s", schedule.name, error.message)

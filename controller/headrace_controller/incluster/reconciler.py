@@ -10,10 +10,13 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from pydantic import ValidationError
+
 from headrace_controller.backends.base import ServiceSpec
 from headrace_controller.catalog.catalog import Catalog
 from headrace_controller.definitions import DeploymentConfiguration
-from headrace_functions.errors import HeadraceError, NotFound
+from headrace_functions.errors import HeadraceError, InvalidInput, NotFound
+from headrace_functions.loop_health import LoopHealth
 from headrace_functions.names import VersionId
 from headrace_functions.version import Version
 
@@ -45,6 +48,7 @@ class Keeping:
         self._cluster = cluster
         self.after: list[Callable[[], None]] = []
         """Called after each whole look, for what else is kept as the store says."""
+        self.health = LoopHealth("keeping the cluster as the catalogue says", log)
         self._wake = threading.Event()
         self._stopping = False
         self._configurations: Mapping[VersionId, DeploymentConfiguration] = {}
@@ -70,8 +74,11 @@ class Keeping:
         self._catalog.reload()
         self._configurations = configurations(self._catalog)
         wanted = {v.version.id.service: v.version for v in self._catalog.versions() if v.version and v.released}
-        for version in wanted.values():
-            self._cluster.apply(ServiceSpec(version))
+        for name, version in wanted.items():
+            try:
+                self._cluster.apply(ServiceSpec(version))
+            except HeadraceError as error:
+                log.error("%s is left as it is: %s", name, error.message)
         for name in sorted((self._cluster.known() or frozenset()) - wanted.keys()):
             log.info("removing %s: the catalogue does not have it", name)
             self._cluster.remove(name)
@@ -79,15 +86,11 @@ class Keeping:
     def _run(self) -> None:
         while not self._stopping:
             self._wake.clear()
-            pause = EVERY
-            try:
+            with self.health.guard():
                 self.once()
                 for also in self.after:
                     also()
-            except HeadraceError as error:
-                log.warning("cannot look at the catalogue: %s; again in %.0f s", error.message, AGAIN)
-                pause = AGAIN
-            self._wake.wait(pause)
+            self._wake.wait(AGAIN if self.health.failures else EVERY)
 
 
 def configurations(catalog: Catalog) -> dict[VersionId, DeploymentConfiguration]:
@@ -96,7 +99,11 @@ def configurations(catalog: Catalog) -> dict[VersionId, DeploymentConfiguration]
     named: dict[VersionId, str] = {}
     for sequence in sorted(catalog.sequences.names()):
         for text, name in catalog.sequences.get(sequence).document.get("deployment-configurations", {}).items():
-            version = VersionId.parse(text)
+            try:
+                version = VersionId.parse(text)
+            except InvalidInput as error:
+                log.error("sequence %s: %s", sequence, error.message)
+                continue
             if named.setdefault(version, name) != name:
                 log.warning("%s has two deployment configurations; %s is used, not %s", version, named[version], name)
             elif version not in found:
@@ -105,5 +112,8 @@ def configurations(catalog: Catalog) -> dict[VersionId, DeploymentConfiguration]
                 except NotFound:
                     log.warning("%s asks for deployment configuration %s, which is not there", version, name)
                     continue
-                found[version] = DeploymentConfiguration.model_validate(document)
+                try:
+                    found[version] = DeploymentConfiguration.model_validate(document)
+                except ValidationError as error:
+                    log.error("deployment configuration %s cannot be used for %s: %s", name, version, error)
     return found

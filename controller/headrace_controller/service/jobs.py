@@ -20,10 +20,11 @@ from headrace_controller import clock
 from headrace_controller.analysis_runs import Outcome, Run, Runner
 from headrace_controller.environments.named import Engine
 from headrace_controller.service.paging import Page, PageRequest, page
-from headrace_functions.errors import Conflict, HeadraceError, InvalidInput, NotFound
+from headrace_functions.errors import Conflict, DamagedDocument, HeadraceError, InvalidInput, NotFound
+from headrace_functions.loop_health import LoopHealth
 from headrace_functions.names import VersionId
 from headrace_functions.storage import layout
-from headrace_functions.storage.documents import Documents
+from headrace_functions.storage.documents import Documents, interpret
 
 Kind = Literal["drift", "performance", "outliers", "fairness", "explain", "attribution", "profile", "projection"]
 State = Literal["queued", "running", "done", "failed"]
@@ -138,6 +139,8 @@ class Jobs:
         }
         self._jobs: dict[str, Job] = {}
         self._running: dict[str, Run] = {}
+        self._here: set[str] = set()
+        """Jobs that wait or run in this process."""
         self._cancelled: set[str] = set()
         self._changed = threading.Condition()
         self._listeners: list[Callable[[Job], None]] = []
@@ -177,6 +180,7 @@ class Jobs:
         document = {"id": job_id, **request.to_document(), "created": created}
         self._documents.create(layout.job_document(job_id), document)
         (self._markers / job_id).touch()
+        self._here.add(job_id)
         self._jobs[job_id] = Job(job_id, document, "queued", created, created)
         job = self._enter(job_id, "queued")
         try:
@@ -188,7 +192,9 @@ class Jobs:
 
     def get(self, job_id: str) -> Job:
         held = self._jobs.get(job_id)
-        if held is None:
+        if held is None or (
+            held.state not in OVER and job_id not in self._here
+        ):  # another controller brings it forward
             held = self._jobs[job_id] = self._read(job_id)
         return held
 
@@ -229,18 +235,17 @@ class Jobs:
         """Follow again what an earlier process of the platform began; starting a run twice is starting it once."""
         for job in islice(self._all(), _LOOKED_BACK):
             if job.state not in OVER:
+                self._here.add(job.id)
                 self._queues[job.request["kind"] == "explain"].put((job.id, JobRequest.from_document(job.request)))
 
     def _work(self, work: "queue.Queue[tuple[str, JobRequest] | None]") -> None:
         while (item := work.get()) is not None:
             job_id, request = item
-            try:
+            # Where the store is away the marker stays, so the next start marks the job failed.
+            with LoopHealth(f"job {job_id}", _log).guard():
                 if job_id not in self._cancelled:
                     self._run(job_id, request)
                 (self._markers / job_id).unlink(missing_ok=True)
-            except HeadraceError:
-                # The store is away: the marker stays, so the next start marks the job failed.
-                _log.exception("job %s could not be finished", job_id)
 
     def _run(self, job_id: str, request: JobRequest) -> None:
         self._enter(job_id, "running")
@@ -275,22 +280,24 @@ class Jobs:
         return job
 
     def _all(self) -> Iterator[Job]:
-        return (self.get(job_id) for job_id in reversed(self._documents.objects.folders(layout.JOBS)))
+        for job_id in reversed(self._documents.objects.folders(layout.JOBS)):
+            try:
+                yield self.get(job_id)
+            except (NotFound, DamagedDocument) as error:
+                _log.error("job %s is left out: %s", job_id, error.message)
 
     def _read(self, job_id: str) -> Job:
         document = self._documents.find(layout.job_document(job_id))
         if document is None:
             raise NotFound(f"no job {job_id!r}", field="job", hint="'headrace analyze list' shows what there is")
-        last = self._documents.last(layout.job_status(job_id)) or {"state": "queued", "at": document["created"]}
-        return Job(
-            job_id,
-            document,
-            last["state"],
-            document["created"],
-            last["at"],
-            last.get("reason", ""),
-            last.get("result", {}),
-        )
+        last = self._documents.last(layout.job_status(job_id)) or {"state": "queued", "at": document.get("created", "")}
+
+        def job(given: dict[str, Any]) -> Job:
+            JobRequest.from_document(given)
+            state, at = last["state"], last["at"]
+            return Job(job_id, given, state, given["created"], at, last.get("reason", ""), last.get("result", {}))
+
+        return interpret(layout.job_document(job_id), document, job)
 
 
 def arguments_of(job_id: str, request: JobRequest, storage_url: str) -> list[str]:

@@ -1,6 +1,7 @@
 """All use cases of one platform, wired to one store and one home."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from headrace_controller.service.changes import AnnouncedServices, Changes
 from headrace_controller.service.deployments import Deployments
 from headrace_controller.service.explanations import Explanations
 from headrace_controller.service.gauges import Gauges
+from headrace_controller.service.intake import Intake
 from headrace_controller.service.jobprocess import ProcessRunner
 from headrace_controller.service.jobs import Jobs
 from headrace_controller.service.labels import Labels
@@ -67,6 +69,9 @@ class Platform:
     metrics: Metrics
     outliers: OutlierModels
     changes: Changes
+    intake: Intake
+    checks: list[Callable[[], list[str]]] = field(default_factory=list)
+    """Further sources of ``problems``: what runs beside the use cases and knows how it is doing."""
 
     def open(self, *, home_lost: bool = False) -> None:
         """Mark what a crash cut short, then start to work on jobs and schedules. ``home_lost``: the home is another one each time."""
@@ -88,8 +93,24 @@ class Platform:
             "storage": self.catalog.documents.objects.url,
             "started": self.started,
             "traffic": self.services.summary(),
+            "problems": self.problems(),
             **self._contents(),
         }
+
+    def problems(self) -> list[str]:
+        """What is wrong with the platform itself, a sentence each; empty where nothing is known to be wrong."""
+        try:
+            return [p for check in (self._damaged, self.intake.problems, *self._loops()) for p in check()]
+        except StorageFailed as error:
+            return [error.message, *(p for check in self._loops() for p in check())]
+
+    def _damaged(self) -> list[str]:
+        series = (self.catalog.sequences, self.catalog.schedules, self.catalog.deployments)
+        versions = [f"version {v.id}: {v.status.reason}" for v in self.catalog.versions() if v.damaged]
+        return versions + [reason for s in series for reason in s.damaged.values()]
+
+    def _loops(self) -> list[Callable[[], list[str]]]:
+        return [lambda: self.schedules.problems, *self.checks]
 
     def _contents(self) -> dict[str, Any]:
         try:
@@ -166,4 +187,5 @@ def create_platform(
         metrics=metrics,
         outliers=OutlierModels(catalog, builds, jobs, metrics),
         changes=changes,
+        intake=Intake(documents.objects),
     )

@@ -23,8 +23,11 @@ from headrace_controller.requestlog.reader import LogReader
 from headrace_controller.service.jobs import ENGINES, KINDS, Jobs, Kind
 from headrace_controller.service.scheduledruns import Run, ScheduledRuns
 from headrace_controller.service.versions import Versions
-from headrace_functions.errors import HeadraceError, InvalidInput
+from headrace_functions.errors import DamagedDocument, InvalidInput
+from headrace_functions.loop_health import LoopHealth
 from headrace_functions.names import Reference, check_name
+from headrace_functions.storage import layout
+from headrace_functions.storage.documents import interpret
 
 LATE = timedelta(seconds=90)
 """A tick that is older when it is seen (the machine slept, the platform was busy) is missed."""
@@ -145,13 +148,23 @@ class Schedules:
         self._logs = logs
         self._runs = ScheduledRuns(catalog.documents, jobs)
         self._stop = threading.Event()
+        self.health = LoopHealth("watching schedules", _log)
+        self._trouble: dict[str, LoopHealth] = {}
         self._changed: Callable[[], None] | None = None
 
     def select(self) -> list[Schedule]:
-        return [self.get(name) for name in self._catalog.schedules.names()]
+        """Every schedule; one whose document is damaged is left out, and ``get`` says why."""
+        found = []
+        for name in self._catalog.schedules.names():
+            try:
+                found.append(self.get(name))
+            except DamagedDocument as error:
+                _log.error("schedule %s is left out: %s", name, error.message)
+        return found
 
     def get(self, name: str) -> Schedule:
-        return Schedule.from_document(self._catalog.schedules.get(name).document)
+        state = self._catalog.schedules.get(name)
+        return interpret(f"{layout.schedule(name)}{state.number}.json", state.document, Schedule.from_document)
 
     def put(self, schedule: Schedule) -> State:
         """Make or change a schedule; its model must have a version now. Rows that its log has already make nothing due."""
@@ -210,10 +223,15 @@ class Schedules:
     def look(self, since: datetime, now: datetime) -> None:
         """Claim what is due and bring runs forward. One schedule's trouble does not keep another from running."""
         for schedule in self.select():
-            try:
+            with self._trouble.setdefault(schedule.name, LoopHealth(f"schedule {schedule.name}", _log)).guard():
                 self._look_at(schedule, since, now)
-            except HeadraceError:
-                _log.exception("schedule %s cannot run", schedule.name)
+
+    @property
+    def problems(self) -> list[str]:
+        """What keeps schedules from running, in words for people."""
+        names = set(self._catalog.schedules.names()) if self._trouble else set()
+        of_each = [health.problem for name, health in self._trouble.items() if name in names]
+        return [problem for problem in (self.health.problem, *of_each) if problem]
 
     def _look_at(self, schedule: Schedule, since: datetime, now: datetime) -> None:
         if self._changed is None:
@@ -245,10 +263,8 @@ class Schedules:
         seen = datetime.now(UTC)
         while not self._stop.wait(LOOK_EVERY):
             now = datetime.now(UTC)
-            try:
+            with self.health.guard():  # ticks that pass while schedules cannot be read are missed
                 self.look(seen, now)
-            except HeadraceError:
-                _log.exception("schedules could not be read")  # the store is away: those ticks are missed
             seen = now
 
 

@@ -23,6 +23,7 @@ _TABLE: dict[type[errors.HeadraceError], tuple[int, str]] = {
     errors.FunctionFailed: (500, "The function failed"),
     errors.Unreachable: (502, "The service went away"),
     errors.StorageFailed: (503, "The object store is away"),
+    errors.DamagedDocument: (500, "A document of the store is damaged"),
 }
 _INTERNAL = (500, "Something went wrong inside")
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from headrace_functions.errors import StorageFailed
+from headrace_functions.loop_health import LoopHealth
 from headrace_functions.recording.shipper import Shipper
 from headrace_functions.storage.objects import ObjectStore
 
@@ -51,8 +52,10 @@ class Shipping:
         log.error("the store took no records at the end; those of the last seconds are lost")
 
     def _run(self) -> None:
-        while not self._stop.wait(EVERY):
-            self._sweep()
+        health = LoopHealth("shipping records", log)
+        while not self._stop.wait(max(EVERY, health.pause)):
+            with health.guard():
+                self._sweep()
 
     def _sweep(self) -> bool:
         try:

@@ -1,11 +1,14 @@
 """JSON documents over the object store: create-only ones, and series of numbered states of which the last counts."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import orjson
 
-from headrace_functions.errors import Conflict, NotFound
+from headrace_functions.errors import Conflict, DamagedDocument, HeadraceError, NotFound
 from headrace_functions.storage.objects import ObjectStore
+
+Parsed = TypeVar("Parsed")
 
 _RACES = 100  # attempts to win the next number; more means a bug, not bad luck
 
@@ -17,9 +20,8 @@ class Documents:
         self.objects = objects
 
     def get(self, key: str) -> dict[str, Any]:
-        """The document; ``NotFound`` if there is none."""
-        document: dict[str, Any] = orjson.loads(self.objects.get(key))
-        return document
+        """The document; ``NotFound`` if there is none, ``DamagedDocument`` if it is no JSON object."""
+        return parse(key, self.objects.get(key), dict)
 
     def find(self, key: str) -> dict[str, Any] | None:
         try:
@@ -56,3 +58,24 @@ class Documents:
         """The state that counts, or None for an empty series."""
         number = self.last_number(folder)
         return None if number is None else self.get(f"{folder}{number}.json")
+
+
+def parse(key: str, data: bytes, read: Callable[[dict[str, Any]], Parsed]) -> Parsed:
+    """What ``read`` makes of the JSON object at ``key``. Whatever it stumbles over is ``DamagedDocument``, which names the key."""
+    try:
+        document = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise DamagedDocument(f"{key} is not JSON: {error}", field=key) from error
+    if not isinstance(document, dict):
+        raise DamagedDocument(f"{key} holds {type(document).__name__} instead of a JSON object", field=key)
+    return interpret(key, document, read)
+
+
+def interpret(key: str, document: dict[str, Any], read: Callable[[dict[str, Any]], Parsed]) -> Parsed:
+    """What ``read`` makes of a document; ``DamagedDocument`` where a member is missing or is of another kind."""
+    try:
+        return read(document)
+    except KeyError as error:
+        raise DamagedDocument(f"{key} lacks {error}", field=key) from error
+    except (HeadraceError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise DamagedDocument(f"{key} cannot be read: {error}", field=key) from error

@@ -1,10 +1,14 @@
 """Every key of the store, in one place. Keys are relative to the storage URL and use '/'."""
 
+import hashlib
+
 from headrace_functions.names import VersionId
 
 MODELS = "models/"
 SEQUENCES = "sequences/"
 INBOX = "inbox/"
+REFUSED = "inbox-refused/"
+"""What the collector could not read, under the keys it had in the inbox, each with its reason beside it."""
 REPORTS = "reports/"
 SCHEDULES = "schedules/"
 DEPLOYMENTS = "deployment-configurations/"
@@ -142,6 +146,21 @@ def exchange(build: str, name: str) -> str:
 
 def inbox_segment(service: str, spool: str, sequence_number: int) -> str:
     return f"{INBOX}{service}/{spool}/{sequence_number:012d}.seg"
+
+
+def refused(inbox_key: str) -> str:
+    """Where an object of the inbox that cannot be read is set aside."""
+    return REFUSED + inbox_key.removeprefix(INBOX)
+
+
+def refused_reason(refused_key: str) -> str:
+    return f"{refused_key}.reason.json"
+
+
+def refused_records(inbox_key: str, v: VersionId, request_id: str = "") -> str:
+    """Key in the inbox's terms for records of one version in a segment; ``request_id`` where it is one record."""
+    one = f"-{hashlib.sha256(request_id.encode()).hexdigest()[:16]}" if request_id else ""
+    return f"{inbox_key.removesuffix('.seg')}-{v.service}{one}.seg"
 
 
 def log_table(v: VersionId) -> str:

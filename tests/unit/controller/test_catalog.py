@@ -39,6 +39,15 @@ def open_catalog(url: str) -> Catalog:
     return Catalog(Documents(ObjectStore(url)))
 
 
+SEQUENCE = {
+    "name": "s",
+    "stages": [],
+    "signature": {"name": "predict", "inputs": [], "outputs": []},
+    "timeout": 1.0,
+    "metadata": {},
+}
+
+
 def given(content: str = "") -> dict[str, Any]:
     return {
         "definition": {"kind": "Model", "name": "m"},
@@ -68,7 +77,7 @@ def test_a_restart_finds_everything_as_it_was(url: str) -> None:
     version = release(catalog, "churn", metadata={"team": "growth"})
     failed = fail(catalog, "churn", "bad artifact")
     catalog.aliases("churn").append("prod", {"version": 1})
-    catalog.schedules.append("nightly", {"model": "churn:1"})
+    catalog.schedules.append("nightly", {"name": "nightly", "model": "churn:1"})
     again = open_catalog(url)
     assert [(v.id, v.state) for v in again.versions("churn")] == [(failed, "failed"), (version, "released")]
     assert again.get(failed).status.reason == "bad artifact"
@@ -99,15 +108,15 @@ def test_a_deleted_version_is_gone_and_its_number_is_not_given_again(url: str) -
 
 def test_a_series_keeps_its_history_and_its_deletion(url: str) -> None:
     series = open_catalog(url).sequences
-    series.append("s", {"value": 1})
-    series.append("s", {"value": 2})
+    series.append("s", {**SEQUENCE, "metadata": {"value": "1"}})
+    series.append("s", {**SEQUENCE, "metadata": {"value": "2"}})
     series.delete("s")
     assert series.names() == []
     with pytest.raises(NotFound):
         series.get("s")
     again = open_catalog(url).sequences
     assert [(s.number, s.deleted) for s in again.history("s")] == [(1, False), (2, False), (3, True)]
-    assert again.append("s", {"value": 4}).number == 4
+    assert again.append("s", {**SEQUENCE, "metadata": {"value": "4"}}).number == 4
     assert again.names() == ["s"]
 
 
@@ -116,7 +125,7 @@ def test_what_another_writer_did_is_seen_after_reload(url: str) -> None:
     assert mine.models() == []
     assert mine.sequences.names() == []
     release(other, "churn")
-    other.sequences.append("s", {"value": 1})
+    other.sequences.append("s", SEQUENCE)
     mine.reload()
     assert mine.models() == ["churn"]
     assert mine.sequences.names() == ["s"]
