@@ -17,6 +17,7 @@ from headrace_functions.storage.documents import Documents
 from headrace_functions.storage.objects import ObjectStore
 
 MANY = 10_000
+from support.versions import version
 
 
 class Silent:
@@ -42,7 +43,7 @@ def open_catalog(url: str) -> Catalog:
 SEQUENCE = {
     "name": "s",
     "stages": [],
-    "signature": {"name": "predict", "inputs": [], "outputs": []},
+    "signature": version("adder", 1).signature.to_document(),
     "timeout": 1.0,
     "metadata": {},
 }
