@@ -15,9 +15,9 @@ from headrace_functions.names import VersionId
 from headrace_functions.storage import layout
 from headrace_functions.storage.documents import Documents
 from headrace_functions.storage.objects import ObjectStore
+from support.versions import version
 
 MANY = 10_000
-from support.versions import version
 
 
 class Silent:
