@@ -1,86 +1,235 @@
-"""The routes of the pages and of their JSON twins."""
+"""The routes of the pages, of their JSON twins and parts, and of the few forms that change something."""
 
+import gzip
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import flask
 import orjson
 from werkzeug.wrappers import Response
 
 from headrace_controller.api import events
-from headrace_controller.pages import content
+from headrace_controller.pages import (
+    incidentpages,
+    model,
+    overview,
+    reporting,
+    request_detail,
+    request_list,
+    sequence,
+    settings_page,
+)
+from headrace_controller.pages.actions import actions
+from headrace_controller.pages.figures import figure, short_time
+from headrace_controller.pages.frame import Frame
 from headrace_controller.service.platform import Platform
-from headrace_functions.errors import HeadraceError
+from headrace_functions.errors import HeadraceError, InvalidInput
+from headrace_functions.names import VersionId
 from headrace_functions.protocol.problems import status_of
 
-_POLICY = "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'"
+POLICY = "default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+PART_SECONDS = 1.0
+"""For so long the parts of one page are kept, so that many viewers of it cost as one."""
+_SMALLEST = 1400  # bytes; less fits a packet and is not compressed
+_STATIC = Path(__file__).parent / "static"
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page: its path, template, the place in the main navigation, and what makes its content."""
+
+    path: str
+    template: str
+    section: str
+    content: Callable[..., Json]
+
+    @property
+    def twin(self) -> str:
+        return "/index.json" if self.path == "/" else f"{self.path}.json"
 
 
 def blueprint(platform: Platform) -> flask.Blueprint:
-    """Pages of a platform: ``/``, ``/models/<m>``, ``/sequences/<s>``, each with ``.json``; and ``/events``."""
+    """Every page of a platform, each with its twin ``.json`` and, by ``?parts=``, its live parts; forms; and ``/events``."""
     pages = flask.Blueprint(
-        "pages", __name__, template_folder="templates", static_folder="static", static_url_path="/static"
+        "pages", __name__, template_folder="templates", static_folder=str(_STATIC), static_url_path="/static"
     )
-
-    def overview() -> Response:
-        return _page("overview.html", content.overview(platform))
-
-    def overview_twin() -> Response:
-        return _twin(content.overview(platform))
-
-    def model(name: str) -> Response:
-        return _page("model.html", content.model(platform, name, _number()))
-
-    def model_twin(name: str) -> Response:
-        return _twin(content.model(platform, name, _number()))
-
-    def sequence(name: str) -> Response:
-        return _page("sequence.html", content.sequence(platform, name))
-
-    def sequence_twin(name: str) -> Response:
-        return _twin(content.sequence(platform, name))
-
-    for rule, view in (
-        ("/", overview),
-        ("/index.json", overview_twin),
-        ("/models/<name>.json", model_twin),
-        ("/models/<name>", model),
-        ("/sequences/<name>.json", sequence_twin),
-        ("/sequences/<name>", sequence),
-    ):
-        pages.add_url_rule(rule, view.__name__, view)
+    frame = Frame(platform)
+    views = _Views(frame)
+    for page in _table(platform):
+        name = page.template.removesuffix(".html") + page.path.replace("/", "_").replace("<", "").replace(
+            ">", ""
+        ).replace(":", "")
+        pages.add_url_rule(page.twin, f"{name}_twin", views.twin(page))
+        pages.add_url_rule(page.path, name, views.page(page))
+    pages.add_url_rule("/requests.csv", "export_csv", lambda: _export(platform))
+    pages.add_url_rule("/find", "find", lambda: _find(platform))
     pages.add_url_rule("/events", "events", lambda: events.follow_events(platform))
-    pages.register_error_handler(HeadraceError, _answer_error)
-    pages.app_template_filter("short_time")(_short_time)
+    actions(pages, platform, lambda template, shown: views.rendered(template, "Overview", shown, "/index.json"))
+    pages.register_error_handler(HeadraceError, views.error)
+    pages.after_request(_compressed)
+    pages.app_template_filter("short_time")(short_time)
+    pages.app_template_filter("figure")(figure)
+    pages.app_template_filter("span")(_span)
+    pages.app_template_filter("query")(
+        lambda members: urlencode({k: v for k, v in members.items() if v not in (None, "")})
+    )
+    pages.app_template_global("asset")(_asset)
     return pages
 
 
-def _number() -> int | None:
-    return flask.request.args.get("version", type=int)
+def _table(platform: Platform) -> tuple[Page, ...]:
+    def now() -> datetime:
+        return datetime.now(UTC)
+
+    def arguments() -> Mapping[str, str]:
+        return flask.request.args
+
+    def one_request(name: str, number: int, request_id: str) -> Json:
+        row = arguments().get("row", "0")
+        if not row.isascii() or not row.isdigit():
+            raise InvalidInput(f"row: {row!r} is not a row number", field="row", expected="0, 1, 2 …")
+        return request_detail.content(platform, VersionId(name, number), request_id, int(row))
+
+    return (
+        Page("/", "overview.html", "Overview", lambda: overview.content(platform, arguments(), now())),
+        Page("/models/<name>", "model.html", "Overview", lambda name: model.content(platform, name, arguments(), now())),
+        Page("/sequences/<name>", "sequence.html", "Overview", lambda name: sequence.content(platform, name, arguments(), now())),
+        Page("/requests", "requests.html", "Requests", lambda: request_list.content(platform, arguments(), now())),
+        Page("/requests/<name>/<int:number>/<request_id>", "request.html", "Requests", one_request),
+        Page("/incidents", "incidents.html", "Incidents", lambda: incidentpages.listing(platform, arguments())),
+        Page("/incidents/<int:number>", "incident.html", "Incidents", lambda number: incidentpages.one(platform, number)),
+        Page("/rules", "rules.html", "Rules", lambda: incidentpages.rules(platform)),
+        Page("/reports", "reports.html", "Reports", lambda: reporting.reports(platform, arguments())),
+        Page("/reports/<name>/<int:number>/<kind>/<report>", "report.html", "Reports", lambda name, number, kind, report: reporting.report(platform, VersionId(name, number), kind, report)),
+        Page("/runs", "runs.html", "Runs", lambda: reporting.runs(platform, arguments())),
+        Page("/runs/<job>", "run.html", "Runs", lambda job: reporting.run(platform, job)),
+        Page("/settings", "settings.html", "Settings", lambda: settings_page.content(platform)),
+    )  # fmt: skip
 
 
-def _page(template: str, shown: content.Content) -> Response:
-    text = flask.render_template(template, **shown)
-    return Response(
-        text,
-        content_type="text/html; charset=utf-8",
-        headers={"content-security-policy": _POLICY, "cache-control": "no-store"},
+class _Views:
+    """Flask's views of pages: whole, as JSON, or the parts that a script asks for."""
+
+    def __init__(self, frame: Frame) -> None:
+        self._frame = frame
+        self._kept: dict[str, tuple[float, bytes]] = {}
+
+    def page(self, page: Page) -> Callable[..., Response]:
+        def view(**path: Any) -> Response:
+            asked = flask.request.args.get("parts")
+            if asked is not None:
+                return self._parts(page, asked.split(","), path)
+            return self.rendered(page.template, page.section, page.content(**path), self._twin_url(page))
+
+        return view
+
+    def twin(self, page: Page) -> Callable[..., Response]:
+        def view(**path: Any) -> Response:
+            body = orjson.dumps(page.content(**path), default=str)
+            return Response(body, content_type="application/json", headers={"cache-control": "no-store"})
+
+        return view
+
+    def rendered(self, template: str, section: str, shown: Json, twin: str) -> Response:
+        text = flask.render_template(template, **shown, frame=self._frame.shown(), section=section, twin=twin)
+        headers = {"content-security-policy": POLICY, "cache-control": "no-store", "referrer-policy": "same-origin"}
+        return Response(text, content_type="text/html; charset=utf-8", headers=headers)
+
+    def error(self, error: HeadraceError) -> Response:
+        if flask.request.path.endswith(".json") or "parts" in flask.request.args:
+            raise error  # the application answers with a problem document
+        again = flask.request.full_path.rstrip("?")
+        shown = {"message": error.message, "hint": error.hint, "expected": error.expected, "status": status_of(error), "again": again, "request_id": flask.g.get("request_id", "")}  # fmt: skip
+        response = self.rendered("error.html", "", shown, "/index.json")
+        response.status_code = status_of(error)
+        return response
+
+    def _twin_url(self, page: Page) -> str:
+        base = "/index.json" if page.path == "/" else f"{flask.request.path}.json"
+        query = flask.request.query_string.decode(errors="replace")
+        return f"{base}?{query}" if query else base
+
+    def _parts(self, page: Page, names: list[str], path: Mapping[str, Any]) -> Response:
+        """The named blocks of a page as JSON, made at most once in ``PART_SECONDS`` whoever asks."""
+        key, now = flask.request.full_path, time.monotonic()
+        held = self._kept.get(key)
+        if held is None or now - held[0] > PART_SECONDS:
+            if len(self._kept) > 500:
+                self._kept.clear()
+            held = self._kept[key] = (now, self._rendered_parts(page, names, path))
+        return Response(held[1], content_type="application/json", headers={"cache-control": "no-store"})
+
+    def _rendered_parts(self, page: Page, names: list[str], path: Mapping[str, Any]) -> bytes:
+        environment = flask.current_app.jinja_env
+        template = environment.get_template(page.template)
+        context = {**page.content(**path), "frame": self._frame.shown(), "section": page.section, "twin": ""}
+        flask.current_app.update_template_context(context)
+        bound = template.new_context({**context, "ui": environment.get_template("macros.html").make_module(context)})
+        found = {}
+        for name in names:
+            block = template.blocks.get(name) or template.blocks.get(f"{name}_list")
+            if block is not None:
+                found[name] = "".join(block(bound))
+        return orjson.dumps(found)
+
+
+def _export(platform: Platform) -> Response:
+    rows = request_list.export(platform, flask.request.args, datetime.now(UTC))
+    name = flask.request.args.get("version", "requests").replace(":", "-v")
+    return Response(rows, content_type="text/csv; charset=utf-8", headers={"content-disposition": f'attachment; filename="{name}.csv"', "cache-control": "no-store"})  # fmt: skip
+
+
+def _find(platform: Platform) -> Response:
+    """Go to what was typed: an incident's number, a version, a model, a sequence; else the overview filtered by it."""
+    text = flask.request.args.get("q", "").strip()
+    if text.isascii() and text.isdigit():
+        return flask.redirect(f"/incidents/{text}")
+    name, _, number = text.partition(":")
+    if name in platform.catalog.models():
+        return flask.redirect(f"/models/{name}" + (f"?version={number}" if number.isdigit() else ""))
+    if text in platform.catalog.sequences.names():
+        return flask.redirect(f"/sequences/{text}")
+    return flask.redirect(f"/?{urlencode({'q': text})}")
+
+
+@cache
+def _asset(name: str) -> str:
+    """The URL of a static file with the digest of its content, so that it may be kept for good."""
+    digest = hashlib.sha256((_STATIC / name).read_bytes()).hexdigest()[:10]
+    return f"/static/{name}?v={digest}"
+
+
+def _compressed(response: flask.Response) -> flask.Response:
+    if flask.request.path.startswith("/static/") and "v" in flask.request.args:
+        response.headers["cache-control"] = "public, max-age=31536000, immutable"
+    kind = response.content_type or ""
+    wanted = "gzip" in flask.request.headers.get("accept-encoding", "") and "content-encoding" not in response.headers
+    text = kind.startswith(
+        ("text/html", "text/css", "text/javascript", "application/javascript", "application/json", "image/svg")
     )
-
-
-def _twin(shown: content.Content) -> Response:
-    return Response(
-        orjson.dumps(shown, default=str), content_type="application/json", headers={"cache-control": "no-store"}
-    )
-
-
-def _answer_error(error: HeadraceError) -> Response:
-    if flask.request.path.endswith(".json"):
-        raise error  # the application answers with a problem document
-    response = _page("error.html", {"error": error, "hint": error.hint})
-    response.status_code = status_of(error)
+    if not wanted or not text or response.status_code != 200:
+        return response
+    response.direct_passthrough = False
+    data = response.get_data()
+    if len(data) > _SMALLEST:
+        response.set_data(gzip.compress(data, 5, mtime=0))
+        response.headers["content-encoding"] = "gzip"
+        response.headers["vary"] = "accept-encoding"
     return response
 
 
-def _short_time(text: Any) -> str:
-    """``2026-11-22T09:30:00.125Z`` as people read it: ``2026-11-22 09:30:00``; the page's title says UTC."""
-    return str(text)[:19].replace("T", " ") if text else ""
+def _span(seconds: float) -> str:
+    """``120`` as ``2 min``."""
+    for size, word in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds / size:g} {word}"
+    return f"{seconds:g} s"

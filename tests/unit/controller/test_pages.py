@@ -28,7 +28,12 @@ def client(platform: Platform) -> FlaskClient:
     return create_app(platform, blueprint(platform)).test_client()
 
 
-PAGES = ["/", "/models/a", "/models/a?version=1", "/models/broken", "/sequences/s"]
+PAGES = [
+    "/", "/?range=7d&q=a", "/models/a", "/models/a?version=1", "/models/broken", "/models/a?tab=versions",
+    "/models/a?tab=signature", "/models/a?tab=reports", "/models/a?tab=metrics", "/models/broken?tab=logs", "/sequences/s",
+    "/requests", "/requests?version=a:1", "/reports", "/runs", "/rules", "/incidents", "/settings",
+]  # fmt: skip
+SECTIONS = ["Overview", "Incidents", "Requests", "Reports", "Runs", "Rules", "Settings"]
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -53,7 +58,7 @@ def test_pages_load_only_from_here_and_run_no_script_of_their_own_text(client: F
 
 def test_the_overview_says_states_aliases_and_sequences_without_javascript(client: FlaskClient) -> None:
     text = client.get("/").text
-    for said in ("a:1", "ready", "@prod", "broken:1", "failed", 'href="/sequences/s"'):
+    for said in ("a:1", "@prod", "broken:1", "not built", "the pickle &lt;raised&gt;", 'href="/sequences/s"', "rev 1"):
         assert said in text
 
 
@@ -68,8 +73,87 @@ def test_a_page_of_what_is_not_there_is_a_readable_404(client: FlaskClient) -> N
     assert client.get("/models/none.json").content_type == "application/problem+json"
 
 
-@pytest.mark.parametrize("name", ["headrace.css", "headrace.js"])
+@pytest.mark.parametrize("name", ["tokens.css", "ui.css", "ui.js", "icon.svg"])
 def test_assets_are_served(client: FlaskClient, name: str) -> None:
     answer = client.get(f"/static/{name}")
     assert answer.status_code == 200
     answer.close()
+
+
+@pytest.mark.parametrize("path", ["/", "/models/a", "/sequences/s"])
+def test_every_part_of_a_page_can_be_asked_for_alone_and_says_what_the_page_says(
+    client: FlaskClient, path: str
+) -> None:
+    page = client.get(path).text
+    names = [n.split('"')[0] for n in page.split('data-part="')[1:]]
+
+    parts = client.get(f"{path}?parts={','.join(names)}").get_json()
+
+    assert set(names) == set(parts)
+    assert all(part.strip() in page for part in parts.values())
+
+
+def test_pages_say_where_they_are_in_the_navigation(client: FlaskClient) -> None:
+    text = client.get("/runs").text
+    assert [f">{s}" in text for s in SECTIONS] == [True] * len(SECTIONS)
+    assert 'href="/runs" aria-current="page"' in text
+
+
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [
+        ("/?range=2h", "range"),
+        ("/?since=2026-01-02T00:00:00Z&until=2026-01-01T00:00:00Z", "is not before until"),
+        ("/?since=yesterday", "is not a time"),
+        ("/?since=1999-01-01T00:00:00Z", "longer than 400 days"),
+        ("/models/a?tab=none", "not a tab"),
+        ("/models/a?version=one", "not a version number"),
+        ("/requests?version=nothing", "not a version"),
+        ("/requests/a/1/x?row=-1", "not a row number"),
+    ],
+)
+def test_a_url_that_asks_for_nonsense_gets_a_page_that_says_so(client: FlaskClient, path: str, named: str) -> None:
+    page = client.get(path)
+    assert page.status_code == 400
+    assert named in page.text
+    assert "Try again" in page.text
+
+
+@pytest.mark.parametrize("path", ["/runs", "/explanations", "/sequences/s/rollback", "/models/a/aliases/prod"])
+@pytest.mark.parametrize(
+    "headers", [{}, {"origin": "http://elsewhere.test"}, {"sec-fetch-site": "cross-site"}, {"origin": "null"}]
+)
+def test_a_form_of_another_site_changes_nothing(client: FlaskClient, path: str, headers: dict[str, str]) -> None:
+    assert client.post(path, data={"to": "1"}, headers=headers).status_code == 403
+
+
+def test_a_form_of_our_own_pages_moves_an_alias_and_comes_back(client: FlaskClient, platform: Platform) -> None:
+    release(platform.catalog, "a")
+
+    answer = client.post("/models/a/aliases/prod", data={"to": "2"}, headers={"sec-fetch-site": "same-origin"})
+
+    assert (303, "/models/a") == (answer.status_code, answer.headers["location"])
+    assert {"prod": 2} == platform.catalog.alias_positions("a")
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("a", "/models/a"),
+        ("a:1", "/models/a?version=1"),
+        ("s", "/sequences/s"),
+        ("7", "/incidents/7"),
+        ("x&y", "/?q=x%26y"),
+    ],
+)
+def test_go_to_finds_models_versions_sequences_and_incidents(client: FlaskClient, text: str, place: str) -> None:
+    assert place == client.get("/find", query_string={"q": text}).headers["location"]
+
+
+def test_pages_are_compressed_for_who_takes_it_and_static_files_may_be_kept(client: FlaskClient) -> None:
+    page = client.get("/", headers={"accept-encoding": "gzip"})
+    assert "gzip" == page.headers["content-encoding"]
+    url = client.get("/").text.split('href="/static/ui.css')[1].split('"')[0]
+    style = client.get(f"/static/ui.css{url}")
+    assert "immutable" in style.headers["cache-control"]
+    style.close()

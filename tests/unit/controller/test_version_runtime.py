@@ -88,7 +88,7 @@ def test_it_is_shown_at_the_terminal_and_in_json(url: str, case: tuple[Any, dict
 
 
 def test_it_is_on_the_versions_page(platform: Platform, case: tuple[Any, Any, list[str]]) -> None:
-    page = create_app(platform, blueprint(platform)).test_client().get("/models/m?version=1").text
+    page = create_app(platform, blueprint(platform)).test_client().get("/models/m?version=1&tab=signature").text
     for words in case[2]:
         assert words.replace(">", "&gt;").casefold() in page.casefold()
 

@@ -1,0 +1,130 @@
+"""Forms of pages that change something. Each is a POST that ends in a redirect to the page it came from.
+
+A browser says where a form comes from (``Origin`` or ``Sec-Fetch-Site``); one of another site, or of nobody knows where, is refused.
+"""
+
+from collections.abc import Callable
+from typing import Any, cast
+from urllib.parse import quote, urlsplit
+
+import flask
+import httpx
+import orjson
+from werkzeug.wrappers import Response
+
+from headrace_controller.pages import incidentpages, sequence
+from headrace_controller.service.explanations import ExplanationRequest
+from headrace_controller.service.jobs import JobRequest, Kind
+from headrace_controller.service.platform import Platform
+from headrace_functions.errors import InvalidInput, Unreachable
+from headrace_functions.names import Reference, VersionId
+
+TRY_SECONDS = 60.0
+RUN_KINDS = ("drift", "performance", "outliers", "profile")
+WINDOW = "24h"
+
+Render = Callable[[str, dict[str, Any]], Response]
+
+
+def actions(pages: flask.Blueprint, platform: Platform, render: Render) -> None:
+    """Add the forms' routes. ``render`` draws a page from its template and content."""
+    pages.before_request(_from_our_pages)
+    forms = _Forms(platform, render)
+    for rule, view in (
+        ("/runs", forms.start_run),
+        ("/runs/<job>/cancel", forms.cancel_run),
+        ("/explanations", forms.explain),
+        ("/sequences/<name>/rollback", forms.roll_back),
+        ("/models/<name>/aliases/<alias>", forms.move_alias),
+        ("/sequences/<name>/try", forms.try_sequence),
+    ):
+        pages.add_url_rule(rule, view.__name__, view, methods=["POST"])
+    incidentpages.actions(pages, platform, field)
+
+
+class _Forms:
+    def __init__(self, platform: Platform, render: Render) -> None:
+        self._platform = platform
+        self._render = render
+
+    def start_run(self) -> Response:
+        kind, version = field("kind"), VersionId.parse(field("version"))
+        if kind not in RUN_KINDS:
+            raise InvalidInput(
+                f"kind: {kind!r} is not a kind of run", field="kind", expected=f"one of {', '.join(RUN_KINDS)}"
+            )
+        self._platform.catalog.get(version)
+        job = self._platform.jobs.start(JobRequest(cast(Kind, kind), version, "native", {"window": WINDOW}))
+        return flask.redirect(f"/runs/{job.id}", 303)
+
+    def cancel_run(self, job: str) -> Response:
+        self._platform.jobs.cancel(job)
+        return flask.redirect(f"/runs/{job}", 303)
+
+    def explain(self) -> Response:
+        version, request_id, row = VersionId.parse(field("version")), field("request_id"), number("row")
+        asked = ExplanationRequest(Reference.parse(str(version)), request_id, row, method=field("method"))
+        self._platform.explanations.start(asked)
+        where = f"/requests/{version.model}/{version.number}/{quote(request_id, safe='')}?row={row}"
+        return flask.redirect(where, 303)
+
+    def roll_back(self, name: str) -> Response:
+        self._platform.sequences.rollback(name, number("to"))
+        return flask.redirect(f"/sequences/{name}", 303)
+
+    def move_alias(self, name: str, alias: str) -> Response:
+        self._platform.aliases.move(name, alias, number("to"))
+        return flask.redirect(f"/models/{name}", 303)
+
+    def try_sequence(self, name: str) -> Response:
+        shown = sequence.content(self._platform, name, {}, incidentpages.now())
+        tried = _tried(f"{self._platform.endpoint}/v2/models/{name}/infer", field("body"))
+        return self._render("sequence.html", {**shown, "tried": tried})
+
+
+def _from_our_pages() -> None:
+    if flask.request.method in ("GET", "HEAD", "OPTIONS"):
+        return
+    origin, site = flask.request.headers.get("origin"), flask.request.headers.get("sec-fetch-site")
+    ours = (
+        urlsplit(origin).netloc == flask.request.host
+        if origin and origin != "null"
+        else site in ("same-origin", "none")
+    )
+    if not ours:
+        flask.abort(403, description="forms are taken from this platform's own pages alone; programs use /api/v1")
+
+
+def field(name: str) -> str:
+    """A member of the posted form; ``InvalidInput`` where it is missing."""
+    value = flask.request.form.get(name)
+    if value is None:
+        raise InvalidInput(f"{name}: the form lacks it", field=name)
+    return value
+
+
+def number(name: str) -> int:
+    text = field(name)
+    if not text.isascii() or not text.isdigit():
+        raise InvalidInput(f"{name}: {text!r} is not a number", field=name, expected="0, 1, 2 …")
+    return int(text)
+
+
+def _tried(url: str, body: str) -> dict[str, Any]:
+    """Send a request as anybody could, marked so that the platform's own questions are told from traffic."""
+    try:
+        reply = httpx.post(
+            url, content=body.encode(), headers={"content-type": "application/json"}, timeout=TRY_SECONDS
+        )
+    except httpx.HTTPError as error:
+        raise Unreachable(f"the gateway at {url} did not answer: {error}") from error
+    try:
+        answer = orjson.dumps(orjson.loads(reply.content), option=orjson.OPT_INDENT_2).decode()
+    except orjson.JSONDecodeError:
+        answer = reply.text
+    return {
+        "body": body,
+        "status": reply.status_code,
+        "ms": reply.elapsed.total_seconds() * 1000,
+        "answer": answer[:100_000],
+    }

@@ -1,0 +1,155 @@
+"""Health as pages draw it: cells, rows of the heat map and charts from the buckets of a version. Pure.
+
+The thresholds of a cell are those of the reports: a share of rows that lie elsewhere than in training counts from 2, 10 and 25 %; a share
+that fails a check or a metric from 1, 5 and 20 %.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from headrace_functions import charts
+from headrace_functions.charts import Cell, Line, Mark, TimeChart, Value
+
+MOVED = (0.02, 0.10, 0.25)
+FAILED = (0.01, 0.05, 0.20)
+STATES = ("healthy", "low", "medium", "severe")
+FEW = 30
+"""Rows of a bucket below which its figures are drawn as not sure."""
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """One bucket of a version. Shares are 0 to 1, None where nothing is known."""
+
+    rows: int = 0
+    requests: int = 0
+    failed: int = 0
+    p50: float | None = None
+    p95: float | None = None
+    """Milliseconds."""
+    moved: Mapping[str, float | None] = field(default_factory=dict)
+    """By field, the share of rows that lie elsewhere than in training; None where that is not judged."""
+    checks: Mapping[str, float] = field(default_factory=dict)
+    """By check, the share of rows that fail it in some field."""
+    field_checks: Mapping[str, float] = field(default_factory=dict)
+    """By field, the share of rows that fail some check in it."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """By metric, the share of unhealthy rows."""
+    means: Mapping[str, float] = field(default_factory=dict)
+    """By output, the mean answer."""
+
+    @property
+    def errors(self) -> float | None:
+        return self.failed / self.requests if self.requests else None
+
+    @property
+    def unhealthy(self) -> float | None:
+        """The largest share that a check or a metric finds."""
+        found = [*self.checks.values(), *self.metrics.values()]
+        return max(found, default=0.0) if self.rows else None
+
+
+def level(share: float | None, thresholds: Sequence[float]) -> int | None:
+    return None if share is None else sum(share >= t for t in thresholds)
+
+
+def worst(bucket: Bucket, errors: Sequence[float] = FAILED) -> int | None:
+    """The worst level of anything in a bucket; None without traffic."""
+    if not bucket.requests:
+        return None
+    found = [level(s, MOVED) for s in bucket.moved.values()]
+    found += [level(s, FAILED) for s in (*bucket.checks.values(), *bucket.metrics.values())]
+    found.append(level(bucket.errors, errors))
+    return max((f for f in found if f is not None), default=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of the heat map with its value now."""
+
+    name: str
+    unit: str
+    where: str
+    """Condition of the rows behind it, for the page of requests."""
+    values: Sequence[Value]
+    thresholds: Sequence[float]
+    weight: float | None = None
+
+
+def heat_rows(rows: Sequence[Row], link: Callable[[int, str], str], title: Callable[[int], str]) -> list[Json]:
+    """``link`` gives the URL behind a bucket and a condition, ``title`` the words of its time."""
+    found = []
+    for row in rows:
+        cells = []
+        for place, value in enumerate(row.values):
+            at = level(value, row.thresholds)
+            if at:
+                said = f"{row.name}, {title(place)}: {100 * (value or 0):.1f} %, {STATES[at]}"
+                cells.append(Cell(at, said, link(place, row.where)))
+            else:
+                cells.append(Cell(at))
+        now = next((v for v in reversed(row.values) if v is not None), None)
+        state = level(now, row.thresholds)
+        found.append(
+            {
+                "name": row.name,
+                "unit": row.unit,
+                "where": row.where,
+                "weight": charts.share_bar(row.weight, f"{row.weight:.0%} of the answer")
+                if row.weight is not None
+                else "",
+                "strip": charts.heat_row(row.name, cells, row.values),
+                "now": now,
+                "state": STATES[state] if state is not None else "no data",
+                "worst": max((c.level for c in cells if c.level is not None), default=None),
+            }
+        )
+    return found
+
+
+def service_charts(
+    buckets: Sequence[Bucket], step: int, times: Sequence[tuple[float, str]], marks: Sequence[Mark], output: str = ""
+) -> list[Json]:
+    """Rate, latency, errors, unhealthy rows and the mean answer over the same buckets."""
+    few = [0 < b.requests < FEW for b in buckets]
+
+    def chart(name: str, unit: str, *lines: Line, **more: Any) -> Json:
+        known = [v for v in lines[-1].values if v is not None]
+        finding = (
+            f"{name}: {charts.number(min(known))} to {charts.number(max(known))}{unit}" if known else f"{name}: no data"
+        )
+        drawn = charts.time_chart(TimeChart(finding, lines, times, unit, marks=marks, **more))
+        return {"name": name, "svg": drawn, "last": known[-1] if known else None, "unit": unit.strip()}
+
+    def values(of: Callable[[Bucket], float | None]) -> list[Value]:
+        return [of(b) if b.requests else None for b in buckets]
+
+    found = [
+        chart("Requests a second", "", Line("a", values(lambda b: b.requests / step))),
+        chart("Latency", " ms", Line("ctx", values(lambda b: b.p50)), Line("a", values(lambda b: b.p95), few)),
+        chart("Errors", " %", Line("a", values(lambda b: 100 * (b.errors or 0.0)), few)),
+        chart("Unhealthy rows", " %", Line("a", values(lambda b: 100 * (b.unhealthy or 0.0)), few)),
+    ]
+    if output:
+        found.append(
+            chart(f"Mean {output}", "", Line("a", values(lambda b: b.means.get(output)), few), from_zero=False)
+        )
+    return found
+
+
+def totals(buckets: Sequence[Bucket]) -> Json:
+    """Figures of the whole range and of its end."""
+    requests = sum(b.requests for b in buckets)
+    failed = sum(b.failed for b in buckets)
+    last = next((b for b in reversed(buckets) if b.requests), None)
+    return {
+        "requests": requests,
+        "failed": failed,
+        "errors": failed / requests if requests else None,
+        "p50": last.p50 if last else None,
+        "p95": last.p95 if last else None,
+        "unhealthy": last.unhealthy if last else None,
+    }

@@ -1,0 +1,206 @@
+"""The page of a model: monitoring first, then what it is made of. One version at a time; ``version`` in the URL says which."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from headrace_controller import clock
+from headrace_controller.api import metrics, views
+from headrace_controller.catalog.catalog import ModelVersion
+from headrace_controller.pages import healthsource, incidentpages, ranges
+from headrace_controller.pages.healthviews import FAILED, MOVED, Bucket, Row, heat_rows, service_charts, totals
+from headrace_controller.pages.reporting import summary
+from headrace_controller.service.paging import PageRequest
+from headrace_controller.service.platform import Platform
+from headrace_controller.service.versions import VersionFilter
+from headrace_functions.charts import Mark
+from headrace_functions.errors import InvalidInput
+from headrace_functions.names import VersionId
+from headrace_functions.storage import layout
+
+TABS = ("monitoring", "reports", "metrics", "versions", "signature", "logs")
+VERSIONS = 200
+FIELDS = 40
+"""Rows of inputs that the heat map shows; more are reached through the profile report."""
+
+Json = dict[str, Any]
+
+
+def content(platform: Platform, name: str, arguments: Mapping[str, str], now: datetime) -> Json:
+    """Raises ``NotFound`` for a model or version that is not there, ``InvalidInput`` for a tab or range that is none."""
+    tab = arguments.get("tab", "monitoring")
+    if tab not in TABS:
+        raise InvalidInput(f"tab: {tab!r} is not a tab of this page", field="tab", expected=f"one of {', '.join(TABS)}")
+    model = platform.versions.model(name)
+    page = platform.versions.select(VersionFilter(name), PageRequest(VERSIONS))
+    number = _number(arguments) or model.released or model.latest.id.number
+    chosen = platform.catalog.get(VersionId(name, number))
+    services = {s["version"]: s for s in platform.services.select()}
+    incident = incidentpages.of_version(platform, chosen.id)
+    reports = [r for r in platform.reports.select(PageRequest(1000), version=chosen.id).items if r.kind != "explain"]
+    shown: Json = {
+        "model": views.model(model).model_dump(),
+        "version": views.version(chosen, platform.catalog).model_dump(),
+        "versions": [views.version(v, platform.catalog).model_dump() for v in page.items],
+        "more_versions": page.next is not None,
+        "service": services.get(str(chosen.id)),
+        "states": services,
+        "users": platform.catalog.users_of(chosen.id),
+        "tab": tab,
+        "tabs": _tabs(name, number, len(reports), len(page.items)),
+        "incident": incident.summary if incident else None,
+        "requests": f"/requests?{urlencode({'version': str(chosen.id)})}",
+    }
+    if tab == "monitoring":
+        shown |= _monitoring(platform, chosen, arguments, now)
+    elif tab == "reports":
+        shown["reports"] = [summary(r) for r in reports[:100]]
+    elif tab == "metrics":
+        shown["metrics"] = _metrics(platform, chosen)
+    elif tab == "logs":
+        shown["build_log"] = platform.builds.log(chosen.id).text[-200_000:]
+        shown["service_log"] = ""
+    return shown
+
+
+def _number(arguments: Mapping[str, str]) -> int | None:
+    text = arguments.get("version", "")
+    if not text:
+        return None
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise InvalidInput(f"version: {text!r} is not a version number", field="version", expected="1, 2, 3 …")
+    return int(text)
+
+
+def _tabs(name: str, number: int, reports: int, versions: int) -> list[Json]:
+    counts = {"reports": reports, "versions": versions}
+    return [
+        {
+            "name": tab,
+            "text": tab.capitalize(),
+            "count": counts.get(tab),
+            "href": f"/models/{name}?{urlencode({'version': number, **({'tab': tab} if tab != 'monitoring' else {})})}",
+        }
+        for tab in TABS
+    ]
+
+
+def _monitoring(platform: Platform, chosen: ModelVersion, arguments: Mapping[str, str], now: datetime) -> Json:
+    span = ranges.read(arguments, now)
+    path, keys = f"/models/{chosen.id.model}", {"version": str(chosen.id.number)}
+    shown: Json = {
+        "range": span.query(),
+        "since": clock.show(span.since),
+        "until": clock.show(span.until),
+        "start": int(span.since.timestamp()),
+        "end": int(span.until.timestamp()),
+        "step": span.step,
+        "ranges": ranges.choices(span, path, keys),
+        "earlier": ranges.moved(span, path, keys, -1),
+        "later": ranges.moved(span, path, keys, +1),
+        "times": span.times(),
+        "groups": [],
+        "charts": [],
+        "figures": totals([]),
+    }
+    if chosen.version is None:
+        return shown
+    source = healthsource.Source(platform, span, span.buckets)
+    buckets = source.buckets(chosen)
+    shown["figures"] = totals(buckets)
+    if not any(b.requests for b in buckets):
+        return {**shown, "quiet": True}
+    marks = _marks(platform, chosen, span)
+    shown["marks"] = [{"at": m.at, "text": m.text, "bad": m.bad} for m in marks]
+    shown["groups"] = _heat(platform, chosen, buckets, span)
+    output = next((f.name for f in chosen.version.signature.outputs if any(f.name in b.means for b in buckets)), "")
+    shown["charts"] = service_charts(buckets, source.step, span.times(4), marks, output)
+    shown["table"] = [
+        {
+            "at": clock.show(span.since + timedelta(seconds=n * span.step)),
+            "requests": b.requests,
+            "errors": b.errors,
+            "p50": b.p50,
+            "p95": b.p95,
+            "unhealthy": b.unhealthy,
+        }
+        for n, b in enumerate(buckets)
+        if b.requests
+    ]
+    return shown
+
+
+def _heat(platform: Platform, chosen: ModelVersion, buckets: Sequence[Bucket], span: ranges.Range) -> list[Json]:
+    """Groups of rows: inputs by what the answers depend on, outputs, checks, metrics."""
+    version = chosen.version
+    assert version is not None
+
+    def link(place: int, where: str) -> str:
+        since, until = (clock.show(span.since + timedelta(seconds=n * span.step)) for n in (place, place + 1))
+        members = {"version": str(chosen.id), "since": since, "until": until, **({"where": where} if where else {})}
+        return f"/requests?{urlencode(members)}"
+
+    def title(place: int) -> str:
+        at = span.since + timedelta(seconds=place * span.step)
+        return f"{at.astimezone(UTC):%H:%M} UTC"
+
+    weights = _weights(platform, chosen.id)
+    moved = sorted({name for b in buckets for name in b.moved})
+    inputs = [f.name for f in version.signature.inputs if f.name in moved]
+    inputs.sort(key=lambda n: -weights.get(n, 0.0))
+    outputs = [f.name for f in version.signature.outputs if f.name in moved]
+    groups = [
+        ("inputs", "moved now", [_moved_row(n, buckets, weights.get(n)) for n in inputs[:FIELDS]]),
+        ("outputs", "moved now", [_moved_row(n, buckets, None) for n in outputs]),
+        ("checks", "failed now", [_share_row(n, buckets, lambda b: b.checks, "fail this check") for n in _names(buckets, lambda b: b.checks)]),
+        ("metrics", "unhealthy now", [_share_row(n, buckets, lambda b: b.metrics, "are unhealthy") for n in _names(buckets, lambda b: b.metrics)]),
+    ]  # fmt: skip
+    return [
+        {"name": n, "said": s, "rows": heat_rows(rows, link, title), "weighted": n == "inputs" and bool(weights)}
+        for n, s, rows in groups
+        if rows
+    ]
+
+
+def _moved_row(name: str, buckets: Sequence[Bucket], weight: float | None) -> Row:
+    values = [b.moved.get(name) if b.requests else None for b in buckets]
+    return Row(name, "lie elsewhere than in training", "", values, MOVED, weight)
+
+
+def _share_row(name: str, buckets: Sequence[Bucket], of: Any, unit: str) -> Row:
+    values = [of(b).get(name, 0.0) if b.requests else None for b in buckets]
+    return Row(name, unit, "cardinality(checks) > 0" if unit == "fail this check" else "", values, FAILED)
+
+
+def _names(buckets: Sequence[Bucket], of: Any) -> list[str]:
+    return sorted({name for b in buckets for name in of(b)})
+
+
+def _weights(platform: Platform, version: VersionId) -> Mapping[str, float]:
+    """Shares of what the answers depend on by input, where a job has worked them out."""
+    known = platform.catalog.documents.last(layout.importance(version))
+    shares: Mapping[str, float] = (known or {}).get("shares") or {}
+    return shares
+
+
+def _marks(platform: Platform, chosen: ModelVersion, span: ranges.Range) -> list[Mark]:
+    """What changed in the range: aliases, sequences and versions of this model; and incidents."""
+    found = []
+    for change in incidentpages.changes(platform, chosen.id, span.since, span.until):
+        at = (clock.parse(change["at"], field="at") - span.since).total_seconds() / span.seconds
+        found.append(Mark(at, str(change["text"]), bool(change.get("bad"))))
+    return found
+
+
+def _metrics(platform: Platform, chosen: ModelVersion) -> list[Json]:
+    if not chosen.released:
+        return []
+    found = platform.metrics.select(chosen.id)
+    return [
+        {
+            **metrics.view(m).model_dump(),
+            "history": [metrics.health(h).model_dump() for h in platform.metrics.history(chosen.id, m.spec.name)[-24:]],
+        }
+        for m in found
+    ]

@@ -1,0 +1,211 @@
+"""The page of requests: the rows behind a number, filtered by an expression, a page of 50 at a time."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from headrace_controller import clock
+from headrace_controller.pages import ranges
+from headrace_controller.pages.figures import csv_cell
+from headrace_controller.requestlog.reader import LogQuery
+from headrace_controller.service.platform import Platform
+from headrace_functions import logtable
+from headrace_functions.errors import InvalidInput
+from headrace_functions.names import VersionId
+from headrace_functions.version import Version
+
+ROWS = 50
+"""Rows of a page."""
+SAMPLE = 2000
+"""Newest rows that facets are counted over."""
+EXPORTED = 10_000
+"""Rows of a CSV file at most."""
+FACET_VALUES = 8
+MOST_VALUES = 40
+"""Different values above which a column is no facet."""
+SHOWN_FIELDS = 4
+
+Json = dict[str, Any]
+
+
+def content(platform: Platform, arguments: Mapping[str, str], now: datetime) -> Json:
+    """What the page shows. A filter that does not parse is told in its place; the rest of the page stands."""
+    chosen = arguments.get("version", "")
+    versions = [str(v.id) for v in platform.catalog.versions() if v.released]
+    shown: Json = {
+        "versions": versions,
+        "version": chosen,
+        "where": arguments.get("where", ""),
+        "error": "",
+        "rows": [],
+    }
+    if not chosen:
+        return {**shown, "chosen": False, "twin_query": ""}
+    version = VersionId.parse(chosen)
+    found = platform.catalog.get(version)
+    span = ranges.read(arguments, now, "24h")
+    keys = {"version": chosen, **({"where": shown["where"]} if shown["where"] else {})}
+    shown |= {
+        "chosen": True,
+        "range": span.query(),
+        "since": clock.show(span.since),
+        "until": clock.show(span.until),
+        "ranges": ranges.choices(span, "/requests", keys),
+        "export": f"/requests.csv?{urlencode({**keys, **span.query()})}",
+        "tokens": _tokens(shown["where"], chosen, span),
+    }
+    held = platform.logs.columns(version)
+    if found.version is None or not held:
+        return {**shown, "empty": True}
+    columns = _columns(found.version, held, shown["where"])
+    try:
+        rows = _page(platform, version, span, shown["where"], arguments.get("before", ""), columns)
+        facets = _facets(platform, version, found.version, held, span, shown["where"], chosen)
+    except InvalidInput as error:
+        return {**shown, "error": error.message, "hint": error.expected or ""}
+    shown |= {"columns": columns["fields"], "outputs": columns["outputs"], "rows": rows[:ROWS], "facets": facets}
+    if len(rows) > ROWS:
+        last = rows[ROWS - 1]
+        place = f"{last['received']}~{last['request_id']}~{last['row']}"
+        shown["older"] = f"/requests?{urlencode({**keys, **span.query(), 'before': place})}"
+    if arguments.get("before"):
+        shown["newest"] = f"/requests?{urlencode({**keys, **span.query()})}"
+    return shown
+
+
+def export(platform: Platform, arguments: Mapping[str, str], now: datetime) -> Iterator[str]:
+    """The rows of the page's filter as CSV, the newest ``EXPORTED``; text that a spreadsheet would run is escaped."""
+    version = VersionId.parse(arguments.get("version", ""))
+    span = ranges.read(arguments, now, "24h")
+    rows = platform.logs.query(version, LogQuery(span.since, span.until, arguments.get("where", ""), (), EXPORTED))
+    names = platform.logs.columns(version)
+    return _csv([names, *([row.get(n) for n in names] for row in rows)])
+
+
+def _csv(rows: Sequence[Sequence[Any]]) -> Iterator[str]:
+    for row in rows:
+        cells = (csv_cell(cell) for cell in row)
+        yield ",".join('"' + c.replace('"', '""') + '"' if any(m in c for m in ',"\r\n') else c for c in cells) + "\r\n"
+
+
+def _columns(version: Version, held: Sequence[str], where: str) -> Json:
+    """Which fields stand in the table: those that the filter names first, then the first inputs; and up to two outputs."""
+    inputs = [logtable.input_column(f) for f in version.signature.inputs if f.is_scalar]
+    outputs = [logtable.output_column(f) for f in version.signature.outputs if f.is_scalar]
+    named = [c for c in [*inputs, *outputs] if c in where]
+    fields = [c for c in dict.fromkeys([*named, *inputs]) if c in held and c not in outputs[:2]]
+    return {"fields": fields[:SHOWN_FIELDS], "outputs": [c for c in outputs[:2] if c in held]}
+
+
+def _page(
+    platform: Platform, version: VersionId, span: ranges.Range, where: str, before: str, columns: Json
+) -> list[Json]:
+    wanted = (
+        "received",
+        "request_id",
+        "row",
+        "outcome",
+        "status",
+        "latency_ms",
+        "error",
+        "checks",
+        "shadow",
+        "sequence",
+    )
+    condition = f"({where})" if where.strip() else ""
+    if before:
+        condition = " AND ".join(filter(None, (condition, _after(before))))
+    query = LogQuery(span.since, span.until, condition, (*wanted, *columns["outputs"], *columns["fields"]), ROWS + 1)
+    return platform.logs.query(version, query)
+
+
+def _after(place: str) -> str:
+    """The condition of the rows after a place in the order of the page."""
+    parts = place.split("~")
+    if len(parts) < 3 or not parts[-1].isdigit():
+        raise InvalidInput(
+            f"before: {place!r} is not a place in the list", field="before", expected="a link of the page"
+        )
+    moment = clock.parse(parts[0], field="before")
+    at = f"arrow_cast('{clock.show(moment, 'microseconds')}', 'Timestamp(Microsecond, Some(\"UTC\"))')"
+    request = "~".join(parts[1:-1]).replace("'", "''")
+    same = f"received = {at} AND (request_id > '{request}' OR (request_id = '{request}' AND row > {int(parts[-1])}))"
+    return f"(received < {at} OR ({same}))"
+
+
+def _facets(
+    platform: Platform,
+    version_id: VersionId,
+    version: Version,
+    held: Sequence[str],
+    span: ranges.Range,
+    where: str,
+    chosen: str,
+) -> list[Json]:
+    """Values of few kinds with their counts in the newest ``SAMPLE`` rows: of these, and of all in the range."""
+    categories = [
+        logtable.input_column(f)
+        for f in version.signature.inputs
+        if f.is_scalar and f.profile in ("categorical", "none")
+    ]
+    outputs = [
+        logtable.output_column(f) for f in version.signature.outputs if f.is_scalar and f.profile == "categorical"
+    ]
+    wanted = [c for c in ("outcome", "checks", "sequence", "variant", *categories[:6], *outputs[:2]) if c in held]
+    these = platform.logs.query(version_id, LogQuery(span.since, span.until, where, tuple(wanted), SAMPLE))
+    every = (
+        platform.logs.query(version_id, LogQuery(span.since, span.until, "", tuple(wanted), SAMPLE)) if where else these
+    )
+    found = []
+    for column in wanted:
+        mine, usual = _counts(these, column), _counts(every, column)
+        if not 1 <= len(mine) <= MOST_VALUES or (len(mine) == 1 and column not in ("outcome", "checks")):
+            continue
+        values = [
+            {
+                "value": value,
+                "count": count,
+                "share": count / max(len(these), 1),
+                "usual": usual[value] / max(len(every), 1),
+                "href": _narrowed(column, value, chosen, where, span),
+            }
+            for value, count in mine.most_common(FACET_VALUES)
+        ]
+        found.append({"name": column.removeprefix("in.").removeprefix("out."), "values": values})
+    return found
+
+
+def _counts(rows: Sequence[Json], column: str) -> Counter[Any]:
+    if column == "checks":
+        return Counter(check for row in rows for check in row.get(column) or ())
+    return Counter(row[column] for row in rows if row.get(column) not in (None, ""))
+
+
+def _narrowed(column: str, value: Any, chosen: str, where: str, span: ranges.Range) -> str:
+    """The page with a facet's value added to its filter."""
+    condition = _condition(column, value)
+    joined = f"{where} AND {condition}" if where.strip() else condition
+    return f"/requests?{urlencode({'version': chosen, 'where': joined, **span.query()})}"
+
+
+def _condition(column: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return f"{column} = {str(value).lower()}"
+    if isinstance(value, int | float):
+        return f"{column} = {value!r}"
+    quoted = "'" + str(value).replace("'", "''") + "'"
+    return f"array_has(checks, {quoted})" if column == "checks" else f"{column} = {quoted}"
+
+
+def _tokens(where: str, chosen: str, span: ranges.Range) -> list[Json]:
+    """The filter's parts, each with the link that takes it off; one part where it is not a plain row of ANDs."""
+    parts = [where] if "(" in where.replace("array_has(", "") or " OR " in where.upper() else where.split(" AND ")
+    found = []
+    for place, part in enumerate(parts):
+        if part.strip():
+            rest = " AND ".join(p for n, p in enumerate(parts) if n != place)
+            members = {"version": chosen, **({"where": rest} if rest else {}), **span.query()}
+            found.append({"text": part.strip(), "without": f"/requests?{urlencode(members)}"})
+    return found
