@@ -20,6 +20,8 @@ function-image = $(subst {framework},$(1),$(FUNCTION_IMAGE))
 RESTART_API ?= $(PYTHON) tests/cluster/restart_api.py $(CLUSTER)
 # Address of this machine that the cluster's pods reach; the tests' object storage serves there.
 CLUSTER_S3_HOST ?= 10.250.0.1
+# Processes that share the tests; many of them wait for platforms, so one more than a small machine has cores pays.
+TEST_PROCESSES ?= 3
 .PHONY: help setup demo test test-cluster cluster-images image-controller image-jobs check bench lock clean
 
 help: ## Show these verbs
@@ -40,7 +42,7 @@ demo: setup ## Run the whole story on real data, embedded
 	@$(BIN)/python -m headrace_controller.demo
 
 test: setup ## Run every test that this machine can run
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
 
 test-cluster: setup ## Run the tests that need a Kubernetes with Knative and KServe
 	@$(CLUSTER) up --ray

@@ -18,6 +18,11 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if collection_path in _ON_DEMAND and not asked else None
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that start platforms come first: where several processes share the work, the long ones must not be left for the end."""
+    items.sort(key=lambda item: "tests/local" not in item.path.as_posix())
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Name what was left out, so that nobody takes it for tested."""
     for name, how in _HOW.items():

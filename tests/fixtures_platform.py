@@ -222,8 +222,12 @@ def _processes() -> Iterator[tuple[int, str]]:
 
 @pytest.fixture(scope="session")
 def shared_environments(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built once for all platforms of the session."""
-    return tmp_path_factory.mktemp("environments")
+    """Built once for all platforms of the session, whichever of its processes needs one first."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return tmp_path_factory.mktemp("environments")
+    folder = tmp_path_factory.getbasetemp().parent / "environments"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture

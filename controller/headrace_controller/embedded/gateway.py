@@ -72,6 +72,7 @@ async def serve(settings: Settings, public: socket.socket) -> None:
     await stop.wait()
 
     log.info("draining")
+    gateway.close()
     for server, _ in servers:
         server.stop()
     await asyncio.wait(serving)

@@ -27,6 +27,7 @@ from headrace_functions.gateway.calls import JSON_LENGTH, REQUEST_ID, Call
 from headrace_functions.gateway.calls import Protocol as WireProtocol
 from headrace_functions.gateway.exchange import Exchange
 from headrace_functions.gateway.execution import SequenceRunner
+from headrace_functions.gateway.live_updates import LiveUpdates
 from headrace_functions.gateway.metrics import Measures
 from headrace_functions.gateway.passthrough import Receive, Scope, Send, pass_through
 from headrace_functions.gateway.resolve import Resolver, Route, SequenceRoute
@@ -75,9 +76,17 @@ class Gateway:
         self._runner = runner
         self._upstream = upstream
         self._measures = measures
+        self._live = (
+            LiveUpdates(upstream, settings.controller, lambda: measures.answered) if settings.controller else None
+        )
         self._purpose = f"explain {settings.purpose_token}".encode() if settings.purpose_token else None
         self._open = 0
         self._inference: dict[bytes, tuple[Reference, WireProtocol]] = {}
+
+    def close(self) -> None:
+        """End the streams of live pages, which would else be waited for."""
+        if self._live is not None:
+            self._live.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -86,6 +95,8 @@ class Gateway:
         try:
             if path.startswith(("/v2", "/v1")) or path == "/metrics":
                 await self._serve(path, scope, receive, send)
+            elif path == "/events" and self._live is not None and b"page=" in scope["query_string"]:
+                await self._live.serve(scope, receive, send)
             elif self._settings.controller is not None:
                 await pass_through(self._upstream, self._settings.controller, scope, receive, send)
             else:

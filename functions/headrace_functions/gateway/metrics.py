@@ -13,6 +13,7 @@ BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 class Measures:
     def __init__(self) -> None:
         self._exchanges: Counter[tuple[VersionId, int]] = Counter()
+        self._answered = 0
         self._latency: dict[VersionId, list[int]] = {}
         self._seconds: Counter[VersionId] = Counter()
         self._unlogged: Counter[VersionId] = Counter()
@@ -21,11 +22,17 @@ class Measures:
 
     def exchange(self, version: VersionId, status: int, seconds: float) -> None:
         self._exchanges[version, status] += 1
+        self._answered += 1
         histogram = self._latency.get(version)
         if histogram is None:
             histogram = self._latency[version] = [0] * (len(BUCKETS) + 1)
         histogram[bisect_left(BUCKETS, seconds)] += 1
         self._seconds[version] += seconds  # type: ignore[assignment]  # Counter adds any number
+
+    @property
+    def answered(self) -> int:
+        """Exchanges since the start."""
+        return self._answered
 
     def unlogged(self, version: VersionId) -> None:
         """A record was dropped because neither disk nor store would take it."""

@@ -172,6 +172,7 @@ if (matchMedia("(max-width: 52rem)").matches) $$("details.facets").forEach((face
 // Live: the stream says that something changed; the page then asks for its own parts and puts in those that differ, in place.
 // A part that the reader is in (focus, selection, an open menu) waits.
 let paused = false, asking = false, again = false, heard = Date.now();
+const held = {};
 const live = $("#live");
 function say(text, stale) {
   if (!live || $("span", live).textContent === text) return;
@@ -184,6 +185,26 @@ function busy(part) {
   const selection = getSelection();
   return part.contains(document.activeElement) || $("details.menu[open], dialog[open]", part) || (selection && !selection.isCollapsed && part.contains(selection.anchorNode));
 }
+function place(found) {
+  for (const part of $$("[data-part]")) {
+    const html = found[part.dataset.part];
+    if (html === undefined || part.lastHtml === html) continue;
+    if (busy(part)) { held[part.dataset.part] = html; continue; }
+    part.lastHtml = html;
+    delete held[part.dataset.part];
+    const opened = $$("details", part).map((d) => d.open), scrolled = $$(".scroll, .wrap", part).map((b) => [b.scrollTop, b.scrollLeft, b.scrollHeight - b.clientHeight - b.scrollTop < 4]);
+    const template = document.createElement("template");
+    template.innerHTML = html;
+    localTimes(template.content);
+    if (template.innerHTML === part.innerHTML) continue;
+    part.replaceChildren(template.content);
+    $$("details", part).forEach((d, i) => { if (opened[i] !== undefined) d.open = opened[i]; });
+    $$(".scroll, .wrap", part).forEach((b, i) => { if (scrolled[i]) [b.scrollTop, b.scrollLeft] = [scrolled[i][2] ? b.scrollHeight : scrolled[i][0], scrolled[i][1]]; });
+  }
+  scrolls();
+  heard = Date.now();
+  say("live", false);
+}
 async function refresh() {
   const parts = $$("[data-part]");
   if (!parts.length || paused || document.hidden) return;
@@ -194,35 +215,23 @@ async function refresh() {
     url.searchParams.set("parts", parts.map((part) => part.dataset.part).join(","));
     const answer = await fetch(url, { headers: { accept: "application/json" } });
     if (!answer.ok) throw new Error(String(answer.status));
-    const found = await answer.json();
-    for (const part of parts) {
-      const html = found[part.dataset.part];
-      if (html === undefined || part.lastHtml === html || busy(part)) continue;
-      const first = part.lastHtml === undefined && part.innerHTML.trim() === html.trim();
-      part.lastHtml = html;
-      if (first) continue;
-      const opened = $$("details", part).map((d) => d.open), template = document.createElement("template");
-      template.innerHTML = html;
-      localTimes(template.content);
-      part.replaceChildren(template.content);
-      $$("details", part).forEach((d, i) => { if (opened[i] !== undefined) d.open = opened[i]; });
-    }
-    scrolls();
-    heard = Date.now();
-    say("live", false);
+    place(await answer.json());
   } catch { say("away", true); }
   asking = false;
   if (again) { again = false; setTimeout(refresh, 1000); }
 }
 if ($("[data-part]")) {
-  const stream = new EventSource("/events");
+  const names = $$("[data-part]").map((part) => part.dataset.part).join(",");
+  const stream = new EventSource(`/events?page=${encodeURIComponent(location.pathname + location.search)}&parts=${names}`);
   let last = 0, waiting = 0;
   const soon = () => {
     clearTimeout(waiting);
     waiting = setTimeout(() => { last = Date.now(); refresh(); }, Math.max(0, 1000 - (Date.now() - last)));
   };
-  stream.addEventListener("open", () => { heard = Date.now(); say(paused ? "paused" : "live", paused); soon(); });
+  stream.addEventListener("open", () => { heard = Date.now(); say(paused ? "paused" : "live", paused); });
+  setInterval(() => { if (!paused && Object.keys(held).length) place(held); }, 1000);
   stream.addEventListener("change", soon);
+  stream.addEventListener("parts", (event) => { if (!paused) place(JSON.parse(event.data)); });
   stream.addEventListener("beat", () => { heard = Date.now(); });
   stream.addEventListener("error", () => say("away", true));
   document.addEventListener("visibilitychange", () => { if (!document.hidden) soon(); });
