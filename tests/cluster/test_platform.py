@@ -39,10 +39,11 @@ def answers_of(answer: dict[str, Any]) -> list[int]:
     return found
 
 
-def test_a_version_answers_at_kserves_address_and_through_the_gateway(platform: Installed, models: Path) -> None:
+def test_a_version_answers_inside_the_cluster_at_kserves_address_and_to_everybody_through_the_gateway(platform: Installed, models: Path) -> None:
     expected = joblib.load(models / "1" / "model.joblib").predict(ROWS[:4]).tolist()
     before = len(platform.headrace("log", "query", "tumour:1", "--json"))
     address = platform.kubectl("get", "isvc", "tumour-v1", "-o", "jsonpath={.status.url}")
+    assert ".svc" in address, "a function has no public address"
     for base, path in ((address, "tumour"), (platform.gateway_url, "tumour/versions/1")):
         with httpx.Client(base_url=base, timeout=60, trust_env=False) as outside:
             answer = outside.post(f"/v2/models/{path}/infer", json=request_of(ROWS[:4]))

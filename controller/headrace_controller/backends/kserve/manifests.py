@@ -28,9 +28,12 @@ MODEL = "headrace.dev/model"
 VERSION = "headrace.dev/version"
 STORAGE = "headrace.dev/storage"
 """The store whose catalogue a service is from: a platform with another store removes nothing of it."""
+VISIBILITY = "networking.knative.dev/visibility"
 PORT = 8080
 USER = 65532
 WORK = "/var/headrace"
+TEMPORARY = "1Gi"
+"""What user code may write below ``/tmp``, which is also its home; a pod that writes more is evicted."""
 
 MAX_TIMEOUT = 600
 """Seconds that Knative lets a request take at most, unless its ``max-revision-timeout-seconds`` is raised."""
@@ -55,7 +58,7 @@ def inference_service(
         "metadata": {
             "name": spec.name,
             "namespace": cluster.namespace,
-            "labels": labels(version, cluster),
+            "labels": labels(version, cluster) | _visibility(cluster),
             "annotations": {DEPLOYMENT_MODE: "Standard" if standard else "Knative"}
             | {"headrace.dev/artifact": f"sha256:{version.artifact}", STORAGE: cluster.storage}
             | (_cpu_autoscaling(configuration) if standard else {}),
@@ -83,6 +86,14 @@ def selector(cluster: ClusterSettings) -> dict[str, str]:
     return {MANAGED_BY: MANAGER, PLATFORM: cluster.platform}
 
 
+def _visibility(cluster: ClusterSettings) -> dict[str, str]:
+    """Functions are asked through the gateway alone, which checks, counts and marks; so they have no public URL.
+
+    A platform that is told of an ``ingress`` asks from outside the cluster, and its functions stay reachable there.
+    """
+    return {} if cluster.ingress else {VISIBILITY: "cluster-local"}
+
+
 def _predictor(
     version: Version, cluster: ClusterSettings, configuration: DeploymentConfiguration | None, *, standard: bool
 ) -> Json:
@@ -99,7 +110,7 @@ def _predictor(
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         **_placement(configuration),
-        "volumes": [{"name": "work", "emptyDir": {}}],
+        "volumes": [{"name": "work", "emptyDir": {}}, {"name": "tmp", "emptyDir": {"sizeLimit": TEMPORARY}}],
         "containers": [_container(version, cluster, configuration, standard=standard)],
     }
 
@@ -125,6 +136,8 @@ def _autoscaling(version: Version) -> dict[str, str]:
     retention = min(max(idle - window, 0), _LONGEST_RETENTION)
     start = math.ceil(version.limits.start_timeout)
     annotations = {
+        # One request that runs is what a replica is for; Knative's default of 70 % would start a second one for the first request.
+        "autoscaling.knative.dev/target-utilization-percentage": "100",
         "autoscaling.knative.dev/window": f"{window}s",
         "autoscaling.knative.dev/scale-to-zero-pod-retention-period": f"{retention}s",
         "serving.knative.dev/progress-deadline": f"{start}s",
@@ -174,7 +187,7 @@ def _container(
         "securityContext": confined(),
         # The log's end becomes part of the pod's status, so a crash is explained without reading logs.
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": [{"name": "work", "mountPath": WORK}],
+        "volumeMounts": [{"name": "work", "mountPath": WORK}, {"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 -- in its pod
     }
 
 
@@ -206,6 +219,7 @@ def _environment(
         # In mode Knative every request comes through the pod's own proxy.
         fetch.LISTEN: f"tcp:{'0.0.0.0' if standard else '127.0.0.1'}:{PORT}",  # noqa: S104 -- inside its pod
         startup.WORK: WORK,
+        "HOME": "/tmp",  # noqa: S108 -- the pod's own, see TEMPORARY
         **({fetch.COLLECTOR: cluster.collector} if cluster.collector else {}),
     }
     if version.runtime is not None and version.runtime.layer:
