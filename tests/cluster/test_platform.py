@@ -39,7 +39,9 @@ def answers_of(answer: dict[str, Any]) -> list[int]:
     return found
 
 
-def test_a_version_answers_inside_the_cluster_at_kserves_address_and_to_everybody_through_the_gateway(platform: Installed, models: Path) -> None:
+def test_a_version_answers_inside_the_cluster_at_kserves_address_and_to_everybody_through_the_gateway(
+    platform: Installed, models: Path
+) -> None:
     expected = joblib.load(models / "1" / "model.joblib").predict(ROWS[:4]).tolist()
     before = len(platform.headrace("log", "query", "tumour:1", "--json"))
     address = platform.kubectl("get", "isvc", "tumour-v1", "-o", "jsonpath={.status.url}")
