@@ -22,7 +22,7 @@ RESTART_API ?= $(PYTHON) tests/cluster/restart_api.py $(CLUSTER)
 CLUSTER_S3_HOST ?= 10.250.0.1
 # Processes that share the tests; many of them wait for platforms, so one more than a small machine has cores pays.
 TEST_PROCESSES ?= 3
-.PHONY: help setup demo test test-cluster cluster-images image-controller image-jobs check bench lock clean
+.PHONY: help setup demo test test-cluster test-cluster-core cluster-images image-controller image-jobs check bench lock clean
 
 help: ## Show these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,9 +48,19 @@ test-cluster: setup ## Run the tests that need a Kubernetes with Knative and KSe
 	@$(CLUSTER) up --ray
 	@$(MAKE) --no-print-directory cluster-images
 	@$(if $(NEXT_TAG),$(MAKE) --no-print-directory cluster-images TAG=$(NEXT_TAG))
-	@$(CLUSTER) exec -- env HEADRACE_FUNCTION_IMAGE='$(FUNCTION_IMAGE)' HEADRACE_CONTROLLER_IMAGE='$(CONTROLLER_IMAGE)' \
-		HEADRACE_BUILDER_IMAGE='$(call function-image,builder)' HEADRACE_JOBS_IMAGE='$(JOBS_IMAGE)' HEADRACE_TEST_RESTART_API='$(RESTART_API)' \
-		HEADRACE_TEST_NEXT_TAG=$(NEXT_TAG) HEADRACE_TEST_S3_HOST=$(CLUSTER_S3_HOST) $(BIN)/python -m pytest tests/cluster
+	@$(run-cluster-tests)
+
+test-cluster-core: setup ## Run the core of them: the story, faults, permissions
+	@$(CLUSTER) up --ray
+	@$(MAKE) --no-print-directory cluster-images
+	@$(run-cluster-tests)
+
+test-cluster-core: CLUSTER_TESTS := $(addprefix tests/cluster/test_,$(addsuffix .py,story gateway platform permissions faults))
+test-cluster-core: NEXT_TAG :=
+CLUSTER_TESTS ?= tests/cluster
+run-cluster-tests = $(CLUSTER) exec -- env HEADRACE_FUNCTION_IMAGE='$(FUNCTION_IMAGE)' HEADRACE_CONTROLLER_IMAGE='$(CONTROLLER_IMAGE)' \
+	HEADRACE_BUILDER_IMAGE='$(call function-image,builder)' HEADRACE_JOBS_IMAGE='$(JOBS_IMAGE)' HEADRACE_TEST_RESTART_API='$(RESTART_API)' \
+	HEADRACE_TEST_NEXT_TAG=$(NEXT_TAG) HEADRACE_TEST_S3_HOST=$(CLUSTER_S3_HOST) $(BIN)/python -m pytest $(CLUSTER_TESTS)
 
 # What builds an image: CLUSTER build-image, or another command with the same options.
 cluster-images: $(foreach target,python sklearn builder,image-function-$(target)) image-controller image-jobs
