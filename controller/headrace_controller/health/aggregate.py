@@ -140,13 +140,14 @@ def _count(plan: Plan, frame: Frame, index: int, view: View, place: Array) -> No
     series, begin, n = plan.series[index], plan.offsets[index], len(frame)
     bins, present = _number_bins(series, view.values) if view.kind == "number" else _category_bins(series, view.values)
     frame.counts[:, begin] += np.bincount(place, minlength=n)
-    frame.counts[:, begin + 1] += np.bincount(place[~present], minlength=n)
+    frame.counts[:, begin + 2] += np.bincount(place[~present], minlength=n)
     if series.bins:
         counted = _histogram(place[present], bins[present], n, series.bins)
-        frame.counts[:, begin + 2 : begin + series.width] += counted
+        frame.counts[:, begin + 3 : begin + series.width] += counted
     if view.kind == "number":
         finite = np.isfinite(view.values)
         at, values = place[finite], view.values[finite]
+        frame.counts[:, begin + 1] += np.bincount(at, minlength=n)
         frame.sums[:, index] += np.bincount(at, values, minlength=n)
         np.minimum.at(frame.lows[:, index], at, values)
         np.maximum.at(frame.highs[:, index], at, values)

@@ -56,6 +56,11 @@ class Frame:
     def __len__(self) -> int:
         return len(self.starts)
 
+    @property
+    def nbytes(self) -> int:
+        """About how much memory it takes."""
+        return int(sum(getattr(self, name).nbytes for name in _ARRAYS)) + 500 * len(self)
+
     @classmethod
     def empty(cls, width: int, series: int, starts: Sequence[int] = (), step: int = 60) -> "Frame":
         """Nothing counted yet from each of ``starts`` on."""
@@ -77,8 +82,9 @@ class Frame:
         chosen = (self.starts >= since) & (self.starts < until)
         return self if chosen.all() else self._taken(np.flatnonzero(chosen))
 
-    def by(self, step: int) -> "Frame":
-        """The same counts by stretches of ``step`` seconds, in order and one line each. Longer stretches stay as they are long."""
+    def by(self, step: int | Array) -> "Frame":
+        """The same counts by stretches of ``step`` seconds (or as many for each line), in order and one line each. Longer stretches
+        stay as they are."""
         if not len(self):
             return self
         steps = np.maximum(self.steps, step)

@@ -60,8 +60,8 @@ class Series:
 
     @property
     def width(self) -> int:
-        """Numbers a bucket keeps of it: rows, missing, then the bins."""
-        return 2 + self.bins
+        """Numbers a bucket keeps of it: rows, finite numbers among them, missing ones, then the bins."""
+        return 3 + self.bins
 
     @cached_property
     def places(self) -> Mapping[Category, int]:

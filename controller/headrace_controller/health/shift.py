@@ -15,7 +15,7 @@ Array = np.ndarray[Any, Any]
 
 
 def moved(series: Series, counts: Array) -> list[float | None]:
-    """For each row ``[rows, missing, *bins]`` of ``counts``: the share of rows that lie elsewhere than in training.
+    """For each row ``[rows, finite, missing, *bins]`` of ``counts``: the share of rows that lie elsewhere than in training.
 
     It is the total variation distance to the shares of training, less what a sample of that size is expected to show without any
     change, scaled so that 1 is "all of them". None where there are fewer than ``LEAST_ROWS`` or no training data.
@@ -25,7 +25,7 @@ def moved(series: Series, counts: Array) -> list[float | None]:
     rows = counts[:, 0].astype(np.float64)
     shares = np.asarray(series.expected)
     with np.errstate(all="ignore"):
-        distance = np.abs(counts[:, 1:] / rows[:, np.newaxis] - shares).sum(axis=1) / 2
+        distance = np.abs(counts[:, 2:] / rows[:, np.newaxis] - shares).sum(axis=1) / 2
         chance = _chance(shares, rows, series.trained)
         beyond = np.clip((distance - chance) / (1 - chance), 0.0, 1.0)
     return [

@@ -91,7 +91,7 @@ ROWS = st.lists(
 
 
 @given(ROWS, st.lists(st.integers(0, 40), max_size=4))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_any_split_of_rows_into_batches_counts_the_same(rows: list[Any], cuts: list[int]) -> None:
     seconds, amounts, outcomes, checks, row = map(list, zip(*rows, strict=True))
     table = rows_of(seconds, amounts, outcome=outcomes, checks=checks, row=row)
@@ -112,20 +112,20 @@ def test_rows_count_rows_and_the_first_row_of_a_request_counts_the_request() -> 
 
 def test_a_request_that_was_not_read_is_no_row_of_any_field() -> None:
     frame = of_log(KNOWN, SIGNATURE, rows_of([0, 1], [None, 1.0], raw=["{", None], outcome=["refused", "ok"]))
-    assert [1, 0] == numbers(frame, "amount")[:2]
+    assert [1, 1, 0] == numbers(frame, "amount")[:3]
     assert 2 == frame.rows[0]
 
 
 def test_numbers_have_bins_of_training_one_below_and_one_above() -> None:
     frame = of_log(KNOWN, SIGNATURE, rows_of([0] * 5, [-1.0, 0.0, 20.0, 21.0, None]))
     counted = numbers(frame, "amount")
-    assert [5, 1] == counted[:2]
-    assert {0: 1, 1: 1, 20: 1, 21: 1} == {i: n for i, n in enumerate(counted[2:]) if n}
+    assert [5, 4, 1] == counted[:3]
+    assert {0: 1, 1: 1, 20: 1, 21: 1} == {i: n for i, n in enumerate(counted[3:]) if n}
 
 
 def test_categories_have_bins_for_the_rare_and_for_what_training_had_not() -> None:
     frame = of_log(KNOWN, SIGNATURE, rows_of([0] * 4, [1.0] * 4, plan=["a", "b", "x", None]))
-    assert [4, 1, 1, 1, 0, 1] == numbers(frame, "plan")
+    assert [4, 0, 1, 1, 1, 0, 1] == numbers(frame, "plan")
 
 
 def test_the_elements_of_a_small_tensor_are_series_of_their_own() -> None:
@@ -170,8 +170,8 @@ def test_minutes_merge_into_hours_and_hours_stay_hours() -> None:
 def test_a_bucket_of_training_like_rows_has_not_moved(rows: int) -> None:
     """In at least 99 of 100 buckets, whatever their size."""
     plan = trained(RANDOM.normal(size=5000))
-    quiet = [share(plan.series[0], RANDOM.normal(size=rows)) for _ in range(200)]
-    assert 198 <= quiet.count(0.0)
+    quiet = [share(plan.series[0], RANDOM.normal(size=rows)) for _ in range(100)]
+    assert 99 <= quiet.count(0.0)
 
 
 def test_rows_that_all_lie_elsewhere_have_moved_altogether() -> None:
@@ -185,7 +185,7 @@ def test_half_of_many_rows_elsewhere_is_about_half() -> None:
 
 def test_fewer_than_thirty_rows_or_no_training_say_nothing() -> None:
     assert share(KNOWN.series[0], np.full(29, 6400.0)) is None
-    assert [None] == moved(Series("s", "output", "s", "", "number", "out.s"), np.array([[100, 0]]))
+    assert [None] == moved(Series("s", "output", "s", "", "number", "out.s"), np.array([[100, 100, 0]]))
 
 
 def test_crowded_numbers_are_cut_at_quantiles_so_that_a_change_of_scale_shows() -> None:
