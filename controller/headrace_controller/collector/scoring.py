@@ -59,9 +59,17 @@ class _Pace:
 
 
 class Scoring:
-    """``ask`` calls a metric model. One thread runs ``round``; ``note`` may come from another."""
+    """``ask`` calls a metric model; ``scored`` is told of each version that has new values. One thread runs ``round``; ``note`` may
+    come from another."""
 
-    def __init__(self, objects: ObjectStore, ask: Ask, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        objects: ObjectStore,
+        ask: Ask,
+        clock: Callable[[], float] = time.monotonic,
+        scored: Callable[[VersionId], None] = lambda _version: None,
+    ) -> None:
+        self._scored = scored
         self._objects = objects
         self._ask = ask
         self._clock = clock
@@ -181,6 +189,7 @@ class Scoring:
                 answers = [(None, str(error))] * part.num_rows
             parts.append(_table(spec, part, answers))
         self._values.append(version.id, pa.concat_tables(parts), {f"log.{spec.name}": number})
+        self._scored(version.id)
 
     def _answers(
         self, spec: MetricSpec, metric: Version | None, version: Version, rows: pa.Table

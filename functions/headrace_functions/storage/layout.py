@@ -173,6 +173,21 @@ def metric_table(v: VersionId) -> str:
     return f"metrics/{v.model}/v{v.number}"
 
 
+def health(v: VersionId) -> str:
+    """Folder of a version's health: plans and the tables that were counted by them."""
+    return f"health/{v.model}/v{v.number}/"
+
+
+def health_plans(v: VersionId) -> str:
+    """Folder of the plans ``<k>.json``, appended; each begins the count anew, and the highest whose table is there counts."""
+    return health(v) + "plans/"
+
+
+def health_table(v: VersionId, plan: int) -> str:
+    """Delta table of what plan ``<plan>`` counts of a version's log and metric values, a line a minute or part of one."""
+    return f"{health(v)}{plan:06d}"
+
+
 def metric_specs(v: VersionId) -> str:
     return f"metrics-specs/{v.model}/v{v.number}/"
 

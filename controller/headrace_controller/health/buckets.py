@@ -1,0 +1,162 @@
+"""What is said of a version and a stretch of time. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from headrace_controller.health.frame import Frame
+from headrace_controller.health.latency import Latency
+from headrace_controller.health.plan import Category, Plan, Series, Side
+from headrace_controller.health.shift import moved
+from headrace_functions.views import Kind
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class FieldHealth:
+    """One view of an input or output (``amount``, ``p[yes]``, ``comment length``) in one bucket."""
+
+    side: Side
+    field: str
+    kind: Kind
+    rows: int
+    missing: int
+    checks: Mapping[str, int]
+    """Rows that fail each check."""
+    moved: float | None
+    """Share of the rows that lie elsewhere than in training, beyond chance; None below 30 rows or without training data."""
+    mean: float | None
+    """Of the finite numbers."""
+    low: float | None
+    high: float | None
+    bins: tuple[int, ...]
+    """Rows by bin: below the first of ``edges``, between two, above the last; or by ``labels``, then the rarer known categories,
+    then those that training did not have."""
+    edges: tuple[float, ...]
+    labels: tuple[Category, ...]
+    trained: tuple[float, ...]
+    """Shares of the training rows by the same bins; empty without training data."""
+
+    @property
+    def failed(self) -> int:
+        """Failed checks; a row that fails two counts twice."""
+        return sum(self.checks.values())
+
+
+@dataclass(frozen=True, slots=True)
+class MetricHealth:
+    """What one metric said of a bucket's rows."""
+
+    rows: int
+    unhealthy: int
+    errors: int
+    """Rows that could not be scored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    start: datetime
+    rows: int = 0
+    requests: int = 0
+    outcomes: Mapping[str, int] = field(default_factory=dict)
+    latency: Latency = field(default_factory=Latency)
+    fields: Mapping[str, FieldHealth] = field(default_factory=dict)
+    metrics: Mapping[str, MetricHealth] = field(default_factory=dict)
+
+
+def buckets_of(plan: Plan | None, frame: Frame | None, first: int, last: int, step: int) -> list[Bucket]:
+    """Every bucket of ``step`` seconds from ``first`` to ``last`` (seconds since the epoch)."""
+    found: dict[int, Bucket] = {}
+    if plan is not None and frame is not None and len(frame):
+        found = _filled(plan, _placed(frame, step))
+    return [found.get(start) or Bucket(datetime.fromtimestamp(start, UTC)) for start in range(first, last, step)]
+
+
+def _placed(frame: Frame, step: int) -> Frame:
+    """One line a bucket: where only longer stretches are kept, they are told where they begin."""
+    return Frame(**{**vars(frame), "steps": np.full(len(frame), step, np.int64)}).by(step)
+
+
+def _filled(plan: Plan, frame: Frame) -> dict[int, Bucket]:
+    columns = [_column(plan, frame, i) for i in range(len(plan.series))]
+    starts: list[int] = frame.starts.tolist()
+    found = {}
+    for line, start in enumerate(starts):
+        tally = frame.tallies[line]
+        fields = dict(zip((s.name for s in plan.series), (c[line] for c in columns), strict=True))
+        outcomes = dict(tally.get("outcomes", {}))
+        found[start] = Bucket(
+            datetime.fromtimestamp(start, UTC),
+            int(frame.rows[line]),
+            sum(outcomes.values()),
+            outcomes,
+            Latency(tuple(frame.latency[line].tolist())),
+            fields,
+            _metrics(tally.get("metrics", {})),
+        )
+    return found
+
+
+def _column(plan: Plan, frame: Frame, index: int) -> list[FieldHealth]:
+    """One series in every bucket."""
+    series, begin = plan.series[index], plan.offsets[index]
+    counts = frame.counts[:, begin : begin + series.width]
+    numbers = zip(
+        counts.tolist(), moved(series, counts), *_numbers(counts, frame, index), _checks(series, frame), strict=True
+    )
+    return [
+        FieldHealth(
+            series.side,
+            series.field,
+            series.kind,
+            line[0],
+            line[2],
+            checks,
+            share,
+            mean,
+            low,
+            high,
+            tuple(line[3:]),
+            series.edges,
+            series.labels,
+            series.expected[1:],
+        )
+        for line, share, mean, low, high, checks in numbers
+    ]
+
+
+def _numbers(counts: Array, frame: Frame, index: int) -> tuple[list[float | None], ...]:
+    """Mean, least and greatest of the finite numbers."""
+    finite = counts[:, 1].tolist()
+    sums, lows, highs = (a[:, index].tolist() for a in (frame.sums, frame.lows, frame.highs))
+    return (
+        [total / n if n else None for total, n in zip(sums, finite, strict=True)],
+        [low if n else None for low, n in zip(lows, finite, strict=True)],
+        [high if n else None for high, n in zip(highs, finite, strict=True)],
+    )
+
+
+def _checks(series: Series, frame: Frame) -> list[Mapping[str, int]]:
+    own = f"{series.name}:"
+    if series.side == "output":
+        return [{}] * len(frame)
+    return [
+        {
+            name.removeprefix(own): n
+            for name, n in tally.get("checks", {}).items()
+            if name.startswith(own) and ":" not in name[len(own) :]
+        }
+        for tally in frame.tallies
+    ]
+
+
+def _metrics(counts: Mapping[str, int]) -> dict[str, MetricHealth]:
+    names = {name.rpartition("#")[0] for name in counts}
+    return {
+        name: MetricHealth(*(counts.get(f"{name}#{what}", 0) for what in ("rows", "unhealthy", "errors")))
+        for name in sorted(names)
+    }

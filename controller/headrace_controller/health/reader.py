@@ -1,0 +1,149 @@
+"""Health as pages, incidents and the command line read it: buckets of time.
+
+Files of a health table never change, so each is read once and kept while there is room; a repeated call costs a look at the
+table's log and adding up.
+"""
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from headrace_controller.health.buckets import Bucket, buckets_of
+from headrace_controller.health.frame import Frame, joined
+from headrace_controller.health.plan import Plan
+from headrace_controller.health.rollup import DAY, files
+from headrace_controller.health.table import LOG, HealthTables, read_frame
+from headrace_functions.errors import InvalidInput, NotFound
+from headrace_functions.names import VersionId
+from headrace_functions.storage import layout
+from headrace_functions.storage.objects import ObjectStore
+
+STEP = 60
+MOST_BUCKETS = 3000
+KEPT_BYTES = 256 * 1024 * 1024
+KEPT_SERIES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """A count of a version as it is now."""
+
+    plan: Plan
+    number: int
+    commit: int
+    files: tuple[tuple[str, int], ...]
+    """Key and day of each file."""
+
+
+class HealthReader:
+    """Any thread may call it."""
+
+    def __init__(self, objects: ObjectStore) -> None:
+        self._objects = objects
+        self._tables = HealthTables(objects)
+        self._lock = threading.Lock()
+        self._frames: OrderedDict[str, Frame] = OrderedDict()
+        self._size = 0
+        self._series: OrderedDict[tuple[VersionId, int, int, int], tuple[tuple[int, int], list[Bucket]]] = OrderedDict()
+        self._states: dict[VersionId, _State] = {}
+
+    def series(self, version: VersionId, since: datetime, until: datetime, step: int = STEP) -> list[Bucket]:
+        """Buckets of ``step`` seconds from ``since`` to ``until``, the empty ones too; both are cut to whole steps (since the epoch).
+
+        Where only hours or days are kept of a time, they are told at their start. Raises ``InvalidInput`` for a step that is no
+        whole number of minutes, a reversed range or more than ``MOST_BUCKETS``.
+        """
+        first, last = _range(since, until, step)
+        with self._lock:
+            state = self._state(version)
+            place = (version, first, last, step)
+            found = self._series.get(place)
+            if state is None:
+                return buckets_of(None, None, first, last, step)
+            if found is None or found[0] != (state.number, state.commit):
+                found = (state.number, state.commit), self._buckets(state, first, last, step)
+                self._series[place] = found
+                while len(self._series) > KEPT_SERIES:
+                    self._series.popitem(last=False)
+            self._series.move_to_end(place)
+            return found[1]
+
+    def stamp(self, version: VersionId) -> tuple[int, int]:
+        """Another value each time there is something new; ``(0, -1)`` before anything was counted."""
+        with self._lock:
+            state = self._state(version)
+            return (0, -1) if state is None else (state.number, state.commit)
+
+    def plan(self, version: VersionId) -> Plan | None:
+        """What is counted of a version; None where nothing is yet."""
+        with self._lock:
+            state = self._state(version)
+            return None if state is None else state.plan
+
+    def last(self, version: VersionId) -> datetime | None:
+        """The last minute that has something, to the day's end where only days are kept; None where nothing was counted."""
+        with self._lock:
+            state = self._state(version)
+            if state is None or not state.files:
+                return None
+            newest = max(day for _, day in state.files)
+            frames = [self._frame(key) for key, day in state.files if day == newest]
+            starts = [int(f.starts.max()) for f in frames if f is not None and len(f)]
+            return datetime.fromtimestamp(max(starts), UTC) if starts else None
+
+    def _state(self, version: VersionId) -> _State | None:
+        """The newest count that was begun and has counted something."""
+        for number in reversed(self._tables.plans(version)):
+            table = self._tables.open(version, number)
+            if table is None or table.transaction_version(LOG) is None:
+                continue
+            commit, known = int(table.version()), self._states.get(version)
+            if known is not None and (known.number, known.commit) == (number, commit):
+                return known
+            folder = layout.health_table(version, number)
+            kept = tuple((f"{folder}/{f.path}", f.day) for f in files(table))
+            self._states[version] = _State(self._tables.plan(version, number), number, commit, kept)
+            return self._states[version]
+        return None
+
+    def _buckets(self, state: _State, first: int, last: int, step: int) -> list[Bucket]:
+        frames = []
+        for key, day in state.files:
+            if day * DAY < last and (day + 1) * DAY > first:
+                frame = self._frame(key)
+                if frame is not None:
+                    frames.append(frame.within(first, last))
+        empty = Frame.empty(state.plan.width, len(state.plan.series))
+        return buckets_of(state.plan, joined(frames, empty), first, last, step)
+
+    def _frame(self, key: str) -> Frame | None:
+        """The lines of a file; None where a roll-up or compaction has replaced it since the table was read."""
+        found = self._frames.get(key)
+        if found is None:
+            try:
+                found = read_frame(self._objects, key)
+            except NotFound:
+                return None
+            self._frames[key] = found
+            self._size += found.nbytes
+            while self._size > KEPT_BYTES and len(self._frames) > 1:
+                self._size -= self._frames.popitem(last=False)[1].nbytes
+        self._frames.move_to_end(key)
+        return found
+
+
+def _range(since: datetime, until: datetime, step: int) -> tuple[int, int]:
+    if step < STEP or step % STEP:
+        raise InvalidInput(f"step: {step} is not possible", field="step", expected="a multiple of 60 seconds")
+    first = int(since.timestamp()) // step * step
+    last = -(-int(until.timestamp()) // step) * step
+    if first >= last:
+        raise InvalidInput("since: it is not before until", field="since", expected="a time before until")
+    if (last - first) // step > MOST_BUCKETS:
+        raise InvalidInput(
+            f"step: {(last - first) // step} buckets are too many",
+            field="step",
+            expected=f"at most {MOST_BUCKETS} buckets between since and until",
+        )
+    return first, last
