@@ -1,9 +1,11 @@
 """Health as pages draw it: cells, rows of the heat map and charts from the buckets of a version. Pure.
 
 The thresholds of a cell are those of the reports: a share of rows that lie elsewhere than in training counts from 2, 10 and 25 %; a share
-that fails a check or a metric from 1, 5 and 20 %.
+that fails a check or a metric from 1, 5 and 20 %, and only as far as so few rows can show it: by the lower end of its interval
+(Wilson 1927, one-sided 95 %), so one bad request of three is seen and cries no wolf.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,8 +36,6 @@ class Bucket:
     """By field, the share of rows that lie elsewhere than in training; None where that is not judged."""
     checks: Mapping[str, float] = field(default_factory=dict)
     """By check, the share of rows that fail it in some field."""
-    field_checks: Mapping[str, float] = field(default_factory=dict)
-    """By field, the share of rows that fail some check in it."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     """By metric, the share of unhealthy rows."""
     means: Mapping[str, float] = field(default_factory=dict)
@@ -53,16 +53,29 @@ class Bucket:
 
 
 def level(share: float | None, thresholds: Sequence[float]) -> int | None:
+    """0 to 3; None where the share is not known."""
     return None if share is None else sum(share >= t for t in thresholds)
 
 
-def worst(bucket: Bucket, errors: Sequence[float] = FAILED) -> int | None:
+def sure_level(share: float | None, rows: int, thresholds: Sequence[float] = FAILED) -> int | None:
+    """The level of a share of ``rows`` that those rows can show."""
+    return None if share is None or not rows else level(lower_bound(share, rows), thresholds)
+
+
+def lower_bound(share: float, rows: int) -> float:
+    """Lower end of the one-sided 95 % interval of a share (Wilson 1927)."""
+    z = 1.6449
+    spread = z * math.sqrt(share * (1 - share) / rows + z * z / (4 * rows * rows))
+    return max(0.0, (share + z * z / (2 * rows) - spread) / (1 + z * z / rows))
+
+
+def worst(bucket: Bucket) -> int | None:
     """The worst level of anything in a bucket; None without traffic."""
     if not bucket.requests:
         return None
     found = [level(s, MOVED) for s in bucket.moved.values()]
-    found += [level(s, FAILED) for s in (*bucket.checks.values(), *bucket.metrics.values())]
-    found.append(level(bucket.errors, errors))
+    found += [sure_level(s, bucket.rows) for s in (*bucket.checks.values(), *bucket.metrics.values())]
+    found.append(sure_level(bucket.errors, bucket.requests))
     return max((f for f in found if f is not None), default=0)
 
 
@@ -75,7 +88,7 @@ class Row:
     where: str
     """Condition of the rows behind it, for the page of requests."""
     values: Sequence[Value]
-    thresholds: Sequence[float]
+    levels: Sequence[int | None]
     weight: float | None = None
 
 
@@ -84,15 +97,14 @@ def heat_rows(rows: Sequence[Row], link: Callable[[int, str], str], title: Calla
     found = []
     for row in rows:
         cells = []
-        for place, value in enumerate(row.values):
-            at = level(value, row.thresholds)
+        for place, (value, at) in enumerate(zip(row.values, row.levels, strict=True)):
             if at:
                 said = f"{row.name}, {title(place)}: {100 * (value or 0):.1f} %, {STATES[at]}"
                 cells.append(Cell(at, said, link(place, row.where)))
             else:
                 cells.append(Cell(at))
-        now = next((v for v in reversed(row.values) if v is not None), None)
-        state = level(now, row.thresholds)
+        known = [(v, at) for v, at in zip(row.values, row.levels, strict=True) if v is not None]
+        now, state = known[-1] if known else (None, None)
         found.append(
             {
                 "name": row.name,

@@ -1,6 +1,6 @@
 """The page of a model: monitoring first, then what it is made of. One version at a time; ``version`` in the URL says which."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -9,7 +9,16 @@ from headrace_controller import clock
 from headrace_controller.api import metrics, views
 from headrace_controller.catalog.catalog import ModelVersion
 from headrace_controller.pages import healthsource, incidentpages, ranges
-from headrace_controller.pages.healthviews import FAILED, MOVED, Bucket, Row, heat_rows, service_charts, totals
+from headrace_controller.pages.healthviews import (
+    MOVED,
+    Bucket,
+    Row,
+    heat_rows,
+    level,
+    service_charts,
+    sure_level,
+    totals,
+)
 from headrace_controller.pages.reporting import summary
 from headrace_controller.service.paging import PageRequest
 from headrace_controller.service.platform import Platform
@@ -25,6 +34,7 @@ FIELDS = 40
 """Rows of inputs that the heat map shows; more are reached through the profile report."""
 
 Json = dict[str, Any]
+Shares = Callable[[Bucket], Mapping[str, float]]
 
 
 def content(platform: Platform, name: str, arguments: Mapping[str, str], now: datetime) -> Json:
@@ -147,9 +157,11 @@ def _heat(platform: Platform, chosen: ModelVersion, buckets: Sequence[Bucket], s
 
     weights = _weights(platform, chosen.id)
     moved = sorted({name for b in buckets for name in b.moved})
-    inputs = [f.name for f in version.signature.inputs if f.name in moved]
-    inputs.sort(key=lambda n: -weights.get(n, 0.0))
-    outputs = [f.name for f in version.signature.outputs if f.name in moved]
+    sides = [{f.name for f in side} for side in (version.signature.inputs, version.signature.outputs)]
+    inputs = [n for n in moved if _field_of(n, sides[0])]
+    order = {f.name: place for place, f in enumerate(version.signature.inputs)}
+    inputs.sort(key=lambda n: (-weights.get(n, 0.0), order.get(n, len(order)), n))
+    outputs = [n for n in moved if n not in inputs and _field_of(n, sides[1])]
     groups = [
         ("inputs", "moved now", [_moved_row(n, buckets, weights.get(n)) for n in inputs[:FIELDS]]),
         ("outputs", "moved now", [_moved_row(n, buckets, None) for n in outputs]),
@@ -163,17 +175,25 @@ def _heat(platform: Platform, chosen: ModelVersion, buckets: Sequence[Bucket], s
     ]
 
 
+def _field_of(view: str, fields: Collection[str]) -> bool:
+    """Whether a view (``amount``, ``p[yes]``, ``comment length``) is one of a field among these."""
+    return view in fields or any(view.startswith((f"{f}[", f"{f} ")) for f in fields)
+
+
 def _moved_row(name: str, buckets: Sequence[Bucket], weight: float | None) -> Row:
     values = [b.moved.get(name) if b.requests else None for b in buckets]
-    return Row(name, "lie elsewhere than in training", "", values, MOVED, weight)
+    levels = [level(v, MOVED) if b.requests else None for v, b in zip(values, buckets, strict=True)]
+    quiet = [0 if b.requests and at is None else at for at, b in zip(levels, buckets, strict=True)]
+    return Row(name, "lie elsewhere than in training", "", values, quiet, weight)
 
 
-def _share_row(name: str, buckets: Sequence[Bucket], of: Any, unit: str) -> Row:
+def _share_row(name: str, buckets: Sequence[Bucket], of: Shares, unit: str) -> Row:
     values = [of(b).get(name, 0.0) if b.requests else None for b in buckets]
-    return Row(name, unit, "cardinality(checks) > 0" if unit == "fail this check" else "", values, FAILED)
+    levels = [sure_level(v, b.rows) for v, b in zip(values, buckets, strict=True)]
+    return Row(name, unit, "cardinality(checks) > 0" if unit == "fail this check" else "", values, levels)
 
 
-def _names(buckets: Sequence[Bucket], of: Any) -> list[str]:
+def _names(buckets: Sequence[Bucket], of: Shares) -> list[str]:
     return sorted({name for b in buckets for name in of(b)})
 
 

@@ -11,6 +11,7 @@ from headrace_controller.analysis_runs import Runner
 from headrace_controller.building.room import BuildRoom
 from headrace_controller.catalog.catalog import Catalog
 from headrace_controller.environments.named import JobEnvironments
+from headrace_controller.health.reader import HealthReader
 from headrace_controller.requestlog.reader import LogReader
 from headrace_controller.requestlog.tail import LogTail
 from headrace_controller.service.aliases import Aliases
@@ -70,6 +71,7 @@ class Platform:
     outliers: OutlierModels
     changes: Changes
     intake: Intake
+    health: HealthReader
     checks: list[Callable[[], list[str]]] = field(default_factory=list)
     """Further sources of ``problems``: what runs beside the use cases and knows how it is doing."""
 
@@ -188,4 +190,5 @@ def create_platform(
         outliers=OutlierModels(catalog, builds, jobs, metrics),
         changes=changes,
         intake=Intake(documents.objects),
+        health=HealthReader(documents.objects),
     )
