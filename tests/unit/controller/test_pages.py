@@ -12,10 +12,9 @@ from headrace_controller.pages import blueprint
 from headrace_controller.service.platform import Platform
 
 
-@pytest.fixture
-def platform(tmp_path: Path) -> Platform:
+def make(home: Path) -> Platform:
     services = FakeServices([{"name": "a-v1", "version": "a:1", "state": "ready", "replicas": 1, "reason": ""}])
-    found = make_platform(tmp_path / "home", services)
+    found = make_platform(home, services)
     release(found.catalog, "a", metadata={"note": "<script>alert(1)</script>"})
     fail(found.catalog, "broken", "the pickle <raised>")
     found.aliases.move("a", "prod", 1)
@@ -23,8 +22,10 @@ def platform(tmp_path: Path) -> Platform:
     return found
 
 
-@pytest.fixture
-def client(platform: Platform) -> FlaskClient:
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> FlaskClient:
+    """For tests that change nothing."""
+    platform = make(tmp_path_factory.mktemp("pages") / "home")
     return create_app(platform, blueprint(platform)).test_client()
 
 
@@ -127,7 +128,9 @@ def test_a_form_of_another_site_changes_nothing(client: FlaskClient, path: str, 
     assert client.post(path, data={"to": "1"}, headers=headers).status_code == 403
 
 
-def test_a_form_of_our_own_pages_moves_an_alias_and_comes_back(client: FlaskClient, platform: Platform) -> None:
+def test_a_form_of_our_own_pages_moves_an_alias_and_comes_back(tmp_path: Path) -> None:
+    platform = make(tmp_path / "home")
+    client = create_app(platform, blueprint(platform)).test_client()
     release(platform.catalog, "a")
 
     answer = client.post("/models/a/aliases/prod", data={"to": "2"}, headers={"sec-fetch-site": "same-origin"})
