@@ -32,6 +32,7 @@ $(VENV)/.ready: requirements/dev.txt pyproject.toml
 		echo "Headrace needs Python 3.11 or newer, and '$(PYTHON)' is none; name another: make $(or $(MAKECMDGOALS),setup) PYTHON=python3.12"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@test -x $(UV) || $(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.8"
+	@echo "setting up $(VENV): about half a minute the first time"
 	@VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --requirements requirements/dev.txt
 	@VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --no-deps --editable .
 	@touch $@

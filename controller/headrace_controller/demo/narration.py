@@ -4,8 +4,10 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import click
 _SHOWN = 14  # lines of a command's output
 _WIDTH = 118
 _COMMAND_SECONDS = 600.0
+_SIGN_SECONDS = 10.0
 
 
 class CheckFailedError(Exception):
@@ -48,7 +51,8 @@ class Narrator:
     def run(self, *arguments: str, shown: int = _SHOWN, stdin: str | None = None) -> str:
         """Type a command, show the end of what it says, return its standard output. It has to succeed."""
         click.secho(f"    $ headrace {' '.join(_quoted(a) for a in arguments)}", fg="cyan")
-        done = self._call(arguments, stdin)
+        with _signs_of_life():
+            done = self._call(arguments, stdin)
         lines = (done.stdout or done.stderr).rstrip().splitlines()
         for line in lines[:shown]:
             click.echo(f"      {line[:_WIDTH]}")
@@ -79,6 +83,24 @@ class Narrator:
             timeout=_COMMAND_SECONDS,
             check=False,
         )
+
+
+@contextmanager
+def _signs_of_life() -> Iterator[None]:
+    """Say every ten seconds that a long step goes on."""
+    over, began = threading.Event(), time.monotonic()
+
+    def speak() -> None:
+        while not over.wait(_SIGN_SECONDS):
+            click.secho(f"      … {time.monotonic() - began:.0f} s", fg="bright_black")
+
+    speaker = threading.Thread(target=speak, name="signs of life", daemon=True)
+    speaker.start()
+    try:
+        yield
+    finally:
+        over.set()
+        speaker.join()
 
 
 def _quoted(argument: str) -> str:

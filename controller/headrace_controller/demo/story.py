@@ -1,5 +1,6 @@
 """The steps of ``make demo``. Each checks its result; the first that does not hold ends the story with exit code 1."""
 
+import os
 import shutil
 import tempfile
 import time
@@ -21,9 +22,18 @@ REQUESTS = 600
 REPORTS = Path("headrace-demo")
 """Where the demo leaves its reports, below the current folder."""
 
+PAGES = {
+    "/models/cancer?version=1": "which fields moved, and since when",
+    "/requests?version=cancer:1": "the rows behind it",
+    "/sequences/diagnosis": "how requests flow",
+}
+"""Pages that the last step opens, and what each is for."""
+
 
 class Story:
-    def __init__(self, folder: Path, environments: Path) -> None:
+    def __init__(self, folder: Path, environments: Path, *, keep: bool = False) -> None:
+        """``keep`` leaves the platform up at the end."""
+        self._keep = keep
         self._folder = folder
         self._home = folder / "home"
         self._home.mkdir()
@@ -43,10 +53,18 @@ class Story:
         try:
             for step in steps:
                 step()
+        except BaseException:
+            self._keep = False
+            raise
         finally:
-            self.stop()
+            if not self._keep:
+                self.stop()
         click.echo()
         click.secho(f"    The whole story took {self._tell.elapsed():.0f} s. Reports: {REPORTS.resolve()}", bold=True)
+
+    @property
+    def url(self) -> str:
+        return self._url
 
     def train(self) -> None:
         self._tell.step("Train: a scaling step and three classifiers of breast-cancer data, one of handwritten digits")
@@ -171,9 +189,9 @@ class Story:
     def look(self) -> None:
         self._tell.step("Look: everything is on a page too")
         page = httpx.get(self._url + "/")
-        self._tell.check(
-            f"{self._url} lists models, sequences, services and reports", page.is_success and "diagnosis" in page.text
-        )
+        self._tell.check(f"{self._url} shows the health of everything", page.is_success and "diagnosis" in page.text)
+        for path, what in PAGES.items():
+            self._tell.check(f"{self._url}{path}: {what}", httpx.get(self._url + path).is_success)
         self._tell.run("status")
 
     def stop(self) -> None:
@@ -233,10 +251,16 @@ def main() -> int:
     click.secho("Headrace: from a trained model to a live, logged, analysed and explained endpoint", bold=True)
     folder = Path(tempfile.mkdtemp(prefix="headrace-demo-"))
     try:
-        Story(folder, Path(".cache/environments")).tell()
+        keep = os.environ.get("KEEP", "") not in ("", "0")
+        story = Story(folder, Path(".cache/environments"), keep=keep)
+        story.tell()
     except CheckFailedError as error:
         click.secho(f"\nThe story ends early: {error}\nIts home is kept in {folder}", fg="red", err=True)
         return 1
+    if keep:
+        click.echo(f"    The platform is still up. Open {story.url}/models/cancer?version=1")
+        click.echo(f"    Stop it with: headrace down --home {folder / 'home'}")
+        return 0
     shutil.rmtree(folder)
-    click.echo("    Next: README.md, the first ten minutes.")
+    click.echo("    To look around instead: KEEP=1 make demo. Next: README.md, the first ten minutes.")
     return 0
