@@ -11,6 +11,7 @@ from headrace_controller.analysis_runs import Runner
 from headrace_controller.building.room import BuildRoom
 from headrace_controller.catalog.catalog import Catalog
 from headrace_controller.environments.named import JobEnvironments
+from headrace_controller.health.reader import HealthReader
 from headrace_controller.requestlog.reader import LogReader
 from headrace_controller.requestlog.tail import LogTail
 from headrace_controller.service.aliases import Aliases
@@ -67,6 +68,7 @@ class Platform:
     explanations: Explanations
     labels: Labels
     metrics: Metrics
+    health: HealthReader
     outliers: OutlierModels
     changes: Changes
     intake: Intake
@@ -185,6 +187,7 @@ def create_platform(
         explanations=Explanations(versions, sequences, jobs, gateway or endpoint),
         labels=Labels(catalog, logs),
         metrics=metrics,
+        health=HealthReader(documents.objects),
         outliers=OutlierModels(catalog, builds, jobs, metrics),
         changes=changes,
         intake=Intake(documents.objects),
