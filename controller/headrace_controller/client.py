@@ -324,6 +324,23 @@ class Client:
     def delete_metric(self, version: VersionId, name: str) -> None:
         self._request("DELETE", f"{API}/metrics/{version.model}/{version.number}/{name}")
 
+    def health(
+        self,
+        version: VersionId,
+        *,
+        since: str = "3h",
+        until: str | None = None,
+        step: int | None = None,
+        bins: bool = False,
+    ) -> schemas.VersionHealthView:
+        path = f"/models/{version.model}/versions/{version.number}/health"
+        more = {"bins": "true"} if bins else {}
+        return self._get(path, schemas.VersionHealthView, since=since, until=until, step=step, **more)
+
+    def rebuild_health(self, version: VersionId) -> schemas.RebuiltView:
+        path = f"/models/{version.model}/versions/{version.number}/health/rebuild"
+        return self._post(path, {}, schemas.RebuiltView)
+
     def logged_request(self, version: VersionId, request_id: str) -> schemas.RequestView:
         path = f"/logs/{version.model}/{version.number}/requests/{quote(request_id, safe='')}"
         return self._get(path, schemas.RequestView)

@@ -8,7 +8,7 @@ import orjson
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
-from headrace_controller.api import analysis, events, manifests, metrics, models, openapi, running, sequences
+from headrace_controller.api import analysis, events, health, manifests, metrics, models, openapi, running, sequences
 from headrace_controller.api.routing import PREFIX, Resource
 from headrace_controller.service import gauges
 from headrace_controller.service.platform import Platform
@@ -22,6 +22,7 @@ RESOURCES: tuple[Resource, ...] = (
     manifests.resource,
     analysis.resource,
     metrics.resource,
+    health.resource,
     events.resource,
 )
 MAX_BODY = 16 * 1024 * 1024  # bytes of any body that has no limit of its own

@@ -334,3 +334,42 @@ class Problem(Answer):
 
 def as_mapping(answer: Answer) -> Mapping[str, Any]:
     return answer.model_dump(mode="json")
+
+
+class HealthFieldView(Answer):
+    """What is counted of one view of an input or output in every bucket."""
+
+    name: str = Field(description="such as amount, p[yes] or comment length")
+    side: Literal["input", "output"]
+    field: str
+    kind: Literal["number", "category"]
+    edges: list[float] = Field(description="bins of numbers: below the first, between two, above the last")
+    labels: list[str | int | float | bool] = Field(
+        description="bins of categories: one each, then the rarer known ones, then those that training did not have"
+    )
+    trained: list[float] = Field(description="shares of the training rows by bin; empty without training data")
+
+
+class BucketView(Answer):
+    start: str
+    rows: int
+    requests: int
+    outcomes: dict[str, int]
+    p50_ms: float | None
+    p95_ms: float | None
+    fields: dict[str, Json] = Field(
+        description="by name: rows, missing, checks (failed rows by check), moved (share of the rows that lie elsewhere than in "
+        "training, null below 30 rows), mean, min, max, and bins where they were asked for"
+    )
+    metrics: dict[str, Json] = Field(description="by name: rows, unhealthy, errors")
+
+
+class VersionHealthView(Answer):
+    version: str
+    step: int = Field(description="seconds of a bucket")
+    fields: list[HealthFieldView]
+    buckets: list[BucketView]
+
+
+class RebuiltView(Answer):
+    rows: int = Field(description="rows of the log that were counted")

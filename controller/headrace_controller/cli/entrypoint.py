@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "sample": ("predict", "sample", "Show an example request and the command that sends it."),
     "log": ("log", "log", "Request logs: query, show, follow, export."),
     "metric": ("metric", "metric", "Metrics: models that score what a version was asked and answered."),
+    "health": ("health", "health", "Health: requests, latency and fields of a version over time."),
     "analyze": ("analyze", "analyze", "Analyse a log: start, list, show, cancel runs."),
     "labels": ("labels", "labels", "Labels that come late: push them, to measure performance."),
     "report": ("report", "report", "Reports: list, show, compare, open."),

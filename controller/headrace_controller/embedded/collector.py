@@ -16,9 +16,12 @@ from headrace_controller.collector.scoring import Scoring
 from headrace_controller.collector.scoring_thread import MetricThread
 from headrace_controller.embedded.process import settings_of
 from headrace_controller.gateway_client import SECONDS, GatewayAsking
+from headrace_controller.health.thread import HealthThread
+from headrace_controller.health.writer import HealthWriter
 from headrace_controller.logging_setup import set_up_logging
 from headrace_controller.settings import Settings
 from headrace_functions.loop_health import LoopHealth
+from headrace_functions.names import VersionId
 from headrace_functions.recording.shipper import Shipper
 from headrace_functions.storage.objects import ObjectStore
 
@@ -36,10 +39,18 @@ def run(settings: Settings, stop: threading.Event) -> None:
     objects = ObjectStore(settings.storage_url)
     transport = httpx.HTTPTransport(uds=str(settings.gateway_socket))
     gateway = httpx.Client(transport=transport, base_url="http://gateway", timeout=SECONDS)
-    metrics = MetricThread(Scoring(objects, GatewayAsking(gateway, settings.purpose.read_text)))
-    collector = Collector(objects, Shipper(settings.spool, objects), metrics.grown)
+    counts = HealthThread(HealthWriter(objects))
+    asking = GatewayAsking(gateway, settings.purpose.read_text)
+    metrics = MetricThread(Scoring(objects, asking, scored=counts.grown))
+
+    def grown(version: VersionId) -> None:
+        counts.grown(version)
+        metrics.grown(version)
+
+    collector = Collector(objects, Shipper(settings.spool, objects), grown)
     if not stop.is_set():
         metrics.start()
+        counts.start()
     last_work = time.monotonic()
     health = LoopHealth("collecting", log)
     while not stop.is_set():
@@ -52,15 +63,17 @@ def run(settings: Settings, stop: threading.Event) -> None:
         if taken:
             log.info("%d records collected", taken)
             last_work = time.monotonic()
-        elif metrics.lags:
+        elif metrics.lags or counts.lags:
             last_work = time.monotonic()
         elif time.monotonic() - last_work > settings.collector_idle:
             metrics.stop()
+            counts.stop()
             return
         stop.wait(settings.collect_every)
     metrics.stop()
     with health.guard():
         collector.round()  # what was sealed while we were told to stop
+    counts.stop()
 
 
 def main(path: str, mode: str = "follow") -> int:

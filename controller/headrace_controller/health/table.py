@@ -92,6 +92,12 @@ class HealthTables:
         parts = [read_frame(self._objects, f"{folder}/{f.path}") for f in files(table) if f.date == date]
         return joined(parts, Frame.empty(plan.width, len(plan.series)))
 
+    def rows(self, version: VersionId, number: int) -> int:
+        """Rows of the log that are counted, of the table as ``cursor`` or ``open`` read it last."""
+        folder = layout.health_table(version, number)
+        parts = [read_frame(self._objects, f"{folder}/{f.path}") for f in files(self._tables[version, number])]
+        return sum(int(part.rows.sum()) for part in parts)
+
     def _write(
         self,
         version: VersionId,

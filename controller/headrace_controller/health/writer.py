@@ -18,7 +18,7 @@ from headrace_controller.health.plan import Plan, plan_of
 from headrace_controller.health.rollup import DAY, coarsened, due
 from headrace_controller.health.table import LOG, METRIC, ROLLUP, HealthTables, batches, snapshot
 from headrace_controller.requestlog import commits
-from headrace_functions.errors import InvalidInput, NotFound
+from headrace_functions.errors import InvalidInput, NotFound, StorageFailed
 from headrace_functions.logtable import output_column
 from headrace_functions.loop_health import LoopHealth
 from headrace_functions.names import VersionId
@@ -116,7 +116,14 @@ class HealthWriter:
         version = self._version(version_id)
         if version is None:
             raise NotFound(f"{version_id} is not released", field="version")
-        return self._whole(self._anew(version))
+        counted = self._anew(version)
+        try:
+            return self._whole(counted)
+        except StorageFailed:
+            if self._tables.cursor(version_id, counted.number, LOG) < 0:
+                raise
+            # The collector has found the new plan meanwhile and counted by it.
+            return self._tables.rows(version_id, counted.number)
 
     def _counting(self, version: Version) -> _Counted:
         numbers = self._tables.plans(version.id)

@@ -21,11 +21,14 @@ from headrace_controller.collector.collect import Collector
 from headrace_controller.collector.scoring import Scoring
 from headrace_controller.collector.scoring_thread import MetricThread
 from headrace_controller.gateway_client import SECONDS, GatewayAsking
+from headrace_controller.health.thread import HealthThread
+from headrace_controller.health.writer import HealthWriter
 from headrace_controller.incluster.settings import InCluster
 from headrace_controller.logging_setup import set_up_logging
 from headrace_functions.errors import HeadraceError
 from headrace_functions.gateway.incluster import purpose_token
 from headrace_functions.loop_health import LoopHealth
+from headrace_functions.names import VersionId
 from headrace_functions.recording.shipper import Shipper
 from headrace_functions.recording.shipping import wake
 from headrace_functions.startup import cannot_start
@@ -40,11 +43,12 @@ LAST_QUESTION = 10.0
 
 
 class Collecting:
-    """``told`` at any time; one thread collects, and ``metrics`` is another that scores."""
+    """``told`` at any time; one thread collects, ``metrics`` is another that scores and ``counts`` one that counts health."""
 
-    def __init__(self, collector: Collector, metrics: MetricThread) -> None:
+    def __init__(self, collector: Collector, metrics: MetricThread, counts: HealthThread) -> None:
         self._collector = collector
         self._metrics = metrics
+        self._counts = counts
         self.health = LoopHealth("collecting", log)
         self._told = threading.Event()
         self._stopping = threading.Event()
@@ -54,16 +58,17 @@ class Collecting:
     @property
     def lags(self) -> bool:
         """Whether metrics are behind the log, and their models answer."""
-        return self._metrics.lags
+        return self._metrics.lags or self._counts.lags
 
     def start(self) -> None:
         self._metrics.start()
+        self._counts.start()
         self._thread.start()
 
     @property
     def problems(self) -> list[str]:
         """What this process fails at now, in words for people."""
-        return [p for p in (self.health.problem, *self._metrics.problems) if p]
+        return [p for p in (self.health.problem, *self._metrics.problems, *self._counts.problems) if p]
 
     def tell(self) -> None:
         """Records have arrived, or a metric was attached; returns at once."""
@@ -76,6 +81,7 @@ class Collecting:
         self._told.set()
         self._metrics.stop(LAST_QUESTION)
         self._thread.join()
+        self._counts.stop()
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -108,8 +114,14 @@ def create_collecting(settings: InCluster) -> Collecting:
     objects = ObjectStore(settings.platform.storage_url)
     token = purpose_token(objects)
     gateway = httpx.Client(base_url=settings.gateway, timeout=SECONDS, trust_env=False)
-    metrics = MetricThread(Scoring(objects, GatewayAsking(gateway, lambda: token)))
-    return Collecting(Collector(objects, Shipper(settings.platform.spool, objects), metrics.grown), metrics)
+    counts = HealthThread(HealthWriter(objects))
+    metrics = MetricThread(Scoring(objects, GatewayAsking(gateway, lambda: token), scored=counts.grown))
+
+    def grown(version: VersionId) -> None:
+        counts.grown(version)
+        metrics.grown(version)
+
+    return Collecting(Collector(objects, Shipper(settings.platform.spool, objects), grown), metrics, counts)
 
 
 def keep_awake(collecting: Collecting, tell: Callable[[], object], stop: threading.Event) -> None:

@@ -68,6 +68,7 @@ class Platform:
     explanations: Explanations
     labels: Labels
     metrics: Metrics
+    health: HealthReader
     outliers: OutlierModels
     changes: Changes
     intake: Intake
@@ -187,6 +188,7 @@ def create_platform(
         explanations=Explanations(versions, sequences, jobs, gateway or endpoint),
         labels=Labels(catalog, logs),
         metrics=metrics,
+        health=HealthReader(documents.objects),
         outliers=OutlierModels(catalog, builds, jobs, metrics),
         changes=changes,
         intake=Intake(documents.objects),

@@ -15,6 +15,8 @@ from headrace_controller.collector.metric_requests import Ask, Reply, Unanswered
 from headrace_controller.collector.scoring import Scoring
 from headrace_controller.collector.scoring_thread import PATIENCE, MetricThread
 from headrace_controller.gateway_client import GatewayAsking
+from headrace_controller.health.thread import HealthThread
+from headrace_controller.health.writer import HealthWriter
 from headrace_controller.incluster.collector import Collecting, create_collecting, keep_awake
 from headrace_controller.incluster.settings import InCluster
 from headrace_controller.monitoring.attached import attach
@@ -208,7 +210,8 @@ class Told:
 
 
 def cluster_collecting(objects: ObjectStore, metrics: MetricThread, tmp: Any) -> Collecting:
-    return Collecting(Collector(objects, Shipper(tmp / "spool", objects), metrics.grown), metrics)
+    collector = Collector(objects, Shipper(tmp / "spool", objects), metrics.grown)
+    return Collecting(collector, metrics, HealthThread(HealthWriter(objects), every=0.01))
 
 
 def test_in_a_cluster_the_next_process_is_called_where_metrics_lag_at_the_end(
