@@ -72,7 +72,6 @@ class Platform:
     outliers: OutlierModels
     changes: Changes
     intake: Intake
-    health: HealthReader
     checks: list[Callable[[], list[str]]] = field(default_factory=list)
     """Further sources of ``problems``: what runs beside the use cases and knows how it is doing."""
 
@@ -192,5 +191,4 @@ def create_platform(
         outliers=OutlierModels(catalog, builds, jobs, metrics),
         changes=changes,
         intake=Intake(documents.objects),
-        health=HealthReader(documents.objects),
     )
