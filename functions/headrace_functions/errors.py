@@ -4,7 +4,8 @@ HeadraceError
 ├── InvalidInput          the request or definition is wrong; ``field`` names the place
 │   ├── SignatureMismatch     tensors do not fit the signature
 │   ├── Malformed             bytes that are not what the protocol says
-│   └── MethodNotAllowed      the path takes ``allowed``
+│   ├── MethodNotAllowed      the path takes ``allowed``
+│   └── UnsupportedEncoding   the body is compressed in a way that is not read here
 ├── TooLarge              a documented size limit
 ├── NotFound              no such model, version, alias, sequence, report…
 ├── Conflict              lost race, or the thing is in use
@@ -70,6 +71,10 @@ class MethodNotAllowed(InvalidInput):
     def __init__(self, message: str, *, allowed: str = "", got: str | None = None) -> None:
         super().__init__(message, field="method", expected=allowed or None, got=got)
         self.allowed = allowed
+
+
+class UnsupportedEncoding(InvalidInput):
+    code = "unsupported-encoding"
 
 
 class TooLarge(HeadraceError):

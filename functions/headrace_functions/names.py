@@ -107,3 +107,8 @@ class Reference:
         name, at, alias = text.partition("@")
         check_name(name, field=field)
         return cls(name, alias=check_name(alias, field=field) if at else None)
+
+
+def clean(text: str) -> str:
+    """The text with ``?`` for what has no UTF-8 form, such as the surrogates that stand for bytes in the names of files."""
+    return text.encode("utf-8", "replace").decode()

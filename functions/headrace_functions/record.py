@@ -7,13 +7,13 @@ Frames are self-contained, so a segment that lost its tail to a crash is read up
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 import orjson
 
 from headrace_functions.errors import HeadraceError
-from headrace_functions.names import check_name
+from headrace_functions.names import check_name, clean
 
 Outcome = Literal["ok", "refused", "failed", "timeout", "unreachable", "not-ready", "overloaded"]
 
@@ -75,8 +75,12 @@ class Record:
 
 
 def encode(record: Record) -> bytes:
-    """One frame of a segment."""
-    header = orjson.dumps(record.header)
+    """One frame of a segment. Text without a UTF-8 form, such as a lone surrogate in an error, is written with ``?`` in its place."""
+    try:
+        header = orjson.dumps(record.header)
+    except TypeError:
+        known = {f.name: getattr(record.header, f.name) for f in fields(record.header)}
+        header = orjson.dumps({k: clean(v) if isinstance(v, str) else v for k, v in known.items()})
     crc = zlib.crc32(record.response, zlib.crc32(record.request, zlib.crc32(header)))
     head = _FRAME.pack(_MAGIC, len(header), len(record.request), len(record.response), crc)
     return b"".join((head, header, record.request, record.response))

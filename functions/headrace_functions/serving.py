@@ -7,6 +7,7 @@ an idle process should not.
 
 import asyncio
 import contextlib
+import re
 import signal
 import socket
 from collections.abc import Iterator
@@ -19,6 +20,9 @@ from uvicorn.server import Server
 _HEAD = b"HTTP/1.1 "
 _INTERIM = b"HTTP/1.1 1"
 _END = b"\r\n\r\n"
+_OFFER = b"upgrade:"
+_OFFERED = re.compile(rb"\nupgrade[ \t]*:", re.IGNORECASE)
+_IGNORED = b"x-ignored-offer:"
 
 
 class JoinedWrites:
@@ -54,10 +58,42 @@ class JoinedWrites:
 
 
 class JoinedHttp(HttpToolsProtocol):
-    """uvicorn's protocol on joined writes."""
+    """uvicorn's protocol on joined writes, which ignores offers of an upgrade.
+
+    Java's HTTP client offers ``Upgrade: h2c`` with its first request on a connection. A server may ignore that, but the parser stops reading
+    a request with such a header, so the header gets another name on its way to the parser.
+    """
+
+    _in_head = True
+    _held = b""
+    """The start of a line that may become ``Upgrade:``, while the rest of it has not come."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(JoinedWrites(transport, asyncio.get_running_loop()))  # type: ignore[arg-type]
+
+    def data_received(self, data: bytes) -> None:
+        if self._in_head:
+            data = self._without_offer(self._held + data)
+        if data:
+            super().data_received(data)
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._in_head = True
+        super().on_message_complete()
+
+    def _without_offer(self, data: bytes) -> bytes:
+        self._held = b""
+        end = data.find(_END) + len(_END)
+        head, rest = (data[:end], data[end:]) if end >= len(_END) else (data, b"")
+        if b"\n" in head and not rest and not head.endswith(_END):
+            line = head[head.rfind(b"\n") + 1 :]
+            if line and len(line) < len(_OFFER) and _OFFER.startswith(line.lower()):
+                head, self._held = head[: -len(line)], line
+        return _OFFERED.sub(rb"\n" + _IGNORED, head) + rest
 
 
 class WaitingServer(Server):

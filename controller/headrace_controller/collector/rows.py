@@ -135,7 +135,10 @@ def _lists(arrays: list[np.ndarray[Any, Any]], kind: pa.ListType) -> pa.Array:
     values = np.concatenate([a.ravel() for a in arrays])
     if values.dtype == object:
         items = pa.array(
-            [v.decode(errors="replace") if isinstance(v, bytes) else str(v) for v in values.tolist()],
+            [
+                v.decode(errors="replace") if isinstance(v, bytes) else v if v is None else str(v)
+                for v in values.tolist()
+            ],
             type=kind.value_type,
         )
     else:

@@ -83,6 +83,8 @@ class ModelDefinition(Document):
     training_data: str | None = None
     sample: str | None = None
     target: Strings = Field(default_factory=list)
+    missing_values: list[str] | None = Field(default=None, max_length=100)
+    """Words of a CSV file that stand for no value, beside an empty cell; without a list the usual ones such as ``NA`` and ``null``."""
     contract: Contract = Contract()
     batch: bool = True
     options: dict[str, Any] = Field(default_factory=dict)

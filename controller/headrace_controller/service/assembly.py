@@ -188,7 +188,8 @@ def read_training(definition: ModelDefinition, given: Given, log: Log) -> Traini
     if file is None:
         return None
     log(f"reading {file.name}, {file.stat().st_size} bytes")
-    data = open_training(file, given.folder, field=named)
+    declared = definition.contract.input_fields()
+    data = open_training(file, given.folder, field=named, declared=declared, missing=definition.missing_values)
     if definition.contract.inputs:
         for name in [*(f.name for f in definition.contract.input_fields()), *definition.target]:
             if name not in data.columns:

@@ -1,6 +1,7 @@
 """CSV files in blocks of whole lines: first the types that hold for every line, then a table of each block.
 
-Types are those that pyarrow infers for a whole file: the first of ``LADDER`` that every value can be read as. Values in quotes may
+A column becomes numbers or truth values only where nothing of its text is lost by that: post codes such as ``01067``, phone numbers and
+long identifiers stay text unless the contract declares numbers. Dates and times stay the text that they are. Values in quotes may
 span lines. Memory depends on ``BLOCK`` and the longest line, not on the file.
 """
 
@@ -9,9 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 
+from headrace_controller.training import csvdialect
 from headrace_functions.errors import InvalidInput, TooLarge
+from headrace_functions.signature import DType
 
 BLOCK = 8 * 1024**2  # bytes that are read at a time
 MAX_QUOTED = 16 * 1024**2
@@ -19,54 +23,61 @@ MAX_QUOTED = 16 * 1024**2
 MAX_LINE = 64 * 1024**2  # bytes
 MAX_HEADER = 1024**2
 
-LADDER: tuple[pa.DataType, ...] = (
-    pa.null(),
-    pa.int64(),
-    pa.bool_(),
-    pa.date32(),
-    pa.time32("s"),
-    pa.timestamp("s"),
-    pa.timestamp("ns"),
-    pa.timestamp("s", "UTC"),
-    pa.timestamp("ns", "UTC"),
-    pa.float64(),
-    pa.string(),
-    pa.binary(),
-)
+LADDER: tuple[pa.DataType, ...] = (pa.null(), pa.int64(), pa.bool_(), pa.float64(), pa.string())
 """Types in the order in which they are tried."""
 
+LOOKS_LIKE_TEXT = r"^\s*(?:\+|-?0\d|-?\d{16,}$)|^\s*-?\d+[eE]\d+\s*$"
+"""Numbers that another system would not write so: leading zeros, a plus sign, 16 digits and more, exponents of whole numbers."""
+
 _ROW = re.compile(r"Row #(\d+)")
+_COLUMNS = re.compile(r"Expected (\d+) columns, got (\d+)")
 
 
 class CsvFile:
-    """A CSV file with a header. Raises ``InvalidInput`` naming the row for what cannot be read; blank lines are no rows."""
+    """A CSV file with a header. Raises ``InvalidInput`` naming row and column for what cannot be read; blank lines are no rows."""
 
-    def __init__(self, file: Path, field: str) -> None:
-        """``field`` is what errors call the file."""
+    def __init__(
+        self,
+        file: Path,
+        field: str,
+        declared: Mapping[str, DType] | None = None,
+        missing: Sequence[str] | None = None,
+    ) -> None:
+        """``field`` is what errors call the file; ``declared`` types come before any guess; ``missing`` are the words of no value."""
         self._file = file
         self._field = field
+        self._declared = declared or {}
+        self._missing = None if missing is None else ["", *missing]
         header = self._header()
         self._start = len(header)
+        csvdialect.check(header, file.name, field)
         try:
             self.names: list[str] = pyarrow.csv.read_csv(pa.BufferReader(header.rstrip() + b"\n")).schema.names
         except pa.ArrowInvalid as error:
             raise self._unreadable(str(error)) from error
+        self._of_contract = {name: _arrow(kind) for name, kind in self._declared.items() if name in self.names}
 
     def types(self) -> dict[str, pa.DataType]:
         """The type of each column, ``null`` where it has no value. Reads the file once, and again where blocks disagree."""
         found: dict[str, set[pa.DataType]] = {name: set() for name in self.names}
-        for table in self.tables({}):
+        texts = {name: kind for name, kind in self._of_contract.items() if kind == pa.string()}
+        for table in self.tables(texts):
             for name, kind in zip(table.column_names, table.schema.types, strict=True):
-                found[name].add(kind)
+                found[name].add(kind if kind in LADDER else pa.string())
         types = {name: max(kinds, key=LADDER.index, default=pa.null()) for name, kinds in found.items()}
         doubtful = [name for name, kinds in found.items() if len(kinds - {pa.null()}) > 1]
-        return {**types, **self._settled({name: types[name] for name in doubtful})}
+        types |= self._settled({name: types[name] for name in doubtful})
+        types |= self._text_after_all([n for n, kind in types.items() if kind in (pa.int64(), pa.float64())])
+        whole = {n: k for n, k in self._of_contract.items() if k in (pa.int64(), pa.uint64())}
+        fractions = {n: pa.float64() for n, k in whole.items() if types[n] not in (pa.null(), pa.int64(), k)}
+        exact = {n for n in fractions if all(self._reads(block, n, whole[n]) for block in self._blocks())}
+        return {**types, **self._of_contract, **{n: k for n, k in fractions.items() if n not in exact}}
 
     def tables(self, types: Mapping[str, pa.DataType]) -> Iterator[pa.Table]:
         """A table of each block, its columns of the given ``types``, else of those that the block itself shows."""
         rows = 0
         for block in self._blocks():
-            table = self._table(block, types, self.names, rows)
+            table = self._table(block, types, rows)
             rows += table.num_rows
             yield table
 
@@ -77,9 +88,23 @@ class CsvFile:
             before = dict(types)
             for block in self._blocks():
                 for name in names:
-                    while not self._reads(block, name, types[name]):
+                    while types[name] != LADDER[-1] and not self._reads(block, name, types[name]):
                         types[name] = LADDER[LADDER.index(types[name]) + 1]
         return types
+
+    def _text_after_all(self, names: list[str]) -> dict[str, pa.DataType]:
+        """The columns of numbers some of which are written as only text is, and which the contract does not declare."""
+        open_names = [n for n in names if n not in self._of_contract]
+        texts: dict[str, pa.DataType] = {}
+        for block in self._blocks() if open_names else ():
+            if not open_names:
+                break
+            raw = self._parsed(block, dict.fromkeys(open_names, pa.string()), open_names, threads=True)
+            texts |= {
+                n: pa.string() for n in open_names if pc.any(pc.match_substring_regex(raw[n], LOOKS_LIKE_TEXT)).as_py()
+            }
+            open_names = [n for n in open_names if n not in texts]
+        return texts
 
     def _reads(self, block: bytes, name: str, kind: pa.DataType) -> bool:
         try:
@@ -88,15 +113,48 @@ class CsvFile:
             return False
         return True
 
-    def _table(self, block: bytes, types: Mapping[str, pa.DataType], columns: Sequence[str], rows: int) -> pa.Table:
+    def _table(self, block: bytes, types: Mapping[str, pa.DataType], rows: int) -> pa.Table:
         try:
-            return self._parsed(block, types, columns, threads=True)
+            return self._parsed(block, types, self.names, threads=True)
         except pa.ArrowInvalid:
             pass
         try:  # again in one thread, which counts rows
-            return self._parsed(block, types, columns, threads=False)
+            return self._parsed(block, types, self.names, threads=False)
         except pa.ArrowInvalid as error:
-            raise self._unreadable(_ROW.sub(lambda m: f"row {int(m[1]) + rows:,}", str(error))) from error
+            if not _COLUMNS.search(str(error)):
+                self._refuse_value(block, types, rows)
+            raise self._unreadable(_ROW.sub(lambda m: f"row {int(m[1]) + rows:,}", str(error)), error) from error
+
+    def _refuse_value(self, block: bytes, types: Mapping[str, pa.DataType], rows: int) -> None:
+        """Raises ``InvalidInput`` for the first value of ``block`` that is not of its column's type, if that is what is wrong."""
+        for name, kind in types.items():
+            if self._reads(block, name, kind):
+                continue
+            raw = self._parsed(block, {name: pa.binary()}, [name], threads=False)[name].to_pylist()
+            at = self._first_wrong(raw, kind)
+            if at is not None:
+                raise csvdialect.wrong_value(self._file.name, self._field, name, rows + at + 1, raw[at], kind)
+
+    def _first_wrong(self, raw: list[bytes | None], kind: pa.DataType) -> int | None:
+        """The place of the first value that ``kind`` does not take, by halves: every value before it is fine."""
+        low, high = 0, len(raw)
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if self._takes(raw[low:middle], kind) else (low, middle)
+        return low if raw and not self._takes(raw[low:high], kind) else None
+
+    def _takes(self, values: list[bytes | None], kind: pa.DataType) -> bool:
+        block = b"".join(b'"' + (v or b"").replace(b'"', b'""') + b'"\n' for v in values)
+        options = pa.csv.ConvertOptions(column_types={"value": kind}, strings_can_be_null=True, **self._null_words())
+        try:
+            read = pa.csv.ReadOptions(column_names=["value"], block_size=len(block) + 1)
+            pyarrow.csv.read_csv(pa.BufferReader(block), read, pa.csv.ParseOptions(newlines_in_values=True), options)
+        except pa.ArrowInvalid:
+            return False
+        return True
+
+    def _null_words(self) -> dict[str, list[str]]:
+        return {} if self._missing is None else {"null_values": self._missing}
 
     def _parsed(
         self, block: bytes, types: Mapping[str, pa.DataType], columns: Sequence[str], *, threads: bool
@@ -105,13 +163,16 @@ class CsvFile:
             pa.BufferReader(block),
             pa.csv.ReadOptions(column_names=self.names, block_size=len(block) + 1, use_threads=threads),
             pa.csv.ParseOptions(newlines_in_values=True),
-            pa.csv.ConvertOptions(strings_can_be_null=True, column_types=types, include_columns=columns),
+            pa.csv.ConvertOptions(
+                strings_can_be_null=True, column_types=types, include_columns=columns, **self._null_words()
+            ),
         )
 
     def _header(self) -> bytes:
         """Everything up to the end of the first line that is not blank."""
         with self._file.open("rb") as source:
             head = source.read(MAX_HEADER + 1)
+        csvdialect.check_encoding(head, self._file.name, self._field)
         end = _line_end(head)
         at = head.find(end) + 1
         while at and (head.count(b'"', 0, at) % 2 or not head[:at].strip()):
@@ -141,8 +202,23 @@ class CsvFile:
             if rest.strip(b"\r\n"):
                 yield rest
 
-    def _unreadable(self, why: str) -> InvalidInput:
-        return InvalidInput(f"{self._field}: {self._file.name} cannot be read: {why}", field=self._field)
+    def _unreadable(self, why: str, error: Exception | None = None) -> InvalidInput:
+        shifted = _COLUMNS.search(str(error)) if error is not None else None
+        hint = (
+            "put a value that contains a comma in double quotes"
+            if shifted and int(shifted[2]) > int(shifted[1])
+            else None
+        )
+        return InvalidInput(f"{self._field}: {self._file.name} cannot be read: {why}", field=self._field, hint=hint)
+
+
+def _arrow(kind: DType) -> pa.DataType:
+    """What a column of a declared type is read as; whole numbers may have gaps and be written as 3.0, so the contract checks them later."""
+    if kind.name == "string":
+        return pa.string()
+    if kind.name == "bool":
+        return pa.bool_()
+    return pa.uint64() if kind.name == "uint64" else pa.float64() if kind.numpy.kind == "f" else pa.int64()
 
 
 def _line_end(text: bytes) -> bytes:

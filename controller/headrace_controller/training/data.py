@@ -54,10 +54,12 @@ class TrainingData:
     ) -> Iterator[Columns]:
         """Typed batches of the fields, on their way into the file."""
         names = list(dict.fromkeys((*(f.name for f in fields if f.name in self.columns), *others)))
+        truth = {f.name for f in fields if f.dtype.name == "bool"}
+        truth |= {name for name in others if self.columns[name].dtype == np.bool_}
         before = 0
         for batch in batches(self.source, self.columns, names):
             typed = self._typed(fields, batch, before)
-            sink.write(tables.to_table({**typed, **{name: batch[name] for name in others}}))
+            sink.write(tables.to_table({**typed, **{name: batch[name] for name in others}}, truth))
             picked.see(typed)
             before += len(next(iter(batch.values())))
             yield typed
@@ -82,9 +84,12 @@ class Kept:
     rows: Columns
 
 
-def open_training(file: Path, folder: Path, *, field: str) -> TrainingData:
+def open_training(
+    file: Path, folder: Path, *, field: str, declared: Sequence[Field] = (), missing: Sequence[str] | None = None
+) -> TrainingData:
     """Look through a CSV or Parquet file, see ``open_source``; ``InvalidInput`` naming the column for a type that is none of ours."""
-    source = open_source(file, folder, field=field)
+    types = {f.name: f.dtype for f in declared if f.is_scalar}
+    source = open_source(file, folder, field=field, declared=types, missing=missing)
     picked = Picked(spread_rows(source.rows, SAMPLE_ROWS))
     found: dict[str, Summary] = {}
     for table in source.batches():

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from headrace_controller.training.summary import LISTED, Summary
+from headrace_controller.training.summary import LISTED, Summary, is_truth
 from headrace_functions.errors import InvalidInput
 from headrace_functions.signature import Field, dtype_of
 
@@ -69,11 +69,15 @@ def as_declared(field: Field, column: Array, *, gaps: bool | None = None, before
     if field.dtype.name == "string":
         return _text(shaped)
     if shaped.dtype == object and field.is_scalar:
+        if field.dtype.name == "bool" and (is_truth(shaped) or not any(v is not None for v in shaped.tolist())):
+            return shaped
         raise _unfit(field, "text")
     if shaped.dtype == object:
         return shaped
     if field.dtype.numpy.kind == "f":
         return shaped.astype(field.dtype.numpy)
+    if field.dtype.name == "bool" and shaped.dtype == np.bool_:
+        return shaped
     if gaps if gaps is not None else not np.isfinite(shaped).all():
         return shaped.astype(np.float64)
     with np.errstate(invalid="ignore"):
@@ -126,7 +130,11 @@ def _shaped(field: Field, column: Array) -> Array:
 
 def _text(column: Array) -> Array:
     if column.dtype == object:
-        return column
+        return (
+            np.array([v if v is None else str(v) for v in column.tolist()] + [None], object)[:-1]
+            if is_truth(column)
+            else column
+        )
     result = column.astype(str).astype(object)
     if column.dtype.kind == "f":
         result[np.isnan(column)] = None

@@ -5,7 +5,7 @@ How much is in memory depends on the columns and on the longest row, never on th
 
 import errno
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from headrace_controller.training import tables
 from headrace_controller.training.csvfile import CsvFile
 from headrace_functions.errors import InvalidInput, StorageFailed, TooLarge
+from headrace_functions.signature import DType
 
 MAX_BYTES = 16 * 1024**3  # of a file with training data or a sample
 MAX_VALUES = 4_000_000_000
@@ -104,8 +105,18 @@ class Source:
             raise InvalidInput(f"{self.field}: {self.file.name} cannot be read: {error}", field=self.field) from error
 
 
-def open_source(file: Path, folder: Path, *, field: str) -> Source:
+def open_source(
+    file: Path,
+    folder: Path,
+    *,
+    field: str,
+    declared: Mapping[str, DType] | None = None,
+    missing: Sequence[str] | None = None,
+) -> Source:
     """The source of a file named ``*.csv`` (with a header) or ``*.parquet``; what it needs on disk is left in ``folder``.
+
+    Columns of a CSV file whose type is ``declared`` are read as that, the others as what they look like; ``missing`` are its words of
+    no value.
 
     Raises ``InvalidInput`` for what is not such a file, and for repeated or unusable column names; ``TooLarge`` for what exceeds
     the limits; ``StorageFailed`` where the disk has no room.
@@ -122,23 +133,20 @@ def open_source(file: Path, folder: Path, *, field: str) -> Source:
         )
     name = file.name
     if file.suffix == ".csv":
-        file = _converted(file, folder / f"{field}.columns.parquet", field)
+        file = _converted(CsvFile(file, field, declared, missing), folder / f"{field}.columns.parquet", name, field)
     return _opened(file, field, name)
 
 
-def _converted(file: Path, target: Path, field: str) -> Path:
-    csv = CsvFile(file, field)
+def _converted(csv: CsvFile, target: Path, name: str, field: str) -> Path:
     tables.check_names(csv.names, field)
     types = csv.types()
     rows = 0
     with ParquetSink(target) as sink:
         for table in csv.tables(types):
-            sink.write(
-                tables.with_times_as_text(table)
-            )  # Parquet has no seconds: they would come back with milliseconds
+            sink.write(table)
             rows += table.num_rows
     if not rows:
-        raise _empty(file.name, field)
+        raise _empty(name, field)
     return target
 
 

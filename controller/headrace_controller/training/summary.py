@@ -65,7 +65,7 @@ class Summary:
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
     gaps: bool
-    """Some number is missing or infinite."""
+    """Some number is missing or infinite, or some truth value missing."""
     low: float | None
     """Of the finite numbers, None where there are none; so ``high``."""
     high: float | None
@@ -80,6 +80,9 @@ class Summary:
         if column.dtype == object:
             if len(column) and isinstance(column[0], np.ndarray):
                 return cls._of_numbers(np.concatenate(column), len(column), (-1,) * column[0].ndim)
+            if is_truth(column):
+                found = np.unique([v for v in column.tolist() if v is not None])
+                return cls(len(column), found.dtype, (), True, None, None, found, None)
             words = Words.of({v for v in column.tolist() if v is not None})
             return cls(len(column), column.dtype, (), False, None, None, np.empty(0), words)
         return cls._of_numbers(column, len(column), column.shape[1:])
@@ -94,8 +97,8 @@ class Summary:
 
     def merge(self, other: "Summary") -> "Summary":
         """Both parts as one, in order."""
-        if (self.dtype == object) != (other.dtype == object):  # true and false, which are text where one is missing
-            return self.as_text().merge(other.as_text())
+        if (self.dtype == object) != (other.dtype == object):  # a part of truth values that are all missing
+            return self._as_truth().merge(other._as_truth())  # noqa: SLF001 - of the same class
         shape = self.shape if self.shape == other.shape else (-1,) * len(self.shape)
         dtype = np.promote_types(self.dtype, other.dtype)
         words = self.words.merge(other.words) if self.words is not None and other.words is not None else None
@@ -108,17 +111,18 @@ class Summary:
         rows = self.rows + other.rows
         return Summary(rows, dtype, shape, gaps, min(lows, default=None), max(highs, default=None), values, words)
 
-    def as_text(self) -> "Summary":
-        """A column of true and false as the text that it is where some are missing."""
-        if self.dtype == object:
+    def _as_truth(self) -> "Summary":
+        """A part without a value as one of truth values."""
+        if self.dtype != object or self.distinct:
             return self
-        found = {TRUTH[v] for v in self.values.tolist()} if self.values is not None else set()
-        return Summary(self.rows, np.dtype(object), (), False, None, None, np.empty(0), Words.of(found))
+        return Summary(self.rows, np.dtype(np.bool_), (), True, None, None, np.empty(0, np.bool_), None)
 
     def whole(self, part: Array) -> Array:
         """A part of the column as it would be, had all of it been read at once."""
         if self.dtype == object:
-            return part if part.dtype == object else np.array([TRUTH[v] for v in part.tolist()] + [None], object)[:-1]
+            return part
+        if self.dtype == np.bool_ and not self.shape:
+            return part.astype(object) if self.gaps else part
         if part.dtype == object or self.shape != part.shape[1:]:
             rows = np.empty(len(part), object)
             rows[:] = [np.asarray(row, self.dtype) for row in part]
@@ -140,7 +144,10 @@ class Summary:
         return [] if self.values is None else self.values.tolist()
 
 
-TRUTH = {True: "true", False: "false"}
+def is_truth(values: Array) -> bool:
+    """Whether an array of objects holds true and false, with gaps, and no text."""
+    first = next((v for v in values.tolist() if v is not None), None)
+    return isinstance(first, bool)
 
 
 def _distinct(numbers: Array) -> Array | None:

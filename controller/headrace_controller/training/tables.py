@@ -1,10 +1,10 @@
 """Arrow tables to named columns and back, and files small enough to be read whole.
 
-A column is an array ``(n,)`` of bool, integers or floats (missing: NaN), ``(n,)`` objects of text (missing: None),
+A column is an array ``(n,)`` of bool, integers or floats (missing: NaN), ``(n,)`` objects of text, or of true and false with gaps (missing: None),
 ``(n, k)`` numbers where each row holds k, or ``(n,)`` objects of arrays where rows differ in length.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from headrace_controller.training import memory
+from headrace_controller.training.summary import is_truth
 from headrace_functions.errors import InvalidInput, NotFound, TooLarge
 from headrace_functions.names import check_field_name
 
@@ -63,17 +64,17 @@ def to_columns(table: pa.Table, field: str) -> Columns:
     return {name: _to_numpy(name, column, field) for name, column in pairs}
 
 
-def with_times_as_text(table: pa.Table) -> pa.Table:
-    """The table with text in place of dates and times, as ``to_columns`` would have it."""
-    for place, field in enumerate(table.schema):
-        if pa.types.is_temporal(field.type):
-            table = table.set_column(place, field.name, pc.cast(table.column(place), pa.string()))
-    return table
+def to_table(columns: Mapping[str, Array], truth: Collection[str] = ()) -> pa.Table:
+    """Columns as an Arrow table; rows of more than one dimension become lists of their elements in row-major order.
 
-
-def to_table(columns: Mapping[str, Array]) -> pa.Table:
-    """Columns as an Arrow table; rows of more than one dimension become lists of their elements in row-major order."""
-    return pa.table({name: _to_arrow(column) for name, column in columns.items()})
+    Columns of ``truth`` hold true, false and gaps, even where a part of one has only gaps.
+    """
+    return pa.table(
+        {
+            name: pa.array(column.tolist(), pa.bool_()) if name in truth and column.ndim == 1 else _to_arrow(column)
+            for name, column in columns.items()
+        }
+    )
 
 
 def write(columns: Mapping[str, Array], file: Path) -> None:
@@ -150,9 +151,11 @@ def _to_numpy(name: str, column: pa.ChunkedArray, field: str) -> Array:
     if pa.types.is_null(kind):
         return np.full(len(column), np.nan)
     if pa.types.is_boolean(kind) and column.null_count:
-        return _to_numpy(name, pc.cast(column, pa.string()), field)
-    if pa.types.is_decimal(kind):
-        return _to_numpy(name, column.cast(pa.float64()), field)
+        return np.asarray(column.to_numpy(zero_copy_only=False), object)
+    if pa.types.is_decimal(kind):  # by its text: a cast divides by a power of ten and is not always the nearest number
+        return _to_numpy(name, pc.cast(pc.cast(column, pa.string()), pa.float64()), field)
+    if pa.types.is_integer(kind) and column.null_count:
+        return _whole_with_gaps(name, column, field)
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
         return np.asarray(column.to_numpy())
     if pa.types.is_temporal(kind):
@@ -166,6 +169,19 @@ def _to_numpy(name: str, column: pa.ChunkedArray, field: str) -> Array:
         field=name,
         expected="numbers, booleans, text, times, or lists of numbers",
     )
+
+
+def _whole_with_gaps(name: str, column: pa.ChunkedArray, field: str) -> Array:
+    """Whole numbers of which some are missing, as floats; ``InvalidInput`` for one that a float would change."""
+    try:
+        return np.asarray(pc.cast(column, pa.float64()).to_numpy())
+    except pa.ArrowInvalid as error:
+        raise InvalidInput(
+            f"{field}: column {name!r} has gaps and whole numbers beyond 2**53, which would be changed",
+            field=name,
+            expected="numbers up to 9,007,199,254,740,992 where some are missing, or text",
+            hint="declare the column as type: string if it holds identifiers",
+        ) from error
 
 
 def _rows(name: str, column: pa.ChunkedArray, field: str) -> Array:
@@ -194,6 +210,8 @@ def _to_arrow(column: Array) -> pa.Array:
 
 
 def _flat_to_arrow(values: Array) -> pa.Array:
+    if values.dtype == object and is_truth(values):
+        return pa.array(values.tolist(), pa.bool_())
     if values.dtype.kind in "OSU":
         return pa.array(
             [v.decode("utf-8", "replace") if isinstance(v, bytes) else v for v in values.tolist()], pa.string()

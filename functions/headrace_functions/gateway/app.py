@@ -34,6 +34,7 @@ from headrace_functions.gateway.resolve import Resolver, Route, SequenceRoute
 from headrace_functions.gateway.upstream import Reply, Upstream
 from headrace_functions.names import Reference, usable_request_id
 from headrace_functions.protocol import metadata
+from headrace_functions.protocol.encodings import decoded
 from headrace_functions.protocol.problems import problem, status_of
 from headrace_functions.version import Limits, Version
 
@@ -219,7 +220,7 @@ class Gateway:
         return Call(
             request_id,
             protocol,
-            await _read(receive, limit),
+            decoded(await _read(receive, limit), headers.get(b"content-encoding"), limit),
             deadline,
             received,
             headers.get(b"content-type", b"application/json"),

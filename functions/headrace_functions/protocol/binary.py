@@ -61,7 +61,7 @@ def _unpack_bytes(data: memoryview, size: int, name: str) -> Array:
 def pack(array: Array, dtype: DType) -> bytes:
     """The raw data of a tensor. Strings must have no missing values (``None``); text is UTF-8."""
     if dtype.name != "string":
-        return array.tobytes()
+        return array.astype(dtype.numpy, copy=False).tobytes()
     parts: list[bytes] = []
     for element in array.ravel().tolist():
         data = element if isinstance(element, bytes) else str(element).encode()
@@ -71,5 +71,5 @@ def pack(array: Array, dtype: DType) -> bytes:
 
 
 def has_missing(array: Array, dtype: DType) -> bool:
-    """True where a string tensor holds a missing value, which binary data cannot say."""
-    return dtype.name == "string" and None in array.ravel().tolist()
+    """True where a tensor of text or truth values holds a missing value, which binary data cannot say."""
+    return array.dtype == object and dtype.name in ("string", "bool") and None in array.ravel().tolist()

@@ -143,11 +143,17 @@ def _plain_lists(value: Any) -> Any:
     return [_plain_lists(v) for v in value] if isinstance(value, list | tuple) else value
 
 
+def is_truth(array: Array) -> bool:
+    """Whether an array of objects holds nothing but true, false and missing values."""
+    return set(map(type, array.ravel().tolist())) <= {bool, np.bool_, type(None)}
+
+
 def _conform(array: Array, field: Field, batch: bool, side: str) -> Array:
     have = _KINDS.get(array.dtype)
     if have is None:
         have = dtype_of(array)
-    if have is not field.dtype or have.name == "string":
+    with_gaps = field.dtype.name == "bool" and array.dtype == object and is_truth(array)
+    if (have is not field.dtype or have.name == "string") and not with_gaps:
         array = widen(array, have, field, side)
     if field.shape == ():
         shape = array.shape

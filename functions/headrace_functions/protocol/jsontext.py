@@ -47,7 +47,7 @@ def _parse_with_nan(text: bytes, content_type: str, first: orjson.JSONDecodeErro
 
 
 def dump(document: Any) -> bytes:
-    """JSON bytes; arrays are written as lists, NaN and infinities as null."""
+    """JSON bytes; arrays are written as lists, NaN and infinities as null. ``TypeError`` for text that is no UTF-8."""
     return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
@@ -55,6 +55,6 @@ def flat_data(array: Array, dtype: DType) -> Any:
     """The elements of a tensor as ``dump`` takes them, flat in row-major order. ``UnicodeDecodeError`` for bytes that are no text."""
     if dtype.name == "string":
         return [e.decode() if isinstance(e, bytes) else None if e is None else str(e) for e in array.ravel().tolist()]
-    if array.size <= _FEW and dtype.name in _PLAIN:
+    if array.dtype == object or (array.size <= _FEW and dtype.name in _PLAIN):
         return array.ravel().tolist()
     return array.reshape(-1).copy() if not array.flags.c_contiguous else array.reshape(-1)

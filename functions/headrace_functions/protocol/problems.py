@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import orjson
 
 from headrace_functions import errors
+from headrace_functions.names import clean
 
 PROBLEM_TYPE = "application/problem+json"
 
@@ -14,6 +15,7 @@ _TABLE: dict[type[errors.HeadraceError], tuple[int, str]] = {
     errors.SignatureMismatch: (422, "The tensors do not fit the signature"),
     errors.InvalidInput: (400, "The request is not valid"),
     errors.MethodNotAllowed: (405, "The method is not allowed here"),
+    errors.UnsupportedEncoding: (415, "The body's encoding is not supported"),
     errors.TooLarge: (413, "The body is too large"),
     errors.NotFound: (404, "There is no such thing"),
     errors.Conflict: (409, "The thing is in use or was changed by another"),
@@ -46,7 +48,8 @@ def problem(error: BaseException, request_id: str = "", *, instance: str = "") -
     """The problem document of an error; one that is not ours says nothing of itself but the request id.
 
     Members: ``type`` (``urn:headrace:problem:<code>``), ``title``, ``status``, ``detail``, ``code``, ``request_id``,
-    and where they are known ``field``, ``expected``, ``got``, ``hint``, ``instance``.
+    and where they are known ``field``, ``expected``, ``got``, ``hint``, ``instance``. ``error`` is the detail once more: clients of the
+    Open Inference Protocol and of v1 read that member and no other.
     """
     status, title = _entry(error)
     code, detail, details = "internal", "an internal error; the log has it under the request id", {}
@@ -58,12 +61,14 @@ def problem(error: BaseException, request_id: str = "", *, instance: str = "") -
         "status": status,
         "detail": detail,
         "code": code,
+        "error": detail,
     }
     if request_id:
         document["request_id"] = request_id
     if instance:
         document["instance"] = instance
     document.update(details)
+    document = {k: clean(v) if isinstance(v, str) else v for k, v in document.items()}
     headers = [("content-type", PROBLEM_TYPE)]
     retry = getattr(error, "retry_after", None)
     if retry is not None:

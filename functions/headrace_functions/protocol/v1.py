@@ -17,7 +17,7 @@ from headrace_functions.protocol.checks import check_inputs
 from headrace_functions.protocol.jsontext import dump, parse
 from headrace_functions.protocol.messages import JSON_TYPE, PLAIN, EncodedBody, RequestInfo
 from headrace_functions.protocol.rows import Array, Plan, plan_of
-from headrace_functions.protocol.v2 import unpack_rows
+from headrace_functions.protocol.v2 import not_utf8, unpack_rows
 from headrace_functions.protocol.values import flatten, from_json
 from headrace_functions.signature import Field, Signature, Tensors, check_shape
 
@@ -174,11 +174,15 @@ def _with_bytes(value: Any, field: Field) -> Any:
 def encode_response(tensors: Tensors, signature: Signature, batch: bool) -> EncodedBody:
     """Write a v1 response; see ``codec.encode_response``."""
     columns = {f.name: _values(tensors[f.name], f, batch) for f in signature.outputs}
+    rows: list[Any]
     if len(columns) == 1:
-        return EncodedBody(JSON_TYPE, None, dump({"predictions": next(iter(columns.values()))}))
-    names = tuple(columns)
-    rows = [dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-    return EncodedBody(JSON_TYPE, None, dump({"predictions": rows}))
+        rows = next(iter(columns.values()))
+    else:
+        rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    try:
+        return EncodedBody(JSON_TYPE, None, dump({"predictions": rows}))
+    except TypeError as error:
+        raise not_utf8() from error
 
 
 def _values(array: Array, field: Field, batch: bool) -> list[Any]:

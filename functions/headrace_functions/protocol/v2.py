@@ -207,7 +207,9 @@ def encode_response(
     try:
         return _encode(document, "outputs", chosen)
     except UnicodeDecodeError as error:
-        raise FunctionFailed("an output holds bytes that are no text", hint="ask for it as binary data") from error
+        raise FunctionFailed("an output holds bytes that are not UTF-8", hint="ask for it as binary data") from error
+    except (TypeError, UnicodeEncodeError) as error:
+        raise not_utf8() from error
 
 
 def encode_request(
@@ -226,6 +228,14 @@ def encode_request(
         packed = Field(PACKED, plan.uniform, (len(plan.names),))
         return _encode(document, "inputs", [(packed, matrix, binary)])
     return _encode(document, "inputs", [(f, tensors[f.name], binary) for f in signature.inputs])
+
+
+def not_utf8() -> FunctionFailed:
+    """For an answer with text that has no UTF-8 form, such as a lone surrogate from the name of a file."""
+    return FunctionFailed(
+        "an output holds text that cannot be written as UTF-8",
+        hint="replace it in the function, e.g. text.encode('utf-8', 'replace').decode()",
+    )
 
 
 def _side_by_side(tensors: Tensors, names: Iterable[str]) -> Array:

@@ -3,7 +3,7 @@
 Rules. A JSON number fits a type that can hold it: an integer fits a floating field, ``3.0`` fits an integer field,
 ``3.5`` does not, ``300`` does not fit ``uint8``; decimal fractions are rounded to the field's floating type as usual, but one
 that would become infinite is refused. ``null``, ``NaN`` and ``"NaN"`` are NaN for floating fields, ``Infinity``,
-``"Infinity"`` and their negatives infinite. ``null`` in a string field is a missing value, ``None`` in the array.
+``"Infinity"`` and their negatives infinite. ``null`` in a string or bool field is a missing value, ``None`` in the array.
 Between declared types only safe widening happens (``INT32`` to ``int64`` or ``float64``, ``FP32`` to ``float64``).
 """
 
@@ -71,9 +71,9 @@ def from_json(flat: list[Any], dtype: DType, name: str) -> Array:
     if kind in "iu":
         return _integers(flat, kinds, dtype, name)
     if kind == "b":
-        if kinds - {bool}:
-            raise misfit(name, dtype, next(v for v in flat if type(v) is not bool))
-        return np.array(flat, dtype=np.bool_)
+        if kinds - {bool, type(None)}:
+            raise misfit(name, dtype, next(v for v in flat if type(v) not in (bool, type(None))))
+        return objects(flat) if type(None) in kinds else np.array(flat, dtype=np.bool_)
     if kinds - {str, bytes, type(None)}:
         raise misfit(name, dtype, next(v for v in flat if not isinstance(v, str | bytes | None)))
     return objects(flat)

@@ -14,7 +14,7 @@ from headrace_functions.errors import (
     Overloaded,
     TooLarge,
 )
-from headrace_functions.names import usable_request_id
+from headrace_functions.names import clean, usable_request_id
 from headrace_functions.protocol.messages import EncodedBody
 from headrace_functions.protocol.problems import problem
 from headrace_functions.record import Outcome
@@ -137,7 +137,7 @@ def _described(error: BaseException) -> str:
     code, message = ("internal", repr(error)) if not isinstance(error, HeadraceError) else (error.code, error.message)
     cause = error.__cause__ if isinstance(error, FunctionFailed) else None
     said = f": {cause}" if cause is not None and not isinstance(cause, HeadraceError) else ""
-    return f"{code}: {message}{said}"[:_ERROR_TEXT]
+    return clean(f"{code}: {message}{said}")[:_ERROR_TEXT]
 
 
 def log_failure(error: BaseException, request_id: str) -> None:

@@ -34,16 +34,19 @@ class LoadedFunction:
 
     def __call__(self, tensors: Tensors) -> Tensors:
         """Answer for one batch, or one row without ``batch``. ``FunctionFailed`` for what user code raises or answers wrongly."""
-        if self.adds_rows and not self.batch:
-            tensors = {name: array[np.newaxis] for name, array in tensors.items()}
         rows = len(next(iter(tensors.values()))) if self.batch else None
+        return check_outputs(self.unchecked(tensors), self.signature, self.batch, rows)
+
+    def unchecked(self, tensors: Tensors) -> Any:
+        """What user code answers, whatever that is; ``FunctionFailed`` for what it raises, ``KeyboardInterrupt`` included."""
+        alone = self.adds_rows and not self.batch
+        if alone:
+            tensors = {name: np.asarray(value)[np.newaxis] for name, value in tensors.items()}
         try:
             outputs = self.function(tensors)
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             raise FunctionFailed(f"the function raised {type(error).__name__}") from error
-        if self.adds_rows and not self.batch:
-            outputs = {name: np.asarray(array)[0] for name, array in outputs.items()}
-        return check_outputs(outputs, self.signature, self.batch, rows)
+        return {name: np.asarray(array)[0] for name, array in outputs.items()} if alone else outputs
 
 
 def load_model(framework: Framework, artifact: Path, options: Mapping[str, Any]) -> Any:
@@ -54,7 +57,7 @@ def load_model(framework: Framework, artifact: Path, options: Mapping[str, Any])
             return framework.load(artifact, options)
         except HeadraceError:
             raise
-        except (Exception, SystemExit) as error:
+        except BaseException as error:  # user code may raise anything, KeyboardInterrupt included
             raise _explained(error) from error
         finally:
             _log_warnings(caught)
@@ -86,11 +89,16 @@ def _explained(error: BaseException) -> InvalidInput:
     """What a user reads instead of the traceback, which the build log and the service log have."""
     said = f"{type(error).__name__}: {error}"
     if isinstance(error, ModuleNotFoundError):
+        distribution = (
+            f"add {error.name.partition('.')[0]} to the requirements"
+            if error.name
+            else "add its distribution to the requirements"
+        )
         return InvalidInput(
             f"loading the artifact needs the module {error.name!r}, which the environment lacks",
             field="requirements",
             got=said,
-            hint="add its distribution to the requirements, or the file to the payload",
+            hint=f"{distribution}, or the file that holds it to the payload",
         )
     if isinstance(error, _DAMAGED):
         return InvalidInput(f"the artifact is cut short or no model file: {said}", field="payload", got=said)

@@ -13,6 +13,7 @@ import orjson
 from headrace_functions.errors import Malformed, MethodNotAllowed, NotFound
 from headrace_functions.protocol import metadata
 from headrace_functions.protocol.codec import decode_request, encode_response
+from headrace_functions.protocol.encodings import decoded
 from headrace_functions.protocol.messages import JSON_TYPE, EncodedBody, Protocol
 from headrace_functions.protocol.problems import PROBLEM_TYPE, problem
 from headrace_functions.record import Record, RecordHeader
@@ -125,7 +126,8 @@ class FunctionServer:
         request_id = request_id_of(headers)
         body = b""
         try:
-            body = await read_body(receive, headers, self.version.limits.max_body)
+            limit = self.version.limits.max_body
+            body = decoded(await read_body(receive, headers, limit), headers.get(b"content-encoding"), limit)
             answer = success(await self._predict(protocol, headers, body))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - every request is answered and recorded
             answer = failure(error, request_id)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from headrace_functions.errors import FunctionFailed, HeadraceError, InvalidInput
-from headrace_functions.protocol.checks import as_array, check_inputs
+from headrace_functions.protocol.checks import as_array, check_inputs, check_outputs
 from headrace_functions.protocol.rows import Array
 from headrace_functions.protocol.values import from_json
 from headrace_functions.runtime.frameworks import find
@@ -61,9 +61,19 @@ def try_artifact(trial: Trial) -> tuple[Signature, dict[str, Any]]:
         outputs = _outputs_of(framework, model, inputs, tensors, trial)
     signature = Signature(inputs, outputs)
     function = bind(framework, model, trial.options, signature, batch=trial.batch)
+    checked = check_inputs(tensors, signature, trial.batch)
+    if not made_up:
+        for note in framework.compare(model, signature, checked):
+            log.warning("%s", note)
+            details["warnings"].append(note)
     started = time.perf_counter()
     try:
-        answer = function(check_inputs(tensors, signature, trial.batch))
+        said_so = function.unchecked(checked)
+        if not trial.outputs:
+            signature = _as_answered(signature, said_so, trial.batch)
+            function = bind(framework, model, trial.options, signature, batch=trial.batch)
+        rows = len(next(iter(checked.values()))) if trial.batch else None
+        answer = check_outputs(said_so, signature, trial.batch, rows)
     except HeadraceError as error:
         user_code = error.__cause__ is not None and not isinstance(error.__cause__, HeadraceError)
         if not (made_up and user_code):
@@ -156,7 +166,7 @@ def _outputs_of(
     function: LoadedFunction = bind(framework, model, trial.options, Signature(inputs, _UNKNOWN), batch=trial.batch)
     try:
         answer = function.function(tensors)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         raise InvalidInput(
             f"the outputs are not known, and the function failed on the rows tried: {type(error).__name__}: {error}",
             field="contract",
@@ -182,6 +192,23 @@ def _output(name: str, array: Array, batch: bool) -> Field:
     return Field.from_document(
         {"name": name, "type": kind.name, "shape": list(shape), "profile": _profile(kind, len(shape))}
     )
+
+
+def _as_answered(signature: Signature, answer: Any, batch: bool) -> Signature:
+    """The outputs with as many dimensions as were answered: not every model tells how many targets it has."""
+    if not isinstance(answer, Mapping):
+        return signature
+    return Signature(signature.inputs, tuple(_shaped_as(f, answer.get(f.name), batch) for f in signature.outputs))
+
+
+def _shaped_as(field: Field, value: Any, batch: bool) -> Field:
+    if not isinstance(value, np.ndarray) or value.dtype == object or (batch and not value.ndim):
+        return field
+    shape = value.shape[1:] if batch else value.shape
+    if shape == field.shape or field.size is None or (field.is_scalar and shape == (1,)):
+        return field
+    named = field.columns if field.columns is not None and shape == (len(field.columns),) else None
+    return replace(field, shape=shape, columns=named, categories=None)
 
 
 def _closed(signature: Signature, answer: Tensors, batch: bool) -> Signature:

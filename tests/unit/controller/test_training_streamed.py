@@ -1,5 +1,6 @@
 """Training data in batches: whatever the blocks, it is what it would be if all of it were read at once, in memory that does not grow."""
 
+import re
 import shutil
 import tracemalloc
 from collections.abc import Iterator
@@ -49,6 +50,7 @@ CELLS += [
     '5" pipe',
     "0x1F",
 ]
+DATED = re.compile(r"\d\d(\d\d-|:)")
 COLUMN = st.lists(st.sampled_from(CELLS), min_size=1, max_size=3).flatmap(st.sampled_from)
 SHARED = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None, max_examples=40
@@ -80,7 +82,13 @@ def test_a_csv_in_blocks_has_the_types_and_values_of_the_whole(
     assume(not {'5" pipe', '"two\nlines"'} <= {cell for row in rows for cell in row})  # csvfile says why
     file = tmp_path_factory.mktemp("c") / "d.csv"
     file.write_text("a,b\n" + "".join(f"{a},{b}\n" for a, b in rows))
-    options = pa.csv.ConvertOptions(strings_can_be_null=True)
+    looks = re.compile(csvfile.LOOKS_LIKE_TEXT)
+    texts = {
+        name
+        for at, name in enumerate("ab")
+        if any(looks.search(row[at]) for row in rows) or any(DATED.match(row[at]) for row in rows)
+    }
+    options = pa.csv.ConvertOptions(strings_can_be_null=True, column_types=dict.fromkeys(texts, pa.string()))
     whole = pa.csv.read_csv(file, parse_options=pa.csv.ParseOptions(newlines_in_values=True), convert_options=options)
 
     with blocks_of(size):

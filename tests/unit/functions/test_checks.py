@@ -150,6 +150,7 @@ def test_every_domain_error_has_a_status() -> None:
     wanted = {
         "InvalidInput": 400, "Malformed": 400, "MethodNotAllowed": 405, "SignatureMismatch": 422, "TooLarge": 413, "NotFound": 404, "Conflict": 409,
         "Overloaded": 429, "NotReady": 503, "DeadlineExceeded": 504, "FunctionFailed": 500, "Unreachable": 502, "StorageFailed": 503,
+        "UnsupportedEncoding": 415, "DamagedDocument": 500,
     }  # fmt: skip
     ours = [
         c
@@ -168,7 +169,7 @@ def test_a_problem_says_what_is_wrong_and_where() -> None:
     assert ("content-type", "application/problem+json") in told.headers
     assert {
         "type": "urn:headrace:problem:signature-mismatch", "title": "The tensors do not fit the signature", "status": 422,
-        "detail": "input 'a' is missing", "code": "signature-mismatch", "request_id": "r1",
+        "detail": "input 'a' is missing", "code": "signature-mismatch", "request_id": "r1", "error": "input 'a' is missing",
         "field": "a", "expected": "FP64 a", "got": "b", "hint": "send it",
     } == orjson.loads(told.body)  # fmt: skip
 

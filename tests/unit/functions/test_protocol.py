@@ -390,7 +390,7 @@ def test_an_output_that_there_is_not_is_refused() -> None:
 def test_bytes_that_are_no_text_need_binary_data() -> None:
     outputs = {"word": np.array([b"\xff"], dtype=object)}
 
-    with pytest.raises(FunctionFailed, match="no text"):
+    with pytest.raises(FunctionFailed, match="not UTF-8"):
         encode_response(outputs, TEXT, PLAIN, model="m", version=1)
     answer = encode_response(outputs, TEXT, RequestInfo(binary=True), model="m", version=1)
     assert [b"\xff"] == decode_response(answer.body, answer.json_length, TEXT)["word"].tolist()

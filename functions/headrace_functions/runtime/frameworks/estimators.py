@@ -124,6 +124,7 @@ def labels(model: Any, x: Any, probabilities: Any) -> Array:
 
 
 def _targets(model: Any) -> tuple[int, ...]:
+    """What a regressor says of its targets; where it says nothing, its answers tell (see ``trial``)."""
     count = getattr(model, "n_outputs_", None)
     if count is None:
         weights = np.asarray(getattr(model, "coef_", ()))

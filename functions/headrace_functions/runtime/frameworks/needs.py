@@ -1,19 +1,31 @@
 """What an artifact needs, read without running it and without its libraries: builds ask this where none of them is installed."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 from headrace_functions.errors import InvalidInput
-from headrace_functions.runtime.frameworks.pickles import Inert, UnreadablePickleError, contents, libraries
+from headrace_functions.runtime.frameworks.pickles import Inert, UnreadablePickleError, contents, libraries, of_sources
 from headrace_functions.runtime.frameworks.port import Options
 
 SUFFIXES = (".joblib", ".pkl", ".pickle")
 """Of files that hold a pickled estimator."""
+NATIVE = (".ubj", ".bst", ".model", ".cbm", ".json", ".txt")
+"""Of files in which boosters keep themselves, without the interface of scikit-learn."""
 _BY_NAME = ("ColumnTransformer", "FunctionTransformer")
+_NUMPY_2 = "2"
+_KNOWS_NUMPY_2 = (1, 4, 2)
+"""The first scikit-learn that was built for NumPy 2; earlier ones do not say that they are not."""
+_SOURCES = 100  # Python files of a payload that are looked at
+_POINTERS = (
+    (b"version https://git-lfs.github.com", "git lfs pull"),
+    (b"/annex/objects", "git annex get"),
+    (b"outs:", "dvc pull"),
+)
 
 
 def requirements(framework: str, artifact: Path, options: Options) -> list[str]:
-    """Requirements that the artifact in a folder tells; empty where nothing can be told."""
+    """Requirements that the artifact in a folder tells; empty for a framework whose artifacts tell nothing."""
     read = _READERS.get(framework)
     return read(artifact, options) if read is not None else []
 
@@ -28,24 +40,65 @@ def model_file(artifact: Path, options: Options) -> Path:
     if len(found) == 1:
         return found[0]
     have = ", ".join(sorted(p.name for p in artifact.iterdir())[:20]) if artifact.is_dir() else "no folder"
+    native = next((p.name for p in sorted(artifact.rglob("*")) if p.suffix in NATIVE), None)
+    dump = f"if {native} is a booster's own file, dump the estimator with joblib instead: joblib.dump(model, 'model.joblib')"
+    several = "name the one to serve as options.file"
     raise InvalidInput(
-        "payload: no single model file",
+        f"payload: {len(found)} model files, one is needed" if found else "payload: no model file",
         field="payload",
         expected=f"one file that ends in {', '.join(SUFFIXES)}, or options.file",
         got=have or "nothing",
+        hint=several if found else dump if native else None,
     )
 
 
 def _pickled(artifact: Path, options: Options) -> list[str]:
-    """scikit-learn's version as the estimators tell it; pandas where a step picks columns by name."""
+    """What loads the file (scikit-learn, in the version that the estimators tell, and joblib), what the file names, what modules beside it import.
+
+    pandas where a step picks columns by name or a booster was fitted on columns of type ``category``. Versions of scikit-learn that
+    know nothing of NumPy 2 ask for an older one.
+    """
+    path = model_file(artifact, options)
+    _refuse_pointers(path)
+    sources = [p.read_text("utf-8", "replace") for p in sorted(artifact.rglob("*.py"))[:_SOURCES]]
     try:
-        found = contents(model_file(artifact, options))
+        found = contents(path)
     except UnreadablePickleError:
-        return []  # loading it will say what is wrong
+        found = []  # loading it will say what is wrong
     wanted = libraries(found)
-    if _picks_by_name(found) and "pandas" not in wanted:
+    if (_picks_by_name(found) or _has_categories(found)) and "pandas" not in wanted:
         wanted.append("pandas")
-    return sorted({*wanted, "joblib"})
+    names = {_plain(w) for w in wanted}
+    wanted += [name for name in ("scikit-learn", "joblib", *of_sources(sources)) if name not in names]
+    wanted += [f"numpy<{_NUMPY_2}" for w in wanted if w.startswith("scikit-learn==") and _is_before(w, _KNOWS_NUMPY_2)]
+    return sorted(set(wanted))
+
+
+def _plain(requirement: str) -> str:
+    return re.split(r"[=<>!~ ]", requirement)[0]
+
+
+def _is_before(requirement: str, version: tuple[int, ...]) -> bool:
+    return tuple(int(n) for n in re.findall(r"\d+", requirement.partition("==")[2])) < version
+
+
+def _refuse_pointers(path: Path) -> None:
+    """Version control leaves small text files in the place of big ones that were not fetched."""
+    with path.open("rb") as file:
+        start = file.read(100)
+    for mark, command in _POINTERS:
+        if start.startswith(mark):
+            raise InvalidInput(
+                f"payload: {path.name} is a pointer and not the model itself",
+                field="payload",
+                expected="the file that the pointer stands for",
+                got=start.split(b"\n")[0].decode("utf-8", "replace"),
+                hint=f"fetch it first: {command}",
+            )
+
+
+def _has_categories(found: list[Inert]) -> bool:
+    return any(o.state.get("pandas_categorical") or o.state.get("enable_categorical") is True for o in found)
 
 
 def _picks_by_name(found: list[Inert]) -> bool:

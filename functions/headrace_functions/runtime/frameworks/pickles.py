@@ -5,6 +5,7 @@ imported or called. Joblib writes the raw bytes of arrays between the instructio
 (zlib, gzip, bz2, xz, lzma) are read as they come. Source of the format: the ``pickle`` documentation (PEP 307, 3154, 574).
 """
 
+import ast
 import bz2
 import contextlib
 import gzip
@@ -12,8 +13,9 @@ import io
 import lzma
 import math
 import pickle
+import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, ClassVar
 
@@ -26,12 +28,24 @@ _LIBRARIES = {
     "joblib": "joblib",
     "pandas": "pandas",
     "scipy": "scipy",
-    "xgboost": "xgboost",
+    "xgboost": "xgboost-cpu",
     "lightgbm": "lightgbm",
     "catboost": "catboost",
     "imblearn": "imbalanced-learn",
     "category_encoders": "category-encoders",
+    "cloudpickle": "cloudpickle",
+    "feature_engine": "feature-engine",
+    "sktime": "sktime",
+    "statsmodels": "statsmodels",
+    "dill": "dill",
 }
+"""The module that a pickle names and the distribution that has it. ``xgboost-cpu`` is XGBoost without 400 MB of GPU libraries."""
+_BY_NAME_LOADED = ("cloudpickle.cloudpickle.subimport", "cloudpickle.cloudpickle.dynamic_subimport")
+"""Functions that import the module they are given, for code that is pickled by value."""
+
+
+_XGBOOST = re.compile(rb"\x07version\[#L\x00{7}\x03(i.i.i.)", re.DOTALL)
+"""The version in a booster that XGBoost wrote as UBJSON: a list of three small integers."""
 
 
 class UnreadablePickleError(Exception):
@@ -50,9 +64,11 @@ class Inert:
     state: dict[str, Any]
     items: list[Any]
 
-    def __new__(cls, *_args: Any, **_kwargs: Any) -> "Inert":
+    def __new__(cls, *args: Any, **_kwargs: Any) -> "Inert":
         self = super().__new__(cls)
         self.state = {}
+        if cls.path in _BY_NAME_LOADED and args and isinstance(args[0], str):
+            self.path = args[0]
         self.items = []
         cls.found.append(self)
         return self
@@ -177,9 +193,42 @@ def libraries(found: list[Inert]) -> list[str]:
     An array that NumPy 2 wrote loads nowhere else, so it asks for that.
     """
     roots = {o.path.partition(".")[0] for o in found}
-    versions = {str(o.state["_sklearn_version"]) for o in found if "_sklearn_version" in o.state}
-    pins = {"scikit-learn": f"=={max(versions)}"} if versions else {}
+    pins = _pins(found)
     wanted = [name + pins.get(name, "") for root, name in _LIBRARIES.items() if root in roots]
     if any(o.path.startswith("numpy._core.") for o in found):
         wanted.append("numpy>=2")
     return sorted(wanted)
+
+
+def of_sources(texts: Iterable[str]) -> list[str]:
+    """Distributions of the known libraries that Python files import, as far as they can be parsed."""
+    roots: set[str] = set()
+    for text in texts:
+        try:
+            tree = ast.parse(text)
+        except (SyntaxError, ValueError):
+            continue  # importing it will say what is wrong
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                roots |= {name.name.partition(".")[0] for name in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                roots.add(node.module.partition(".")[0])
+    return sorted(name for root, name in _LIBRARIES.items() if root in roots)
+
+
+def _pins(found: list[Inert]) -> dict[str, str]:
+    """The versions that the objects tell, by distribution."""
+    pins: dict[str, str] = {}
+    versions = [str(o.state["_sklearn_version"]) for o in found if "_sklearn_version" in o.state]
+    if versions:
+        newest = max(versions, key=_numbers)
+        pins["scikit-learn"] = f"=={newest}"
+    boosters = [v for o in found for v in o.state.values() if isinstance(v, bytes | bytearray)]
+    told = next((m for m in map(_XGBOOST.search, boosters) if m), None)
+    if told is not None:
+        pins["xgboost-cpu"] = "==" + ".".join(str(part) for part in told.groups()[0][1::2])
+    return pins
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(n) for n in re.findall(r"\d+", version)]

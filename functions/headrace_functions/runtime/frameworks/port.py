@@ -39,3 +39,6 @@ class Framework(Protocol):
 
     def bind(self, model: Any, options: Options, signature: Signature) -> Function:
         """The function that answers for the signature; ``InvalidInput`` where the model can never do so."""
+
+    def compare(self, model: Any, signature: Signature, tensors: Tensors) -> list[str]:
+        """Notes on rows that are not like those that the model was fitted on; ``InvalidInput`` where it cannot answer for them."""

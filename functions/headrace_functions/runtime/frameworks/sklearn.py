@@ -7,6 +7,7 @@ vectorizers. Outputs by default, see ``estimators``: a classifier gives ``label`
 """
 
 import importlib
+import sys
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 
 import joblib
 import numpy as np
-from sklearn.base import is_classifier, is_clusterer, is_outlier_detector
+from sklearn.base import ClusterMixin, is_classifier, is_outlier_detector
 from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import NotFittedError
 from sklearn.preprocessing import FunctionTransformer
@@ -22,7 +23,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from headrace_functions.errors import InvalidInput
 from headrace_functions.protocol.rows import Array, PackedRows
-from headrace_functions.runtime.frameworks import estimators
+from headrace_functions.runtime.frameworks import estimators, frames
 from headrace_functions.runtime.frameworks.needs import model_file
 from headrace_functions.runtime.frameworks.port import Description, Function, Options
 from headrace_functions.signature import Field, Signature, Tensors, dtype
@@ -44,8 +45,11 @@ def preload() -> None:
 
 
 def load(artifact: Path, options: Options) -> Any:
-    """The fitted estimator; what unpickling raises is let through."""
+    """The fitted estimator; what unpickling raises is let through. Modules beside the file and in the payload can be imported."""
     path = model_file(artifact, options)
+    for folder in dict.fromkeys((str(artifact.resolve()), str(path.resolve().parent))):
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
     model = joblib.load(path)
     if not any(hasattr(model, verb) for verb in ("predict", "transform", "score_samples")):
         raise InvalidInput(
@@ -87,7 +91,10 @@ def _kind(model: Any) -> estimators.Kind:
         return "classifier"
     if is_outlier_detector(model):
         return "outlier detector"
-    return "clusterer" if is_clusterer(model) else "other"
+    clusters = getattr(model, "_estimator_type", None) == "clusterer" or isinstance(
+        estimators.last_step(model), ClusterMixin
+    )
+    return "clusterer" if clusters else "other"
 
 
 def _inputs(model: Any) -> tuple[Field, ...] | None:
@@ -162,8 +169,9 @@ def _rows_of(model: Any, signature: Signature) -> Callable[[Tensors], Any]:
         )
     names = _feature_names(model)
     ordered = _in_order(fields, names, getattr(model, "n_features_in_", None))
-    if names is not None and signature.is_table and _needs_frame(model):
-        return _frames(ordered, names)
+    columns = frames.remembered(model, names or ())
+    if names is not None and signature.is_table and (columns.categories or _needs_frame(model)):
+        return frames.maker(ordered, names, columns)
     identity = ordered == fields
 
     def matrix(tensors: Tensors) -> Array:
@@ -177,6 +185,16 @@ def _rows_of(model: Any, signature: Signature) -> Callable[[Tensors], Any]:
 def _in_order(fields: tuple[Field, ...], names: tuple[str, ...] | None, count: int | None) -> tuple[Field, ...]:
     """The fields in the order of the model's features: by name where the names are the same, else as they are declared."""
     size = sum(f.size or 0 for f in fields)
+    further = [f.name for f in fields if names is not None and f.name not in names]
+    if count is not None and size > count and further:
+        listed = ", ".join(map(repr, further[:10]))
+        raise InvalidInput(
+            f"the model was not fitted on {'the columns' if len(further) > 1 else 'the column'} {listed}",
+            field=further[0],
+            expected=", ".join((names or ())[:20]),
+            got=", ".join(f.name for f in fields[:20]),
+            hint="name a label column as 'target'; leave other columns out of the file, or declare the inputs in the contract",
+        )
     if count is not None and size != count:
         raise InvalidInput(
             "the contract does not fit the model",
@@ -199,24 +217,6 @@ def _in_order(fields: tuple[Field, ...], names: tuple[str, ...] | None, count: i
     return tuple(given[n] for n in names)
 
 
-def _frames(ordered: tuple[Field, ...], names: tuple[str, ...]) -> Callable[[Tensors], Any]:
-    try:
-        pandas = importlib.import_module("pandas")  # only models that look at names need it
-    except ImportError as error:
-        raise InvalidInput(
-            "the model picks columns by name, which needs pandas",
-            field="requirements",
-            hint="add pandas to the requirements",
-        ) from error
-
-    def frame(tensors: Tensors) -> Any:
-        columns = {name: tensors[f.name].reshape(-1) for name, f in zip(names, ordered, strict=True)}
-        return pandas.DataFrame({name: _with_nan(c) if c.dtype == object else c for name, c in columns.items()})
-
-    return frame
-
-
-def _with_nan(column: Array) -> Array:
-    """Missing texts as data frames hold them after reading a file."""
-    missing = np.array([v is None for v in column.tolist()])
-    return np.where(missing, np.nan, column) if missing.any() else column
+def compare(model: Any, signature: Signature, tensors: Mapping[str, Array]) -> list[str]:
+    """Notes on rows that are not like those of the fit; ``InvalidInput`` naming the column where none of its values is known."""
+    return frames.compare(frames.remembered(model, _feature_names(model) or ()), signature, tensors)

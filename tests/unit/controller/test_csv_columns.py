@@ -1,0 +1,140 @@
+"""One reading of CSV: what a column is, and what a file of another dialect is told."""
+
+import decimal
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from headrace_controller.training import tables
+from headrace_controller.training.data import open_training
+from headrace_functions.errors import InvalidInput
+from headrace_functions.signature import Field, dtype
+
+HEAD = "age,city,y\n"
+
+
+def column(
+    tmp_path: Path, cells: list[str], declared: str | None = None, missing: list[str] | None = None
+) -> list[object]:
+    file = tmp_path / "train.csv"
+    file.write_text("a,b\n" + "".join(f"{cell},1\n" for cell in cells))
+    fields = (Field("a", dtype(declared)),) if declared else ()
+    data = open_training(file, tmp_path, field="training-data", declared=fields, missing=missing)
+    return data.typed_sample(fields)["a"].tolist() if declared else data.sample["a"].tolist()
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["01067", "10115"],
+        ["+4712345", "123"],
+        ["4111111111111111", "4000000000000002"],
+        ["12E4", "7e10"],
+        ["-007", "1"],
+        ["00.5", "1.5"],
+        ["2026-01-02", "2026-01-03"],
+        ["12:30", "07:15"],
+        ["2026-01-02T03:04:05Z", "2026-01-02T03:04:06Z"],
+    ],
+)
+def test_text_that_only_looks_like_numbers_or_times_stays_the_text_that_it_was(
+    tmp_path: Path, cells: list[str]
+) -> None:
+    assert cells == column(tmp_path, cells)
+
+
+@pytest.mark.parametrize(
+    ("cells", "values"),
+    [
+        (["1", "20"], [1, 20]),
+        (["-3", "0"], [-3, 0]),
+        (["0.5", "9.90"], [0.5, 9.9]),
+        (["1e-05", "1.5E+20"], [1e-05, 1.5e20]),
+        (["0.30000000000000004", "2"], [0.30000000000000004, 2.0]),
+        (["True", "false"], [True, False]),
+    ],
+)
+def test_numbers_and_truth_values_are_what_their_text_says(
+    tmp_path: Path, cells: list[str], values: list[object]
+) -> None:
+    assert values == column(tmp_path, cells)
+
+
+def test_truth_values_with_gaps_stay_truth_values(tmp_path: Path) -> None:
+    assert [True, None, False] == column(tmp_path, ["True", "", "False"])
+    assert [True, None, False] == column(tmp_path, ["True", "", "False"], "bool")
+
+
+def test_the_contract_decides_before_the_text_is_looked_at(tmp_path: Path) -> None:
+    assert ["01067", "1"] == column(tmp_path, ["01067", "1"], "string")
+    assert ["True", "1e3"] == column(tmp_path, ["True", "1e3"], "string")
+    assert [1067, 1] == column(tmp_path, ["01067", "1"], "int64")
+    assert [3, 4] == column(tmp_path, ["3.0", "4"], "int64")
+    assert [18446744073709551615, 1] == column(tmp_path, ["18446744073709551615", "1"], "uint64")
+    assert [9007199254740993, 1] == column(tmp_path, ["9007199254740993", "1"], "int64")
+
+
+def test_the_words_of_missing_values_can_be_said(tmp_path: Path) -> None:
+    assert [None, "DE"] == column(tmp_path, ["NA", "DE"])
+    assert ["NA", "DE", None] == column(tmp_path, ["NA", "DE", "-"], "string", missing=["-"])
+
+
+def test_decimals_are_read_by_their_text() -> None:
+    prices = [decimal.Decimal(p) for p in ("19.99", "57.10", "0.07", "123456.79")]
+    table = pa.table({"price": pa.array(prices, pa.decimal128(10, 2))})
+    assert [19.99, 57.1, 0.07, 123456.79] == tables.to_columns(table, "t")["price"].tolist()
+
+
+def test_whole_numbers_with_gaps_that_floats_would_change_are_refused() -> None:
+    table = pa.table({"id": pa.array([2**53 + 1, None], pa.int64())})
+    with pytest.raises(InvalidInput, match="'id' has gaps"):
+        tables.to_columns(table, "t")
+
+
+@pytest.mark.parametrize(
+    ("content", "said", "more"),
+    [
+        (HEAD.encode("utf-16"), "is not UTF-8 but UTF-16", "iconv"),
+        ("age,städt,y\n1,x,0\n".encode("latin-1"), "header of train.csv is not UTF-8", "städt"),
+        ((HEAD + "1,Bonn,0\n2,Köln,1\n").encode("latin-1"), "row 2, column 'city': the value is not UTF-8", "Köln"),
+        (b"age;city;y\n1;Bonn;0\n", "separated by semicolons, not by a comma", "CSV UTF-8"),
+        (b"age\tcity\ty\n1\tBonn\t0\n", "separated by tabs", "CSV UTF-8"),
+        (b"age,city,y\n1,Bonn,0\n2,Bonn, Mitte,1\n", "row 2: Expected 3 columns, got 4", "double quotes"),
+    ],
+)
+def test_a_file_of_another_dialect_is_told_what_is_wrong_and_what_to_do(
+    tmp_path: Path, content: bytes, said: str, more: str
+) -> None:
+    (tmp_path / "train.csv").write_bytes(content)
+    with pytest.raises(InvalidInput, match=said) as caught:
+        open_training(tmp_path / "train.csv", tmp_path, field="training-data")
+    assert more in " ".join(caught.value.details().values())
+
+
+@pytest.mark.parametrize(
+    ("kind", "bad", "said"),
+    [
+        ("float64", "12,5", "row 3, column 'a': '12,5' is not a number"),
+        ("float64", "old", "row 3, column 'a': 'old' is not a number"),
+        ("int64", "old", "row 3, column 'a': 'old' is not a number"),
+        ("bool", "yes", "row 3, column 'a': 'yes' is not true or false"),
+    ],
+)
+def test_one_wrong_value_is_named_with_its_row_and_column(tmp_path: Path, kind: str, bad: str, said: str) -> None:
+    with pytest.raises(InvalidInput, match=said) as caught:
+        column(tmp_path, ["1", "0", f'"{bad}"', "1"], kind)
+    assert "a" == caught.value.field
+    assert ("point" in (caught.value.hint or "")) == ("," in bad)
+
+
+def test_truth_values_with_gaps_are_kept_as_such_whatever_the_batch(tmp_path: Path) -> None:
+    file = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"s": pa.array([None, None, True, False])}), file, row_group_size=2)
+    data = open_training(file, tmp_path, field="training-data")
+    fields = (Field("s", dtype("bool")),)
+    data.keep(fields, [], tmp_path / "kept.parquet", "seed")
+    assert [None, None, True, False] == pq.read_table(tmp_path / "kept.parquet")["s"].to_pylist()
+    assert np.bool_ == data.columns["s"].dtype
