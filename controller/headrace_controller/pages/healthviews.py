@@ -38,6 +38,8 @@ class Bucket:
     """By check, the share of rows that fail it in some field."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     """By metric, the share of unhealthy rows."""
+    usual: Mapping[str, float] = field(default_factory=dict)
+    """By check, the share of rows that fail it though nothing changed."""
     means: Mapping[str, float] = field(default_factory=dict)
     """By output, the mean answer."""
 
@@ -47,9 +49,14 @@ class Bucket:
 
     @property
     def unhealthy(self) -> float | None:
-        """The largest share that a check or a metric finds."""
-        found = [*self.checks.values(), *self.metrics.values()]
+        """The largest share that a metric finds, or a check beyond what is usual."""
+        found = [*self.beyond.values(), *self.metrics.values()]
         return max(found, default=0.0) if self.rows else None
+
+    @property
+    def beyond(self) -> Mapping[str, float]:
+        """By check, the share of rows that fail it beyond what is usual."""
+        return {name: max(0.0, share - self.usual.get(name, 0.0)) for name, share in self.checks.items()}
 
 
 def level(share: float | None, thresholds: Sequence[float]) -> int | None:
@@ -57,9 +64,16 @@ def level(share: float | None, thresholds: Sequence[float]) -> int | None:
     return None if share is None else sum(share >= t for t in thresholds)
 
 
-def sure_level(share: float | None, rows: int, thresholds: Sequence[float] = FAILED) -> int | None:
-    """The level of a share of ``rows`` that those rows can show."""
-    return None if share is None or not rows else level(lower_bound(share, rows), thresholds)
+def sure_level(share: float | None, rows: int, usual: float = 0.0) -> int | None:
+    """The level of what a share of ``rows`` shows for certain beyond the usual one."""
+    return None if share is None or not rows else level(lower_bound(share, rows) - usual, FAILED)
+
+
+def usual_failures(fields: int, trained: int) -> Mapping[str, float]:
+    """Of ``fields`` numbers, how often new rows lie beyond the extremes of ``trained`` rows of the same law: the next one is
+    the largest, or the least, of all with probability 1 / (n + 1), whatever the law."""
+    share = min(1.0, fields / (trained + 1)) if trained else 0.0
+    return {"above-max": share, "below-min": share}
 
 
 def lower_bound(share: float, rows: int) -> float:
@@ -74,7 +88,8 @@ def worst(bucket: Bucket) -> int | None:
     if not bucket.requests:
         return None
     found = [level(s, MOVED) for s in bucket.moved.values()]
-    found += [sure_level(s, bucket.rows) for s in (*bucket.checks.values(), *bucket.metrics.values())]
+    found += [sure_level(s, bucket.rows, usual=bucket.usual.get(n, 0.0)) for n, s in bucket.checks.items()]
+    found += [sure_level(s, bucket.rows) for s in bucket.metrics.values()]
     found.append(sure_level(bucket.errors, bucket.requests))
     return max((f for f in found if f is not None), default=0)
 

@@ -189,7 +189,7 @@ def _moved_row(name: str, buckets: Sequence[Bucket], weight: float | None) -> Ro
 
 def _share_row(name: str, buckets: Sequence[Bucket], of: Shares, unit: str) -> Row:
     values = [of(b).get(name, 0.0) if b.requests else None for b in buckets]
-    levels = [sure_level(v, b.rows) for v, b in zip(values, buckets, strict=True)]
+    levels = [sure_level(v, b.rows, b.usual.get(name, 0.0)) for v, b in zip(values, buckets, strict=True)]
     return Row(name, unit, "cardinality(checks) > 0" if unit == "fail this check" else "", values, levels)
 
 

@@ -134,7 +134,7 @@ def _state(version: ModelVersion, buckets: Sequence[Bucket], service: Any, incid
 def _reason(bucket: Bucket) -> str:
     """What is worst in a bucket."""
     moved = [(share, f"{name} moved") for name, share in bucket.moved.items() if share is not None]
-    failed = [(2 * share, f"{name} fails") for name, share in bucket.checks.items()]
+    failed = [(2 * share, f"{name} fails") for name, share in bucket.beyond.items()]
     failed += [(2 * share, f"{name} unhealthy") for name, share in bucket.metrics.items()]
     failed.append((2 * (bucket.errors or 0.0), "requests fail"))
     return max([*moved, *failed])[1]
