@@ -16,6 +16,7 @@ from headrace_functions.charts import Cell, Line, Mark, TimeChart, Value
 MOVED = (0.02, 0.10, 0.25)
 FAILED = (0.01, 0.05, 0.20)
 STATES = ("healthy", "low", "medium", "severe")
+VERY_FEW = 5
 FEW = 30
 """Rows of a bucket below which its figures are drawn as not sure."""
 
@@ -65,8 +66,11 @@ def level(share: float | None, thresholds: Sequence[float]) -> int | None:
 
 
 def sure_level(share: float | None, rows: int, usual: float = 0.0) -> int | None:
-    """The level of what a share of ``rows`` shows for certain beyond the usual one."""
-    return None if share is None or not rows else level(lower_bound(share, rows) - usual, FAILED)
+    """The level of what a share of ``rows`` shows for certain beyond the usual one: low at most below 5 rows, medium below 30."""
+    if share is None or not rows:
+        return None
+    most = 1 if rows < VERY_FEW else 2 if rows < FEW else 3
+    return min(sum(lower_bound(share, rows) - usual >= t for t in FAILED), most)
 
 
 def usual_failures(fields: int, trained: int) -> Mapping[str, float]:

@@ -8,7 +8,7 @@ from headrace_controller.pages.healthviews import Bucket, lower_bound, sure_leve
 
 @pytest.mark.parametrize(
     ("share", "rows", "level"),
-    [(1 / 3, 3, 1), (0.5, 100, 3), (0.02, 50, 0), (0.02, 10_000, 1), (0.0, 10, 0), (1.0, 1, 3)],
+    [(1 / 3, 3, 1), (0.5, 100, 3), (0.02, 50, 0), (0.02, 10_000, 1), (0.0, 10, 0), (1.0, 1, 1), (1.0, 20, 2)],
 )
 def test_a_share_counts_as_far_as_its_rows_can_show_it(share: float, rows: int, level: int) -> None:
     assert level == sure_level(share, rows)
