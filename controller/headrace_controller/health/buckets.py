@@ -1,6 +1,6 @@
 """What is said of a version and a stretch of time. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -9,11 +9,13 @@ import numpy as np
 
 from headrace_controller.health.frame import Frame
 from headrace_controller.health.latency import Latency
-from headrace_controller.health.plan import Category, Plan, Series, Side
+from headrace_controller.health.plan import Category, Plan, Side
 from headrace_controller.health.shift import moved
 from headrace_functions.views import Kind
 
 Array = np.ndarray[Any, Any]
+_Failed = Mapping[str, Mapping[str, int]]
+_NONE: Mapping[str, int] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +70,12 @@ class Bucket:
     metrics: Mapping[str, MetricHealth] = field(default_factory=dict)
 
 
-def buckets_of(plan: Plan | None, frame: Frame | None, first: int, last: int, step: int) -> list[Bucket]:
-    """Every bucket of ``step`` seconds from ``first`` to ``last`` (seconds since the epoch)."""
+def buckets_of(plan: Plan | None, frame: Frame | None, starts: Sequence[int], step: int) -> dict[int, Bucket]:
+    """The bucket of ``step`` seconds from each of ``starts`` (seconds since the epoch), empty where nothing was counted."""
     found: dict[int, Bucket] = {}
     if plan is not None and frame is not None and len(frame):
         found = _filled(plan, _placed(frame, step))
-    return [found.get(start) or Bucket(datetime.fromtimestamp(start, UTC)) for start in range(first, last, step)]
+    return {start: found.get(start) or Bucket(datetime.fromtimestamp(start, UTC)) for start in starts}
 
 
 def _placed(frame: Frame, step: int) -> Frame:
@@ -82,7 +84,8 @@ def _placed(frame: Frame, step: int) -> Frame:
 
 
 def _filled(plan: Plan, frame: Frame) -> dict[int, Bucket]:
-    columns = [_column(plan, frame, i) for i in range(len(plan.series))]
+    failed = [_checks(tally.get("checks", {})) for tally in frame.tallies]
+    columns = [_column(plan, frame, i, failed) for i in range(len(plan.series))]
     starts: list[int] = frame.starts.tolist()
     found = {}
     for line, start in enumerate(starts):
@@ -101,13 +104,11 @@ def _filled(plan: Plan, frame: Frame) -> dict[int, Bucket]:
     return found
 
 
-def _column(plan: Plan, frame: Frame, index: int) -> list[FieldHealth]:
+def _column(plan: Plan, frame: Frame, index: int, failed: Sequence[_Failed]) -> list[FieldHealth]:
     """One series in every bucket."""
     series, begin = plan.series[index], plan.offsets[index]
     counts = frame.counts[:, begin : begin + series.width]
-    numbers = zip(
-        counts.tolist(), moved(series, counts), *_numbers(counts, frame, index), _checks(series, frame), strict=True
-    )
+    numbers = zip(counts.tolist(), moved(series, counts), *_numbers(counts, frame, index), failed, strict=True)
     return [
         FieldHealth(
             series.side,
@@ -115,7 +116,7 @@ def _column(plan: Plan, frame: Frame, index: int) -> list[FieldHealth]:
             series.kind,
             line[0],
             line[2],
-            checks,
+            checks.get(series.name, _NONE) if series.side == "input" else _NONE,
             share,
             mean,
             low,
@@ -140,18 +141,13 @@ def _numbers(counts: Array, frame: Frame, index: int) -> tuple[list[float | None
     )
 
 
-def _checks(series: Series, frame: Frame) -> list[Mapping[str, int]]:
-    own = f"{series.name}:"
-    if series.side == "output":
-        return [{}] * len(frame)
-    return [
-        {
-            name.removeprefix(own): n
-            for name, n in tally.get("checks", {}).items()
-            if name.startswith(own) and ":" not in name[len(own) :]
-        }
-        for tally in frame.tallies
-    ]
+def _checks(counts: Mapping[str, int]) -> _Failed:
+    """Failed rows by series and check."""
+    found: dict[str, dict[str, int]] = {}
+    for name, count in counts.items():
+        series, _, check = name.rpartition(":")
+        found.setdefault(series, {})[check] = count
+    return found
 
 
 def _metrics(counts: Mapping[str, int]) -> dict[str, MetricHealth]:

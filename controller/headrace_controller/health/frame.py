@@ -77,9 +77,9 @@ class Frame:
             np.full((n, series), -np.inf),
         )
 
-    def within(self, since: int, until: int) -> "Frame":
-        """The lines that begin in ``since <= start < until``."""
-        chosen = (self.starts >= since) & (self.starts < until)
+    def at(self, starts: Sequence[int], step: int) -> "Frame":
+        """The lines that begin within ``step`` seconds from one of ``starts``, which are whole steps."""
+        chosen = np.isin(self.starts - self.starts % step, starts)
         return self if chosen.all() else self._taken(np.flatnonzero(chosen))
 
     def by(self, step: int | Array) -> "Frame":

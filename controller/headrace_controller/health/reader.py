@@ -6,7 +6,7 @@ table's log and adding up.
 
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from headrace_controller.health.buckets import Bucket, buckets_of
@@ -36,6 +36,14 @@ class _State:
     """Key and day of each file."""
 
 
+@dataclass(slots=True)
+class _Kept:
+    """Buckets of one version and step by their start, made of ``files``."""
+
+    files: frozenset[str] = frozenset()
+    buckets: dict[int, Bucket] = field(default_factory=dict)
+
+
 class HealthReader:
     """Any thread may call it."""
 
@@ -45,7 +53,7 @@ class HealthReader:
         self._lock = threading.Lock()
         self._frames: OrderedDict[str, Frame] = OrderedDict()
         self._size = 0
-        self._series: OrderedDict[tuple[VersionId, int, int, int], tuple[tuple[int, int], list[Bucket]]] = OrderedDict()
+        self._kept: OrderedDict[tuple[VersionId, int, int], _Kept] = OrderedDict()
         self._states: dict[VersionId, _State] = {}
 
     def series(self, version: VersionId, since: datetime, until: datetime, step: int = STEP) -> list[Bucket]:
@@ -57,17 +65,11 @@ class HealthReader:
         first, last = _range(since, until, step)
         with self._lock:
             state = self._state(version)
-            place = (version, first, last, step)
-            found = self._series.get(place)
-            if state is None:
-                return buckets_of(None, None, first, last, step)
-            if found is None or found[0] != (state.number, state.commit):
-                found = (state.number, state.commit), self._buckets(state, first, last, step)
-                self._series[place] = found
-                while len(self._series) > KEPT_SERIES:
-                    self._series.popitem(last=False)
-            self._series.move_to_end(place)
-            return found[1]
+            kept = _Kept() if state is None else self._known(version, state, step)
+            missing = [start for start in range(first, last, step) if start not in kept.buckets]
+            if missing:
+                kept.buckets.update(self._buckets(state, missing, step))
+            return [kept.buckets[start] for start in range(first, last, step)]
 
     def stamp(self, version: VersionId) -> tuple[int, int]:
         """Another value each time there is something new; ``(0, -1)`` before anything was counted."""
@@ -107,15 +109,37 @@ class HealthReader:
             return self._states[version]
         return None
 
-    def _buckets(self, state: _State, first: int, last: int, step: int) -> list[Bucket]:
-        frames = []
+    def _known(self, version: VersionId, state: _State, step: int) -> "_Kept":
+        """The buckets that were worked out before and that nothing has been added to since."""
+        place = (version, state.number, step)
+        kept = self._kept.setdefault(place, _Kept())
+        self._kept.move_to_end(place)
+        while len(self._kept) > KEPT_SERIES:
+            self._kept.popitem(last=False)
+        files = frozenset(key for key, _ in state.files)
+        if not kept.files <= files or len(kept.buckets) > 2 * MOST_BUCKETS:  # rolled up or compacted: begin anew
+            kept.buckets.clear()
+        elif kept.buckets:
+            for key in files - kept.files:
+                frame = self._frame(key)
+                for start in frame.starts.tolist() if frame is not None else ():
+                    kept.buckets.pop(start - start % step, None)
+        kept.files = files
+        return kept
+
+    def _buckets(self, state: _State | None, starts: list[int], step: int) -> dict[int, Bucket]:
+        """The buckets of ``step`` seconds at ``starts``, ascending."""
+        if state is None:
+            return buckets_of(None, None, starts, step)
+        first, last, frames = starts[0], starts[-1] + step, []
         for key, day in state.files:
             if day * DAY < last and (day + 1) * DAY > first:
                 frame = self._frame(key)
                 if frame is not None:
-                    frames.append(frame.within(first, last))
-        empty = Frame.empty(state.plan.width, len(state.plan.series))
-        return buckets_of(state.plan, joined(frames, empty), first, last, step)
+                    frames.append(frame.at(starts, step))
+        return buckets_of(
+            state.plan, joined(frames, Frame.empty(state.plan.width, len(state.plan.series))), starts, step
+        )
 
     def _frame(self, key: str) -> Frame | None:
         """The lines of a file; None where a roll-up or compaction has replaced it since the table was read."""
