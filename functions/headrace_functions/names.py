@@ -26,8 +26,15 @@ def check_name(name: str, *, field: str = "name") -> str:
             field=field,
             expected=f"1 to {MAX_NAME} lower-case letters, digits and '-', starting and ending with a letter or digit",
             got=repr(name),
+            hint=_suggestion(name),
         )
     return name
+
+
+def _suggestion(name: object) -> str | None:
+    """The usable name that is nearest to one with other characters."""
+    near = re.sub(r"[^a-z0-9]+", "-", str(name).lower()).strip("-")
+    return f"did you mean {near!r}?" if near and len(near) <= MAX_NAME and near != name else None
 
 
 def check_field_name(name: str, *, field: str = "name") -> str:

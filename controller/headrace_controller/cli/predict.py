@@ -10,7 +10,7 @@ import orjson
 from headrace_controller.cli.connection import connected
 from headrace_controller.cli.output import json_option, print_json, print_table, progress
 from headrace_controller.client import Client
-from headrace_controller.projects import example_requests
+from headrace_controller.projects import csv_rows, example_requests
 from headrace_functions.errors import InvalidInput, NotFound
 from headrace_functions.names import Reference
 
@@ -29,19 +29,27 @@ from headrace_functions.names import Reference
 def predict(client: Client, name: str, path: str, as_json: bool) -> None:
     """Send rows to a model or sequence and show the answers.
 
-    NAME is a model, MODEL:NUMBER, MODEL@ALIAS or a sequence. Columns of a CSV that are no inputs are left out.
+    NAME is a model, MODEL:NUMBER, MODEL@ALIAS or a sequence. A CSV file is read as training data is, and columns that are no inputs are
+    left out. Many rows are sent in several requests.
     """
-    text = sys.stdin.read() if path == "-" else _read(Path(path))
     metadata = client.endpoint_metadata(name)
-    request = (
-        example_requests.of_csv(text, metadata) if path.endswith(".csv") else example_requests.of_json(text, metadata)
-    )
-    answer = client.predict(name, request)
+    if path.endswith(".csv"):
+        requests = csv_rows.requests_of(Path(path), metadata)
+    else:
+        requests = example_requests.of_json(sys.stdin.read() if path == "-" else _read(Path(path)), metadata)
+    answers: list[example_requests.Json] = []
+    sent = 0
+    for rows, request in requests:
+        answers.append(client.predict(name, request))
+        sent += rows
+        if rows and len(answers) > 1:
+            progress(f"{sent:,} rows answered")
+    answer = example_requests.joined(answers)
     if as_json:
         print_json(answer)
         return
-    rows = example_requests.table_of(answer)
-    print_table(rows, list(rows[0]) if rows else [], empty="no answer")
+    table = example_requests.table_of(answer)
+    print_table(table, list(table[0]) if table else [], empty="no answer")
 
 
 @click.command()

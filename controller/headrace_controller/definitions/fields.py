@@ -61,7 +61,24 @@ def show_duration(seconds: float) -> str:
 
 
 Duration = Annotated[float, BeforeValidator(located(parse_duration))]
-Name = Annotated[str, BeforeValidator(located(check_name))]
+
+
+def _name(value: Any) -> str:
+    """A name, with ``-`` for the ``_`` that names of Hydrosphere have: names here are parts of host names."""
+    return check_name(value.replace("_", "-") if isinstance(value, str) else value)
+
+
+Name = Annotated[str, BeforeValidator(located(_name))]
+PROFILES: Mapping[str, str] = {
+    **dict.fromkeys(("nominal", "ordinal"), "categorical"),
+    **dict.fromkeys(("continuous", "interval", "ratio"), "numerical"),
+    **dict.fromkeys(("video", "audio"), "none"),
+}
+"""Profiles of Hydrosphere that are called otherwise here; all may be written in capitals."""
+
+
+def _profile(value: Any) -> Any:
+    return PROFILES.get(value.lower(), value.lower()) if isinstance(value, str) else value
 
 
 def _as_text(value: Any) -> Any:
@@ -113,7 +130,7 @@ class FieldDefinition(Document):
 
     shape: Literal["scalar"] | list[int] = "scalar"
     type: str
-    profile: str | None = None
+    profile: Annotated[str | None, BeforeValidator(_profile)] = None
     columns: list[str] | None = None
     categories: list[Scalar] | None = None
     range: tuple[float, float] | None = None
@@ -140,6 +157,8 @@ class Contract(Document):
     name: str = "predict"
     inputs: Fields = Field(default_factory=dict)
     outputs: Fields = Field(default_factory=dict)
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    """Hydrosphere's; kept with the definition and not read."""
 
     @model_validator(mode="after")
     def _fields_are_possible(self) -> "Contract":

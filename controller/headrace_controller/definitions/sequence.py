@@ -17,7 +17,7 @@ class VariantDefinition(Document):
 
     also_known: ClassVar[Mapping[str, str]] = {"model-version": "model", "modelversion": "model"}
 
-    model: Annotated[str, BeforeValidator(located(lambda text: str(Reference.parse(str(text)))))]
+    model: Annotated[str, BeforeValidator(located(lambda text: str(Reference.parse(str(text).replace("_", "-")))))]
     weight: int | None = Field(default=None, ge=0, le=100)
     shadow: bool = False
     signature: str | None = None

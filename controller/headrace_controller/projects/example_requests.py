@@ -1,78 +1,51 @@
-"""Requests of the Open Inference Protocol from what people have: rows of a CSV or JSON file, or a signature alone."""
+"""Requests of the Open Inference Protocol from what people have: rows as JSON, or a signature alone; ``csv_rows`` has CSV."""
 
-import csv
-import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from headrace_functions.errors import InvalidInput, Malformed
 
 Json = dict[str, Any]
-MAX_ROWS = 100_000  # of one request; send larger sets in parts
-
-_TRUE = ("true", "1", "yes")
-_FALSE = ("false", "0", "no")
+ROWS = 10_000  # of one request; more are sent in several
 
 
-def of_csv(text: str, metadata: Mapping[str, Any]) -> Json:
-    """A request from CSV with a header of input names; ``metadata`` is the answer of ``GET /v2/models/<name>``.
-
-    Columns that are no inputs are left out. An empty cell is null. A model of one vector input takes all columns in order.
-    """
-    reader = csv.DictReader(io.StringIO(text))
-    rows = list(reader)
-    names = list(reader.fieldnames or ())
-    if not rows:
-        raise InvalidInput(
-            "the CSV has no rows", field="file", expected="a header with the names of the inputs, then rows"
-        )
-    inputs = metadata["inputs"]
-    if len(inputs) == 1 and len(inputs[0]["shape"]) == 2 and inputs[0]["name"] not in names:
-        kind = inputs[0]["datatype"]
-        return _request(inputs, {inputs[0]["name"]: [[_cell(row[n], kind, n) for n in names] for row in rows]})
-    return of_rows(
-        [
-            {t["name"]: _cell(row[t["name"]], t["datatype"], t["name"]) for t in inputs if t["name"] in row}
-            for row in rows
-        ],
-        metadata,
-    )
-
-
-def of_json(text: str, metadata: Mapping[str, Any]) -> Json:
-    """A request from JSON: one that is a request already, ``{"instances": rows}``, a list of rows, or one row."""
+def of_json(text: str, metadata: Mapping[str, Any]) -> Iterator[tuple[int, Json]]:
+    """Requests from JSON, each with the number of its rows: one that is a request already, ``{"instances": rows}``, a list of rows, or one row."""
     try:
         given = json.loads(text)
     except ValueError as error:
         raise Malformed(f"not JSON: {error}", field="file") from error
     if isinstance(given, dict) and "inputs" in given:
-        return given
+        yield 0, given
+        return
     if isinstance(given, dict):
         given = given.get("instances", [given])
     if not isinstance(given, list) or not given:
         raise InvalidInput(
             "no rows", field="file", expected="a list of objects by input name, or a request with 'inputs'"
         )
-    return of_rows(given, metadata)
+    yield from of_rows(given, metadata)
 
 
-def of_rows(rows: Sequence[Any], metadata: Mapping[str, Any]) -> Json:
-    """A request from rows: objects by input name, or plain values where there is one input."""
-    if len(rows) > MAX_ROWS:
-        raise InvalidInput(f"at most {MAX_ROWS} rows a request", field="file", got=str(len(rows)))
+def of_rows(rows: Sequence[Any], metadata: Mapping[str, Any]) -> Iterator[tuple[int, Json]]:
+    """Requests from rows: objects by input name, or plain values where there is one input."""
     inputs = metadata["inputs"]
-    columns: dict[str, list[Any]] = {t["name"]: [] for t in inputs}
-    for number, row in enumerate(rows, 1):
-        values = row if isinstance(row, Mapping) else {inputs[0]["name"]: row} if len(inputs) == 1 else None
-        for name, column in columns.items():
-            if values is None or name not in values:
-                raise InvalidInput(
-                    f"row {number}: the input {name!r} is missing", field=name, expected=", ".join(columns)
-                )
-            column.append(values[name])
-    return _request(inputs, columns)
+    batched = all(t["shape"][:1] == [-1] for t in inputs)
+    step = ROWS if batched else 1
+    for start in range(0, len(rows), step):
+        columns: dict[str, list[Any]] = {t["name"]: [] for t in inputs}
+        part = rows[start : start + step]
+        for number, row in enumerate(part, start + 1):
+            values = row if isinstance(row, Mapping) else {inputs[0]["name"]: row} if len(inputs) == 1 else None
+            for name, column in columns.items():
+                if values is None or name not in values:
+                    raise InvalidInput(
+                        f"row {number:,}: the input {name!r} is missing", field=name, expected=", ".join(columns)
+                    )
+                column.append(values[name])
+        yield len(part), request_of(inputs, columns, batched=batched)
 
 
 def of_signature(signature: Mapping[str, Any]) -> Json:
@@ -108,19 +81,30 @@ def table_of(answer: Mapping[str, Any]) -> list[Json]:
     return rows
 
 
-def _request(inputs: Sequence[Mapping[str, Any]], columns: Mapping[str, list[Any]]) -> Json:
+def request_of(inputs: Sequence[Mapping[str, Any]], columns: Mapping[str, list[Any]], *, batched: bool = True) -> Json:
+    """A request with a value a row in each column; of a model that takes no batch, with the one value itself."""
     tensors = []
     for tensor in inputs:
-        data = columns[tensor["name"]]
-        tensors.append(
-            {
-                "name": tensor["name"],
-                "shape": _shape(data, len(tensor["shape"])),
-                "datatype": tensor["datatype"],
-                "data": data,
-            }
-        )
+        held = columns[tensor["name"]]
+        data = held if batched else held[0]
+        shape = _shape(data, len(tensor["shape"]))
+        if not batched and not isinstance(data, list):
+            data = [data]
+        tensors.append({"name": tensor["name"], "shape": shape, "datatype": tensor["datatype"], "data": data})
     return {"inputs": tensors}
+
+
+def joined(answers: Sequence[Json]) -> Json:
+    """The answers to the pieces of one file as one answer."""
+    if len(answers) == 1:
+        return answers[0]
+    whole = {**answers[0], "outputs": []}
+    for place, tensor in enumerate(answers[0]["outputs"]):
+        parts = [answer["outputs"][place] for answer in answers]
+        rows = [part["shape"][0] if part["shape"] else 1 for part in parts]
+        data = [value for part in parts for value in _flat(part["data"])]
+        whole["outputs"].append({**tensor, "shape": [sum(rows), *tensor["shape"][1:]], "data": data})
+    return whole
 
 
 def _shape(data: Any, rank: int) -> list[int]:
@@ -129,23 +113,6 @@ def _shape(data: Any, rank: int) -> list[int]:
         shape.append(len(data))
         data = data[0] if data else None
     return shape
-
-
-def _cell(text: str | None, datatype: str, name: str) -> Any:
-    if text is None or text == "":
-        return None
-    try:
-        if datatype == "BOOL":
-            return {**dict.fromkeys(_TRUE, True), **dict.fromkeys(_FALSE, False)}[text.strip().lower()]
-        if datatype.startswith(("INT", "UINT")):
-            return int(text)
-        if datatype.startswith("FP"):
-            return float(text) if math.isfinite(float(text)) else text
-    except (ValueError, KeyError) as error:
-        raise InvalidInput(
-            f"column {name!r}: {text!r} is not of type {datatype}", field=name, expected=datatype, got=repr(text)
-        ) from error
-    return text
 
 
 def _example(field: Mapping[str, Any]) -> Any:

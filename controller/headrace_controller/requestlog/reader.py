@@ -14,6 +14,7 @@ from deltalake import DeltaTable, QueryBuilder
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from headrace_controller import clock
+from headrace_controller.requestlog.plain_types import plain_batch, plain_schema
 from headrace_functions.errors import InvalidInput, StorageFailed
 from headrace_functions.logtable import PARTITION
 from headrace_functions.names import VersionId
@@ -135,9 +136,10 @@ class LogReader:
             raise InvalidInput(f"{version} has no log yet", field="version", hint="send it a request first")
         reader = _execute(table, _select(table, query))
         rows = 0
-        with pq.ParquetWriter(target, reader.schema, compression="zstd") as writer:
+        schema = plain_schema(pa.schema(reader.schema))
+        with pq.ParquetWriter(target, schema, compression="zstd") as writer:
             for batch in reader:
-                writer.write_batch(batch)
+                writer.write_batch(plain_batch(pa.record_batch(batch), schema))
                 rows += batch.num_rows
         return rows
 

@@ -16,6 +16,7 @@ from headrace_controller.building.room import BuildRoom, Ground, Needs, Question
 from headrace_controller.child_processes import Log
 from headrace_controller.definitions import ModelDefinition
 from headrace_controller.environments import requirements
+from headrace_controller.service import hydrosphere
 from headrace_controller.training import inference, source, tables
 from headrace_controller.training.data import Kept, TrainingData, open_training
 from headrace_functions.errors import InvalidInput, Malformed
@@ -68,6 +69,8 @@ class Assembly:
         """Everything that ``version.json`` says, its files in the store. Raises a ``HeadraceError`` that says what to correct."""
         for note in definition.notes():
             log(note)
+        content = content_digest(definition, given)
+        definition = hydrosphere.adapted(definition, archive.names(given.payload), log)
         folder = self._keep_artifact(version, given, log)
         framework = definition.framework or guess_framework(archive.names(given.payload), log)
         wanted = needed(definition, framework, folder, log)
@@ -99,7 +102,7 @@ class Assembly:
             runtime=ground.runtime,
             requirements=wanted.requirements,
             lacking=ground.lacking,
-            content=content_digest(definition, given),
+            content=content,
             batch=definition.batch,
             scaling=definition.scaling.to_scaling(),
             limits=definition.limits.to_limits(),

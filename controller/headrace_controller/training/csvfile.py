@@ -69,7 +69,7 @@ class CsvFile:
         types |= self._settled({name: types[name] for name in doubtful})
         types |= self._text_after_all([n for n, kind in types.items() if kind in (pa.int64(), pa.float64())])
         whole = {n: k for n, k in self._of_contract.items() if k in (pa.int64(), pa.uint64())}
-        fractions = {n: pa.float64() for n, k in whole.items() if types[n] not in (pa.null(), pa.int64(), k)}
+        fractions = {n: pa.float64() for n, k in whole.items() if types[n] == pa.float64()}
         exact = {n for n in fractions if all(self._reads(block, n, whole[n]) for block in self._blocks())}
         return {**types, **self._of_contract, **{n: k for n, k in fractions.items() if n not in exact}}
 

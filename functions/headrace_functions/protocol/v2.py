@@ -42,7 +42,9 @@ def decode_request(
     info = read_info(document, plan)
     if plan.is_table and len(tensors) == 1:
         name, array = next(iter(tensors.items()))
-        if name not in plan.inputs or (array.ndim == 2 and 1 < array.shape[1] == len(plan.names)):
+        if (name not in plan.inputs and not (batch and array.ndim == 1 == len(plan.names))) or (
+            array.ndim == 2 and 1 < array.shape[1] == len(plan.names)
+        ):
             return unpack_rows(array, plan, batch), info
     return check_inputs(tensors, signature, batch), info
 

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pandas
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -10,6 +11,7 @@ from deltalake import write_deltalake
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headrace_controller.requestlog.plain_types import plain_batch, plain_schema
 from headrace_controller.requestlog.reader import LogQuery, LogReader, boolean_expression
 from headrace_functions.errors import InvalidInput
 from headrace_functions.names import VersionId
@@ -34,6 +36,7 @@ def reader(tmp_path: Path) -> LogReader:
             "date": [f"{t:%Y-%m-%d}" for t in times],
             "latency_ms": [1.0, 20.0, 30.0],
             "outcome": ["ok", "refused", "ok"],
+            "checks": pa.array([[], None, ["age:range", "age:missing"]], pa.list_(pa.string())),
             "in.age": [30, None, 50],
             "in.mean-Radius": [1.0, 1.0, float("nan")],
         }
@@ -138,3 +141,30 @@ def test_a_version_that_was_never_called_has_no_rows(reader: LogReader) -> None:
 def test_an_export_holds_every_row_of_the_query(reader: LogReader, tmp_path: Path) -> None:
     assert reader.export(VERSION, LogQuery(where="latency_ms > 10", limit=1), tmp_path / "out.parquet") == 2
     assert sorted(pq.read_table(tmp_path / "out.parquet")["request_id"].to_pylist()) == ["b", "c"]
+
+
+def test_an_export_has_types_that_every_reader_knows_and_opens_in_pandas(reader: LogReader, tmp_path: Path) -> None:
+    file = tmp_path / "out.parquet"
+    reader.export(VERSION, LogQuery(), file)
+    schema = pq.read_schema(file)
+    assert [pa.string(), pa.list_(pa.string())] == [schema.field(n).type for n in ("outcome", "checks")]
+    assert not [f for f in schema if "view" in str(f.type) or "dictionary" in str(f.type) or "large" in str(f.type)]
+    frame = pandas.read_parquet(file).set_index("request_id")
+    assert ["age:range", "age:missing"] == list(frame.checks["c"])
+    assert (0, None) == (len(frame.checks["a"]), frame.checks["b"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (pa.list_(pa.string_view()), [["a", None], None]),
+        (pa.large_list(pa.large_string()), [["a"], []]),
+        (pa.dictionary(pa.int32(), pa.string()), ["a", None]),
+        (pa.binary_view(), [b"a", None]),
+    ],
+)
+def test_views_and_dictionaries_become_plain_types_of_the_same_values(kind: pa.DataType, value: list[object]) -> None:
+    batch = pa.record_batch({"c": pa.array(value, kind)})
+    schema = plain_schema(batch.schema)
+    assert value == plain_batch(batch, schema)["c"].to_pylist()
+    assert schema.field("c").type in (pa.list_(pa.string()), pa.string(), pa.binary())

@@ -63,8 +63,8 @@ def _pickled(artifact: Path, options: Options) -> list[str]:
     sources = [p.read_text("utf-8", "replace") for p in sorted(artifact.rglob("*.py"))[:_SOURCES]]
     try:
         found = contents(path)
-    except UnreadablePickleError:
-        found = []  # loading it will say what is wrong
+    except UnreadablePickleError as error:
+        found = error.found  # loading it will say what is wrong
     wanted = libraries(found)
     if (_picks_by_name(found) or _has_categories(found)) and "pandas" not in wanted:
         wanted.append("pandas")

@@ -49,7 +49,11 @@ _XGBOOST = re.compile(rb"\x07version\[#L\x00{7}\x03(i.i.i.)", re.DOTALL)
 
 
 class UnreadablePickleError(Exception):
-    """The file is no pickle, is cut short, or uses a form that is not known here."""
+    """The file is not a pickle, is cut short, or uses a form that is not known here; ``found`` is what was read before that."""
+
+    def __init__(self, message: str, found: "list[Inert] | None" = None) -> None:
+        super().__init__(message)
+        self.found = found or []
 
 
 class Inert:
@@ -65,12 +69,13 @@ class Inert:
     items: list[Any]
 
     def __new__(cls, *args: Any, **_kwargs: Any) -> "Inert":
-        self = super().__new__(cls)
+        kind = cls if isinstance(cls, type) else type(cls)  # a class that is itself made by a call is a stand-in, too
+        self: Inert = object.__new__(kind)
         self.state = {}
-        if cls.path in _BY_NAME_LOADED and args and isinstance(args[0], str):
+        if kind.path in _BY_NAME_LOADED and args and isinstance(args[0], str):
             self.path = args[0]
         self.items = []
-        cls.found.append(self)
+        kind.found.append(self)
         return self
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -157,7 +162,7 @@ def contents(path: Path) -> list[Inert]:
     except UnreadablePickleError:
         raise
     except Exception as error:  # any instruction of a damaged program may fail in any way
-        raise UnreadablePickleError(f"{type(error).__name__}: {error}") from error
+        raise UnreadablePickleError(f"{type(error).__name__}: {error}", found) from error
     return found
 
 

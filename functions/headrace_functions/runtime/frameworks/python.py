@@ -1,6 +1,7 @@
 """Plain Python functions: ``load(path) -> model`` (optional) and ``predict(model, **inputs) -> dict`` in ``function.py``.
 
-Options: ``entry``, the file in the artifact (default ``function.py``). Its folder is on ``sys.path``, so files beside it can
+Options: ``entry``, the file in the artifact (default ``function.py``), and ``function``, the name of what is called in it (default
+``predict``). A file called ``func_main.py`` is one of Hydrosphere's: its function takes the inputs of one row alone, without a model. The file's folder is on ``sys.path``, so files beside it can
 be imported. Without ``load`` the model is None.
 """
 
@@ -15,10 +16,10 @@ from typing import Any
 
 from headrace_functions.errors import InvalidInput
 from headrace_functions.runtime.frameworks.port import Description, Function, Options
+from headrace_functions.runtime.frameworks.python_names import ENTRY, FUNCTION, HYDROSPHERE, HYDROSPHERE_FUNCTIONS
 from headrace_functions.signature import Field, Signature, Tensors
 
 ROWS = False
-ENTRY = "function.py"
 MODULE = "headrace_user_function"
 
 
@@ -29,6 +30,7 @@ class UserFunction:
     entry: str
     predict: Callable[..., Mapping[str, Any]]
     model: Any
+    takes_model: bool = True
 
 
 def preload() -> None:
@@ -50,15 +52,19 @@ def load(artifact: Path, options: Options) -> UserFunction:
             hint="name the file as options.entry",
         )
     module = _import(path)
-    predict = getattr(module, "predict", None)
+    name = str(options.get("function", FUNCTION))
+    names = (name, *HYDROSPHERE_FUNCTIONS) if path.name == HYDROSPHERE else (name,)
+    predict = next((getattr(module, n) for n in names if callable(getattr(module, n, None))), None)
     if not callable(predict) or inspect.iscoroutinefunction(predict):
         found = "a coroutine function" if callable(predict) else "none"
         raise InvalidInput(
-            f"{entry} has no function 'predict'",
+            f"{entry} has no function {name!r}",
             field="payload",
-            expected="def predict(model, **inputs) -> dict",
+            expected=f"def {name}(model, **inputs) -> dict",
             got=found,
         )
+    if path.name == HYDROSPHERE:
+        return UserFunction(entry, predict, None, takes_model=False)
     loader = getattr(module, "load", None)
     model = loader(str(artifact)) if callable(loader) else None
     return UserFunction(entry, predict, model)
@@ -88,6 +94,8 @@ def bind(model: UserFunction, options: Options, signature: Signature) -> Functio
     del options
     _check_parameters(model, [f.name for f in signature.inputs])
     predict, loaded = model.predict, model.model
+    if not model.takes_model:
+        return lambda tensors: predict(**{n: v.item() if v.ndim == 0 else v for n, v in tensors.items()})
 
     def function(tensors: Tensors) -> Mapping[str, Any]:
         return predict(loaded, **tensors)
@@ -104,13 +112,13 @@ def compare(model: UserFunction, signature: Signature, tensors: Tensors) -> list
 def _check_parameters(model: UserFunction, names: list[str]) -> None:
     try:
         parameters = inspect.signature(model.predict)
-        parameters.bind(None, **dict.fromkeys(names))
+        parameters.bind(*([None] if model.takes_model else []), **dict.fromkeys(names))
     except ValueError:
         return  # a callable without a signature, e.g. one written in C
     except TypeError as error:
         raise InvalidInput(
-            f"predict in {model.entry} does not take the signature's inputs: {error}",
+            f"{model.predict.__name__} in {model.entry} does not take the signature's inputs: {error}",
             field="payload",
-            expected=f"predict(model, {', '.join(names)})",
-            got=f"predict{parameters}",
+            expected=f"{model.predict.__name__}({', '.join(['model', *names] if model.takes_model else names)})",
+            got=f"{model.predict.__name__}{parameters}",
         ) from error

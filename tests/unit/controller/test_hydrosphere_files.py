@@ -1,0 +1,63 @@
+"""Definitions of Hydrosphere in their own forms are read as they are."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from headrace_controller.definitions import ModelDefinition, SequenceDefinition, read_text
+from headrace_controller.service import hydrosphere
+from headrace_functions.runtime.loading import load_function
+from headrace_functions.signature import Field, Signature, dtype
+
+MODEL = "kind: Model\nname: {name}\npayload: [src/]\nruntime: r:1\ncontract:\n  name: infer\n"
+MODEL += "  inputs: {{x: {{shape: {shape}, type: double, profile: {profile}}}}}\n  metadata: {{maxlen: 100}}\n"
+SIGNATURE = Signature((Field("x", dtype("float64")),), (Field("value", dtype("float64")),))
+
+
+def model(name: str = "digits", shape: str = "scalar", profile: str = "NUMERICAL") -> ModelDefinition:
+    ((found, _),) = read_text(MODEL.format(name=name, shape=shape, profile=profile))
+    assert isinstance(found, ModelDefinition)
+    return found
+
+
+def test_underscores_of_names_become_hyphens_in_models_and_in_what_refers_to_them() -> None:
+    assert "fraud-check" == model("fraud_check").name
+    ((app, _),) = read_text("kind: Application\nname: fraud_app\nsingular: {model: fraud_check:1}\n")
+    assert isinstance(app, SequenceDefinition)
+    assert ("fraud-app", "fraud-check:1") == (app.name, app.pipeline[0].variants[0].model)
+
+
+@pytest.mark.parametrize(
+    ("profile", "ours"),
+    [("IMAGE", "image"), ("NONE", "none"), ("NOMINAL", "categorical"), ("RATIO", "numerical"), ("audio", "none")],
+)
+def test_profiles_may_be_written_as_hydrosphere_does(profile: str, ours: str) -> None:
+    (field,) = model(shape="[28, 28]", profile=profile).contract.input_fields()
+    assert (ours, (28, 28)) == (field.profile, field.shape)
+
+
+def test_metadata_of_a_contract_is_kept() -> None:
+    assert {"maxlen": 100} == model().to_document()["contract"]["metadata"]
+
+
+def test_a_payload_with_func_main_is_a_python_function_of_one_row_whatever_lies_beside_it() -> None:
+    told: list[str] = []
+    adapted = hydrosphere.adapted(model(), ["src/func_main.py", "a.joblib", "b.joblib"], told.append)
+    assert ("python", False) == (adapted.framework, adapted.batch)
+    assert {"entry": "src/func_main.py", "function": "infer"} == adapted.options
+    assert "func_main.py" in told[0]
+
+
+@pytest.mark.parametrize("files", [["function.py", "src/func_main.py"], ["model.joblib"]])
+def test_other_payloads_are_left_as_they_are(files: list[str]) -> None:
+    given = model()
+    assert given is hydrosphere.adapted(given, files, lambda _: None)
+
+
+def test_its_function_gets_the_inputs_of_one_row_and_no_model(tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "func_main.py").write_text("def infer(**kwargs):\n    return {'value': kwargs['x'] * 2}\n")
+    options = {"entry": "src/func_main.py", "function": "infer"}
+    function = load_function("python", tmp_path, options, SIGNATURE, batch=False)
+    assert 3.0 == function({"x": np.array(1.5)})["value"].item()
