@@ -22,7 +22,7 @@ RESTART_API ?= $(PYTHON) tests/cluster/restart_api.py $(CLUSTER)
 CLUSTER_S3_HOST ?= 10.250.0.1
 # Processes that share the tests; many of them wait for platforms, so one more than a small machine has cores pays.
 TEST_PROCESSES ?= 3
-.PHONY: help setup demo test test-cluster test-cluster-core cluster-images image-controller image-jobs check bench lock clean
+.PHONY: help setup demo test test-cluster test-cluster-core cluster-images image-controller image-jobs check bench screenshots lock clean
 
 help: ## Show these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -83,6 +83,9 @@ check: setup ## Format, lint, types, import contracts, licences of the locks
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python .ci/licences.py $(wildcard .cache/environments/jobs/lib/python3*/site-packages)
+
+screenshots: setup ## Draw every page anew into docs/pictures, after ten minutes of traffic
+	@$(BIN)/python tests/browser/screenshots.py
 
 bench: setup ## Measure beside peers, in environments of their own
 	@$(BIN)/python -m pytest tests/benchmarks --override-ini=testpaths=tests/benchmarks -s

@@ -59,7 +59,7 @@ def content(platform: Platform, name: str, arguments: Mapping[str, str], now: da
         "users": platform.catalog.users_of(chosen.id),
         "tab": tab,
         "tabs": _tabs(name, number, len(reports), len(page.items)),
-        "incident": incident.summary if incident else None,
+        "incident": incidentpages.summary(incident) if incident else None,
         "requests": f"/requests?{urlencode({'version': str(chosen.id)})}",
     }
     if tab == "monitoring":

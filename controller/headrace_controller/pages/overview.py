@@ -54,7 +54,7 @@ def content(platform: Platform, arguments: Mapping[str, str], now: datetime) -> 
         "q": text,
         "state": state,
         "counts": _counts(every),
-        "incidents": [i.summary for i in incidents],
+        "incidents": [incidentpages.summary(i) for i in incidents],
         "groups": shown[0],
         "models": shown[1],
         "total": len(every),

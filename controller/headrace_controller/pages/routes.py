@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 
 import flask
 import orjson
+from markupsafe import Markup, escape
 from werkzeug.wrappers import Response
 
 from headrace_controller.api import events
@@ -79,6 +80,7 @@ def blueprint(platform: Platform) -> flask.Blueprint:
     pages.app_template_filter("short_time")(short_time)
     pages.app_template_filter("figure")(figure)
     pages.app_template_filter("span")(_span)
+    pages.app_template_filter("coded")(_coded)
     pages.app_template_filter("query")(
         lambda members: urlencode({k: v for k, v in members.items() if v not in (None, "")})
     )
@@ -225,6 +227,14 @@ def _compressed(response: flask.Response) -> flask.Response:
         response.headers["content-encoding"] = "gzip"
         response.headers["vary"] = "accept-encoding"
     return response
+
+
+def _coded(text: Any) -> Markup:
+    """Text with `names` in backticks as code; everything is escaped."""
+    parts = str(text).split("`")
+    if len(parts) % 2 == 0:
+        return escape(text)
+    return Markup("").join(Markup("<code>{}</code>").format(p) if n % 2 else escape(p) for n, p in enumerate(parts))
 
 
 def _span(seconds: float) -> str:

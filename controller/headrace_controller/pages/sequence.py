@@ -48,7 +48,7 @@ def content(platform: Platform, name: str, arguments: Mapping[str, str], now: da
         ][:50],
         "range": span.query(),
         "ranges": ranges.choices(span, f"/sequences/{name}", {}),
-        "incident": incident.summary if incident else None,
+        "incident": incidentpages.summary(incident) if incident else None,
         "sample": sample(sequence.signature),
         "url": f"{platform.endpoint}/v2/models/{name}/infer",
     }

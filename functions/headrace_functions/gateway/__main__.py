@@ -46,7 +46,7 @@ async def serve(settings: InCluster) -> None:
     shipping = Shipping(settings.spool, settings.storage, settings.collector)
     exchange = Exchange(leases, upstream, SealedInTime(spool), measures)
     runner = SequenceRunner(exchange, measures)
-    door = GatewaySettings(settings.version, None, purpose_token(objects))
+    door = GatewaySettings(settings.version, None, purpose_token(objects), settings.open_bytes)
     gateway = Gateway(door, resolver, exchange, runner, upstream, measures)
 
     public = WaitingServer(gateway, drain=settings.drain)

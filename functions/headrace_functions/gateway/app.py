@@ -34,6 +34,7 @@ from headrace_functions.gateway.resolve import Resolver, Route, SequenceRoute
 from headrace_functions.gateway.upstream import Reply, Upstream
 from headrace_functions.names import Reference, usable_request_id
 from headrace_functions.protocol import metadata
+from headrace_functions.protocol.budget import OPEN_BYTES, ByteBudget, HeldBytes
 from headrace_functions.protocol.encodings import decoded
 from headrace_functions.protocol.problems import problem, status_of
 from headrace_functions.version import Limits, Version
@@ -59,6 +60,8 @@ class GatewaySettings:
     """Address that gets every path the gateway does not serve; None for 404."""
     purpose_token: str = ""
     """Who sends it with ``x-headrace-purpose: explain <token>`` is the platform itself: not traffic, so not logged."""
+    open_bytes: int = OPEN_BYTES
+    """Bytes of request bodies that are held at once; one more request is refused with 429. A body is in memory about three times."""
 
 
 class Gateway:
@@ -82,6 +85,7 @@ class Gateway:
         )
         self._purpose = f"explain {settings.purpose_token}".encode() if settings.purpose_token else None
         self._open = 0
+        self._bytes = ByteBudget(settings.open_bytes)
         self._inference: dict[bytes, tuple[Reference, WireProtocol]] = {}
 
     def close(self) -> None:
@@ -185,9 +189,10 @@ class Gateway:
         if self._open >= MAX_OPEN:
             raise Overloaded(f"{MAX_OPEN} requests are open in this gateway")
         self._open += 1
+        held = self._bytes.hold()
         try:
             route = self._resolver.known(reference) or await self._resolver.resolve(reference)
-            call = await self._call(route, protocol, scope, receive)
+            call = await self._call(route, protocol, scope, receive, held)
             if isinstance(route, SequenceRoute):
                 reply = await self._sequence(route, call)
             else:
@@ -195,6 +200,7 @@ class Gateway:
             await _answer(send, scope, reply, call.request_id)
         finally:
             self._open -= 1
+            held.release()
 
     async def _sequence(self, route: SequenceRoute, call: Call) -> Reply:
         try:
@@ -205,7 +211,9 @@ class Gateway:
         self._measures.sequence(route.sequence.name, reply.status)
         return reply
 
-    async def _call(self, route: Route, protocol: WireProtocol, scope: Scope, receive: Receive) -> Call:
+    async def _call(
+        self, route: Route, protocol: WireProtocol, scope: Scope, receive: Receive, held: HeldBytes
+    ) -> Call:
         received = time.time_ns()
         headers = dict(scope["headers"])
         request_id = scope["request_id"] = usable_request_id(headers.get(REQUEST_ID, b"").decode("latin-1"))
@@ -217,10 +225,14 @@ class Gateway:
         if wanted.isdigit():
             seconds = min(seconds, int(wanted) / 1000)
         deadline = asyncio.get_running_loop().time() + seconds
+        announced = headers.get(b"content-length", b"")
+        held.at_least(min(int(announced), limit) if announced.isdigit() else 0)
+        body = decoded(await _read(receive, limit, held), headers.get(b"content-encoding"), limit)
+        held.at_least(len(body))
         return Call(
             request_id,
             protocol,
-            decoded(await _read(receive, limit), headers.get(b"content-encoding"), limit),
+            body,
             deadline,
             received,
             headers.get(b"content-type", b"application/json"),
@@ -254,7 +266,7 @@ def _json(document: dict[str, Any]) -> Reply:
     return Reply(200, list(_JSON), orjson.dumps(document))
 
 
-async def _read(receive: Receive, limit: int) -> bytes:
+async def _read(receive: Receive, limit: int, held: HeldBytes) -> bytes:
     message = await receive()
     if message["type"] == "http.disconnect":
         raise Malformed("the caller went away before the request was whole")
@@ -269,6 +281,7 @@ async def _read(receive: Receive, limit: int) -> bytes:
             raise Malformed("the caller went away before the request was whole")
         pieces.append(message.get("body", b""))
         size += len(pieces[-1])
+        held.at_least(size)
     if size > limit:
         raise TooLarge(
             "the request body is too large", expected=f"at most {limit} bytes", hint="send fewer rows a request"

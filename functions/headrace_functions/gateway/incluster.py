@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from headrace_functions.errors import Conflict, HeadraceError
+from headrace_functions.errors import Conflict, HeadraceError, InvalidInput
 from headrace_functions.gateway.knative import Why, nobody_knows
 from headrace_functions.gateway.upstream import Upstream
 from headrace_functions.names import VersionId
@@ -22,6 +22,10 @@ from headrace_functions.storage.objects import ObjectStore
 VERSION = "HEADRACE_PLATFORM_VERSION"
 STANDBY = "HEADRACE_STANDBY"
 """Names of the runtime images that have a standby, separated by commas; empty for none."""
+OPEN_BYTES = "HEADRACE_OPEN_BYTES"
+"""Bytes of request bodies that one gateway holds at once."""
+MANY_BYTES = 128 * 1024 * 1024
+"""For the 512 MiB that ``knative/base`` gives a gateway."""
 _SETTER = "knative/base sets it"
 PRIVATE_PORT = 8081
 """Where the controller finds each gateway's private side; not the one port that Knative routes to."""
@@ -48,11 +52,17 @@ class InCluster:
     version: str = ""
     standby: tuple[str, ...] = ()
     """Names of the runtime images that have a standby."""
+    open_bytes: int = MANY_BYTES
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "InCluster":
         """``InvalidInput`` names the variable that is missing or wrong."""
         namespace = required(environment, NAMESPACE, hint=_SETTER)
+        given = environment.get(OPEN_BYTES, "") or str(MANY_BYTES)
+        if not given.isascii() or not given.isdigit() or int(given) < 1:
+            raise InvalidInput(
+                f"{OPEN_BYTES}: {given!r} is not a number of bytes", field=OPEN_BYTES, expected="e.g. 134217728"
+            )
         return cls(
             storage=required(environment, STORAGE, hint=_SETTER),
             namespace=namespace,
@@ -61,6 +71,7 @@ class InCluster:
             collector=f"http://headrace-collector.{namespace}.svc",
             port=port(environment),
             version=environment.get(VERSION, ""),
+            open_bytes=int(given),
             standby=tuple(filter(None, (name.strip() for name in environment.get(STANDBY, "").split(",")))),
         )
 

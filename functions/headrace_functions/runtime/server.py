@@ -12,6 +12,7 @@ import orjson
 
 from headrace_functions.errors import Malformed, MethodNotAllowed, NotFound
 from headrace_functions.protocol import metadata
+from headrace_functions.protocol.budget import ByteBudget, HeldBytes
 from headrace_functions.protocol.codec import decode_request, encode_response
 from headrace_functions.protocol.encodings import decoded
 from headrace_functions.protocol.messages import JSON_TYPE, EncodedBody, Protocol
@@ -56,6 +57,7 @@ class FunctionServer:
     ) -> None:
         self.version = version
         self.draining = False
+        self._bytes = ByteBudget()
         self._batcher = batcher
         self._spool = spool
         self._metrics = metrics
@@ -122,12 +124,23 @@ class FunctionServer:
     # The hot side: an exchange.
 
     async def _exchange(self, protocol: Protocol, headers: Headers, receive: Receive, send: Send) -> None:
+        held = self._bytes.hold()
+        try:
+            await self._held_exchange(protocol, headers, receive, send, held)
+        finally:
+            held.release()
+
+    async def _held_exchange(
+        self, protocol: Protocol, headers: Headers, receive: Receive, send: Send, held: HeldBytes
+    ) -> None:
         received, started = time.time_ns(), time.perf_counter()
         request_id = request_id_of(headers)
         body = b""
         try:
             limit = self.version.limits.max_body
+            held.at_least(min(number(headers, b"content-length") or 0, limit))
             body = decoded(await read_body(receive, headers, limit), headers.get(b"content-encoding"), limit)
+            held.at_least(len(body))
             answer = success(await self._predict(protocol, headers, body))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - every request is answered and recorded
             answer = failure(error, request_id)
