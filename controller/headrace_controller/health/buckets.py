@@ -42,6 +42,7 @@ class FieldHealth:
     labels: tuple[Category, ...]
     trained: tuple[float, ...]
     """Shares of the training rows by the same bins; empty without training data."""
+    trained_mean: float | None = None
 
     @property
     def failed(self) -> int:
@@ -125,6 +126,7 @@ def _column(plan: Plan, frame: Frame, index: int, failed: Sequence[_Failed]) -> 
             series.edges,
             series.labels,
             series.expected[1:],
+            series.mean,
         )
         for line, share, mean, low, high, checks in numbers
     ]

@@ -51,6 +51,8 @@ class Series:
     """Shares of the training rows: missing, then by bin."""
     trained: int = 0
     """Rows that ``expected`` was counted from."""
+    mean: float | None = None
+    """Of the training rows."""
 
     @property
     def bins(self) -> int:
@@ -173,7 +175,7 @@ def _numbers(profile: ViewProfile) -> dict[str, Any]:
     known = total / profile.count
     missing = profile.missing / profile.count
     expected = (missing, 0.0, *(s * known for s in shares), max(0.0, 1 - known - missing))
-    return {"edges": tuple(edges), "expected": expected, "trained": profile.count}
+    return {"edges": tuple(edges), "expected": expected, "trained": profile.count, "mean": kept.mean}
 
 
 def _even(low: float, high: float, bins: int) -> list[float]:

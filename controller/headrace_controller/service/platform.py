@@ -21,6 +21,7 @@ from headrace_controller.service.changes import AnnouncedServices, Changes
 from headrace_controller.service.deployments import Deployments
 from headrace_controller.service.explanations import Explanations
 from headrace_controller.service.gauges import Gauges
+from headrace_controller.service.incidents import Incidents
 from headrace_controller.service.intake import Intake
 from headrace_controller.service.jobprocess import ProcessRunner
 from headrace_controller.service.jobs import Jobs
@@ -36,6 +37,7 @@ from headrace_controller.service.schedules import Schedules
 from headrace_controller.service.sequences import Sequences
 from headrace_controller.service.services import Services, ServiceViews
 from headrace_controller.service.versions import Versions
+from headrace_controller.service.watching import IncidentWatch
 from headrace_controller.settings import Settings
 from headrace_functions.errors import StorageFailed
 from headrace_functions.storage import layout
@@ -69,6 +71,8 @@ class Platform:
     labels: Labels
     metrics: Metrics
     health: HealthReader
+    incidents: Incidents
+    watch: IncidentWatch
     outliers: OutlierModels
     changes: Changes
     intake: Intake
@@ -81,8 +85,10 @@ class Platform:
         self.outliers.open()
         self.jobs.open()
         self.schedules.open()
+        self.watch.open()
 
     def close(self) -> None:
+        self.watch.close()
         self.schedules.close()
         self.jobs.close()
 
@@ -112,7 +118,7 @@ class Platform:
         return versions + [reason for s in series for reason in s.damaged.values()]
 
     def _loops(self) -> list[Callable[[], list[str]]]:
-        return [lambda: self.schedules.problems, *self.checks]
+        return [lambda: self.schedules.problems, lambda: self.watch.problems, *self.checks]
 
     def _contents(self) -> dict[str, Any]:
         try:
@@ -166,6 +172,8 @@ def create_platform(
         settings.logs / "builds",
     )
     sequences = Sequences(catalog, versions, announced)
+    health = HealthReader(documents.objects)
+    incidents = Incidents(catalog, changes.announce)
     return Platform(
         home=home,
         endpoint=endpoint,
@@ -187,7 +195,9 @@ def create_platform(
         explanations=Explanations(versions, sequences, jobs, gateway or endpoint),
         labels=Labels(catalog, logs),
         metrics=metrics,
-        health=HealthReader(documents.objects),
+        health=health,
+        incidents=incidents,
+        watch=IncidentWatch(catalog, health, incidents, jobs, reports, changes.announce),
         outliers=OutlierModels(catalog, builds, jobs, metrics),
         changes=changes,
         intake=Intake(documents.objects),

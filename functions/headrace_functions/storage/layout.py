@@ -14,6 +14,8 @@ SCHEDULES = "schedules/"
 DEPLOYMENTS = "deployment-configurations/"
 ENVIRONMENTS = "environments/"
 JOBS = "jobs/"
+INCIDENTS = "incidents/"
+HEALTH = "health/"
 NAMES = "names/"
 LOGS = "logs/"
 BUILDS = "builds/"
@@ -175,7 +177,7 @@ def metric_table(v: VersionId) -> str:
 
 def health(v: VersionId) -> str:
     """Folder of a version's health: plans and the tables that were counted by them."""
-    return f"health/{v.model}/v{v.number}/"
+    return f"{HEALTH}{v.model}/v{v.number}/"
 
 
 def health_plans(v: VersionId) -> str:
@@ -230,6 +232,11 @@ def reports(v: VersionId, kind: str = "") -> str:
 def explanation(v: VersionId, digest: str) -> str:
     """Which report answers a question about a logged row; ``digest`` is that of the question."""
     return f"explanations/{v.model}/v{v.number}/{digest}.json"
+
+
+def incident(number: int) -> str:
+    """Folder of what happened to an incident, ``<k>.json``, appended; the first one opens it and claims its number."""
+    return f"{INCIDENTS}{number}/"
 
 
 def schedule(name: str) -> str:

@@ -1,0 +1,189 @@
+"""Watching: a thread that looks at the health of every version and at what failed, and keeps incidents of it."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+
+from headrace_controller import clock
+from headrace_controller.catalog.catalog import Catalog
+from headrace_controller.health.buckets import Bucket
+from headrace_controller.health.reader import HealthReader
+from headrace_controller.health.shift import LEAST_ROWS
+from headrace_controller.incidents.evaluation import Step, evaluate
+from headrace_controller.incidents.model import Movement, Severity, entry, told
+from headrace_controller.incidents.rules import WANTED, findings
+from headrace_controller.service.incidents import Incidents
+from headrace_controller.service.jobs import Jobs
+from headrace_controller.service.paging import MAX_LIMIT, PageRequest
+from headrace_controller.service.reports import Reports
+from headrace_functions.errors import InvalidInput
+from headrace_functions.loop_health import LoopHealth
+from headrace_functions.names import Reference, VersionId
+from headrace_functions.storage import layout
+
+log = logging.getLogger("headrace.incidents")
+
+EVERY = 5.0
+"""Seconds between two evaluations."""
+WINDOW = timedelta(hours=3)
+CHANGES_BEFORE = timedelta(hours=2)
+"""How long before an incident began changes are shown with it."""
+SLOW = timedelta(seconds=60)
+"""How often what has not grown is looked at, and reports, builds and jobs are."""
+FAILED = timedelta(hours=24)
+"""How long a failed build or job is told of."""
+_BUSY = timedelta(minutes=30)
+_STEPS = (60, 300, 1800)
+
+
+class IncidentWatch:
+    """``step`` is one evaluation; ``open`` starts the thread that repeats it."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        health: HealthReader,
+        incidents: Incidents,
+        jobs: Jobs,
+        reports: Reports,
+        changed: Callable[[], None],
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._catalog = catalog
+        self._health_of = health
+        self._incidents = incidents
+        self._jobs = jobs
+        self._reports = reports
+        self._changed = changed
+        self._now = now
+        self._stopping = threading.Event()
+        self._active: dict[int, datetime] = {}
+        self._found: dict[VersionId, list[Movement]] = {}
+        self._stamps: dict[VersionId, tuple[tuple[int, int], datetime]] = {}
+        self._failed: list[Movement] = []
+        self._looked: datetime | None = None
+        self._trouble: dict[VersionId, LoopHealth] = {}
+        self.health = LoopHealth("watching for incidents", log)
+
+    @property
+    def problems(self) -> list[str]:
+        """What keeps incidents from being found."""
+        loops = (self.health, *list(self._trouble.values()))
+        damaged = list(self._incidents.store.damaged.values())
+        return [loop.problem for loop in loops if loop.problem] + damaged
+
+    def open(self) -> None:
+        threading.Thread(target=self._run, name="incidents", daemon=True).start()
+
+    def close(self) -> None:
+        self._stopping.set()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(max(EVERY, self.health.pause)):
+            with self.health.guard():
+                self.step()
+
+    def step(self) -> list[Step]:
+        """Look at what is new and write what follows from it."""
+        now = self._now()
+        slowly = self._looked is None or now - self._looked >= SLOW
+        if slowly:
+            self._looked = now
+            for version in self._versions():
+                self._found.setdefault(version, [])
+            self._failed = list(self._failures(now))
+        for version in list(self._found):
+            with self._trouble.setdefault(version, LoopHealth(f"watching {version}", log)).guard():
+                self._look(version, now)
+        found = [m for movements in self._found.values() for m in movements] + self._failed
+        known = self._incidents.store.all(now)
+        steps, self._active = evaluate(known, found, self._active, self._linked(), now)
+        written = [step for step in steps if self._write(step, now)]
+        if written:
+            self._changed()
+        return written
+
+    def _look(self, version: VersionId, now: datetime) -> None:
+        stamp, (seen, at) = self._health_of.stamp(version), self._stamps.get(version, ((0, -2), now - 2 * SLOW))
+        if stamp == seen and now - at < SLOW:
+            return
+        self._stamps[version] = (stamp, now)
+        self._found[version] = findings(str(version), self._buckets(version, now), now)
+
+    def _buckets(self, version: VersionId, now: datetime) -> list[Bucket]:
+        """By minute where there is traffic for it, else by longer steps that have rows enough to judge."""
+        found: list[Bucket] = []
+        for step in _STEPS:
+            found = self._health_of.series(version, now - WINDOW, now + timedelta(seconds=1), step)
+            if sum(b.rows >= LEAST_ROWS for b in found if b.start >= now - _BUSY - timedelta(seconds=step)) >= WANTED:
+                break
+        return found
+
+    def _versions(self) -> Iterator[VersionId]:
+        objects = self._catalog.documents.objects
+        for model in objects.folders(layout.HEALTH):
+            for folder in objects.folders(f"{layout.HEALTH}{model}/"):
+                try:
+                    yield VersionId.of_service(f"{model}-{folder}")
+                except InvalidInput as error:
+                    log.error("%s%s/%s is not watched: %s", layout.HEALTH, model, folder, error.message)
+
+    def _linked(self) -> Callable[[str, str], bool]:
+        groups = [frozenset(str(v) for v in s.versions()) for s in self._catalog.current_sequences()]
+        return lambda a, b: any(a in group and b in group for group in groups)
+
+    def _write(self, step: Step, now: datetime) -> bool:
+        """Whether it was written; not where another controller was faster, which the next evaluation sees."""
+        store = self._incidents.store
+        if step.incident is None:
+            first = step.chain[0]
+            about = Reference.parse(first.version)
+            version = VersionId(about.name, about.number or 1)
+            changes = self._incidents.changes_of(version, first.first - CHANGES_BEFORE, now)
+            return store.open(step.chain, now, changes) is not None
+        if step.kind == "resolved":
+            return store.add(step.incident, entry("resolved", now, text="quiet for 10 minutes"))
+        return store.add(step.incident, {**entry(step.kind, now), **told(step.chain)})
+
+    def _failures(self, now: datetime) -> Iterator[Movement]:
+        """What failed lately, and what the newest reports say."""
+        for version in self._catalog.versions():
+            if version.state == "failed" and version.status.at:
+                at = clock.parse(version.status.at, field="at")
+                newest = self._catalog.newest_released(version.id.model)
+                if now - at < FAILED and (newest is None or newest.id.number < version.id.number):
+                    yield _failure(str(version.id), "build", at, f"the build failed: {version.status.reason}")
+        yield from self._failed_jobs(now)
+        yield from self._reported()
+
+    def _failed_jobs(self, now: datetime) -> Iterator[Movement]:
+        newest: set[tuple[str, str]] = set()
+        for job in self._jobs.select(PageRequest(MAX_LIMIT)).items:  # the newest first
+            kind, model = str(job.request.get("kind", "")), str(job.request.get("model", ""))
+            if job.state not in ("done", "failed") or (kind, model) in newest:
+                continue
+            newest.add((kind, model))
+            at = clock.parse(job.at, field="at")
+            if job.state == "failed" and now - at < FAILED and kind != "explain":
+                yield _failure(model, "job", at, f"the {kind} analysis failed: {job.reason}", kind)
+
+    def _reported(self) -> Iterator[Movement]:
+        newest: set[tuple[VersionId, str]] = set()
+        for report in self._reports.select(PageRequest(MAX_LIMIT)).items:  # the newest first
+            place = (report.version, report.kind)
+            if report.kind not in ("drift", "performance") or place in newest:
+                continue
+            newest.add(place)
+            if report.severity in ("medium", "severe"):
+                severity: Severity = "severe" if report.severity == "severe" else "medium"
+                said = "drift" if report.kind == "drift" else "performance"
+                sentence = f"the newest {said} report is {report.severity}: {report.verdict.replace('_', ' ')}"
+                at = clock.parse(report.written, field="written")
+                yield Movement(
+                    str(report.version), report.kind, "", "", at, severity, None, sentence, f"{said} {report.severity}"
+                )
+
+
+def _failure(version: str, what: str, at: datetime, sentence: str, field: str = "") -> Movement:
+    return Movement(version, what, field, "", at, "medium", None, sentence, f"{field or what} failed")

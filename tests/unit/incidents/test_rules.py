@@ -1,0 +1,141 @@
+"""What is out of order in buckets of health, and the sentence that says so."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+
+from headrace_controller.health.buckets import Bucket, FieldHealth, MetricHealth
+from headrace_controller.health.latency import EDGES, Latency
+from headrace_controller.incidents.model import Movement
+from headrace_controller.incidents.rules import findings
+
+NOW = datetime(2026, 11, 26, 14, 10, tzinfo=UTC)
+QUIET = 60
+
+
+def number(mean: float | None = 64.0, moved: float | None = 0.0, **more: Any) -> FieldHealth:
+    given: dict[str, Any] = {
+        "side": "input", "field": "x", "kind": "number", "rows": 100, "missing": 0, "checks": {}, "moved": moved, "mean": mean,
+        "low": mean, "high": mean, "bins": (0, 100, 0), "edges": (0.0, 100.0), "labels": (), "trained": (0.0, 1.0, 0.0),
+    }  # fmt: skip
+    return FieldHealth(**{**given, **more})
+
+
+def latency(milliseconds: float) -> Latency:
+    counts = np.zeros(len(EDGES) + 1, int)
+    counts[np.searchsorted(EDGES, milliseconds, side="right")] = 100
+    return Latency(tuple(counts.tolist()))
+
+
+def bucket(minute: int, fields: dict[str, FieldHealth] | None = None, **more: Any) -> Bucket:
+    """``minute`` 0 is the current one."""
+    start = NOW + timedelta(minutes=minute)
+    given: dict[str, Any] = {"rows": 100, "requests": 100, "outcomes": {"ok": 100}, "latency": latency(5.0)}
+    return Bucket(start, **{**given, **more}, fields=fields if fields is not None else {"x": number()})
+
+
+def hour(**last: Any) -> list[Bucket]:
+    """An hour of quiet minutes whose last five are otherwise."""
+    return [bucket(m, **(last if m >= -4 else {})) for m in range(-QUIET, 1)]
+
+
+def only(buckets: list[Bucket]) -> Movement:
+    (found,) = findings("churn:1", buckets, NOW)
+    return found
+
+
+def test_quiet_traffic_has_no_finding() -> None:
+    assert [] == findings("churn:1", hour(), NOW)
+
+
+def test_a_change_of_unit_is_said_with_both_means_when_it_began_and_how_many_rows() -> None:
+    found = only(hour(fields={"monthly_charges": number(6400.0, 1.0, field="monthly_charges")}))
+    assert ("moved", "monthly_charges", "severe", 1.0) == (found.what, found.field, found.severity, found.share)
+    assert NOW - timedelta(minutes=4) == found.first
+
+
+def test_the_sentence_of_a_change_of_unit() -> None:
+    buckets = [
+        bucket(m, {"monthly_charges": number(6400.0 if m >= -4 else 64.0, 1.0 if m >= -4 else 0.0)})
+        for m in range(-60, 1)
+    ]
+    said = only(buckets)
+    assert (
+        "`monthly_charges`: mean 64 → 6,400 since 14:06 UTC; 100 % of rows; looks like a change of unit × 100"
+        == said.sentence
+    )
+    assert "monthly_charges × 100" == said.short
+
+
+@pytest.mark.parametrize(
+    ("field", "sentence"),
+    [
+        (number(64.0, 0.9, missing=90), "`x`: 90 % of rows have no value since 14:06 UTC"),
+        (number(1.0667, 0.9), "`x`: mean 64 → 1.07 since 14:06 UTC; 90 % of rows; looks like a change of unit ÷ 60 (minutes, seconds)"),
+        (number(80.0, 0.3), "`x`: mean 64 → 80 since 14:06 UTC; 30 % of rows"),
+        (number(64.0, 0.0, checks={"above-max": 30}), "`x`: 30 % of rows are above the greatest value of training since 14:06 UTC"),
+        (
+            number(None, 0.8, kind="category", bins=(20, 0, 0, 80), labels=("a", "b"), trained=(0.5, 0.5, 0.0, 0.0)),
+            "`x`: 80 % of rows have a value that training did not have since 14:06 UTC",
+        ),
+        (
+            number(None, 0.4, kind="category", bins=(90, 10, 0, 0), labels=("a", "b"), trained=(0.5, 0.5, 0.0, 0.0)),
+            "`x`: a 50 % → 90 % of rows since 14:06 UTC",
+        ),
+    ],
+)  # fmt: skip
+def test_each_kind_of_change_has_its_sentence(field: FieldHealth, sentence: str) -> None:
+    assert sentence == only(hour(fields={"x": field})).sentence
+
+
+def test_errors_latency_and_metrics_have_theirs() -> None:
+    failing = only(hour(outcomes={"ok": 60, "failed": 30, "timeout": 10}))
+    assert "40 % of requests are not answered since 14:06 UTC, most of them failed" == failing.sentence
+    slow = only(hour(latency=latency(200.0)))
+    assert ("latency", "severe") == (slow.what, slow.severity)
+    assert slow.sentence.startswith("latency: 95 % of requests within ")
+    metric = only(hour(metrics={"outliers": MetricHealth(100, 40, 0)}))
+    assert "metric `outliers`: 40 % of rows are unhealthy since 14:06 UTC" == metric.sentence
+
+
+def test_one_odd_minute_is_no_finding() -> None:
+    odd = [bucket(m, {"x": number(6400.0, 1.0)} if m == -1 else None) for m in range(-60, 1)]
+    assert [] == findings("churn:1", odd, NOW)
+
+
+def test_two_of_three_minutes_are_one() -> None:
+    odd = [bucket(m, {"x": number(6400.0, 1.0)} if m in (-2, 0) else None) for m in range(-60, 1)]
+    assert NOW - timedelta(minutes=2) == only(odd).first
+
+
+def test_minutes_with_fewer_than_thirty_rows_are_not_looked_at() -> None:
+    few = {"rows": 29, "requests": 29, "fields": {"x": number(6400.0, None)}}
+    assert [] == findings("churn:1", hour(**few), NOW)
+
+
+def test_nothing_is_said_from_minutes_that_are_long_over() -> None:
+    bad = hour(fields={"x": number(6400.0, 1.0)})
+    assert [] == [f for f in findings("churn:1", bad, NOW + timedelta(hours=1)) if f.what != "silence"]
+
+
+def test_a_field_that_moved_and_fails_checks_is_one_finding_from_when_either_began() -> None:
+    buckets = [
+        bucket(m, {"x": number(640.0, 1.0 if m >= -3 else 0.0, checks={"above-max": 100} if m >= -5 else {})})
+        for m in range(-60, 1)
+    ]
+    found = only(buckets)
+    assert ("moved", NOW - timedelta(minutes=5)) == (found.what, found.first)
+
+
+def test_steady_traffic_that_ends_is_a_finding_and_sparse_traffic_is_not() -> None:
+    none = {"rows": 0, "requests": 0, "outcomes": {}, "fields": {}}
+    steady = [bucket(m, **(none if m >= -11 else {})) for m in range(-100, 1)]
+    found = only(steady)
+    assert ("silence", "no request since 13:59 UTC, where there were about 98 a minute") == (
+        found.what,
+        found.sentence,
+    )
+    sparse = [bucket(m, **(none if m >= -11 or m % 20 else {})) for m in range(-100, 1)]
+    assert [] == findings("churn:1", sparse, NOW)
