@@ -82,8 +82,8 @@ def lately(platform: Platform, count: int) -> list[Json]:
             version = report.version
             text = f"{report.kind.capitalize()} report of {version}" + (f": {report.verdict}" if report.verdict else "")
             link = f"/reports/{version.model}/{version.number}/{report.kind}/{report.name}"
-            state: str = {"none": "ok", "": "no data"}.get(report.severity, report.severity)
-            found.append({"at": report.written, "state": state, "text": text, "href": link})
+            shown = {"none": "ok", "": "no data"}.get(report.severity, report.severity)
+            found.append({"at": report.written, "state": shown, "text": text, "href": link})
     return sorted(found, key=lambda e: str(e["at"]), reverse=True)[:count]
 
 
