@@ -341,6 +341,16 @@ class Client:
         path = f"/models/{version.model}/versions/{version.number}/health/rebuild"
         return self._post(path, {}, schemas.RebuiltView)
 
+    def incidents(self, state: str = "", version: str = "", limit: int = 100) -> list[schemas.IncidentView]:
+        return self._get("/incidents", schemas.IncidentList, state=state, version=version, limit=limit).items
+
+    def incident(self, number: int) -> schemas.IncidentView:
+        return self._get(f"/incidents/{number}", schemas.IncidentView)
+
+    def tell_incident(self, number: int, verb: str, **body: str) -> schemas.IncidentView:
+        """``verb`` is acknowledge, silence, resolve or notes."""
+        return self._post(f"/incidents/{number}/{verb}", body, schemas.IncidentView)
+
     def logged_request(self, version: VersionId, request_id: str) -> schemas.RequestView:
         path = f"/logs/{version.model}/{version.number}/requests/{quote(request_id, safe='')}"
         return self._get(path, schemas.RequestView)

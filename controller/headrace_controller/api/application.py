@@ -8,7 +8,18 @@ import orjson
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
-from headrace_controller.api import analysis, events, health, manifests, metrics, models, openapi, running, sequences
+from headrace_controller.api import (
+    analysis,
+    events,
+    health,
+    incidents,
+    manifests,
+    metrics,
+    models,
+    openapi,
+    running,
+    sequences,
+)
 from headrace_controller.api.routing import PREFIX, Resource
 from headrace_controller.service import gauges
 from headrace_controller.service.platform import Platform
@@ -23,6 +34,7 @@ RESOURCES: tuple[Resource, ...] = (
     analysis.resource,
     metrics.resource,
     health.resource,
+    incidents.resource,
     events.resource,
 )
 MAX_BODY = 16 * 1024 * 1024  # bytes of any body that has no limit of its own

@@ -373,3 +373,31 @@ class VersionHealthView(Answer):
 
 class RebuiltView(Answer):
     rows: int = Field(description="rows of the log that were counted")
+
+
+class IncidentView(Answer):
+    number: int
+    identity: str = Field(description="VERSION/RULE/FIELD of what began first")
+    state: Literal["open", "acknowledged", "silenced", "resolved"]
+    severity: Literal["low", "medium", "severe"]
+    rule: str
+    versions: list[str]
+    sentence: str
+    short: str
+    opened: str
+    updated: str
+    resolved: str | None
+    silenced_until: str | None
+    acknowledged_by: str
+    chain: list[Json] = Field(
+        description="what is out of order, in the order of beginning: version, what, field, side, first, severity, share, sentence"
+    )
+    changes_before: list[Json] = Field(
+        description="what was changed in the two hours before: at, kind, subject, sentence"
+    )
+    events: list[Json] = Field(description="at, kind, by (empty for the platform), text")
+    deliveries: list[Json] = Field(description="at, target, event, delivered, text")
+
+
+class IncidentList(Answer):
+    items: list[IncidentView]
