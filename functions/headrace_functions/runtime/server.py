@@ -130,7 +130,7 @@ class FunctionServer:
             body = decoded(await read_body(receive, headers, limit), headers.get(b"content-encoding"), limit)
             answer = success(await self._predict(protocol, headers, body))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - every request is answered and recorded
-            answer = failure(error, request_id)
+            answer = failure(error, request_id, self.version)
             log_failure(error, request_id)
         seconds = time.perf_counter() - started
         self._metrics.exchange(answer.outcome, seconds)
