@@ -225,6 +225,10 @@ class Client:
     def service(self, version: str) -> schemas.ServiceView:
         return self._get(_service_path(version), schemas.ServiceView)
 
+    def service_log(self, version: str, request: str = "") -> str:
+        """The end of what the processes of a version wrote, or what they wrote about one request."""
+        return self._get(f"{_service_path(version)}/log", schemas.ServiceLogView, request=request or None).text
+
     def wake(self, version: str) -> schemas.ServiceView:
         return self._post(f"{_service_path(version)}/wake", {}, schemas.ServiceView)
 

@@ -1,5 +1,7 @@
 """Settings of a platform: read once at the composition root and passed as values."""
 
+import hashlib
+import ipaddress
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,11 +14,26 @@ SPOOL_CAP = 256 * 1024 * 1024
 PURPOSE_TOKEN = "HEADRACE_PURPOSE_TOKEN"  # noqa: S105 -- the name of the variable that holds it
 """Environment variable by which jobs get the word that lets their questions stay out of the log."""
 DEFAULT_HOME = "~/.headrace"
+MAX_SOCKET_PATH = 100
+"""Bytes of the path of a Unix socket that every system takes, with some to spare."""
+LONGEST_SOCKET = 62
+"""Bytes that the name of a socket may add: a model's 40, its version, a number and a suffix."""
+SHORT = "/tmp"  # noqa: S108 -- below it a folder of our own, for its owner alone
 
 
 def default_home(environment: Mapping[str, str] = os.environ) -> Path:
     """``HEADRACE_HOME`` or ``~/.headrace``."""
     return Path(environment.get("HEADRACE_HOME") or DEFAULT_HOME).expanduser()
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address to listen on can be reached from this machine alone."""
+    if host.lower() in ("localhost", "ip6-localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +54,26 @@ class Settings:
     """Seconds without a record after which the collector process ends; the next record starts it."""
     drain: float = 15.0
     """Seconds that open requests get when the platform stops."""
+    insecure: bool = False
+    """Whether other machines may connect, although nobody is asked who they are."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
-            raise InvalidInput(f"port {self.port} is not one", field="port", expected="0 to 65535")
+            raise InvalidInput(
+                f"port: {self.port} is not a port number", field="port", expected="0 to 65535", got=str(self.port)
+            )
+        if not self.insecure and not is_loopback(self.host):
+            raise InvalidInput(
+                f"host: {self.host} can be reached from other machines, and the platform does not authenticate anybody",
+                field="host",
+                expected="a loopback address such as 127.0.0.1",
+                got=self.host,
+                hint="put a proxy that authenticates in front of 127.0.0.1, or accept the risk with --insecure",
+            )
         scheme = urlsplit(self.storage).scheme
         if scheme not in ("", "file", "s3"):
             raise InvalidInput(
-                f"storage {self.storage!r} is not a URL we know",
+                f"storage: {self.storage!r} is not supported",
                 field="storage",
                 expected="a path, file:///… or s3://bucket/prefix",
             )
@@ -60,6 +89,13 @@ class Settings:
     @property
     def run(self) -> Path:
         return self.home / "run"
+
+    @property
+    def sockets(self) -> Path:
+        """Where Unix sockets are: ``run``, or a short private folder that ``run/sockets`` links to where the home's path is too long."""
+        if len(os.fsencode(self.run)) + LONGEST_SOCKET <= MAX_SOCKET_PATH:
+            return self.run
+        return Path(SHORT) / f"headrace-{os.getuid()}-{hashlib.sha256(os.fsencode(self.home)).hexdigest()[:12]}"
 
     @property
     def purpose(self) -> Path:
@@ -80,9 +116,9 @@ class Settings:
 
     @property
     def controller_socket(self) -> Path:
-        return self.run / "controller.sock"
+        return self.sockets / "controller.sock"
 
     @property
     def gateway_socket(self) -> Path:
         """The gateway's private side, for the controller only."""
-        return self.run / "gateway.sock"
+        return self.sockets / "gateway.sock"

@@ -22,7 +22,8 @@ _INTERIM = b"HTTP/1.1 1"
 _END = b"\r\n\r\n"
 _OFFER = b"upgrade:"
 _OFFERED = re.compile(rb"\nupgrade[ \t]*:", re.IGNORECASE)
-_IGNORED = b"x-ignored-offer:"
+_IGNORED = b"\nx-ignored-offer:"
+_OVERLAP = 3  # bytes of the end of a head that may be in an earlier piece
 
 
 class JoinedWrites:
@@ -67,6 +68,8 @@ class JoinedHttp(HttpToolsProtocol):
     _in_head = True
     _held = b""
     """The start of a line that may become ``Upgrade:``, while the rest of it has not come."""
+    _before = b""
+    """The last bytes of the head that the parser has seen."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(JoinedWrites(transport, asyncio.get_running_loop()))  # type: ignore[arg-type]
@@ -86,14 +89,19 @@ class JoinedHttp(HttpToolsProtocol):
         super().on_message_complete()
 
     def _without_offer(self, data: bytes) -> bytes:
-        self._held = b""
-        end = data.find(_END) + len(_END)
-        head, rest = (data[:end], data[end:]) if end >= len(_END) else (data, b"")
-        if b"\n" in head and not rest and not head.endswith(_END):
-            line = head[head.rfind(b"\n") + 1 :]
-            if line and len(line) < len(_OFFER) and _OFFER.startswith(line.lower()):
-                head, self._held = head[: -len(line)], line
-        return _OFFERED.sub(rb"\n" + _IGNORED, head) + rest
+        """What the parser may see of ``data``, which belongs to a head up to the empty line; a piece may begin or end anywhere."""
+        before, self._held = self._before, b""
+        end = (before + data).find(_END)
+        cut = len(data) if end < 0 else end + len(_END) - len(before)
+        head, rest = data[:cut], data[cut:]
+        line = head[head.rfind(b"\n") + 1 :]
+        starts = b"\n" in head or before.endswith(b"\n")
+        if end < 0 and line and starts and len(line) < len(_OFFER) and _OFFER.startswith(line.lower()):
+            head, self._held = head[: -len(line)], line
+        self._before = b"" if end >= 0 else (before + head)[-_OVERLAP:]
+        if before.endswith(b"\n"):
+            return _OFFERED.sub(_IGNORED, b"\n" + head)[1:] + rest
+        return _OFFERED.sub(_IGNORED, head) + rest
 
 
 class WaitingServer(Server):

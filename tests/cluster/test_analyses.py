@@ -28,7 +28,7 @@ def request_id(platform: Installed, tmp_path_factory: pytest.TempPathFactory) ->
     until(lambda: len(platform.headrace(*listed)) == len(rows), "every row is logged")
     yield name
     for model in ("ward", "ward-outliers"):
-        platform.headrace("model", "delete", model)
+        platform.headrace("model", "delete", model, "--yes")
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def steady(platform: Installed, tmp_path_factory: pytest.TempPathFactory) -> Ite
     with httpx.Client(base_url=platform.gateway_url, timeout=90, trust_env=False) as outside:
         until(lambda: outside.post(PATH, json=request_of(ROWS[:1])).status_code == 200, "it answers", 120)
     yield "steady:1"
-    platform.headrace("model", "delete", "steady")
+    platform.headrace("model", "delete", "steady", "--yes")
 
 
 def load(platform: Installed) -> Traffic:
@@ -170,7 +170,7 @@ def test_a_function_that_crashes_when_it_starts_is_refused_with_its_last_words(
     assert answer.status_code == 503, answer.text
     assert "the weights are torn" in answer.json()["detail"]
     assert "failed" == services["torn-v1"]["state"]
-    platform.headrace("model", "delete", "torn")
+    platform.headrace("model", "delete", "torn", "--yes")
 
 
 def test_a_foreign_inference_service_of_the_same_name_is_not_touched(platform: Installed, tmp_path: Path) -> None:
@@ -195,5 +195,5 @@ def test_a_foreign_inference_service_of_the_same_name_is_not_touched(platform: I
     until(lambda: "is not ours" in reason(), "the collision is told")
     image = platform.kubectl("get", "isvc", "mine-v1", "-o", "jsonpath={.spec.predictor.containers[0].image}")
     assert "dev.local/theirs:1" == image
-    platform.headrace("model", "delete", "mine")
+    platform.headrace("model", "delete", "mine", "--yes")
     platform.kubectl("delete", "isvc", "mine-v1", "--wait=false")

@@ -177,6 +177,6 @@ def test_a_version_with_a_pod_autoscaler_is_made_anew_and_never_sleeps(
 
 def test_what_is_deleted_leaves_nothing_on_the_cluster(platform: Installed, models: Path) -> None:
     platform.headrace("sequence", "delete", "screening")
-    platform.headrace("model", "delete", "tumour")
+    platform.headrace("model", "delete", "tumour", "--yes")
     kinds = "isvc,ksvc,cronjobs,rayjobs,jobs"
     until(lambda: platform.kubectl("get", kinds, "-l", MINE, "-o", "name").strip() == "", "nothing of it is left", 120)

@@ -14,6 +14,7 @@ from headrace_controller.api.routing import Query, Resource
 from headrace_controller.definitions.fields import parse_duration
 from headrace_controller.requestlog.reader import MAX_ROWS, LogQuery
 from headrace_controller.requestlog.tail import Position
+from headrace_controller.service import servicelog
 from headrace_controller.service.platform import Platform
 from headrace_functions.errors import InvalidInput
 from headrace_functions.names import VersionId
@@ -40,6 +41,10 @@ class ExportQuery(Query):
         )
         columns = tuple(c.strip() for c in self.columns.split(",") if c.strip())
         return LogQuery(since, until, self.where, columns, limit, order == "asc")
+
+
+class ServiceLogQuery(Query):
+    request: str = Field(default="", max_length=128, description="the id of one request, for its traceback alone")
 
 
 class RowsQuery(ExportQuery):
@@ -70,6 +75,14 @@ def list_services(platform: Platform) -> schemas.ServiceList:
 def get_service(platform: Platform, model: str, number: int) -> schemas.ServiceView:
     """Show the service of a version."""
     return views.service(platform.services.get(VersionId(model, number)))
+
+
+@resource.route("GET", f"/services/{_VERSION}/log", answer=schemas.ServiceLogView, query=ServiceLogQuery)
+def read_service_log(platform: Platform, model: str, number: int, query: ServiceLogQuery) -> schemas.ServiceLogView:
+    """Read the end of what the processes of a version wrote, or what they wrote about one request."""
+    version = VersionId(model, number)
+    platform.catalog.get(version)
+    return schemas.ServiceLogView(text=servicelog.read(platform.home / "log", version, query.request))
 
 
 @resource.route("POST", f"/services/{_VERSION}/wake", answer=schemas.ServiceView, status=202)

@@ -142,6 +142,10 @@ class ServiceView(Answer):
     replicas: int = 0
 
 
+class ServiceLogView(Answer):
+    text: str
+
+
 class ServiceList(Answer):
     items: list[ServiceView]
 

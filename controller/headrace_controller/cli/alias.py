@@ -3,6 +3,7 @@
 import click
 
 from headrace_controller.cli.connection import connected
+from headrace_controller.cli.groups import Commands
 from headrace_controller.cli.output import json_option, print_json, print_table
 from headrace_controller.client import Client
 from headrace_functions.errors import InvalidInput
@@ -11,7 +12,7 @@ from headrace_functions.names import Reference, VersionId
 _COLUMNS = ["model", "name", "version", "at"]
 
 
-@click.group()
+@click.group(cls=Commands)
 def alias() -> None:
     """Aliases: names of versions that can be moved and moved back."""
 

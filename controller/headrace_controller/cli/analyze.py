@@ -6,6 +6,7 @@ import click
 
 from headrace_controller.api.schemas import JobView
 from headrace_controller.cli.connection import connected
+from headrace_controller.cli.groups import Commands
 from headrace_controller.cli.job_progress import wait_for
 from headrace_controller.cli.output import json_option, print_facts, print_json, print_table
 from headrace_controller.client import Client
@@ -14,7 +15,7 @@ from headrace_functions.errors import InvalidInput
 ENGINES = click.Choice(["native", "alibi"])
 
 
-@click.group()
+@click.group(cls=Commands)
 def analyze() -> None:
     """Analyse a log: start, list, show, cancel runs."""
 

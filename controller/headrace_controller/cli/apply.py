@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from headrace_controller.cli import interrupts
 from headrace_controller.cli.connection import connected
 from headrace_controller.cli.output import json_option, print_json, print_table, progress
 from headrace_controller.client import Client
@@ -53,9 +54,10 @@ def _apply_model(client: Client, definition: ModelDefinition, source: Source, *,
     with tempfile.TemporaryDirectory(prefix="headrace-") as folder:
         submitted = client.apply_model(package(definition, source, Path(folder)))
     log: list[str] = []
-    version = client.follow_build(
-        submitted.version.id, lambda text: _tell(text, log, quiet=quiet or not submitted.created)
-    )
+    name = submitted.version.id
+    going_on = f"the build of {name} goes on; follow it with: headrace version log {name}, or discard it with: headrace version delete {name}"
+    with interrupts.goes_on(going_on):
+        version = client.follow_build(name, lambda text: _tell(text, log, quiet=quiet or not submitted.created))
     if version.state == "failed":
         if quiet:
             progress("\n".join("".join(log).splitlines()[-LOG_END:]))

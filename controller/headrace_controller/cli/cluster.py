@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from headrace_controller.cli.connection import DEFAULT_NAMESPACE, find_place, open_client
+from headrace_controller.cli.groups import Commands
 from headrace_controller.cli.output import json_option, print_json, progress
 from headrace_functions.errors import HeadraceError, InvalidInput
 
@@ -15,7 +16,7 @@ _ROOM = "headrace_controller.backends.kserve"
 _COLOURS = {"ok": "green", "note": "blue", "unknown": "yellow", "lacking": "red"}
 
 
-@click.group()
+@click.group(cls=Commands)
 def cluster() -> None:
     """Clusters: what one lacks for a platform."""
 

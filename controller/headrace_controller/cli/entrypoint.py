@@ -6,7 +6,12 @@ from typing import Any
 
 import click
 
+from headrace_controller.cli import interrupts
+from headrace_controller.cli.groups import resolved
 from headrace_functions.errors import HeadraceError
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells give it: 128 and the number of the signal."""
 
 # command: (module below this package, attribute, the first line of its help)
 COMMANDS: dict[str, tuple[str, str, str]] = {
@@ -53,6 +58,9 @@ class Front(click.Group):
         command: click.Command = getattr(importlib.import_module(f"{__package__}.{module}"), attribute)
         return command
 
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        return resolved(super().resolve_command, self, ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         del ctx
         with formatter.section("Commands"):
@@ -64,9 +72,18 @@ class Front(click.Group):
         except HeadraceError as error:
             show_error(error)
             ctx.exit(1)
+        except KeyboardInterrupt:
+            sys.exit(_interrupted())
         except BrokenPipeError:
             sys.stderr.close()  # the reader of our output has left; there is nobody to tell
             ctx.exit(1)
+
+
+def _interrupted() -> int:
+    """Say what goes on without this command, and return the exit code of a program that Ctrl-C ended."""
+    told = interrupts.current()
+    click.echo(f"\ninterrupted{f': {told}' if told else ''}", err=True)
+    return INTERRUPTED
 
 
 @click.group(cls=Front, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

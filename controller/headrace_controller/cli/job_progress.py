@@ -6,6 +6,7 @@ from collections.abc import Callable
 import orjson
 
 from headrace_controller.api.schemas import JobView
+from headrace_controller.cli import interrupts
 from headrace_controller.cli.output import progress
 from headrace_controller.client import POLL, Client
 from headrace_functions.errors import FunctionFailed
@@ -13,6 +14,11 @@ from headrace_functions.errors import FunctionFailed
 
 def wait_for(client: Client, job: JobView, *, verbose: bool = True) -> JobView:
     """The job when it is done; raises ``FunctionFailed`` with its reason where it failed."""
+    with interrupts.goes_on(f"{job.id} goes on; cancel it with: headrace analyze cancel {job.id}"):
+        return _waited_for(client, job, verbose=verbose)
+
+
+def _waited_for(client: Client, job: JobView, *, verbose: bool) -> JobView:
     shown = 0
     state = ""
     while True:

@@ -5,11 +5,12 @@ from pathlib import Path
 import click
 
 from headrace_controller.cli.connection import connected
+from headrace_controller.cli.groups import Commands
 from headrace_controller.cli.output import json_option, print_json
 from headrace_controller.client import Client
 
 
-@click.group()
+@click.group(cls=Commands)
 def labels() -> None:
     """Labels that come late: push them, to measure performance."""
 

@@ -8,9 +8,11 @@ from typing import Any
 import click
 
 from headrace_controller.cli.connection import connected
-from headrace_controller.cli.output import json_option, print_facts, print_json, print_table
+from headrace_controller.cli.groups import Commands
+from headrace_controller.cli.output import json_option, print_facts, print_json, print_table, progress
 from headrace_controller.client import Client
 
+INTERRUPTED = 130  # exit code after Ctrl-C
 POLL = 1.0  # seconds between two looks of `tail` that has caught up
 
 _COLUMNS = [
@@ -40,7 +42,7 @@ def _selection(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@click.group()
+@click.group(cls=Commands)
 def log() -> None:
     """Request logs: query, show, follow, export."""
 
@@ -100,7 +102,8 @@ def tail_log(client: Client, version: str, where: str, seconds: float | None, as
             if not found.behind:
                 time.sleep(POLL)
     except KeyboardInterrupt:
-        return
+        progress("logging goes on; only this view has ended")
+        raise SystemExit(INTERRUPTED) from None
 
 
 @log.command("export")

@@ -3,11 +3,12 @@
 import click
 
 from headrace_controller.cli.connection import connected
-from headrace_controller.cli.output import json_option, print_facts, print_json, print_table
+from headrace_controller.cli.groups import Commands
+from headrace_controller.cli.output import confirm, json_option, print_facts, print_json, print_table
 from headrace_controller.client import Client
 
 
-@click.group()
+@click.group(cls=Commands)
 def model() -> None:
     """Models: list, show, delete."""
 
@@ -41,8 +42,14 @@ def show_model(client: Client, name: str, as_json: bool) -> None:
 
 @model.command("delete")
 @click.argument("name")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @connected
-def delete_model(client: Client, name: str) -> None:
-    """Delete a model with all its versions, unless a sequence or schedule uses one."""
+def delete_model(client: Client, name: str, yes: bool) -> None:
+    """Delete a model with all its versions, unless a sequence or schedule uses one.
+
+    Logs and reports of the model are deleted with it. Asks first; in a script, say --yes.
+    """
+    found = client.model(name)
+    confirm(f"Delete {name} with its {found.count} versions, their logs and reports?", yes=yes)
     client.delete_model(name)
     click.echo(f"deleted {name}")

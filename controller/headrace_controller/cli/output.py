@@ -1,11 +1,14 @@
 """What commands print: tables for people, JSON for programs."""
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import click
 import orjson
 from pydantic import BaseModel
+
+from headrace_functions.errors import InvalidInput
 
 MAX_CELL = 60  # characters of a cell; JSON has the whole value
 
@@ -50,6 +53,17 @@ def print_facts(facts: Mapping[str, Any]) -> None:
     width = max(len(name) for name in facts)
     for name, value in facts.items():
         click.echo(f"{name.replace('_', ' '):<{width}}  {_cell(value, limit=None)}")
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask before what cannot be undone. ``InvalidInput`` where nobody can be asked and ``--yes`` was not given."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise InvalidInput(
+            f"{question} Nobody can be asked here", field="yes", hint="add --yes to do it without asking"
+        )
+    click.confirm(question, abort=True)
 
 
 def progress(text: str) -> None:

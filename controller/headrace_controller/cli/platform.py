@@ -30,7 +30,10 @@ _home = click.option(
     "--host",
     default="127.0.0.1",
     show_default=True,
-    help="Address to listen on; there is no authentication yet, so keep it loopback.",
+    help="Address to listen on. One that other machines can reach needs --insecure.",
+)
+@click.option(
+    "--insecure", is_flag=True, help="Listen where other machines can connect, although nothing is authenticated."
 )
 @click.option("--port", default=8080, show_default=True, help="Port to listen on; 0 takes any free one.")
 @click.option(
@@ -89,7 +92,7 @@ def _detached(settings: Settings) -> Holder:
     command = [
         sys.executable, "-m", "headrace_controller.cli", "up", "--home", str(settings.home),
         "--host", settings.host, "--port", str(settings.port), "--storage", settings.storage,
-        "--spool-cap", str(settings.spool_cap),
+        "--spool-cap", str(settings.spool_cap), *(["--insecure"] if settings.insecure else []),
     ]  # fmt: skip
     with log.open("ab") as output:
         child = subprocess.Popen(

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from headrace_controller.cli.connection import connected
+from headrace_controller.cli.groups import Commands
 from headrace_controller.cli.output import json_option, print_facts, print_json, print_table
 from headrace_controller.cli.report_diff import differences
 from headrace_controller.client import Client
@@ -32,7 +33,7 @@ _COLUMNS = (  # of what a report says of each field or metric
 )
 
 
-@click.group()
+@click.group(cls=Commands)
 def report() -> None:
     """Reports: list, show, compare, open."""
 

@@ -4,6 +4,7 @@ import click
 
 from headrace_controller.cli.analyze import ENGINES
 from headrace_controller.cli.connection import connected
+from headrace_controller.cli.groups import Commands
 from headrace_controller.cli.output import json_option, print_json, print_table
 from headrace_controller.client import Client
 from headrace_functions.errors import InvalidInput
@@ -11,7 +12,7 @@ from headrace_functions.errors import InvalidInput
 KINDS = click.Choice(["drift", "performance", "outliers", "fairness", "attribution", "projection"])
 
 
-@click.group()
+@click.group(cls=Commands)
 def schedule() -> None:
     """Schedules: analyses on a cron expression, or every so many rows."""
 

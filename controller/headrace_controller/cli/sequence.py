@@ -6,13 +6,14 @@ import click
 
 from headrace_controller.api.schemas import RevisionView
 from headrace_controller.cli.connection import connected
+from headrace_controller.cli.groups import Commands
 from headrace_controller.cli.output import json_option, print_json, print_table
 from headrace_controller.client import Client
 
 _COLUMNS = ["name", "revision", "stages", "timeout", "at", "note"]
 
 
-@click.group()
+@click.group(cls=Commands)
 def sequence() -> None:
     """Sequences: list, show, revisions, roll back, delete."""
 

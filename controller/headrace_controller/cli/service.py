@@ -3,11 +3,12 @@
 import click
 
 from headrace_controller.cli.connection import connected
+from headrace_controller.cli.groups import Commands
 from headrace_controller.cli.output import json_option, print_facts, print_json, print_table
 from headrace_controller.client import Client
 
 
-@click.group()
+@click.group(cls=Commands)
 def service() -> None:
     """Services: what runs; wake one, put one to sleep."""
 
@@ -31,6 +32,19 @@ def show_service(client: Client, version: str, as_json: bool) -> None:
     """Show the service of a version."""
     found = client.service(str(client.resolve(version)))
     print_json(found) if as_json else print_facts(found.model_dump())
+
+
+@service.command("log")
+@click.argument("version", metavar="MODEL:NUMBER")
+@click.option(
+    "--request", default="", metavar="ID", help="Only what was written about this request, such as its traceback."
+)
+@json_option
+@connected
+def read_log(client: Client, version: str, request: str, as_json: bool) -> None:
+    """Show what the processes of a version wrote: the end of their log, or what it says about one request."""
+    text = client.service_log(str(client.resolve(version)), request)
+    print_json({"text": text}) if as_json else click.echo(text, nl=False)
 
 
 @service.command("wake")

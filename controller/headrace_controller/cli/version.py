@@ -6,11 +6,12 @@ import click
 
 from headrace_controller.api.schemas import VersionView
 from headrace_controller.cli.connection import connected
+from headrace_controller.cli.groups import Commands
 from headrace_controller.cli.output import json_option, print_facts, print_json, print_table
 from headrace_controller.client import Client
 
 
-@click.group()
+@click.group(cls=Commands)
 def version() -> None:
     """Versions of models: list, show, build log, delete."""
 

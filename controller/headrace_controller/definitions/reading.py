@@ -19,6 +19,8 @@ MAX_TEXT = 1024 * 1024  # bytes of one definition file
 SUFFIXES = (".yaml", ".yml")
 _WRAPPERS = ("function-", "list[", "tuple[", "literal[")  # what pydantic puts into places for its own types
 
+_OTHERS = 5  # further places that an error names
+
 Definition = ModelDefinition | SequenceDefinition | DeploymentConfiguration
 KINDS: Mapping[str, type[Definition]] = {
     "Model": ModelDefinition,
@@ -44,13 +46,16 @@ class Source:
 
 
 def explain(error: ValidationError, source: Source | None = None) -> InvalidInput:
-    """The first error of pydantic as one of ours; the number of the others is in the message."""
+    """The first error of pydantic as one of ours; the places of the others are in the message."""
     errors = error.errors(include_url=False)
     first = errors[0]
     context: Mapping[str, Any] = first.get("ctx", {})
     at = tuple(part for part in first["loc"] if not (isinstance(part, str) and part.startswith(_WRAPPERS)))
     path = (*at, context["key"]) if "key" in context else at
-    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    others = list(
+        dict.fromkeys(".".join(map(str, e["loc"])) for e in errors[1:] if e["loc"] and e["loc"] != first["loc"])
+    )
+    more = f"; also check {', '.join(others[:_OTHERS])}" + ("…" if len(others) > _OTHERS else "") if others else ""
     field_path = ".".join(str(part) for part in path)
     # A domain check says the name of its field itself; the path says it with the way there.
     message = str(first["msg"]).removeprefix(f"{path[-1]}: ") if path else str(first["msg"])

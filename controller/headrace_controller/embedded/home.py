@@ -2,8 +2,10 @@
 
 import fcntl
 import os
+import shutil
 import signal
 import socket
+import stat
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,8 @@ from headrace_functions.errors import Conflict, DeadlineExceeded, NotFound, Stor
 from headrace_functions.forking.process import Identity, identify, is_alive
 
 _STOP_SECONDS = 60.0
+SOCKETS = "sockets"
+"""The link in ``run`` to the sockets of a home whose path is too long for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +37,12 @@ class HomeLock:
     def __init__(self, settings: Settings) -> None:
         """Make the home's folders and take the lock. ``Conflict`` says who holds it, ``StorageFailed`` what is wrong with the home."""
         self._path = settings.run / "up.lock"
+        self._short = settings.sockets if settings.sockets != settings.run else None
         try:
             for folder in (settings.home, settings.run, settings.logs, settings.spool, settings.artifacts):
                 folder.mkdir(parents=True, exist_ok=True)
             settings.run.chmod(0o700)
+            _make_sockets(settings)
             self._file: IO[bytes] = self._path.open("a+b")
         except OSError as error:
             raise StorageFailed(
@@ -67,8 +73,29 @@ class HomeLock:
         self._file.flush()
 
     def release(self) -> None:
+        if self._short is not None:
+            shutil.rmtree(self._short, ignore_errors=True)
+            (self._path.parent / SOCKETS).unlink(missing_ok=True)
         self._file.truncate(0)
         self._file.close()
+
+
+def _make_sockets(settings: Settings) -> None:
+    """The short folder for sockets of a home with a long path, for its owner alone, and a link to it in the home."""
+    folder = settings.sockets
+    if folder == settings.run:
+        return
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise StorageFailed(
+            f"{folder} is needed for the sockets of this home, and somebody else made it",
+            field="home",
+            hint="remove it, or choose a home with a shorter path",
+        )
+    link = settings.run / SOCKETS
+    link.unlink(missing_ok=True)
+    link.symlink_to(folder, target_is_directory=True)
 
 
 def holder_of(settings: Settings) -> Holder | None:

@@ -256,7 +256,26 @@ def _execute(table: DeltaTable, sql: str) -> pa.RecordBatchReader:
     try:
         return pa.RecordBatchReader.from_stream(QueryBuilder().register(_TABLE, table).execute(sql))
     except (DeltaError, ValueError, RuntimeError) as error:
-        raise _not_boolean(_first_line(error)) from error
+        raise _not_boolean(_of_condition(str(error))) from error
+
+
+_UNKNOWN_COLUMN = re.compile(r"No field named (?:rows\.)?\"?([^\"\n]+?)\"?\.(?:\s|$)")
+_ENGINE = re.compile(
+    r"^(?:[\w ]*?(?:error|planning|by)(?: during planning)?:? )+|\w*Error\((?=\")|\s*at Line: \d+, Column:? \d+",
+    re.IGNORECASE,
+)
+
+
+def _of_condition(said: str) -> str:
+    """The query engine's words without its own names, and without places in a query that nobody wrote."""
+    unknown = _UNKNOWN_COLUMN.search(said)
+    if unknown:
+        return f"there is no column {unknown[1]!r}; columns of inputs and outputs are in.NAME and out.NAME"
+    line = said.strip().rpartition("caused by")[2].strip().splitlines()[0] if said.strip() else ""
+    text = _ENGINE.sub("", line).strip().strip("()\"'").strip()
+    if text.startswith("Expected: an expression, found"):
+        return "it ends where a value or a column is missing"
+    return text or "it is not one boolean expression"
 
 
 def plain(row: dict[str, Any]) -> dict[str, Any]:

@@ -104,6 +104,7 @@ class Assembly:
             lacking=ground.lacking,
             content=content,
             batch=definition.batch,
+            errors=definition.errors,
             scaling=definition.scaling.to_scaling(),
             limits=definition.limits.to_limits(),
             target=tuple(definition.target),

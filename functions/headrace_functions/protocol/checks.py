@@ -24,7 +24,7 @@ def check_inputs(tensors: Tensors, signature: Signature, batch: bool = True) -> 
         if unknown:
             raise _unknown(min(unknown), "input", plan.names)
         checked: Tensors = {
-            f.name: _conform(_present(tensors, f, "input"), f, batch, "input") for f in signature.inputs
+            f.name: _conform(_of_one(_present(tensors, f, "input")), f, batch, "input") for f in signature.inputs
         }
         if batch:
             check_rows(checked)
@@ -143,6 +143,17 @@ def _plain_lists(value: Any) -> Any:
     return [_plain_lists(v) for v in value] if isinstance(value, list | tuple) else value
 
 
+def _of_one(value: Any) -> Array:
+    """A row's text, truth value or missing value, which an array of objects gives back bare, as an array without dimensions."""
+    if isinstance(value, np.ndarray):
+        return value
+    if value is not None and not isinstance(value, str | bytes):
+        return np.asarray(value)
+    array = np.empty((), object)
+    array[()] = value
+    return array
+
+
 def is_truth(array: Array) -> bool:
     """Whether an array of objects holds nothing but true, false and missing values."""
     return set(map(type, array.ravel().tolist())) <= {bool, np.bool_, type(None)}
@@ -167,7 +178,7 @@ def _conform(array: Array, field: Field, batch: bool, side: str) -> Array:
 
 def _present(tensors: dict[str, Any], field: Field, side: str) -> Any:
     value = tensors.get(field.name)
-    if value is None:
+    if value is None and (side == "output" or field.name not in tensors):
         raise SignatureMismatch(
             f"{side} {field.name!r} is missing",
             field=field.name,

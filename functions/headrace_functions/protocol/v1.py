@@ -132,7 +132,7 @@ def _checked(columns: dict[str, list[Any]], plan: Plan, batch: bool) -> Tensors:
                 f"input {name!r} is not in the signature", field=name, expected=", ".join(plan.names[:20]), got=name
             )
         array = _tensor(column, field)
-        tensors[name] = array if batch else array[0]
+        tensors[name] = array if batch else array[0, ...]
     return check_inputs(tensors, plan.signature, batch)
 
 
@@ -224,7 +224,7 @@ def decode_response(body: bytes, signature: Signature, batch: bool) -> Tensors:
     for field in outputs:
         if field.name in columns:
             array = _tensor(columns[field.name], field)
-            tensors[field.name] = array if batch else array[0]
+            tensors[field.name] = array if batch else array[0, ...]
     return tensors
 
 

@@ -18,6 +18,7 @@ from headrace_functions.names import clean, usable_request_id
 from headrace_functions.protocol.messages import EncodedBody
 from headrace_functions.protocol.problems import problem
 from headrace_functions.record import Outcome
+from headrace_functions.version import Version
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Headers = Mapping[bytes, bytes]
@@ -51,12 +52,25 @@ def success(encoded: EncodedBody) -> Answer:
     return Answer(200, "ok", _content(encoded), encoded.body, encoded.json_length)
 
 
-def failure(error: BaseException, request_id: str) -> Answer:
-    told = problem(error, request_id)
+def failure(error: BaseException, request_id: str, version: Version | None = None) -> Answer:
+    """The answer for an error. Of user code's own exception it says what ``version`` allows, and where the traceback is."""
+    told = problem(_for_caller(error, request_id, version), request_id)
     headers = [(k.encode(), v.encode()) for k, v in told.headers]
     if isinstance(error, TooLarge):
         headers.append((b"connection", b"close"))  # the rest of the body is not read
     return Answer(told.status, _outcome(error), headers, told.body, error=_described(error))
+
+
+def _for_caller(error: BaseException, request_id: str, version: Version | None) -> BaseException:
+    cause = error.__cause__
+    if version is None or not isinstance(error, FunctionFailed) or cause is None or isinstance(cause, HeadraceError):
+        return error
+    said = next((line for line in reversed(str(cause).splitlines()) if line.strip()), "")
+    detailed = version.errors == "detailed" and said
+    return FunctionFailed(
+        f"{error.message}: {said[:_ERROR_TEXT]}" if detailed else error.message,
+        hint=f"its traceback: headrace service log {version.id} --request {request_id}",
+    )
 
 
 async def read_body(receive: Receive, headers: Headers, limit: int) -> bytes:

@@ -143,7 +143,7 @@ class FunctionServer:
             held.at_least(len(body))
             answer = success(await self._predict(protocol, headers, body))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - every request is answered and recorded
-            answer = failure(error, request_id)
+            answer = failure(error, request_id, self.version)
             log_failure(error, request_id)
         seconds = time.perf_counter() - started
         self._metrics.exchange(answer.outcome, seconds)

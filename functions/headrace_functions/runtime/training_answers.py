@@ -75,7 +75,7 @@ def _parts(function: LoadedFunction, rows: Tensors) -> "list[Tensors]":
     if function.batch:
         starts = range(0, count, BATCH_ROWS)
         return [_ask(function, {name: column[at : at + BATCH_ROWS] for name, column in rows.items()}) for at in starts]
-    single = (_ask(function, {name: column[at] for name, column in rows.items()}) for at in range(count))
+    single = (_ask(function, {name: column[at, ...] for name, column in rows.items()}) for at in range(count))
     return [{name: np.asarray(value)[np.newaxis] for name, value in answer.items()} for answer in single]
 
 

@@ -137,7 +137,7 @@ def _rows(inputs: tuple[Field, ...], trial: Trial) -> tuple[Tensors, bool]:
             got=", ".join(trial.sample),
         )
     rows = {f.name: _column(trial.sample[f.name][: _ROWS if trial.batch else 1], f) for f in inputs}
-    return (rows if trial.batch else {name: array[0] for name, array in rows.items()}), False
+    return (rows if trial.batch else {name: array[0, ...] for name, array in rows.items()}), False
 
 
 def _column(values: list[Any], field: Field) -> Array:

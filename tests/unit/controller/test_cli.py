@@ -155,7 +155,7 @@ def test_the_nouns_show_tables_and_the_same_as_json(url: str, platform: Platform
     assert [a["version"] for a in json.loads(on(url, "alias", "history", "churn@prod", "--json").stdout)] == [1]
     assert on(url, "sequence", "delete", "s").exit_code == 0
     assert on(url, "alias", "delete", "churn@prod").exit_code == 0
-    assert on(url, "model", "delete", "churn").exit_code == 0
+    assert on(url, "model", "delete", "churn", "--yes").exit_code == 0
     assert on(url, "model", "list").stderr.startswith("no model yet")
 
 

@@ -119,7 +119,7 @@ def test_a_file_of_another_dialect_is_told_what_is_wrong_and_what_to_do(
     [
         ("float64", "12,5", "row 3, column 'a': '12,5' is not a number"),
         ("float64", "old", "row 3, column 'a': 'old' is not a number"),
-        ("int64", "old", "row 3, column 'a': 'old' is not a number"),
+        ("int64", "old", "row 3, column 'a': 'old' is not a whole number"),
         ("bool", "yes", "row 3, column 'a': 'yes' is not true or false"),
     ],
 )

@@ -80,7 +80,7 @@ class LocalLauncher:
 
     @property
     def _notify_path(self) -> Path:
-        return self._settings.run / "notify.sock"
+        return self._settings.sockets / "notify.sock"
 
     @property
     def _notes(self) -> Path:
@@ -169,7 +169,7 @@ class LocalLauncher:
         return self._zygotes[key]
 
     def _socket(self, replica: str) -> Path:
-        return self._settings.run / f"{replica}.sock"
+        return self._settings.sockets / f"{replica}.sock"
 
     def _log(self, service: str) -> Path:
         return self._settings.logs / f"{service}.log"

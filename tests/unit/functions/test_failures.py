@@ -1,0 +1,47 @@
+"""What a caller is told of an exception of user code, and what the record keeps of it."""
+
+import orjson
+import pytest
+
+from headrace_functions.errors import FunctionFailed
+from headrace_functions.names import VersionId
+from headrace_functions.record import Record, RecordHeader, decode, encode
+from headrace_functions.runtime.exchange import failure
+from headrace_functions.signature import Field, Signature, dtype
+from headrace_functions.version import Version
+
+FIELDS = (Field("x", dtype("float64")),)
+
+
+def version(errors: str) -> Version:
+    return Version(VersionId("raiser", 1), "python", Signature(FIELDS, FIELDS), "a", "e", "c", errors=errors)
+
+
+def raised(cause: BaseException) -> FunctionFailed:
+    error = FunctionFailed(f"the function raised {type(cause).__name__}")
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("errors", "detail"),
+    [("detailed", "the function raised ValueError: age is negative"), ("terse", "the function raised ValueError")],
+)
+def test_a_caller_is_told_what_the_version_allows_and_where_the_traceback_is(errors: str, detail: str) -> None:
+    told = orjson.loads(failure(raised(ValueError("in row 3\nage is negative")), "r1", version(errors)).body)
+    assert detail == told["detail"] == told["error"]
+    assert ("r1", "its traceback: headrace service log raiser:1 --request r1") == (told["request_id"], told["hint"])
+
+
+def test_the_record_has_the_text_whatever_callers_are_told() -> None:
+    answer = failure(raised(ValueError("age is negative")), "r1", version("terse"))
+    assert "function-failed: the function raised ValueError: age is negative" == answer.error
+
+
+@pytest.mark.parametrize("cause", [ValueError("no file \udce4.txt"), KeyboardInterrupt(), SystemExit("\ud800")])
+def test_text_without_a_utf8_form_is_answered_and_recorded(cause: BaseException) -> None:
+    answer = failure(raised(cause), "r1", version("detailed"))
+    assert 500 == orjson.loads(answer.body)["status"]
+    header = RecordHeader("r1", "raiser", 1, 1, 1.0, "failed", 500, variant="\udce4", error=answer.error)
+    (kept,) = decode(encode(Record(header, b"", answer.body)))
+    assert "?" == kept.header.variant
