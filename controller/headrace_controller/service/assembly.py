@@ -70,8 +70,8 @@ class Assembly:
         for note in definition.notes():
             log(note)
         content = content_digest(definition, given)
-        definition = hydrosphere.adapted(definition, archive.names(given.payload), log)
         folder = self._keep_artifact(version, given, log)
+        definition = hydrosphere.adapted(definition, archive.names(given.payload), log)
         framework = definition.framework or guess_framework(archive.names(given.payload), log)
         wanted = needed(definition, framework, folder, log)
         ground = self._room.prepare(wanted, log)

@@ -18,7 +18,7 @@ import orjson
 from headrace_controller import clock
 from headrace_controller.catalog.catalog import Catalog
 from headrace_controller.definitions import ModelDefinition
-from headrace_controller.service import buildlog
+from headrace_controller.service import buildlog, precheck
 from headrace_controller.service.assembly import Assembly, Given, content_digest
 from headrace_controller.service.buildlog import BuildLog
 from headrace_controller.service.services import Services
@@ -70,6 +70,7 @@ class Builds:
 
         ``given.folder`` comes from ``new_folder`` and is removed when the build is over.
         """
+        precheck.check(definition, given)
         self._catalog.claim_name(definition.name, "model")
         content = content_digest(definition, given)
         with self._claiming:  # two appliers of the same content share one version

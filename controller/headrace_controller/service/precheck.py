@@ -1,0 +1,33 @@
+"""What can be told of a submission before it gets a version number: an unknown framework, columns that its file does not have."""
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from headrace_controller.definitions import ModelDefinition
+from headrace_controller.service.assembly import Given
+from headrace_controller.training import tables
+from headrace_controller.training.csvfile import CsvFile
+from headrace_functions.errors import InvalidInput
+from headrace_functions.runtime import frameworks
+
+
+def check(definition: ModelDefinition, given: Given) -> None:
+    """Raises ``InvalidInput`` naming the key that is wrong; the rest shows in the build."""
+    if definition.framework is not None:
+        frameworks.check(definition.framework)
+    file, key = (given.training, "training-data") if given.training else (given.sample, "sample")
+    if file is None:
+        return
+    tables.check_file(file, key)
+    try:
+        names = CsvFile(file, key).names if file.suffix == ".csv" else pq.read_schema(file).names
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InvalidInput(f"{key}: {file.name} cannot be read: {error}", field=key) from error
+    for name in definition.target:
+        if name not in names:
+            raise InvalidInput(
+                f"target: {file.name} has no column {name!r}",
+                field="target",
+                expected=f"one of {', '.join(names[:20])}",
+                got=name,
+            )

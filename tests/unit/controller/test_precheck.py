@@ -1,0 +1,29 @@
+"""What is wrong with a definition by itself is told before a version number is used up."""
+
+from pathlib import Path
+
+import pytest
+
+from headrace_controller.definitions import ModelDefinition
+from headrace_controller.service import precheck
+from headrace_controller.service.assembly import Given
+from headrace_functions.errors import InvalidInput
+
+
+def check(folder: Path, **more: object) -> None:
+    (folder / "train.csv").write_text("a,y\n1,0\n")
+    given = Given(folder, folder / "p", "d", training=folder / "train.csv")
+    precheck.check(ModelDefinition.model_validate({"name": "m", "payload": ["f"], **more}), given)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [({"framework": "tensorflow"}, "'tensorflow' is not known"), ({"target": "label"}, "has no column 'label'")],
+)
+def test_an_unknown_framework_or_target_is_refused(tmp_path: Path, more: dict[str, object], said: str) -> None:
+    with pytest.raises(InvalidInput, match=said):
+        check(tmp_path, **more)
+
+
+def test_what_fits_passes(tmp_path: Path) -> None:
+    check(tmp_path, framework="sklearn", target="y")
