@@ -24,6 +24,8 @@ from headrace_functions.names import VersionId
 WHO = "somebody on the web page"
 EXAMPLES = 5
 LONGEST_NOTE = 2000
+RECENT = timedelta(minutes=30)
+"""How long before something moved a change may have caused it."""
 STATES = ("open", "resolved", "all")
 WHAT = {
     "moved": "lies elsewhere than in training",
@@ -128,8 +130,8 @@ def one(platform: Platform, number: int) -> Json:
         "chain": chain,
         "advice": _advice(incident),
         "timeline": _timeline(incident),
-        "requests": _requests(version, incident.opened, until),
-        "examples": _examples(platform, version, incident.opened, until),
+        "requests": _requests(version, _began(incident), until),
+        "examples": _examples(platform, version, _began(incident), until),
         "rollback": _rollback(platform, incident, version),
         "segments": [],
     }
@@ -201,6 +203,11 @@ def actions(pages: flask.Blueprint, platform: Platform, field: Callable[[str], s
         pages.add_url_rule(f"/incidents/<int:number>/{name}", f"incident_{name}", view, methods=["POST"])
 
 
+def _began(incident: Incident) -> datetime:
+    """When the first thing moved: before the incident opened, for that takes some rows."""
+    return min([incident.opened, *(m.first for m in incident.chain)])
+
+
 def _row(incident: Incident) -> Json:
     return {
         "number": incident.number,
@@ -237,7 +244,7 @@ def _age(seconds: float) -> str:
 
 def _figures(platform: Platform, incident: Incident, version: VersionId, until: datetime) -> list[Json]:
     """What it is about, in numbers: requests since then, the share that is concerned, errors, latency before and since."""
-    since = incident.opened.replace(second=0, microsecond=0)
+    since = _began(incident).replace(second=0, microsecond=0)
     span = max(timedelta(minutes=1), until - since)
     after = platform.health.series(version, since, since + span, 60)
     before = platform.health.series(version, since - max(span, timedelta(hours=1)), since, 60)
@@ -303,8 +310,9 @@ def _picture(platform: Platform, version: VersionId, movement: Movement) -> str:
 
 def _advice(incident: Incident) -> list[str]:
     found = []
-    if incident.changes_before:
-        said = "; ".join(c.sentence for c in incident.changes_before)
+    recent = [c for c in incident.changes_before if _began(incident) - c.at < RECENT]
+    if recent:
+        said = "; ".join(c.sentence for c in recent)
         found.append(
             f"Changed shortly before: {said}. Rolling it back may help; the chain above shows whether it began with it."
         )
@@ -384,7 +392,7 @@ def _rollback(platform: Platform, incident: Incident, version: VersionId) -> Jso
                 )
     if not choices:
         return None
-    caused = bool(incident.changes_before)
+    caused = any(_began(incident) - c.at < RECENT for c in incident.changes_before)
     return {
         "title": "Something changed shortly before" if caused else "Nothing of yours changed before it",
         "text": "Requests that are under way finish as they began. Rolling back helps where the version is the cause; "

@@ -167,6 +167,8 @@ def _family(revision: Any, children: list[Json]) -> Json:
         **blank,
         **(lead or {}),
         "child": False,
+        "weight": "",
+        "shadow": False,
         "name": revision.name,
         "href": f"/sequences/{revision.name}",
         "aliases": [],
