@@ -355,6 +355,18 @@ class Client:
         """``verb`` is acknowledge, silence, resolve or notes."""
         return self._post(f"/incidents/{number}/{verb}", body, schemas.IncidentView)
 
+    def targets(self) -> list[schemas.TargetView]:
+        return self._get("/notification-targets", schemas.TargetList).items
+
+    def put_target(self, name: str, **body: str | list[str]) -> schemas.TargetView:
+        return self._put(f"/notification-targets/{name}", body, schemas.TargetView)
+
+    def delete_target(self, name: str) -> None:
+        self._request("DELETE", f"{API}/notification-targets/{name}")
+
+    def test_target(self, name: str) -> schemas.TestedView:
+        return self._post(f"/notification-targets/{name}/test", {}, schemas.TestedView)
+
     def logged_request(self, version: VersionId, request_id: str) -> schemas.RequestView:
         path = f"/logs/{version.model}/{version.number}/requests/{quote(request_id, safe='')}"
         return self._get(path, schemas.RequestView)

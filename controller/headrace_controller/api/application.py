@@ -16,6 +16,7 @@ from headrace_controller.api import (
     manifests,
     metrics,
     models,
+    notifications,
     openapi,
     running,
     sequences,
@@ -35,6 +36,7 @@ RESOURCES: tuple[Resource, ...] = (
     metrics.resource,
     health.resource,
     incidents.resource,
+    notifications.resource,
     events.resource,
 )
 MAX_BODY = 16 * 1024 * 1024  # bytes of any body that has no limit of its own

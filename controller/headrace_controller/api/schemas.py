@@ -405,3 +405,22 @@ class IncidentView(Answer):
 
 class IncidentList(Answer):
     items: list[IncidentView]
+
+
+class TargetView(Answer):
+    name: str
+    way: Literal["webhook", "slack", "alertmanager", "email"]
+    address: str = Field(description="without what may be a secret: its path and who logs in")
+    severity: Literal["low", "medium", "severe"]
+    models: list[str]
+    to: list[str]
+    sender: str
+    since: str
+
+
+class TargetList(Answer):
+    items: list[TargetView]
+
+
+class TestedView(Answer):
+    answer: str = Field(description="what the target answered")

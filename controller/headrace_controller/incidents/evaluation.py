@@ -119,10 +119,14 @@ def _grown(incident: Incident, found: Sequence[Movement], now: datetime) -> list
     before = {m.key: m for m in incident.chain}
     new = [m for m in found if m.key not in before]
     worse = [m for m in found if m.key in before and RANK[m.severity] > RANK[before[m.key].severity]]
-    other = [m for m in found if m.key in before and abs((m.share or 0) - (before[m.key].share or 0)) >= _CHANGED]
+    other = [m for m in found if m.key in before and _otherwise(m, before[m.key])]
     if not new and not worse and not (other and now - incident.updated >= _PAUSE):
         return []
     for m in found:
         old = before.get(m.key, m)
         before[m.key] = replace(m, first=min(m.first, old.first), severity=max(m.severity, old.severity, key=RANK.get))  # type: ignore[arg-type]
     return [Step("grew", incident, tuple(ordered(list(before.values()))))]
+
+
+def _otherwise(now: Movement, before: Movement) -> bool:
+    return now.what != before.what or abs((now.share or 0) - (before.share or 0)) >= _CHANGED

@@ -98,11 +98,14 @@ def _movement(
         begin = i
     last = bad[-1]
     first = looks[begin].start
-    sentence, short = _said(rule.what, field, looks[:begin], looks[last], first)
+    what = rule.what
+    if what == "checks" and (looks[last].fields[field].moved or 0.0) >= MOVED["low"]:
+        what = "moved"  # how its values changed says more than which bound they are beyond
+    sentence, short = _said(what, field, looks[:begin], looks[last], first)
     worst = [rule.severity(s) for s in shares[-LOOKS:]]
     severity = max((s for s in worst if s), key=RANK.__getitem__)
     share = shares[last] if rule.what != "latency" else None
-    return Movement(version, rule.what, field, side, first, severity, share, sentence, short)
+    return Movement(version, what, field, side, first, severity, share, sentence, short)
 
 
 def _said(what: str, field: str, before: Sequence[Bucket], now: Bucket, first: datetime) -> tuple[str, str]:

@@ -28,6 +28,7 @@ from headrace_controller.service.jobs import Jobs
 from headrace_controller.service.labels import Labels
 from headrace_controller.service.localroom import LocalBuildRoom
 from headrace_controller.service.metrics import Metrics
+from headrace_controller.service.notifications import Notifications
 from headrace_controller.service.outliers import OutlierModels
 from headrace_controller.service.probing import RuntimeProbe
 from headrace_controller.service.provisioning import Provisioning
@@ -73,6 +74,7 @@ class Platform:
     health: HealthReader
     incidents: Incidents
     watch: IncidentWatch
+    notifications: Notifications
     outliers: OutlierModels
     changes: Changes
     intake: Intake
@@ -86,8 +88,10 @@ class Platform:
         self.jobs.open()
         self.schedules.open()
         self.watch.open()
+        self.notifications.open()
 
     def close(self) -> None:
+        self.notifications.close()
         self.watch.close()
         self.schedules.close()
         self.jobs.close()
@@ -118,7 +122,12 @@ class Platform:
         return versions + [reason for s in series for reason in s.damaged.values()]
 
     def _loops(self) -> list[Callable[[], list[str]]]:
-        return [lambda: self.schedules.problems, lambda: self.watch.problems, *self.checks]
+        return [
+            lambda: self.schedules.problems,
+            lambda: self.watch.problems,
+            lambda: self.notifications.problems,
+            *self.checks,
+        ]
 
     def _contents(self) -> dict[str, Any]:
         try:
@@ -198,6 +207,7 @@ def create_platform(
         health=health,
         incidents=incidents,
         watch=IncidentWatch(catalog, health, incidents, jobs, reports, changes.announce),
+        notifications=Notifications(documents, incidents, endpoint),
         outliers=OutlierModels(catalog, builds, jobs, metrics),
         changes=changes,
         intake=Intake(documents.objects),

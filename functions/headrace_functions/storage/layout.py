@@ -16,6 +16,7 @@ ENVIRONMENTS = "environments/"
 JOBS = "jobs/"
 INCIDENTS = "incidents/"
 HEALTH = "health/"
+TARGETS = "notification-targets/"
 NAMES = "names/"
 LOGS = "logs/"
 BUILDS = "builds/"
@@ -237,6 +238,16 @@ def explanation(v: VersionId, digest: str) -> str:
 def incident(number: int) -> str:
     """Folder of what happened to an incident, ``<k>.json``, appended; the first one opens it and claims its number."""
     return f"{INCIDENTS}{number}/"
+
+
+def notification(number: int, target_name: str, event: str) -> str:
+    """Folder of the attempts ``<k>.json`` to tell a target of an event of an incident, appended; the highest counts."""
+    return f"notifications/{number}/{target_name}/{event}/"
+
+
+def target(name: str) -> str:
+    """Folder of the states ``<k>.json`` of a notification target, appended; the highest counts."""
+    return f"{TARGETS}{name}/"
 
 
 def schedule(name: str) -> str:

@@ -1,0 +1,62 @@
+"""Notification targets: who is told of incidents."""
+
+from pydantic import Field
+
+from headrace_controller import clock
+from headrace_controller.api import schemas
+from headrace_controller.api.routing import Body, Resource
+from headrace_controller.notify.targets import Target
+from headrace_controller.service.notifications import TargetState
+from headrace_controller.service.platform import Platform
+
+_TARGET = "/notification-targets/<name>"
+
+resource = Resource("notification-targets")
+
+
+class TargetBody(Body):
+    way: str = Field(description="webhook, slack, alertmanager or email")
+    address: str = Field(description="a URL; of email smtp://HOST:PORT or smtps://USER:PASSWORD@HOST:PORT")
+    severity: str = Field(default="low", description="the least severity it is told of: low, medium or severe")
+    models: list[str] = Field(default_factory=list, max_length=1000, description="all models where it is empty")
+    to: list[str] = Field(default_factory=list, max_length=100, description="of email: who gets it")
+    sender: str = Field(default="", description="of email: who it is from")
+
+
+@resource.route("GET", "/notification-targets", answer=schemas.TargetList)
+def list_targets(platform: Platform) -> schemas.TargetList:
+    """List the targets."""
+    return schemas.TargetList(items=[view(s) for s in platform.notifications.select()])
+
+
+@resource.route("PUT", _TARGET, answer=schemas.TargetView, body=TargetBody)
+def put_target(platform: Platform, name: str, body: TargetBody) -> schemas.TargetView:
+    """Add or change a target; it is told of what happens from then on."""
+    document = {**body.model_dump(), "name": name}
+    return view(platform.notifications.put(Target.from_document(document)))
+
+
+@resource.route("DELETE", _TARGET)
+def delete_target(platform: Platform, name: str) -> None:
+    """Tell a target of nothing any more."""
+    platform.notifications.remove(name)
+
+
+@resource.route("POST", f"{_TARGET}/test", answer=schemas.TestedView)
+def test_target(platform: Platform, name: str) -> schemas.TestedView:
+    """Send a target an example; 409 says why it was not taken."""
+    return schemas.TestedView(answer=platform.notifications.test(name))
+
+
+def view(state: TargetState) -> schemas.TargetView:
+    target = state.target
+    return schemas.TargetView(
+        name=target.name,
+        way=target.way,
+        address=target.shown,
+        severity=target.severity,
+        models=list(target.models),
+        to=list(target.to),
+        sender=target.sender,
+        since=clock.show(state.since),
+    )

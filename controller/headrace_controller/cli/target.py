@@ -1,0 +1,63 @@
+"""``headrace target``"""
+
+import click
+
+from headrace_controller.cli.connection import connected
+from headrace_controller.cli.output import json_option, print_json, print_table
+from headrace_controller.client import Client
+
+
+@click.group()
+def target() -> None:
+    """Notification targets: who is told of incidents."""
+
+
+@target.command("list")
+@json_option
+@connected
+def list_targets(client: Client, as_json: bool) -> None:
+    """List the targets; of an address that may hold a secret only the host is shown."""
+    found = [t.model_dump() for t in client.targets()]
+    if as_json:
+        print_json(found)
+        return
+    rows = [{**t, "models": ", ".join(t["models"]) or "all", "to": ", ".join(t["to"])} for t in found]
+    print_table(rows, ["name", "way", "address", "severity", "models", "to"], empty="no target")
+
+
+@target.command("add")
+@click.argument("name")
+@click.option("--way", required=True, type=click.Choice(["webhook", "slack", "alertmanager", "email"]))
+@click.option("--address", required=True, help="A URL; of email smtp://HOST:PORT or smtps://USER:PASSWORD@HOST:PORT.")
+@click.option(
+    "--severity",
+    default="low",
+    show_default=True,
+    type=click.Choice(["low", "medium", "severe"]),
+    help="The least severity it is told of.",
+)
+@click.option("--model", "models", multiple=True, help="Told of this model; may be repeated. All where it is left out.")
+@click.option("--to", multiple=True, help="Of email: who gets it; may be repeated.")
+@click.option("--sender", default="", help="Of email: who it is from.")
+@connected
+def add_target(client: Client, name: str, models: tuple[str, ...], to: tuple[str, ...], **more: str) -> None:
+    """Add or change a target; it is told of what happens from then on."""
+    found = client.put_target(name, models=list(models), to=list(to), **more)
+    click.echo(f"{found.name} is told by {found.way}; try it: headrace target test {found.name}")
+
+
+@target.command("test")
+@click.argument("name")
+@connected
+def test_target(client: Client, name: str) -> None:
+    """Send an example to a target."""
+    click.echo(f"{name} was told: {client.test_target(name).answer}")
+
+
+@target.command("rm")
+@click.argument("name")
+@connected
+def remove_target(client: Client, name: str) -> None:
+    """Tell a target of nothing any more."""
+    client.delete_target(name)
+    click.echo(f"{name} is told of nothing any more")

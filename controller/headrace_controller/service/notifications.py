@@ -1,0 +1,195 @@
+"""Telling targets of incidents: each word once, tried again until it is taken, over restarts and beside other controllers."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from headrace_controller import clock
+from headrace_controller.incidents.model import Event, Incident, Movement, entry, folded, opening
+from headrace_controller.notify.sending import NotTold, send
+from headrace_controller.notify.targets import Target
+from headrace_controller.service.incidents import Incidents
+from headrace_functions.errors import Conflict, NotFound
+from headrace_functions.loop_health import LoopHealth
+from headrace_functions.storage import layout
+from headrace_functions.storage.documents import Documents, interpret
+
+log = logging.getLogger("headrace.incidents")
+
+EVERY = 5.0
+TOLD_OF = ("opened", "reopened", "resolved")
+FIRST_PAUSE, LAST_PAUSE = timedelta(seconds=5), timedelta(minutes=10)
+GIVEN_UP = timedelta(hours=24)
+"""Age of an event from which a target that takes nothing is told of it no more."""
+ABANDONED = timedelta(minutes=2)
+"""After which an attempt without a result was cut short."""
+
+Send = Callable[[Target, Incident, Event, str], str]
+
+
+@dataclass(frozen=True, slots=True)
+class TargetState:
+    target: Target
+    since: datetime
+    """When it was added: it is told of what happens from then on."""
+
+
+class Notifications:
+    """``step`` tells what is due; ``open`` starts the thread that repeats it."""
+
+    def __init__(
+        self,
+        documents: Documents,
+        incidents: Incidents,
+        endpoint: str,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        send: Send = send,
+    ) -> None:
+        self._documents = documents
+        self._incidents = incidents
+        self._endpoint = endpoint
+        self._now = now
+        self._send = send
+        self._stopping = threading.Event()
+        self._done: set[str] = set()
+        self._waits: dict[str, datetime] = {}
+        self.health = LoopHealth("telling of incidents", log)
+
+    @property
+    def problems(self) -> list[str]:
+        return [self.health.problem] if self.health.problem else []
+
+    # Targets
+
+    def select(self) -> list[TargetState]:
+        """The targets by name."""
+        found = []
+        for name in self._documents.objects.folders(layout.TARGETS):
+            state = self._documents.last(layout.target(name))
+            if state is not None and not state.get("deleted"):
+                read = interpret(layout.target(name), state, lambda s: Target.from_document(s["target"]))
+                found.append(TargetState(read, clock.parse(state["since"], field="since")))
+        return found
+
+    def get(self, name: str) -> TargetState:
+        for state in self.select():
+            if state.target.name == name:
+                return state
+        raise NotFound(f"there is no target {name!r}", field="name", hint="headrace target list")
+
+    def put(self, target: Target) -> TargetState:
+        """Add or change a target; the same again changes nothing."""
+        for state in self.select():
+            if state.target == target:
+                return state
+        since = clock.show(self._now())
+        self._documents.append(
+            layout.target(target.name), {"schema": 1, "target": target.to_document(), "since": since}
+        )
+        return self.get(target.name)
+
+    def remove(self, name: str) -> None:
+        self.get(name)
+        self._documents.append(layout.target(name), {"schema": 1, "deleted": True})
+
+    def test(self, name: str) -> str:
+        """Send an example; what the target answered. Raises ``Conflict`` where it was not taken."""
+        now = self._now()
+        example = Movement("example:1", "moved", "example", "input", now, "low", 1.0, "This is a test.", "test")
+        incident = folded(0, [opening([example], now)], now)
+        try:
+            return self._send(self.get(name).target, incident, incident.events[0], self._endpoint)
+        except NotTold as error:
+            raise Conflict(f"{name} was not told: {error}", field="address") from error
+
+    # Telling
+
+    def open(self) -> None:
+        threading.Thread(target=self._run, name="notifications", daemon=True).start()
+
+    def close(self) -> None:
+        self._stopping.set()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(max(EVERY, self.health.pause)):
+            with self.health.guard():
+                self.step()
+
+    def step(self) -> int:
+        """Tell what is due; the number of attempts."""
+        targets = self.select()
+        if not targets:
+            return 0
+        attempts = 0
+        for incident in self._incidents.store.all(self._now()):
+            for event in self._events(incident):
+                for state in targets:
+                    if state.since <= event.at and state.target.wants(incident):
+                        attempts += self._tell(state.target, incident, event)
+        return attempts
+
+    def _events(self, incident: Incident) -> Iterator[Event]:
+        """What is to be told of an incident; nothing while it is silenced."""
+        if incident.state == "silenced":
+            return
+        for event in incident.events:
+            if event.kind in TOLD_OF and self._now() - event.at < GIVEN_UP:
+                yield event
+
+    def _tell(self, target: Target, incident: Incident, event: Event) -> bool:
+        """Whether an attempt was made."""
+        folder = layout.notification(incident.number, target.name, f"{event.kind}-{clock.show(event.at)}")
+        now = self._now()
+        if folder in self._done or now < self._waits.get(folder, now):
+            return False
+        number = self._claimed(folder, now)
+        if number is None:
+            return False
+        try:
+            text, delivered = self._send(target, incident, event, self._endpoint), True
+        except NotTold as error:
+            text, delivered = str(error), False
+            log.warning("incident %d: %s was not told: %s", incident.number, target.name, error)
+        state = {"schema": 1, "state": "delivered" if delivered else "failed", "at": clock.show(self._now())}
+        self._documents.append(folder, {**state, "text": text})
+        self._record(incident, target, event, delivered, text)
+        if delivered:
+            self._done.add(folder)
+        return True
+
+    def _claimed(self, folder: str, now: datetime) -> int | None:
+        """Number of the attempt that is ours to make; None where it was delivered, waits, or somebody else is at it."""
+        last = self._documents.last_number(folder) or 0
+        if last:
+            state = self._documents.get(f"{folder}{last}.json")
+            due = clock.parse(state["at"], field="at") + self._pause(state, last)
+            if state["state"] == "delivered":
+                self._done.add(folder)
+                return None
+            if now < due:
+                self._waits[folder] = due
+                return None
+        try:
+            self._documents.create(
+                f"{folder}{last + 1}.json", {"schema": 1, "state": "begun", "at": clock.show(now), "text": ""}
+            )
+        except Conflict:
+            return None
+        return last + 1
+
+    @staticmethod
+    def _pause(state: dict[str, Any], number: int) -> timedelta:
+        if state["state"] == "begun":
+            return ABANDONED
+        return min(LAST_PAUSE, FIRST_PAUSE * 2.0 ** min(number // 2 - 1, 20))
+
+    def _record(self, incident: Incident, target: Target, event: Event, delivered: bool, text: str) -> None:
+        """Show it with the incident; of failures the first and each other text."""
+        shown = [d for d in incident.deliveries if (d.target, d.event) == (target.name, event.kind)]
+        if not delivered and shown and (shown[-1].delivered, shown[-1].text) == (False, text):
+            return
+        more: dict[str, Any] = {"target": target.name, "event": event.kind, "delivered": delivered}
+        self._incidents.store.append(incident.number, entry("delivery", self._now(), text=text, **more))
