@@ -13,7 +13,7 @@ from headrace_controller.definitions.fields import parse_duration
 from headrace_controller.health.buckets import FieldHealth
 from headrace_controller.health.shift import LEAST_ROWS
 from headrace_controller.incidents import rules as default_rules
-from headrace_controller.incidents.model import RANK, Event, Incident, Movement
+from headrace_controller.incidents.model import RANK, Delivery, Event, Incident, Movement
 from headrace_controller.requestlog.reader import LogQuery
 from headrace_controller.service.paging import PageRequest
 from headrace_controller.service.platform import Platform
@@ -170,7 +170,33 @@ def rules(platform: Platform) -> Json:
             "severity": "medium",
         }
     )
-    return {"rules": found, "targets": [], "open": len(open_incidents(platform))}
+    return {"rules": found, "targets": _targets(platform), "open": len(open_incidents(platform))}
+
+
+def _targets(platform: Platform) -> list[Json]:
+    """Who is told, with the newest delivery to each."""
+    last: dict[str, Delivery] = {}
+    for incident in platform.incidents.lately(50):
+        for delivery in incident.deliveries:
+            if delivery.target not in last or last[delivery.target].at < delivery.at:
+                last[delivery.target] = delivery
+    found = []
+    for state in platform.notifications.select():
+        target = state.target
+        newest = last.get(target.name)
+        to = target.shown + (f" to {', '.join(target.to)}" if target.to else "")
+        found.append(
+            {
+                "name": target.name,
+                "kind": target.way,
+                "to": to,
+                "of": f"{target.severity} and worse" + (f", of {', '.join(target.models)}" if target.models else ""),
+                "last": {"at": clock.show(newest.at), "delivered": newest.delivered, "text": newest.text}
+                if newest
+                else None,
+            }
+        )
+    return found
 
 
 def actions(pages: flask.Blueprint, platform: Platform, field: Callable[[str], str]) -> None:
