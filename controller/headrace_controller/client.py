@@ -93,6 +93,13 @@ class Client:
     def status(self) -> schemas.StatusView:
         return self._get("/status", schemas.StatusView)
 
+    def sample(self, version: VersionId | str, rows: int = 1, seed: int = 0) -> list[Json]:
+        """Rows of a version's training data, by input; ``NotFound`` where it came without."""
+        of = version if isinstance(version, VersionId) else VersionId.parse(version)
+        return self._get(
+            f"/models/{of.model}/versions/{of.number}/sample", schemas.SampleView, rows=rows, seed=seed
+        ).rows
+
     def refused_records(self) -> list[schemas.RefusedView]:
         """What the collector could not log and set aside."""
         return self._get("/refused-records", schemas.RefusedList).items

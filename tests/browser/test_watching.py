@@ -165,6 +165,8 @@ def test_the_heat_map_is_one_tab_stop_that_arrows_move_in_and_enter_leaves_for_t
     page.locator("#heat").focus()
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("ArrowLeft")
+    expect(page.locator("#readout-text")).to_contain_text("age")
+    page.keyboard.press("ArrowDown")
     expect(page.locator("#readout-text")).to_contain_text("amount")
     page.keyboard.press("Enter")
     expect(page.locator("h1")).to_contain_text("Requests of scores:2")

@@ -15,7 +15,7 @@ from headrace_controller import archive
 from headrace_controller.api import schemas, views
 from headrace_controller.api.routing import Body, Query, Resource, read_json
 from headrace_controller.definitions import ModelDefinition, check_document
-from headrace_controller.service import labels, paging
+from headrace_controller.service import labels, paging, samples
 from headrace_controller.service.assembly import MAX_UPLOAD, Given
 from headrace_controller.service.platform import Platform
 from headrace_controller.service.versions import VersionFilter
@@ -53,6 +53,11 @@ class VersionQuery(PageQuery):
 
 class OffsetQuery(Query):
     offset: int = Field(default=0, ge=0, description="byte of the log to start from")
+
+
+class SampleQuery(Query):
+    rows: int = Field(default=1, description=f"rows, 1 to {samples.MAX_ROWS}")
+    seed: int = Field(default=0, description="the same seed gives the same rows")
 
 
 class AliasBody(Body):
@@ -242,3 +247,9 @@ def _save(part: FileStorage, target: Path, limit: int) -> str:
             digest.update(chunk)
             sink.write(chunk)
     return digest.hexdigest()
+
+
+@resource.route("GET", f"{_VERSION}/sample", answer=schemas.SampleView, query=SampleQuery)
+def get_sample(platform: Platform, model: str, number: int, query: SampleQuery) -> schemas.SampleView:
+    """Show rows of a version's training data as somebody would send them; 404 where it came without."""
+    return schemas.SampleView(rows=platform.samples.rows(VersionId(model, number), query.rows, query.seed))

@@ -306,6 +306,10 @@ class StatusView(Answer):
     services: list[ServiceView]
 
 
+class SampleView(Answer):
+    rows: list[Json] = Field(description="rows of the training data, by input")
+
+
 class RefusedView(Answer):
     key: str = Field(description="its name in the store below inbox-refused/")
     size: int = Field(description="bytes")

@@ -12,7 +12,7 @@ from headrace_controller.cli.output import json_option, print_json, print_table,
 from headrace_controller.client import Client
 from headrace_controller.projects import csv_rows, example_requests
 from headrace_functions.errors import InvalidInput, NotFound
-from headrace_functions.names import Reference
+from headrace_functions.names import Reference, VersionId
 
 
 @click.command()
@@ -54,14 +54,23 @@ def predict(client: Client, name: str, path: str, as_json: bool) -> None:
 
 @click.command()
 @click.argument("name")
+@click.option("--rows", type=click.IntRange(1, 10_000), default=1, show_default=True, help="Rows of the training data.")
+@click.option("--seed", default=0, show_default=True, help="Another seed takes other rows.")
+@click.option(
+    "--shift",
+    "shifts",
+    multiple=True,
+    metavar="FIELD=CHANGE",
+    help="Move a number, for practice: amount=x100, age=+5, age=-2sd.",
+)
 @json_option
 @connected
-def sample(client: Client, name: str, as_json: bool) -> None:
-    """Show an example request and the command that sends it.
+def sample(client: Client, name: str, rows: int, seed: int, shifts: tuple[str, ...], as_json: bool) -> None:
+    """Show a request with rows of the training data, and the command that sends it.
 
-    NAME is a model, MODEL:NUMBER, MODEL@ALIAS or a sequence.
+    NAME is a model, MODEL:NUMBER, MODEL@ALIAS or a sequence. Without training data it is a request that the signature accepts.
     """
-    body = example_requests.of_signature(_signature(client, name))
+    body = _sample(client, name, rows, seed, shifts)
     if as_json:
         print_json(body)
         return
@@ -74,6 +83,28 @@ def sample(client: Client, name: str, as_json: bool) -> None:
     progress(
         f"\ncurl -s {shlex.quote(url)} -H 'content-type: application/json' -d {shlex.quote(orjson.dumps(body).decode())}"
     )
+
+
+def _sample(client: Client, name: str, rows: int, seed: int, shifts: tuple[str, ...]) -> example_requests.Json:
+    try:
+        found = client.sample(_first_version(client, name), rows, seed)
+    except NotFound:
+        if rows > 1 or shifts:
+            raise
+        return example_requests.of_signature(_signature(client, name))
+    requests = example_requests.of_rows(example_requests.shifted(found, shifts), client.endpoint_metadata(name))
+    return next(iter(requests))[1]
+
+
+def _first_version(client: Client, name: str) -> VersionId:
+    """The version that a request to ``name`` meets first: of a sequence, the first variant of its first stage."""
+    reference = Reference.parse(name)
+    if reference.number is None and reference.alias is None:
+        try:
+            return VersionId.parse(client.sequence(name).stages[0]["variants"][0]["model"])
+        except NotFound:
+            pass  # then it is a model
+    return client.resolve(name)
 
 
 def _signature(client: Client, name: str) -> example_requests.Json:

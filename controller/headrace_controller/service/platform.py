@@ -34,6 +34,7 @@ from headrace_controller.service.probing import RuntimeProbe
 from headrace_controller.service.provisioning import Provisioning
 from headrace_controller.service.rendering import Manifest, Rendering
 from headrace_controller.service.reports import Reports
+from headrace_controller.service.samples import Samples
 from headrace_controller.service.schedules import Schedules
 from headrace_controller.service.sequences import Sequences
 from headrace_controller.service.services import Services, ServiceViews
@@ -78,6 +79,7 @@ class Platform:
     outliers: OutlierModels
     changes: Changes
     intake: Intake
+    samples: Samples
     checks: list[Callable[[], list[str]]] = field(default_factory=list)
     """Further sources of ``problems``: what runs beside the use cases and knows how it is doing."""
 
@@ -211,4 +213,5 @@ def create_platform(
         outliers=OutlierModels(catalog, builds, jobs, metrics),
         changes=changes,
         intake=Intake(documents.objects),
+        samples=Samples(catalog),
     )

@@ -126,3 +126,20 @@ def test_an_answer_is_shown_row_by_row() -> None:
         {"label": 0, "probabilities": [0.9, 0.1]},
         {"label": 1, "probabilities": [0.2, 0.8]},
     ]
+
+
+@pytest.mark.parametrize(
+    ("shift", "expected"), [("a=x3", [3.0, 9.0]), ("a=+1", [2.0, 4.0]), ("a=-2sd", [-1.0, 1.0]), ("n=x1.5", [2, 3])]
+)
+def test_a_shift_moves_one_number_of_every_row(shift: str, expected: list[float]) -> None:
+    rows = [{"a": 1.0, "n": 1, "c": "x"}, {"a": 3.0, "n": 2, "c": "y"}]
+    moved = example_requests.shifted(rows, [shift])
+    assert expected == [row[shift[0]] for row in moved]
+    assert ["x", "y"] == [row["c"] for row in moved]
+    assert [1.0, 3.0] == [row["a"] for row in rows], "the rows that were given stay as they are"
+
+
+@pytest.mark.parametrize("shift", ["a", "a=", "a=5", "a=x", "a=+1sdd", "c=+1", "gone=x2"])
+def test_a_shift_that_cannot_be_is_refused_and_says_how_it_is_written(shift: str) -> None:
+    with pytest.raises(InvalidInput, match="shift"):
+        example_requests.shifted([{"a": 1.0, "c": "x"}], [shift])
