@@ -57,7 +57,7 @@ class Change:
 
     at: datetime
     kind: str
-    """``alias``, ``sequence`` or ``version``."""
+    """``alias``, ``sequence``, ``version`` or ``incident``."""
     subject: str
     sentence: str
 

@@ -72,9 +72,11 @@ class Incidents:
         return self._write(number, "note", by, text)
 
     def changes_of(self, version: VersionId, since: datetime, until: datetime) -> list[Change]:
-        """What was changed around a version, ``since <= at < until``: aliases moved, sequences revised, versions released."""
-        found = [*self._aliases(version.model), *self._sequences(version), *self._releases(version.model)]
-        return sorted((c for c in found if since <= c.at < until), key=lambda c: c.at)
+        """What was changed around a version, ``since <= at < until``: aliases moved, sequences revised, versions released; and the
+        incidents that opened (kind ``incident``, subject its number)."""
+        changed = [*self._aliases(version.model), *self._sequences(version), *self._releases(version.model)]
+        opened = [Change(i.opened, "incident", str(i.number), i.sentence) for i in self.select(version=str(version))]
+        return sorted((c for c in [*changed, *opened] if since <= c.at < until), key=lambda c: c.at)
 
     def _aliases(self, model: str) -> Iterator[Change]:
         series = self._catalog.aliases(model)

@@ -140,7 +140,8 @@ class IncidentWatch:
             first = step.chain[0]
             about = Reference.parse(first.version)
             version = VersionId(about.name, about.number or 1)
-            changes = self._incidents.changes_of(version, first.first - CHANGES_BEFORE, now)
+            known = self._incidents.changes_of(version, first.first - CHANGES_BEFORE, now)
+            changes = [c for c in known if c.kind != "incident"]
             return store.open(step.chain, now, changes) is not None
         if step.kind == "resolved":
             return store.add(step.incident, entry("resolved", now, text="quiet for 10 minutes"))

@@ -93,9 +93,11 @@ def test_over_many_evaluations_and_a_restart_nothing_is_written_twice(
     assert [1] == [i.entries for i in platform.incidents.lately()]
 
 
-def test_what_was_changed_around_a_version_is_told(platform: Platform) -> None:
+def test_what_was_changed_around_a_version_is_told_and_what_opened(platform: Platform, watch: IncidentWatch) -> None:
+    watch.step()
     found = platform.incidents.changes_of(M, NOW - timedelta(days=3650), NOW + timedelta(days=3650))
-    assert {"alias m@prod set to m:1", "version m:1 released"} == {c.sentence for c in found}
+    assert {"alias m@prod set to m:1", "version m:1 released"} == {c.sentence for c in found if c.kind != "incident"}
+    assert ["1"] == [c.subject for c in found if c.kind == "incident"]
 
 
 @pytest.fixture
