@@ -147,10 +147,8 @@ def shifted(rows: Sequence[Json], shifts: Sequence[str]) -> list[Json]:
     steps = {"+": 1.0, "-": -1.0}
     for text in shifts:
         name, _, how = text.partition("=")
-        values = [
-            row.get(name)
-            for row in rows
-            if isinstance(row.get(name), int | float) and not isinstance(row.get(name), bool)
+        values: list[float] = [
+            float(v) for v in (row.get(name) for row in rows) if isinstance(v, int | float) and not isinstance(v, bool)
         ]
         match = _SHIFT.fullmatch(how)
         if match is None:
