@@ -93,6 +93,14 @@ class Client:
     def status(self) -> schemas.StatusView:
         return self._get("/status", schemas.StatusView)
 
+    def segments(
+        self, version: VersionId | str, where: str, since: str | None = None, until: str | None = None
+    ) -> schemas.SegmentsView:
+        """What sets the rows of a version's log that satisfy ``where`` apart from the others."""
+        of = version if isinstance(version, VersionId) else VersionId.parse(version)
+        path = f"/logs/{of.model}/{of.number}/segments"
+        return self._get(path, schemas.SegmentsView, where=where, since=since, until=until)
+
     def sample(self, version: VersionId | str, rows: int = 1, seed: int = 0) -> list[Json]:
         """Rows of a version's training data, by input; ``NotFound`` where it came without."""
         of = version if isinstance(version, VersionId) else VersionId.parse(version)

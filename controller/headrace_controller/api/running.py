@@ -12,6 +12,7 @@ from headrace_controller import clock
 from headrace_controller.api import schemas, views
 from headrace_controller.api.routing import Query, Resource
 from headrace_controller.definitions.fields import parse_duration
+from headrace_controller.requestlog import segments
 from headrace_controller.requestlog.reader import MAX_ROWS, LogQuery
 from headrace_controller.requestlog.tail import Position
 from headrace_controller.service import servicelog
@@ -50,6 +51,14 @@ class ServiceLogQuery(Query):
 class RowsQuery(ExportQuery):
     limit: int = Field(default=100, description=f"rows, 1 to {MAX_ROWS}")
     order: str = Field(default="desc", description="by time received: desc (the newest first) or asc")
+
+
+class SegmentsQuery(Query):
+    where: str = Field(
+        description="which rows are compared with the others: one boolean SQL expression over the log's columns"
+    )
+    since: str | None = Field(default=None, description="RFC 3339 time, or a duration back from now such as 1h")
+    until: str | None = Field(default=None, description="as since; rows before it")
 
 
 class TailQuery(Query):
@@ -132,6 +141,19 @@ def export_log(platform: Platform, model: str, number: int, query: ExportQuery) 
         download_name=f"{version.service}.parquet",
         as_attachment=True,
     )
+
+
+@resource.route("GET", f"/logs/{_VERSION}/segments", answer=schemas.SegmentsView, query=SegmentsQuery)
+def find_segments(platform: Platform, model: str, number: int, query: SegmentsQuery) -> schemas.SegmentsView:
+    """Show what sets the rows that satisfy a condition apart from the others of that time."""
+    version = VersionId(model, number)
+    platform.catalog.get(version)
+    since, until = (
+        moment(text, name) if text else None for text, name in ((query.since, "since"), (query.until, "until"))
+    )
+    rows, selected, found = segments.of_log(platform.logs, version, LogQuery(since, until, query.where))
+    views = [schemas.SegmentView(where=s.where, share=s.share, usual=s.usual, rows=s.rows, p=s.p) for s in found]
+    return schemas.SegmentsView(rows=rows, selected=selected, segments=views)
 
 
 @resource.route("GET", "/refused-records", answer=schemas.RefusedList)

@@ -306,6 +306,20 @@ class StatusView(Answer):
     services: list[ServiceView]
 
 
+class SegmentView(Answer):
+    where: str = Field(description="the condition, as a filter of the log has it")
+    share: float = Field(description="of the selected rows, those that satisfy it")
+    usual: float = Field(description="of the other rows")
+    rows: int = Field(description="selected rows that satisfy it")
+    p: float = Field(description="probability of so much difference by chance, corrected for every condition looked at")
+
+
+class SegmentsView(Answer):
+    rows: int = Field(description="rows that were looked at, the newest")
+    selected: int = Field(description="rows of them that satisfy 'where'")
+    segments: list[SegmentView] = Field(description="the most telling first; empty where nothing sets them apart")
+
+
 class SampleView(Answer):
     rows: list[Json] = Field(description="rows of the training data, by input")
 

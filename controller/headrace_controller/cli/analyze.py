@@ -243,3 +243,33 @@ def cancel_run(client: Client, job: str) -> None:
     """Stop a run that waits or runs."""
     found = client.cancel_job(job)
     click.echo(f"{found.id}: {found.state} ({found.reason})" if found.reason else f"{found.id}: {found.state}")
+
+
+@analyze.command("segments")
+@click.argument("version", metavar="MODEL[:NUMBER]")
+@click.option("--where", required=True, help="The rows to compare with the others, e.g. \"outcome <> 'ok'\".")
+@click.option("--since", help="RFC 3339 time, or a duration back from now such as 1h.")
+@click.option("--until", help="As --since; rows before it.")
+@json_option
+@connected
+def segments(client: Client, version: str, where: str, since: str | None, until: str | None, as_json: bool) -> None:
+    """Show what sets some rows of a log apart from the others.
+
+    Looks at the newest 10,000 rows: each value and range of every field, and pairs of them. Evidence, not a cause.
+    """
+    found = client.segments(client.resolve(version), where, since, until)
+    if as_json:
+        print_json(found)
+        return
+    click.echo(f"{found.selected:,} of {found.rows:,} rows")
+    rows = [
+        {
+            "condition": s.where,
+            "of these": f"{s.share:.1%}",
+            "of the others": f"{s.usual:.1%}",
+            "rows": s.rows,
+            "p": f"{s.p:.1g}",
+        }
+        for s in found.segments
+    ]
+    print_table(rows, ["condition", "of these", "of the others", "rows", "p"], empty="nothing sets them apart")

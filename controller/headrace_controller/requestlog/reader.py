@@ -82,6 +82,14 @@ class LogReader:
         sql = f"{_select(table, query)} ORDER BY received {order}, request_id, row LIMIT {query.limit}"
         return [plain(row) for batch in _execute(table, sql) for row in batch.to_pylist()]
 
+    def rows(self, version: VersionId, query: LogQuery) -> list[dict[str, Any]]:
+        """As ``query``, with values as they are."""
+        table = self._table(version)
+        if table is None:
+            return []
+        sql = f"{_select(table, query)} ORDER BY received DESC, request_id, row LIMIT {query.limit}"
+        return [row for batch in _execute(table, sql) for row in batch.to_pylist()]
+
     def count(self, version: VersionId) -> int:
         """Lines of the log."""
         table = self._table(version)
