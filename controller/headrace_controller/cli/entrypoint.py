@@ -26,7 +26,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "log": ("log", "log", "Request logs: query, show, follow, export."),
     "metric": ("metric", "metric", "Metrics: models that score what a version was asked and answered."),
     "analyze": ("analyze", "analyze", "Analyse a log: start, list, show, cancel runs."),
-    "labels": ("labels", "labels", "Labels that come late: push them, to measure performance."),
+    "labels": (
+        "labels",
+        "labels",
+        "Labels that come late: push them, to measure performance; list them, remove what was wrong.",
+    ),
     "report": ("report", "report", "Reports: list, show, compare, open."),
     "explain": ("explain", "explain", "Explain one logged request."),
     "schedule": ("schedule", "schedule", "Schedules: analyses on a cron expression."),
