@@ -202,6 +202,12 @@ class Client:
             answer = self._request("POST", path, files={"labels": (file.name, content)})
         return schemas.LabelsView.model_validate_json(answer.content)
 
+    def label_files(self, version: VersionId) -> list[schemas.LabelFileView]:
+        return self._get(f"{_version_path(version)}/labels", schemas.LabelFileList).items
+
+    def remove_labels(self, version: VersionId, number: int) -> None:
+        self._request("DELETE", f"{API}{_version_path(version)}/labels/{number}")
+
     # Sequences and deployment configurations
 
     def sequences(self, text: str = "") -> Iterator[schemas.RevisionView]:

@@ -4,6 +4,7 @@ import hashlib
 import re
 import shutil
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 
 import flask
@@ -157,7 +158,20 @@ def push_labels(platform: Platform, model: str, number: int) -> schemas.LabelsVi
     version = VersionId(model, number)
     with tempfile.TemporaryDirectory() as folder:
         pushed = platform.labels.push(version, _save_table(part, Path(folder), "labels", labels.MAX_FILE)[0])
-    return schemas.LabelsView(version=str(version), number=pushed.number, rows=pushed.rows, logged=pushed.logged)
+    return schemas.LabelsView(version=str(version), **asdict(pushed))
+
+
+@resource.route("GET", f"{_VERSION}/labels", answer=schemas.LabelFileList)
+def list_labels(platform: Platform, model: str, number: int) -> schemas.LabelFileList:
+    """List the files of labels that were pushed, the first one first."""
+    found = platform.labels.files(VersionId(model, number))
+    return schemas.LabelFileList(items=[schemas.LabelFileView.model_validate(asdict(kept)) for kept in found])
+
+
+@resource.route("DELETE", f"{_VERSION}/labels/<int:file>")
+def remove_labels(platform: Platform, model: str, number: int, file: int) -> None:
+    """Forget a file of labels; what was pushed before for its rows counts again."""
+    platform.labels.remove(VersionId(model, number), file)
 
 
 @resource.route("GET", "/models/<model>/aliases", answer=schemas.AliasList)

@@ -170,6 +170,25 @@ class LabelsView(Answer):
     number: int = Field(description="number of the file that was kept")
     rows: int = Field(description="labels that it holds")
     logged: int = Field(description="labels of rows that the log has answers for by now")
+    replaced: int = Field(default=0, description="labels that a later row of the same file replaced")
+    repeated: int = Field(
+        default=0, description="labels of rows that were answered several times; the newest answer gets it"
+    )
+    assumed: int = Field(
+        default=0, description="labels kept for row 0, without 'row', of requests that have several rows"
+    )
+
+
+class LabelFileView(Answer):
+    number: int
+    rows: int = Field(description="labels that it holds; 0 where it cannot be read")
+    columns: list[str]
+    size: int = Field(description="bytes")
+    pushed: str
+
+
+class LabelFileList(Answer):
+    items: list[LabelFileView]
 
 
 class ReportView(Answer):

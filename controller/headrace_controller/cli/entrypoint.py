@@ -34,7 +34,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "incident": ("incident", "incident", "Incidents: what is wrong with the versions, once a cause."),
     "target": ("target", "target", "Notification targets: who is told of incidents."),
     "analyze": ("analyze", "analyze", "Analyse a log: start, list, show, cancel runs."),
-    "labels": ("labels", "labels", "Labels that come late: push them, to measure performance."),
+    "labels": (
+        "labels",
+        "labels",
+        "Labels that come late: push them, to measure performance; list them, remove what was wrong.",
+    ),
     "report": ("report", "report", "Reports: list, show, compare, open."),
     "explain": ("explain", "explain", "Explain one logged request."),
     "schedule": ("schedule", "schedule", "Schedules: analyses on a cron expression."),

@@ -1,8 +1,9 @@
 """Queries over the log tables: SQL of DataFusion on Delta. The only reader of ``deltalake`` in the controller's API process."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,15 @@ _FORBIDDEN = {
     "order",
     "limit",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """Of some rows those with an answer in the log, those with several, and the rows that their requests have."""
+
+    known: int = 0
+    repeated: int = 0
+    rows: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,20 +161,23 @@ class LogReader:
                 rows += batch.num_rows
         return rows
 
-    def count_answered(self, version: VersionId, rows: Set[tuple[str, int]]) -> int:
-        """How many of ``rows`` (request id and row) the log has answers for."""
+    def count_answered(self, version: VersionId, rows: Set[tuple[str, int]]) -> Answered:
+        """Which of ``rows`` (request id and row) the log has answers for."""
         table = self._table(version)
         if table is None or not rows:
-            return 0
+            return Answered()
         wanted = pa.array(sorted({request for request, _ in rows}), pa.string())
-        found: set[tuple[str, int]] = set()
+        found: Counter[tuple[str, int]] = Counter()
         for batch in _execute(table, f"SELECT request_id, row FROM {_TABLE} WHERE outcome = 'ok'"):  # noqa: S608 - all ours
             requests = batch.column(0).cast(pa.string())
             known = pc.is_in(requests, wanted)
             found.update(
                 zip(requests.filter(known).to_pylist(), batch.column(1).filter(known).to_pylist(), strict=True)
             )
-        return len(found & rows)
+        known_rows = [found[row] for row in rows if row in found]
+        return Answered(
+            len(known_rows), sum(times > 1 for times in known_rows), Counter(request for request, _ in found)
+        )
 
     def _table(self, version: VersionId) -> DeltaTable | None:
         try:

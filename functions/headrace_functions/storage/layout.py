@@ -208,7 +208,8 @@ def metric_function(digest: str) -> str:
 def labels(v: VersionId) -> str:
     """Folder of the labels that came late: files ``<k:09d>.parquet``, created once; of a row's labels the last one counts.
 
-    Columns are ``request_id`` (string), ``row`` (int32) and the version's target columns.
+    Columns are ``request_id`` (string), ``row`` (int32) and the version's target columns: classes by their names (string), or
+    numbers (float64). Earlier releases kept them in the type of the pushed file; readers take any.
     """
     return f"labels/{v.model}/v{v.number}/"
 

@@ -22,7 +22,7 @@ from headrace_jobs.execution import Executor
 from headrace_jobs.inputs import LogFile
 from headrace_jobs.performance import reference
 from headrace_jobs.performance.counting import numbers_of
-from headrace_jobs.performance.labels import KEYS, join, read_labels
+from headrace_jobs.performance.labels import KEYS, join, of_newest, read_labels
 from headrace_jobs.performance.problem import Classes, Number, Problem, codes
 from headrace_jobs.plan import ROOT, tree
 from headrace_jobs.window import Window
@@ -88,7 +88,8 @@ def concept(
         return None
     columns = {name: inputs.column(source.answers, name) for name in problem.columns}
     cut = _cut(problem, columns, source.target)
-    leaves = [(count_file, file, window, cut, labels) for file in files]
+    newest = of_newest(labels, files, window, executor).table
+    leaves = [(count_file, file, window, cut, newest) for file in files]
     now: Array = executor.run(tree(leaves, merge_all), ROOT, lambda _: None)
     return compare(cut.table(columns, source.target), now)
 
@@ -99,7 +100,7 @@ def count_file(file: LogFile, window: Window, cut: Cut, labels: pa.Table) -> Arr
     columns: dict[str, Any] = {name: answered.column(name) for name in (*cut.problem.columns, *KEYS)}
     if not answered.rows or any(column is None for column in columns.values()):
         return np.zeros((cut.strata, 1))
-    places, found = join(columns[KEYS[0]], columns[KEYS[1]], labels)
+    places, found = join(columns[KEYS[0]], columns[KEYS[1]], labels, file.key)
     if not len(places):
         return np.zeros((cut.strata, 1))
     return cut.table({name: columns[name].take(pa.array(places)) for name in cut.problem.columns}, found)

@@ -98,7 +98,7 @@ def count_file(file: LogFile, task: Task) -> Grouped:
     selected = task.answer.selected(said)
     known = ~np.isnan(selected)
     good = known & (selected == 1)
-    deserving, labelled = _deserving(answered, task)
+    deserving, labelled = _deserving(answered, file, task)
     return Grouped(
         Counter(names[known].tolist()),
         Counter(names[good].tolist()),
@@ -129,12 +129,12 @@ def _intervals(edges: tuple[float, ...]) -> Mapping[str, None]:
     return dict.fromkeys([f"≤ {shown[0]}", *middle, f"> {shown[-1]}"])
 
 
-def _deserving(answered: inputs.Answered, task: Task) -> tuple[Array, int]:
+def _deserving(answered: inputs.Answered, file: LogFile, task: Task) -> tuple[Array, int]:
     """Rows whose label is the positive one, and how many have a label."""
     found = np.zeros(answered.rows, bool)
     requests, rows = (answered.column(key) for key in KEYS)
     if task.labels is None or requests is None or rows is None:
         return found, 0
-    places, labels = join(requests, rows, task.labels)
+    places, labels = join(requests, rows, task.labels, file.key)
     found[places] = codes(labels, (task.answer.positive,)) == 0
     return found, len(places)

@@ -17,7 +17,7 @@ from headrace_jobs.columns import Numbers, series
 from headrace_jobs.execution import Executor
 from headrace_jobs.fairness.counting import Answer, Grouped, Task, count_file, merge_all
 from headrace_jobs.fairness.shares import difference, quantile, ratio, wilson
-from headrace_jobs.performance.labels import read_labels
+from headrace_jobs.performance.labels import of_newest, read_labels
 from headrace_jobs.performance.problem import floats
 from headrace_jobs.plan import ROOT, by_leaf, tree
 from headrace_jobs.report.models import FairnessReport, Group, Note, Severity, ShareOf, Span
@@ -50,9 +50,10 @@ class FairnessRun:
         version = inputs.read_version(objects, self.version)
         group = _group(version, self.group)
         answer = answer_of(objects, version, self.output, self.positive)
-        labels = read_labels(objects, self.version, version.target[0]) if version.target else None
-        task = Task(self.window, group, _edges(objects, version, group), answer, labels)
         files = inputs.log_files(objects, self.version, self.window)
+        pushed = read_labels(objects, self.version, version.target[0]) if version.target else None
+        labels = of_newest(pushed, files, self.window, executor).table if pushed is not None else None
+        task = Task(self.window, group, _edges(objects, version, group), answer, labels)
         done = by_leaf(len(files), progress)
         found: Grouped = executor.run(tree([(count_file, f, task) for f in files], merge_all), ROOT, done)
         return self._describe(answer, found, len(files))

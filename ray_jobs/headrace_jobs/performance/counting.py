@@ -100,7 +100,7 @@ def count_file(file: LogFile, task: Task) -> Counted:
     columns = {name: answered.column(name) for name in task.problem.columns}
     if any(column is None for column in columns.values()):
         return Counted(answered.rows, answered.failed, unusable=answered.rows)
-    places, labels = _labels_of(answered, task.labels)
+    places, labels = _labels_of(answered, file, task.labels)
     if isinstance(task.problem, Classes):
         return _classes(task, task.problem, file, answered, columns, (places, labels))
     return _numbers(task.problem, task, file, answered, places, labels)
@@ -117,11 +117,11 @@ def known_classes(probabilities: Array, answered: Array, actual: Array, *, binar
     return Known(of_class, count(probabilities, answered) - of_class)
 
 
-def _labels_of(answered: inputs.Answered, labels: pa.Table | None) -> tuple[Array, Any]:
+def _labels_of(answered: inputs.Answered, file: LogFile, labels: pa.Table | None) -> tuple[Array, Any]:
     if labels is None:
         return np.empty(0, np.int64), None
     request_ids, rows = (answered.column(name) for name in KEYS)
-    return join(request_ids, rows, labels)
+    return join(request_ids, rows, labels, file.key)
 
 
 def _classes(
@@ -202,8 +202,15 @@ def _kept(priority: Array, columns: Mapping[str, Array], size: int) -> RowSample
 def numbers_of(labels: Any) -> Array:
     """Labels as float64 ``(n,)``, NaN for what is no number."""
     if pa.types.is_string(labels.type) or pa.types.is_large_string(labels.type):
-        return np.full(len(labels), np.nan)
+        return np.array([_number(text) for text in labels.to_pylist()], np.float64)
     return floats(labels)
+
+
+def _number(text: str | None) -> float:
+    try:
+        return np.nan if text is None or "_" in text else float(text)
+    except ValueError:
+        return np.nan
 
 
 def _sum(a: Array | None, b: Array | None) -> Array | None:

@@ -11,6 +11,7 @@ from headrace_jobs import report_text
 from headrace_jobs.performance.cbpe import Estimate
 from headrace_jobs.performance.counting import Counted
 from headrace_jobs.performance.judging import MIN_REFERENCE, MIN_ROWS, Band, Source, source_of
+from headrace_jobs.performance.labels import Labels
 from headrace_jobs.performance.metrics import Metric, Values
 from headrace_jobs.performance.problem import Classes, Problem
 from headrace_jobs.report.models import MetricPerformance, Note, PerformanceReport, PerformanceRows, Span
@@ -41,7 +42,13 @@ class Findings:
 
 
 def describe(
-    version: VersionId, window: Window, problem: Problem, counted: Counted, found: Findings, files: int
+    version: VersionId,
+    window: Window,
+    problem: Problem,
+    counted: Counted,
+    found: Findings,
+    files: int,
+    labels: Labels | None = None,
 ) -> PerformanceReport:
     """The report of a run."""
     source = source_of(counted.usable, counted.labelled)
@@ -71,7 +78,7 @@ def describe(
         judged=source,
         sentence=_sentence(verdict, metrics, source, counted, found.rows),
         metrics=metrics,
-        notes=_notes(counted, source),
+        notes=_notes(counted, source, labels),
     )
 
 
@@ -130,13 +137,19 @@ def _said(metric: MetricPerformance, source: Source) -> str:
     return f"`{metric.name}` is estimated at {report_text.number(metric.estimated)} ({interval})"
 
 
-def _notes(counted: Counted, source: Source) -> tuple[Note, ...]:
+def _notes(counted: Counted, source: Source, labels: Labels | None) -> tuple[Note, ...]:
     notes = [Note(name="reference", reason=OPTIMISM)]
     if source == "estimated":
         notes.append(Note(name="estimate", reason=NO_CONCEPT))
     if counted.strangers:
         reason = f"{counted.strangers:,} are no class of the model, or no number; they are not counted"
         notes.append(Note(name="labels", reason=reason))
+    if labels is not None and labels.repeated:
+        reason = f"{report_text.rows(labels.repeated)} are answers of requests that were answered again: the newest answer has the label"
+        notes.append(Note(name="requests", reason=reason))
+    if labels is not None and labels.unreadable:
+        reason = f"{labels.unreadable:,} files of labels cannot be read and were set aside: see headrace labels list"
+        notes.append(Note(name="label files", reason=reason))
     if counted.unusable:
         reason = f"{report_text.rows(counted.unusable)} without a usable answer are not counted"
         notes.append(Note(name="answers", reason=reason))

@@ -25,7 +25,7 @@ from headrace_jobs.performance.counting import (
 )
 from headrace_jobs.performance.custom import Custom, Judged, judged_classes
 from headrace_jobs.performance.findings import Findings, describe
-from headrace_jobs.performance.labels import read_labels
+from headrace_jobs.performance.labels import of_newest, read_labels
 from headrace_jobs.performance.metrics import CLASSIFICATION, REGRESSION, Errors, Values
 from headrace_jobs.performance.problem import Classes, Problem
 from headrace_jobs.performance.reference import NumberRows, Source
@@ -51,7 +51,9 @@ class PerformanceRun:
         version = inputs.read_version(objects, self.version)
         problem, source = reference.read(objects, version, self.output)
         files = inputs.log_files(objects, self.version, self.window)
-        labels = read_labels(objects, self.version, problem.target)
+        pushed = read_labels(objects, self.version, problem.target)
+        pushed = of_newest(pushed, files, self.window, executor) if pushed is not None else None
+        labels = pushed.table if pushed is not None else None
 
         def count(task: Task) -> Counted:
             return _run([(count_file, file, task) for file in files], executor, progress)
@@ -68,7 +70,7 @@ class PerformanceRun:
             rows_of = Judged(rows.actual, rows.answers)
         if self.custom is not None:
             found = _with(self.custom, found, rows_of, counted, problem)
-        return describe(self.version, self.window, problem, counted, found, len(files))
+        return describe(self.version, self.window, problem, counted, found, len(files), pushed)
 
 
 def _with(custom: Custom, found: Findings, rows: Judged, counted: Counted, problem: Problem) -> Findings:

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from headrace_functions.classes import spellings
 from headrace_functions.errors import InvalidInput
 from headrace_functions.logtable import output_column
 from headrace_functions.signature import Field
@@ -107,7 +108,7 @@ def codes(column: Any, names: Sequence[str]) -> Array:
     encoded = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     encoded = pa.concat_arrays(encoded.chunks) if isinstance(encoded, pa.ChunkedArray) else encoded
     encoded = encoded.dictionary_encode()
-    found = [next((place[s] for s in _spellings(v) if s in place), -1) for v in encoded.dictionary.to_pylist()]
+    found = [next((place[s] for s in spellings(v) if s in place), -1) for v in encoded.dictionary.to_pylist()]
     indices = pc.fill_null(encoded.indices, len(found)).to_numpy(zero_copy_only=False)
     return np.asarray(np.array([*found, -1], np.int64)[indices])
 
@@ -151,12 +152,3 @@ def _matrix(column: Any, width: int) -> Array:
     whole = column.filter(pa.array(lengths == width))
     result[lengths == width] = floats(pc.list_flatten(whole)).reshape(-1, width)
     return result
-
-
-def _spellings(value: Any) -> list[str]:
-    if isinstance(value, bool):
-        return [str(value), str(int(value)), str(value).lower(), str(float(value))]
-    if isinstance(value, int | float) and float(value).is_integer():
-        plain = [str(value), str(int(value)), str(float(value))]
-        return [*plain, str(bool(value)), str(bool(value)).lower()] if value in (0, 1) else plain
-    return [str(value)]

@@ -67,7 +67,7 @@ def test_labels_are_kept_with_row_0_where_none_is_given(
 
     assert (pushed.version, pushed.number, pushed.rows, pushed.logged) == ("churn:1", 1, 2, 0)
     found = kept(platform, version, 1)
-    assert found.to_pydict() == {"request_id": ["a", "b"], "row": [0, 0], "churned": [1, 0]}
+    assert found.to_pydict() == {"request_id": ["a", "b"], "row": [0, 0], "churned": ["1", "0"]}
     assert found.schema.field("row").type == pa.int32()
 
 
@@ -87,7 +87,7 @@ def test_every_push_is_a_file_of_its_own_in_order(
     for label in ("0", "1"):
         client.push_labels(version, csv(tmp_path, f"request_id,churned\na,{label}\n"))
 
-    assert [kept(platform, version, n)["churned"].to_pylist() for n in (1, 2)] == [[0], [1]]
+    assert [kept(platform, version, n)["churned"].to_pylist() for n in (1, 2)] == [["0"], ["1"]]
 
 
 def test_request_ids_of_digits_stay_text_with_their_zeros(
@@ -114,12 +114,13 @@ def test_a_parquet_file_is_taken_as_well(
         ("request_id\na\n", "churned", "there is no column 'churned'"),
         ("id,churned\na,1\n", "id", "unknown columns 'id'"),
         ("churned\n1\n", "request_id", "there is no column 'request_id'"),
-        ("request_id,churned\na,\nb,1\n", "churned", "1 rows of 'churned' are empty"),
+        ("request_id,churned\nb,1\na,\n", "churned", "1 rows of 'churned' are empty, the first is row 2"),
         ("request_id,churned\n,1\n", "request_id", "1 rows of 'request_id' are empty"),
         ("request_id,row,churned\na,-1,1\n", "row", "no row of a request"),
         ("request_id,row,churned\na,first,1\n", "row", "no row of a request"),
         ("request_id,row,churned\na,3000000000,1\n", "row", "no row of a request"),
         ("request_id,churned\n", "labels", "has no rows"),
+        ("request_id,churned\na,1\nb,0\na,0\n", "row", "row 3: request 'a' is in row 1 too"),
     ],
 )
 def test_a_file_that_is_no_labels_is_refused_with_the_column(
@@ -150,6 +151,129 @@ def test_a_file_that_is_too_large_is_refused(
 
     with pytest.raises(TooLarge):
         client.push_labels(version, csv(tmp_path, "request_id,churned\na,1\n"))
+
+
+SPELLINGS = {
+    "whole numbers": pa.array([1, 0]),
+    "int8": pa.array([1, 0], pa.int8()),
+    "unsigned": pa.array([1, 0], pa.uint64()),
+    "numbers with a point": pa.array([1.0, 0.0]),
+    "float32": pa.array([1.0, 0.0], pa.float32()),
+    "truth values": pa.array([True, False]),
+    "decimal": pa.array([1, 0]).cast(pa.decimal128(20, 0)).cast(pa.decimal128(20, 2)),
+    "text": pa.array(["1", "0"]),
+    "text of numbers with a point": pa.array(["1.0", "0.0"]),
+    "text of truth values": pa.array(["TRUE", "false"]),
+    "large text": pa.array(["1", "0"], pa.large_string()),
+    "text views": pa.array(["1", "0"], pa.string_view()),
+    "a dictionary of text": pa.array(["1", "0"]).dictionary_encode(),
+    "a dictionary of numbers": pa.array([1, 0]).dictionary_encode(),
+}
+
+
+def given_training(platform: Platform, version: VersionId, labels: pa.Array) -> None:
+    """Training data of the version with its target column."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table({"churned": labels}), sink)
+    objects = platform.catalog.documents.objects
+    objects.put(layout.training(version), sink.getvalue().to_pybytes())
+    document = json.loads(objects.get(layout.version_document(version)))
+    objects.put(
+        layout.version_document(version), json.dumps({**document, "training": layout.training(version)}).encode()
+    )
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_a_class_is_kept_by_its_name_however_it_is_spelled(
+    platform: Platform, version: VersionId, tmp_path: Path, spelling: str
+) -> None:
+    given_training(platform, version, pa.array([0, 1, 1]))
+    pq.write_table(pa.table({"request_id": ["a", "b"], "churned": SPELLINGS[spelling]}), tmp_path / "labels.parquet")
+
+    platform.labels.push(version, tmp_path / "labels.parquet")
+
+    found = kept(platform, version, 1)
+    assert found["churned"].to_pylist() == ["1", "0"]
+    assert found.schema.field("churned").type == pa.string()
+
+
+@pytest.mark.parametrize(
+    ("training", "label", "says"),
+    [
+        (pa.array([0, 1]), "2", "row 2: 'churned' is '2', which is no class of this version"),
+        (pa.array(["no", "yes"]), "maybe", "row 2: 'churned' is 'maybe', which is no class"),
+        (pa.array([True, False]), "yes", "row 2: 'churned' is 'yes', which is no class"),
+        (pa.array([0.5, 1.5, 9.0]), "many", "row 2: 'churned' is 'many', which is no number"),
+        (pa.array([0.5, 1.5, 9.0]), "inf", "row 2: 'churned' is 'inf', which is no number"),
+    ],
+)
+def test_a_label_that_is_no_class_of_the_version_is_refused_with_its_row(
+    platform: Platform, version: VersionId, tmp_path: Path, training: pa.Array, label: str, says: str
+) -> None:
+    given_training(platform, version, training)
+    good = str(training[0].as_py())
+
+    with pytest.raises(InvalidInput, match=says) as refused:
+        platform.labels.push(version, csv(tmp_path, f"request_id,churned\na,{good}\nb,{label}\nc,{label}\n"))
+
+    assert (refused.value.field, refused.value.got) == ("churned", label)
+    assert platform.labels.files(version) == []
+
+
+def test_labels_of_a_number_are_kept_as_numbers(platform: Platform, version: VersionId, tmp_path: Path) -> None:
+    given_training(platform, version, pa.array([0.5, 1.5, 9.0]))
+
+    platform.labels.push(version, csv(tmp_path, "request_id,churned\na,3\nb,1e3\nc,0.25\n"))
+
+    assert kept(platform, version, 1)["churned"].to_pylist() == [3.0, 1000.0, 0.25]
+
+
+def test_whole_numbers_are_request_ids_in_parquet_as_in_csv(
+    platform: Platform, version: VersionId, tmp_path: Path
+) -> None:
+    pq.write_table(pa.table({"request_id": [12, 13], "churned": ["a", "b"]}), tmp_path / "labels.parquet")
+
+    platform.labels.push(version, tmp_path / "labels.parquet")
+
+    assert kept(platform, version, 1)["request_id"].to_pylist() == ["12", "13"]
+
+
+def test_a_push_counts_labels_that_are_not_simply_those_of_one_row(
+    platform: Platform, version: VersionId, tmp_path: Path
+) -> None:
+    """``a`` was answered twice; ``b`` has two rows, and a file without rows labels the first."""
+    given_log(platform, version, [("a", 0, "ok"), ("a", 0, "ok"), ("b", 0, "ok"), ("b", 1, "ok")])
+
+    without = platform.labels.push(version, csv(tmp_path, "request_id,churned\na,1\nb,1\n"))
+    with_row = platform.labels.push(version, csv(tmp_path, "request_id,row,churned\nb,1,1\nb,1,0\n"))
+
+    assert (without.logged, without.replaced, without.repeated, without.assumed) == (2, 0, 1, 1)
+    assert (with_row.logged, with_row.replaced, with_row.repeated, with_row.assumed) == (1, 1, 0, 0)
+
+
+def test_files_of_labels_are_listed_and_removed(version: VersionId, client: Client, tmp_path: Path) -> None:
+    for text in ("request_id,churned\na,1\nb,1\n", "request_id,churned\na,0\n"):
+        client.push_labels(version, csv(tmp_path, text))
+
+    assert [(kept.number, kept.rows, kept.columns) for kept in client.label_files(version)] == [
+        (1, 2, ["request_id", "row", "churned"]),
+        (2, 1, ["request_id", "row", "churned"]),
+    ]
+    assert "removed file 1 of the labels of churn:1" in run(client.url, "labels", "remove", "churn:1", "1").stdout
+    listed = run(client.url, "labels", "list", "churn:1", "--json")
+    assert [one["number"] for one in json.loads(listed.stdout)] == [2]
+    with pytest.raises(NotFound, match="has no file 1 of labels"):
+        client.remove_labels(version, 1)
+
+
+def test_a_file_of_labels_that_cannot_be_read_is_shown_and_can_be_removed(
+    platform: Platform, version: VersionId
+) -> None:
+    platform.catalog.documents.objects.put(layout.label_file(version, 1), b"no parquet")
+
+    assert [(kept.number, kept.rows) for kept in platform.labels.files(version)] == [(1, 0)]
+    platform.labels.remove(version, 1)
+    assert platform.labels.files(version) == []
 
 
 def run(url: str, *arguments: str) -> Result:
