@@ -46,9 +46,9 @@ def page(browser: Browser) -> Iterator[Page]:
 def test_the_overview_lists_models_and_leads_to_each(platform: RunningPlatform, page: Page) -> None:
     page.goto(platform.url)
 
-    page.get_by_role("link", name="adder", exact=True).first.click()
+    page.get_by_role("link", name="adder:1", exact=True).first.click()
 
-    expect(page).to_have_url(f"{platform.url}/models/adder")
+    expect(page).to_have_url(f"{platform.url}/models/adder?version=1")
     expect(page.get_by_text("adder:1").first).to_be_visible()
 
 
@@ -60,18 +60,19 @@ def test_the_overview_shows_a_new_model_without_being_loaded_again(
 
     platform.apply_python("newcomer", ADDER, tmp_path / "newcomer")
 
-    expect(page.get_by_role("link", name="newcomer", exact=True).first).to_be_visible(timeout=10_000)
+    expect(page.get_by_role("link", name="newcomer:1", exact=True).first).to_be_visible(timeout=10_000)
     assert page.evaluate("window.loadedOnce") is True
 
 
-def test_the_overview_shows_a_service_waking_up(platform: RunningPlatform, page: Page) -> None:
+def test_a_models_versions_show_a_service_waking_up(platform: RunningPlatform, page: Page) -> None:
     with platform.client() as client:
         client.put_to_sleep("adder:1")
-    page.goto(platform.url)
+    page.goto(f"{platform.url}/models/adder?tab=versions")
+    row = page.get_by_role("row").filter(has=page.get_by_role("link", name="adder:1", exact=True)).first
+    expect(row.get_by_text("asleep")).to_be_visible(timeout=10_000)
 
     assert platform.infer("adder", 1.0).status_code == 200
 
-    row = page.get_by_role("row").filter(has=page.get_by_role("link", name="adder", exact=True)).first
     expect(row.get_by_text("ready")).to_be_visible(timeout=10_000)
 
 
@@ -79,7 +80,7 @@ def test_the_pages_work_without_javascript(platform: RunningPlatform, browser: B
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(platform.url)
-    page.get_by_role("link", name="adder", exact=True).first.click()
+    page.get_by_role("link", name="adder:1", exact=True).first.click()
 
     expect(page.get_by_text("adder:1").first).to_be_visible()
     context.close()

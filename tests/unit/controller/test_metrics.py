@@ -101,7 +101,7 @@ def test_the_command_line_shows_a_request_with_its_metrics(platform: Platform) -
         listed = CliRunner().invoke(front, ["metric", "list", "m:1", "--url", url])
         shown = CliRunner().invoke(front, ["metric", "show", "m:1", "high", "--url", url])
         request = CliRunner().invoke(front, ["log", "show", "m:1", "req-1", "--url", url])
-        page = Client(url)._request("GET", "/models/m?version=1").text
+        page = Client(url)._request("GET", "/models/m?version=1&tab=metrics").text
     assert "value <= 10" in listed.output
     assert "req-1" in shown.output
     assert "watch:1" in request.output
