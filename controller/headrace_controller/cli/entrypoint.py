@@ -27,7 +27,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "render": ("render", "render", "Print the InferenceServices that a cluster would run for NAME, as YAML."),
     "service": ("service", "service", "Services: what runs; wake one, put one to sleep."),
     "predict": ("predict", "predict", "Send rows to a model or sequence and show the answers."),
-    "sample": ("predict", "sample", "Show an example request and the command that sends it."),
+    "sample": ("predict", "sample", "Show a request with rows of the training data, and the command that sends it."),
     "log": ("log", "log", "Request logs: query, show, follow, export."),
     "metric": ("metric", "metric", "Metrics: models that score what a version was asked and answered."),
     "health": ("health", "health", "Health: requests, latency and fields of a version over time."),

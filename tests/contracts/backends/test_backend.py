@@ -1,6 +1,7 @@
 """The contract of backends, proven on the fake and on local processes; ``tests/cluster`` proves it on a cluster."""
 
 import asyncio
+import shutil
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -45,6 +46,8 @@ async def local(tmp_path: Path) -> AsyncIterator[Subject]:
     await node.open()
     yield Subject(node, good, other, bad)
     await node.close()
+    if settings.sockets != settings.run:
+        shutil.rmtree(settings.sockets)
 
 
 BACKENDS = {"fake": fake, "local": local}

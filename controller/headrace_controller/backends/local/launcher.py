@@ -89,6 +89,7 @@ class LocalLauncher:
     async def open(self) -> None:
         """Listen for what replicas say."""
         self._notes.mkdir(parents=True, exist_ok=True)
+        self._settings.sockets.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._transport = await listen(self._words, self._notify_path)
 
     async def close(self) -> None:
