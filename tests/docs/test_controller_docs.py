@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+import headrace
 from headrace_controller import archive
 from headrace_controller.api import events, routing
 from headrace_controller.api.application import RESOURCES
 from headrace_controller.cli.reference import reference
+from headrace_controller.client import Client
 from headrace_controller.definitions import DeploymentConfiguration, ModelDefinition, SequenceDefinition, read_text
 from headrace_controller.definitions.fields import FieldDefinition
 from headrace_controller.definitions.model import LimitsDefinition, ScalingDefinition
@@ -109,3 +111,8 @@ def test_limits_are_documented_as_they_are(number: float, said: str, where: str)
     digits = re.findall(r"[\d,]+", said)[0].replace(",", "")
     unit = 1024**3 if "GiB" in said else 1024**2 if "MiB" in said else 1
     assert number == int(digits) * unit
+
+
+def test_the_package_of_the_users_name_gives_the_client() -> None:
+    """``from headrace import Client`` is what README shows."""
+    assert Client is headrace.Client
