@@ -19,7 +19,7 @@ from headrace_functions.errors import DeadlineExceeded, InvalidInput
 
 
 class RuntimeProbe:
-    """Runs ``headrace_functions.runtime.probe`` and ``.answers`` with the environment's Python. ``folder`` is for files of the exchange."""
+    """Runs ``headrace_functions.runtime.probe`` and ``training_answers`` with the environment's Python. ``folder`` is for files of the exchange."""
 
     def signature(
         self, python: Path, question: Question, sample: Columns, folder: Path, log: Log

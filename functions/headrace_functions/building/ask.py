@@ -20,7 +20,7 @@ from headrace_functions.runtime.fetch import checked_archive
 from headrace_functions.storage import unpacking
 from headrace_functions.storage.objects import ObjectStore
 
-MODULES = ("probe", "answers")
+MODULES = ("probe", "training_answers")
 
 
 def ask(environment: Mapping[str, str]) -> None:

@@ -1,6 +1,7 @@
 """Layers: made of what an environment lacks, the same as the same bytes, and first on the path of who starts with one."""
 
 import hashlib
+import importlib.util
 import os
 import subprocess
 import sys
@@ -191,3 +192,9 @@ def test_an_image_of_another_lock_is_refused() -> None:
     with pytest.raises(InvalidInput, match="made from another lock"):
         ask.check_image({job_contract.IMAGE_LOCK: "a" * 64})
     ask.check_image({})
+
+
+def test_the_modules_that_a_build_job_may_be_asked_to_run_are_there() -> None:
+    """They are named in text, in a document that another machine reads."""
+    found = [importlib.util.find_spec(f"headrace_functions.runtime.{name}") for name in ask.MODULES]
+    assert all(found)

@@ -85,7 +85,9 @@ class ClusterBuildRoom:
         log: Log,
     ) -> Columns:
         request = exchange.answers_request(question, rows, _ARTIFACT, _RESULT)
-        return exchange.answered(question, self._ask("answers", ground, question, request, ANSWERS_TIMEOUT, log))
+        return exchange.answered(
+            question, self._ask("training_answers", ground, question, request, ANSWERS_TIMEOUT, log)
+        )
 
     def _ask(
         self, module: str, ground: Ground, question: Question, request: dict[str, Any], timeout: float, log: Log
