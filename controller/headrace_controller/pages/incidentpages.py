@@ -361,7 +361,19 @@ def _timeline(incident: Incident) -> list[Json]:
     events += [
         {"at": clock.show(c.at), "state": "no data", "text": f"Before: {c.sentence}"} for c in incident.changes_before
     ]
-    return sorted(events, key=lambda e: str(e["at"]), reverse=True)
+    return _together(sorted(events, key=lambda e: str(e["at"]), reverse=True))
+
+
+def _together(events: Sequence[Json]) -> list[Json]:
+    """The same thing several times in a row is one line with its newest time."""
+    found: list[Json] = []
+    for event in events:
+        if found and event["text"] == "Grew" and found[-1]["text"].startswith("Grew"):
+            times = int(found[-1].get("times", 1)) + 1
+            found[-1] = {**found[-1], "times": times, "text": f"Grew {times} times since {str(event['at'])[11:16]} UTC"}
+        else:
+            found.append(event)
+    return found
 
 
 def _event(event: Event) -> Json:
