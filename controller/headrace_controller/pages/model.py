@@ -20,11 +20,12 @@ from headrace_controller.pages.healthviews import (
     totals,
 )
 from headrace_controller.pages.reporting import summary
+from headrace_controller.service import servicelog
 from headrace_controller.service.paging import PageRequest
 from headrace_controller.service.platform import Platform
 from headrace_controller.service.versions import VersionFilter
 from headrace_functions.charts import Mark
-from headrace_functions.errors import InvalidInput
+from headrace_functions.errors import InvalidInput, NotFound
 from headrace_functions.names import VersionId
 from headrace_functions.storage import layout
 
@@ -70,8 +71,16 @@ def content(platform: Platform, name: str, arguments: Mapping[str, str], now: da
         shown["metrics"] = _metrics(platform, chosen)
     elif tab == "logs":
         shown["build_log"] = platform.builds.log(chosen.id).text[-200_000:]
-        shown["service_log"] = ""
+        shown["service_log"] = service_log(platform, chosen.id)
     return shown
+
+
+def service_log(platform: Platform, version: VersionId, request: str = "") -> str:
+    """The end of what a version's processes wrote on this machine, or what they said of one request; where there is none, why."""
+    try:
+        return servicelog.read(platform.home / "log", version, request)[-100_000:]
+    except NotFound as error:
+        return "\n".join(filter(None, (error.message, error.hint)))
 
 
 def _number(arguments: Mapping[str, str]) -> int | None:

@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from headrace_controller.api import views
+from headrace_controller.pages.model import service_log
 from headrace_controller.requestlog.reader import LogQuery
 from headrace_controller.service.paging import PageRequest
 from headrace_controller.service.platform import Platform
@@ -53,6 +54,7 @@ def content(platform: Platform, version_id: VersionId, request_id: str, row: int
         "inputs": _fields(version, profile, chosen, failed) if version else [],
         "outputs": _outputs(version, chosen) if version else [],
         "checks": sorted(failed),
+        "traceback": service_log(platform, version_id, request_id) if chosen["outcome"] == "failed" else "",
         "metrics": metrics,
         "stages": _stages(platform, chosen),
         "neighbours": _neighbours(platform, version_id, chosen),
