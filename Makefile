@@ -43,7 +43,7 @@ demo: setup ## Run the whole story on real data, embedded
 	@$(BIN)/python -m headrace_controller.demo
 
 test: setup ## Run every test that this machine can run
-	@$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
+	@$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 test-cluster: setup ## Run the tests that need a Kubernetes with Knative and KServe
 	@$(CLUSTER) up --ray
