@@ -212,10 +212,9 @@ async def _left(receive: Receive) -> None:
 
 
 async def _nothing() -> AsyncIterator[bytes]:
-    """The body of a request that has none."""
-    nothing: tuple[bytes, ...] = ()
-    for piece in nothing:
-        yield piece
+    """The body of a request that has none; it does not end, for its end would be taken for the caller's leaving."""
+    await asyncio.Event().wait()
+    yield b""
 
 
 def _target(query: bytes) -> str:

@@ -34,12 +34,21 @@ class Controller:
         return Reply(200, [], orjson.dumps(self.parts))
 
     @asynccontextmanager
-    async def stream(self, *_: Any) -> AsyncIterator[tuple[Reply, AsyncIterator[bytes]]]:
-        yield Reply(200, [], b""), self._chunks()
+    async def stream(
+        self, _address: str, _head: bytes, body: AsyncIterator[bytes], _deadline: float
+    ) -> AsyncIterator[tuple[Reply, AsyncIterator[bytes]]]:
+        yield Reply(200, [], b""), self._chunks(body)
 
-    async def _chunks(self) -> AsyncIterator[bytes]:
+    async def _chunks(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """Events until the request's body ends, as the real upstream does: its end is the caller's leaving."""
+        ended = asyncio.ensure_future(anext(body, None))
         while True:
-            yield await self._events.get()
+            coming = asyncio.ensure_future(self._events.get())
+            await asyncio.wait((ended, coming), return_when=asyncio.FIRST_COMPLETED)
+            if ended.done():
+                coming.cancel()
+                return
+            yield coming.result()
 
 
 class Viewer:
