@@ -1,6 +1,7 @@
 """How a loop that must not end is doing: what it failed at, and how long it waits before it tries again."""
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -50,6 +51,12 @@ class LoopHealth:
             self._failed(error)
         else:
             self.failures, self._reason = 0, ""
+
+    def repeat(self, step: Callable[[], object], every: float, stop: threading.Event) -> None:
+        """Run ``step`` every so many seconds, later after failures, until ``stop`` is set; the first time after one wait."""
+        while not stop.wait(max(every, self.pause)):
+            with self.guard():
+                step()
 
     def _failed(self, error: Exception) -> None:
         known = isinstance(error, HeadraceError)

@@ -37,10 +37,6 @@ class Source:
         trained = [s.trained for s in plan.series if s.side == "input" and s.edges] if plan is not None else []
         return usual_failures(len(trained), min(trained, default=0))
 
-    def fields(self, version: ModelVersion) -> list[aggregated.Bucket]:
-        """The same with the distributions of every field."""
-        return self._reader.series(version.id, self.since, self.until, self.step) if version.version else []
-
 
 def shown(bucket: aggregated.Bucket, usual: Mapping[str, float]) -> Bucket:
     """What pages draw of a bucket."""

@@ -133,7 +133,6 @@ def one(platform: Platform, number: int) -> Json:
         "requests": _requests(version, _began(incident), until),
         "examples": _examples(platform, version, _began(incident), until),
         "rollback": _rollback(platform, incident, version),
-        "segments": [],
     }
 
 
@@ -170,7 +169,7 @@ def rules(platform: Platform) -> Json:
             "severity": "medium",
         }
     )
-    return {"rules": found, "targets": _targets(platform), "open": len(open_incidents(platform))}
+    return {"rules": found, "targets": _targets(platform)}
 
 
 def _targets(platform: Platform) -> list[Json]:

@@ -17,8 +17,6 @@ STRIP = 36
 """Buckets of a health strip."""
 ROWS = 200
 """Rows of a page; more are reached by the filter."""
-FOLDED = 50
-"""From so many rows on, healthy groups are folded."""
 
 Json = dict[str, Any]
 
@@ -59,7 +57,6 @@ def content(platform: Platform, arguments: Mapping[str, str], now: datetime) -> 
         "models": shown[1],
         "total": len(every),
         "quiet": not any(int(r["level"]) > 0 for r in every),
-        "folded": len(every) > FOLDED,
         "events": incidentpages.lately(platform, 12),
         "empty": not every and not text,
     }

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import urlencode
 
 from headrace_controller.api import views
 from headrace_controller.pages.model import service_log
@@ -198,7 +197,3 @@ def _report(platform: Platform, report: str) -> Json:
     if "rows" in document and isinstance(document["rows"], list):
         shown["counterfactuals"] = [r["changes"] for r in document["rows"] if "changes" in r][:3]
     return shown
-
-
-def list_link(version: str) -> str:
-    return f"/requests?{urlencode({'version': version})}"

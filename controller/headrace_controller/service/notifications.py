@@ -114,9 +114,7 @@ class Notifications:
         self._stopping.set()
 
     def _run(self) -> None:
-        while not self._stopping.wait(max(EVERY, self.health.pause)):
-            with self.health.guard():
-                self.step()
+        self.health.repeat(self.step, EVERY, self._stopping)
 
     def step(self) -> int:
         """Tell what is due; the number of attempts."""

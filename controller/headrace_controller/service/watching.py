@@ -80,9 +80,7 @@ class IncidentWatch:
         self._stopping.set()
 
     def _run(self) -> None:
-        while not self._stopping.wait(max(EVERY, self.health.pause)):
-            with self.health.guard():
-                self.step()
+        self.health.repeat(self.step, EVERY, self._stopping)
 
     def step(self) -> list[Step]:
         """Look at what is new and write what follows from it."""

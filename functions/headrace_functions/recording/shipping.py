@@ -52,10 +52,7 @@ class Shipping:
         log.error("the store took no records at the end; those of the last seconds are lost")
 
     def _run(self) -> None:
-        health = LoopHealth("shipping records", log)
-        while not self._stop.wait(max(EVERY, health.pause)):
-            with health.guard():
-                self._sweep()
+        LoopHealth("shipping records", log).repeat(self._sweep, EVERY, self._stop)
 
     def _sweep(self) -> bool:
         try:
