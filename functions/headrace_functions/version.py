@@ -87,8 +87,8 @@ class Version:
     """None for a version that was built on one machine; a cluster runs it in its framework's image of the day."""
     requirements: tuple[str, ...] = ()
     """What it was built to run on: the user's, the artifact's own and the function server's; none where the user named an image."""
-    errors: str = "detailed"
-    """What callers are told of an exception of user code: ``detailed``, its type and text, or ``terse``, its type."""
+    errors: str = "terse"
+    """What callers are told of an exception of user code: ``terse``, its type, or ``detailed``, its type and text."""
     lacking: tuple[str, ...] = ()
     """Those of them that the runtime image lacks, each with the reason; a layer brings them."""
 
@@ -139,7 +139,7 @@ class Version:
             runtime=Runtime(**document["runtime"]) if document.get("runtime") else None,
             requirements=tuple(document.get("requirements", ())),
             lacking=tuple(document.get("lacking", ())),
-            errors=str(document.get("errors", "detailed")),
+            errors=str(document.get("errors", "terse")),
         )
 
     def with_number(self, number: int) -> "Version":

@@ -87,7 +87,7 @@ class ModelDefinition(Document):
     """Words of a CSV file that stand for no value, beside an empty cell; without a list the usual ones such as ``NA`` and ``null``."""
     contract: Contract = Contract()
     batch: bool = True
-    errors: Literal["detailed", "terse"] = "detailed"
+    errors: Literal["detailed", "terse"] = "terse"
     options: dict[str, Any] = Field(default_factory=dict)
     metadata: dict[str, Text] = Field(default_factory=dict, max_length=MAX_METADATA)
     monitoring: list[MonitoringDefinition] = Field(default_factory=list)

@@ -33,6 +33,15 @@ def test_a_caller_is_told_what_the_version_allows_and_where_the_traceback_is(err
     assert ("r1", "its traceback: headrace service log raiser:1 --request r1") == (told["request_id"], told["hint"])
 
 
+def test_a_version_that_says_nothing_of_errors_tells_callers_the_type_alone() -> None:
+    """Also one that an older release stored, whose document has no such field."""
+    older = version("detailed").to_document()
+    del older["errors"]
+    told = orjson.loads(failure(raised(ValueError("age is negative")), "r1", Version.from_document(older)).body)
+    assert "the function raised ValueError" == told["detail"]
+    assert "terse" == Version(VersionId("m", 1), "python", Signature(FIELDS, FIELDS), "a", "e", "c").errors
+
+
 def test_the_record_has_the_text_whatever_callers_are_told() -> None:
     answer = failure(raised(ValueError("age is negative")), "r1", version("terse"))
     assert "function-failed: the function raised ValueError: age is negative" == answer.error
