@@ -343,7 +343,7 @@ class Client:
         path = f"/metrics/{version.model}/{version.number}/{name}"
         return self._get(path, schemas.MetricDetail, limit=limit)
 
-    def put_metric(self, version: VersionId, name: str, **body: str | float) -> schemas.MetricView:
+    def put_metric(self, version: VersionId, name: str, **body: str | float | None) -> schemas.MetricView:
         return self._put(f"/metrics/{version.model}/{version.number}/{name}", body, schemas.MetricView)
 
     def delete_metric(self, version: VersionId, name: str) -> None:

@@ -10,7 +10,7 @@ from headrace_controller.requestlog.reader import MAX_ROWS, LogQuery
 from headrace_controller.service.metrics import MetricState
 from headrace_controller.service.platform import Platform
 from headrace_functions.errors import NotFound
-from headrace_functions.names import VersionId
+from headrace_functions.names import Reference, VersionId
 
 resource = Resource("metrics")
 
@@ -23,8 +23,11 @@ class ValuesQuery(Query):
 
 
 class MetricBody(Body):
-    model: str = Field(description="MODEL:NUMBER of the version that scores")
-    threshold: float
+    model: str | None = Field(default=None, description="MODEL:NUMBER or MODEL@ALIAS of the version that scores")
+    expression: str = Field(
+        default="", description="in place of a model: a formula over inputs and outputs, e.g. amount / income > 0.4"
+    )
+    threshold: float | None = Field(default=None, description="left out for an expression that is true or false")
     operator: str = Field(default="<=", description="a row is healthy iff value OPERATOR threshold")
 
 
@@ -49,7 +52,8 @@ def get_metric(platform: Platform, model: str, number: int, name: str, query: Va
 @resource.route("PUT", _METRIC, answer=schemas.MetricView, body=MetricBody)
 def put_metric(platform: Platform, model: str, number: int, name: str, body: MetricBody) -> schemas.MetricView:
     """Attach a metric to a version, or change one; its log is scored from the beginning."""
-    spec = MetricSpec(name, VersionId.parse(body.model, field="model"), body.operator, body.threshold)
+    scores = platform.versions.resolve(Reference.parse(body.model)).id if body.model else None
+    spec = MetricSpec(name, scores, body.operator, body.threshold, body.expression)
     return view(platform.metrics.attach(VersionId(model, number), spec))
 
 
@@ -77,7 +81,9 @@ def get_request(platform: Platform, model: str, number: int, request_id: str) ->
 def view(found: MetricState) -> schemas.MetricView:
     return schemas.MetricView(
         name=found.spec.name,
-        model=str(found.spec.model),
+        model=str(found.spec.model) if found.spec.model else None,
+        expression=found.spec.expression,
+        condition=found.spec.condition,
         operator=found.spec.operator,
         threshold=found.spec.threshold,
         health=health(found.health),

@@ -279,9 +279,11 @@ class HealthView(Answer):
 
 class MetricView(Answer):
     name: str
-    model: str = Field(description="MODEL:NUMBER of the version that scores")
+    model: str | None = Field(description="MODEL:NUMBER of the version that scores; null for a formula")
+    expression: str = Field(default="", description="the formula, empty where a model scores")
+    condition: str = Field(default="", description="what a healthy row satisfies")
     operator: str
-    threshold: float
+    threshold: float | None = Field(description="null for a formula that is true or false")
     health: HealthView = Field(description="of the seven days before the last value")
     last: Json | None
 

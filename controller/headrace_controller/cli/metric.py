@@ -10,7 +10,7 @@ from headrace_controller.client import Client
 
 @click.group(cls=Commands)
 def metric() -> None:
-    """Metrics: models that score what a version was asked and answered."""
+    """Metrics: models or formulas that score what a version was asked and answered."""
 
 
 @metric.command("list")
@@ -26,8 +26,8 @@ def list_metrics(client: Client, version: str, as_json: bool) -> None:
     rows = [
         {
             "name": m.name,
-            "model": m.model,
-            "healthy": f"value {m.operator} {m.threshold:g}",
+            "by": m.model or "formula",
+            "healthy": m.condition,
             "rows": m.health.rows,
             "unhealthy": m.health.unhealthy,
             "errors": m.health.errors,
@@ -35,7 +35,7 @@ def list_metrics(client: Client, version: str, as_json: bool) -> None:
         }
         for m in found
     ]
-    print_table(rows, ["name", "model", "healthy", "rows", "unhealthy", "errors", "last"], empty="no metric")
+    print_table(rows, ["name", "by", "healthy", "rows", "unhealthy", "errors", "last"], empty="no metric")
 
 
 @metric.command("show")
@@ -52,7 +52,7 @@ def show_metric(client: Client, version: str, name: str, limit: int, as_json: bo
     if as_json:
         print_json(found)
         return
-    print_facts({"metric": found.name, "model": found.model, "healthy": f"value {found.operator} {found.threshold:g}"})
+    print_facts({"metric": found.name, "by": found.model or "formula", "healthy": found.condition})
     click.echo()
     print_table([h.model_dump() for h in found.history], ["start", "rows", "unhealthy", "errors", "share"], empty="")
     click.echo()
@@ -62,10 +62,14 @@ def show_metric(client: Client, version: str, name: str, limit: int, as_json: bo
 @metric.command("add")
 @click.argument("version", metavar="MODEL:NUMBER")
 @click.argument("name")
+@click.option("--model", metavar="MODEL:NUMBER|MODEL@ALIAS", help="The version that scores; its output 'value' counts.")
 @click.option(
-    "--model", required=True, metavar="MODEL:NUMBER", help="The version that scores; its output 'value' counts."
+    "--expression",
+    default="",
+    metavar="SQL",
+    help="In place of a model: a formula over inputs and outputs, e.g. 'amount / income > 0.4'.",
 )
-@click.option("--threshold", required=True, type=float)
+@click.option("--threshold", type=float, help="Left out for an expression that is true or false: true is unhealthy.")
 @click.option(
     "--operator",
     default="<=",
@@ -74,10 +78,13 @@ def show_metric(client: Client, version: str, name: str, limit: int, as_json: bo
     help="A row is healthy iff value OPERATOR threshold.",
 )
 @connected
-def add_metric(client: Client, version: str, name: str, model: str, threshold: float, operator: str) -> None:
-    """Score a version by another model, its log included."""
-    found = client.put_metric(client.resolve(version), name, model=model, threshold=threshold, operator=operator)
-    click.echo(f"{found.name}: healthy iff value {found.operator} {found.threshold:g}, by {found.model}")
+def add_metric(
+    client: Client, version: str, name: str, model: str | None, expression: str, threshold: float | None, operator: str
+) -> None:
+    """Score a version by another model or by a formula, its log included."""
+    body = {"model": model, "expression": expression, "threshold": threshold, "operator": operator}
+    found = client.put_metric(client.resolve(version), name, **body)
+    click.echo(f"{found.name}: healthy iff {found.condition}" + (f", by {found.model}" if found.model else ""))
 
 
 @metric.command("rm")
@@ -85,6 +92,6 @@ def add_metric(client: Client, version: str, name: str, model: str, threshold: f
 @click.argument("name")
 @connected
 def remove_metric(client: Client, version: str, name: str) -> None:
-    """Stop to score a version by a metric; its values stay."""
+    """Stop scoring a version by a metric; its values stay."""
     client.delete_metric(client.resolve(version), name)
-    click.echo(f"{name} is scored no more")
+    click.echo(f"{name} is no longer scored")

@@ -1,4 +1,4 @@
-"""Metrics after the append: each commit of a log table is scored by the version's metric models, into a table of its own.
+"""Metrics after the append: each commit of a log table is scored by the version's metric models and formulas, into a table of its own.
 
 The cursor is the app transaction ``log.<metric>`` of that table: the version of the log table that is scored through. So a
 crash anywhere is redone with the same result, and a value is there once. A metric that fails holds up nothing but itself:
@@ -21,6 +21,7 @@ from headrace_controller.monitoring.attached import metrics_of
 from headrace_controller.monitoring.specs import MetricSpec
 from headrace_controller.monitoring.values import METRIC_COLUMNS
 from headrace_controller.requestlog import commits
+from headrace_controller.requestlog.formulas import evaluate
 from headrace_functions.errors import DamagedDocument, InvalidInput, NotFound
 from headrace_functions.loop_health import LoopHealth
 from headrace_functions.names import VersionId
@@ -161,7 +162,7 @@ class Scoring:
         wait = pace.not_before - self._clock()
         if wait > 0:
             return wait
-        metric = self._version(spec.model)
+        metric = self._version(spec.model) if spec.model is not None else None
         cursor = max(self._values.committed(version.id, f"log.{spec.name}"), pace.reached)
         try:
             for number, rows in self._commits(version, cursor):
@@ -195,6 +196,8 @@ class Scoring:
         self, spec: MetricSpec, metric: Version | None, version: Version, rows: pa.Table
     ) -> list[tuple[float | None, str | None]]:
         """Value or error of each row."""
+        if spec.expression:
+            return evaluate(spec.expression, version.signature, rows)
         if metric is None:
             raise Unanswered(f"{spec.model} is not released")
         columns = columns_for(metric, version)
@@ -237,11 +240,11 @@ def _table(spec: MetricSpec, rows: pa.Table, answers: list[tuple[float | None, s
         "received": received,
         "date": pc.strftime(received, format="%Y-%m-%d"),
         "metric": pa.array([spec.name] * count),
-        "model": pa.array([str(spec.model)] * count),
+        "model": pa.array([str(spec.model) if spec.model else None] * count, pa.string()),
         "value": pa.array(values, pa.float64()),
         "healthy": pa.array([None if v is None else spec.healthy(v) for v in values], pa.bool_()),
         "operator": pa.array([spec.operator] * count),
-        "threshold": pa.array([spec.threshold] * count),
+        "threshold": pa.array([spec.threshold] * count, pa.float64()),
         "error": pa.array([error for _, error in answers], pa.string()),
     }
     return pa.table([columns[name] for name in _SCHEMA.names], names=_SCHEMA.names).cast(_SCHEMA)

@@ -127,6 +127,11 @@ class ModelDefinition(Document):
             )
         return self
 
+    def metrics(self) -> list[MetricSpec]:
+        """The metrics of ``monitoring``, but the outliers that the platform is to learn by itself."""
+        found = (MetricSpec.of_config(m.name, m.config) for m in self.monitoring)
+        return [spec for spec in found if spec is not None]
+
     def installed_file(self) -> str | None:
         """The requirements file that ``install-command`` installs, if that is all it does."""
         match = _PIP_INSTALL.fullmatch(self.install_command or "")

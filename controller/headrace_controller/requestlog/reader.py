@@ -26,7 +26,8 @@ MAX_ROWS = 10_000
 """Rows of one answer; ``export`` has no limit."""
 MAX_WHERE = 4000  # characters
 
-_TABLE = "log"
+TABLE = "log"
+"""Name of the table in a query."""
 _EVERY_ROW = 2**62
 _TOKEN = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|--|/\*|[();]|[^\s'"();]+|\s+|['"]""")
 _QUOTES = ("'", '"')
@@ -89,23 +90,23 @@ class LogReader:
         if table is None:
             return []
         order = "ASC" if query.ascending else "DESC"
-        sql = f"{_select(table, query)} ORDER BY received {order}, request_id, row LIMIT {query.limit}"
-        return [plain(row) for batch in _execute(table, sql) for row in batch.to_pylist()]
+        sql = f"{select(table, query)} ORDER BY received {order}, request_id, row LIMIT {query.limit}"
+        return [plain(row) for batch in execute(table, sql) for row in batch.to_pylist()]
 
     def rows(self, version: VersionId, query: LogQuery) -> list[dict[str, Any]]:
         """As ``query``, with values as they are."""
         table = self._table(version)
         if table is None:
             return []
-        sql = f"{_select(table, query)} ORDER BY received DESC, request_id, row LIMIT {query.limit}"
-        return [row for batch in _execute(table, sql) for row in batch.to_pylist()]
+        sql = f"{select(table, query)} ORDER BY received DESC, request_id, row LIMIT {query.limit}"
+        return [row for batch in execute(table, sql) for row in batch.to_pylist()]
 
     def count(self, version: VersionId) -> int:
         """Lines of the log."""
         table = self._table(version)
         if table is None:
             return 0
-        return sum(batch.column(0)[0].as_py() for batch in _execute(table, f"SELECT count(*) FROM {_TABLE}"))  # noqa: S608 - all ours
+        return sum(batch.column(0)[0].as_py() for batch in execute(table, f"SELECT count(*) FROM {TABLE}"))  # noqa: S608 - all ours
 
     def newest(self, version: VersionId) -> int:
         """The number of the table's last commit, -1 where nothing was logged yet."""
@@ -118,14 +119,7 @@ class LogReader:
         if table is None:
             boolean_expression(where, ())
         else:
-            _execute(table, f"{_select(table, LogQuery(where=where))} LIMIT 0")
-
-    @staticmethod
-    def places(folder: str, column: str, where: str) -> list[int]:
-        """Numbers in ``column`` of the rows of a table on this machine that satisfy ``where``, ascending."""
-        table = DeltaTable(folder)
-        sql = _select(table, LogQuery(where=where, columns=(column,)))
-        return sorted(number for batch in _execute(table, sql) for number in batch.column(0).to_pylist())
+            execute(table, f"{select(table, LogQuery(where=where))} LIMIT 0")
 
     def hourly(self, version: VersionId, metric: str, since: datetime) -> list[dict[str, Any]]:
         """Of a table of metric values, ``start``, ``rows``, ``unhealthy`` and ``errors`` of each hour from ``since`` on, the first hour first."""
@@ -138,9 +132,9 @@ class LogReader:
             "SELECT date_trunc('hour', received) AS start, count(*) AS rows, "  # noqa: S608 - a quoted name, times are ours
             "sum(CASE WHEN healthy = false THEN 1 ELSE 0 END) AS unhealthy, "
             "sum(CASE WHEN healthy IS NULL THEN 1 ELSE 0 END) AS errors "
-            f"FROM {_TABLE} WHERE metric = '{quoted}' AND {times} GROUP BY start ORDER BY start"
+            f"FROM {TABLE} WHERE metric = '{quoted}' AND {times} GROUP BY start ORDER BY start"
         )
-        return [row for batch in _execute(table, sql) for row in batch.to_pylist()]
+        return [row for batch in execute(table, sql) for row in batch.to_pylist()]
 
     def columns(self, version: VersionId) -> list[str]:
         """Columns of the log table, none where nothing was logged yet."""
@@ -152,7 +146,7 @@ class LogReader:
         table = self._table(version)
         if table is None:
             raise InvalidInput(f"{version} has no log yet", field="version", hint="send it a request first")
-        reader = _execute(table, _select(table, query))
+        reader = execute(table, select(table, query))
         rows = 0
         schema = plain_schema(pa.schema(reader.schema))
         with pq.ParquetWriter(target, schema, compression="zstd") as writer:
@@ -168,7 +162,7 @@ class LogReader:
             return Answered()
         wanted = pa.array(sorted({request for request, _ in rows}), pa.string())
         found: Counter[tuple[str, int]] = Counter()
-        for batch in _execute(table, f"SELECT request_id, row FROM {_TABLE} WHERE outcome = 'ok'"):  # noqa: S608 - all ours
+        for batch in execute(table, f"SELECT request_id, row FROM {TABLE} WHERE outcome = 'ok'"):  # noqa: S608 - all ours
             requests = batch.column(0).cast(pa.string())
             known = pc.is_in(requests, wanted)
             found.update(
@@ -187,7 +181,7 @@ class LogReader:
         except TableNotFoundError:
             return None
         except (DeltaError, OSError) as error:
-            raise StorageFailed(f"the log of {version} cannot be read: {_first_line(error)}") from error
+            raise StorageFailed(f"the log of {version} cannot be read: {first_line(error)}") from error
 
 
 def boolean_expression(text: str, columns: Sequence[str]) -> str:
@@ -236,7 +230,7 @@ def _not_boolean(why: str) -> InvalidInput:
     )
 
 
-def _select(table: DeltaTable, query: LogQuery) -> str:
+def select(table: DeltaTable, query: LogQuery) -> str:
     known = _columns(table)
     for column in query.columns:
         if column not in known:
@@ -246,11 +240,11 @@ def _select(table: DeltaTable, query: LogQuery) -> str:
     chosen = ", ".join(f'"{c}"' for c in query.columns or known)
     times = " AND ".join(_in_time(query)) or "true"
     if not query.where.strip():
-        return f"SELECT {chosen} FROM {_TABLE} WHERE {times}"  # noqa: S608 - names are known columns, times are ours
+        return f"SELECT {chosen} FROM {TABLE} WHERE {times}"  # noqa: S608 - names are known columns, times are ours
     # Parquet's minima and maxima leave NaN out, and DataFusion trusts them: pushed down to the files, a condition loses rows
     # with NaN or reads NaN as the column's only other value. The limit keeps the condition above the scan.
     condition = boolean_expression(query.where, known)
-    return f"SELECT {chosen} FROM (SELECT * FROM {_TABLE} WHERE {times} LIMIT {_EVERY_ROW}) AS rows WHERE ({condition})"  # noqa: S608 - one checked expression
+    return f"SELECT {chosen} FROM (SELECT * FROM {TABLE} WHERE {times} LIMIT {_EVERY_ROW}) AS rows WHERE ({condition})"  # noqa: S608 - one checked expression
 
 
 def _in_time(query: LogQuery) -> Iterator[str]:
@@ -273,11 +267,12 @@ def _columns(table: DeltaTable) -> list[str]:
     return [field.name for field in table.schema().fields]
 
 
-def _execute(table: DeltaTable, sql: str) -> pa.RecordBatchReader:
+def execute(table: DeltaTable, sql: str) -> pa.RecordBatchReader:
+    """What the table ``log`` answers; raises ``InvalidInput`` in the words that people can use where the engine refuses."""
     try:
-        return pa.RecordBatchReader.from_stream(QueryBuilder().register(_TABLE, table).execute(sql))
+        return pa.RecordBatchReader.from_stream(QueryBuilder().register(TABLE, table).execute(sql))
     except (DeltaError, ValueError, RuntimeError) as error:
-        raise _not_boolean(_of_condition(str(error))) from error
+        raise _not_boolean(of_engine(str(error))) from error
 
 
 _UNKNOWN_COLUMN = re.compile(r"No field named (?:rows\.)?\"?([^\"\n]+?)\"?\.(?:\s|$)")
@@ -287,7 +282,7 @@ _ENGINE = re.compile(
 )
 
 
-def _of_condition(said: str) -> str:
+def of_engine(said: str) -> str:
     """The query engine's words without its own names, and without places in a query that nobody wrote."""
     unknown = _UNKNOWN_COLUMN.search(said)
     if unknown:
@@ -305,5 +300,6 @@ def plain(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """The first line of what it says, or its type where it says nothing."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

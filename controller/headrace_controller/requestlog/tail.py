@@ -6,17 +6,16 @@ here, and an answer holds a page of rows whatever the size of a commit.
 
 import io
 import re
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from deltalake import write_deltalake
 
 from headrace_controller.requestlog import commits
-from headrace_controller.requestlog.reader import LogReader, plain
+from headrace_controller.requestlog.local_table import POSITION, local_table
+from headrace_controller.requestlog.reader import LogQuery, LogReader, execute, plain, select
 from headrace_functions.errors import InvalidInput, NotFound
 from headrace_functions.names import VersionId
 from headrace_functions.storage import layout
@@ -129,10 +128,9 @@ def _with_partition(rows: pa.Table, file: commits.Added) -> pa.Table:
 
 def _where(rows: pa.Table, where: str) -> pa.Table:
     """The rows that satisfy the condition, by the same engine as a query: a page is a table of its own for it."""
-    with tempfile.TemporaryDirectory(prefix="tail-") as folder:
-        numbered = rows.append_column("position", pa.array(range(rows.num_rows), pa.int64()))
-        write_deltalake(folder, numbered)
-        places = LogReader.places(folder, "position", where)
+    with local_table(rows) as table:
+        sql = select(table, LogQuery(where=where, columns=(POSITION,)))
+        places = sorted(number for batch in execute(table, sql) for number in batch.column(0).to_pylist())
     return rows.take(pa.array(places, pa.int64()))
 
 

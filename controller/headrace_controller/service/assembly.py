@@ -17,6 +17,7 @@ from headrace_controller.child_processes import Log
 from headrace_controller.definitions import ModelDefinition
 from headrace_controller.environments import requirements
 from headrace_controller.service import hydrosphere
+from headrace_controller.service.metrics import check_metric_formula
 from headrace_controller.training import inference, source, tables
 from headrace_controller.training.data import Kept, TrainingData, open_training
 from headrace_functions.errors import InvalidInput, Malformed
@@ -93,6 +94,9 @@ class Assembly:
         signature = Signature(inputs, outputs)
         log("inputs:  " + ", ".join(_show(f) for f in signature.inputs))
         log("outputs: " + ", ".join(_show(f) for f in signature.outputs))
+        for metric in definition.metrics():
+            if metric.expression:
+                check_metric_formula(metric, signature)
         made = Version(
             id=version,
             framework=framework,

@@ -10,15 +10,22 @@ from headrace_controller.catalog.catalog import Catalog
 from headrace_controller.monitoring.attached import attach, detach, metrics_of
 from headrace_controller.monitoring.specs import VALUE, MetricSpec
 from headrace_controller.monitoring.values import Health, total
+from headrace_controller.requestlog.formulas import check_formula
 from headrace_controller.requestlog.reader import MAX_ROWS, LogQuery, LogReader
 from headrace_functions.errors import InvalidInput, NotFound, NotReady
 from headrace_functions.names import VersionId
+from headrace_functions.signature import Signature
 from headrace_functions.version import Version
 
 RECENT = timedelta(days=7)
 """How far back from the last value health is told."""
 
 Values = Sequence[Mapping[str, Any]]
+
+
+def check_metric_formula(spec: MetricSpec, signature: Signature) -> None:
+    """Raises ``InvalidInput`` unless the formula of a metric fits a signature, and its threshold what it gives."""
+    spec.check_kind(boolean=check_formula(spec.expression, signature))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +69,14 @@ class Metrics:
         return self._values.query(version, LogQuery(where=f"request_id = '{quoted}'", limit=MAX_ROWS))
 
     def attach(self, version: VersionId, spec: MetricSpec) -> MetricState:
-        """Score a version by a metric from now on, its log included; the metric's model must be there and give ``value``."""
-        self._released(version)
-        model = self._released(spec.model)
-        if model.signature.output(VALUE) is None:
+        """Score a version by a metric from now on, its log included.
+
+        The metric's model must be there and give ``value``; a formula must fit the version's signature.
+        """
+        scored = self._released(version)
+        if spec.model is None:
+            check_metric_formula(spec, scored.signature)
+        elif self._released(spec.model).signature.output(VALUE) is None:
             raise InvalidInput(
                 f"{spec.model} has no output {VALUE!r}", field="model", expected=f"a model with an output {VALUE!r}"
             )

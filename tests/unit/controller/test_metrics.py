@@ -161,3 +161,32 @@ def test_what_a_job_learnt_is_built_served_and_attached(platform: Platform) -> N
     served = platform.catalog.get(VersionId("churn-outliers", 1)).version
     assert served is not None
     assert [f.name for f in served.signature.outputs] == ["value", "score"]
+
+
+def test_a_formula_is_attached_shown_and_refused_by_the_command_line(platform: Platform) -> None:
+    scored(platform)
+    with serving(platform) as url:
+
+        def run(*command: str) -> tuple[int, str]:
+            result = CliRunner().invoke(front, ["metric", *command, "--url", url])
+            return result.exit_code, result.output + result.stderr
+
+        assert run("add", "m:1", "much", "--expression", "x > 10") == (0, "much: healthy iff not (x > 10)\n")
+        assert run("add", "m:1", "twice", "--expression", "x * 2", "--threshold", "9")[0] == 0
+        code, said = run("add", "m:1", "bad", "--expression", "age > 10")
+        assert code == 1
+        assert "there is no field 'age'" in said
+        listed = run("list", "m:1")[1]
+    assert "not (x > 10)" in listed
+    assert "x * 2 <= 9" in listed
+
+
+def test_a_model_is_named_by_an_alias_and_a_metric_has_one_source(platform: Platform) -> None:
+    scored(platform)
+    platform.aliases.move("watch", "champion", 1)
+    with serving(platform) as url, Client(url) as client:
+        assert client.put_metric(M, "low", model="watch@champion", threshold=1.0).model == "watch:1"
+        with pytest.raises(InvalidInput, match="either a model or an expression"):
+            client.put_metric(M, "low", model="watch:1", expression="x > 1", threshold=1.0)
+        with pytest.raises(InvalidInput, match="either a model or an expression"):
+            client.put_metric(M, "low", threshold=1.0)
