@@ -376,6 +376,15 @@ class Client:
         """``verb`` is acknowledge, silence, resolve or notes."""
         return self._post(f"/incidents/{number}/{verb}", body, schemas.IncidentView)
 
+    def rules(self) -> list[schemas.LimitsView]:
+        return self._get("/rules", schemas.LimitsList).items
+
+    def put_rule(self, model: str, rule: str, **limits: float | str | bool | None) -> schemas.LimitsView:
+        return self._put(f"/models/{model}/rules/{rule}", limits, schemas.LimitsView)
+
+    def delete_rule(self, model: str, rule: str, field: str = "") -> None:
+        self._request("DELETE", f"{API}/models/{model}/rules/{rule}", params=_given({"field": field}))
+
     def targets(self) -> list[schemas.TargetView]:
         return self._get("/notification-targets", schemas.TargetList).items
 

@@ -18,6 +18,7 @@ from headrace_controller.api import (
     models,
     notifications,
     openapi,
+    rules,
     running,
     sequences,
 )
@@ -36,6 +37,7 @@ RESOURCES: tuple[Resource, ...] = (
     metrics.resource,
     health.resource,
     incidents.resource,
+    rules.resource,
     notifications.resource,
     events.resource,
 )

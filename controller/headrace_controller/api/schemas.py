@@ -446,6 +446,22 @@ class IncidentList(Answer):
     items: list[IncidentView]
 
 
+class LimitsView(Answer):
+    model: str
+    rule: str
+    field: str = Field(description="empty for every field")
+    levels: dict[str, float] = Field(
+        description="from where it is low, medium, severe: a share, milliseconds or minutes"
+    )
+    wanted: int
+    looks: int
+    off: bool
+
+
+class LimitsList(Answer):
+    items: list[LimitsView]
+
+
 class TargetView(Answer):
     name: str
     way: Literal["webhook", "slack", "alertmanager", "email"]

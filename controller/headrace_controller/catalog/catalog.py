@@ -69,6 +69,7 @@ class Catalog:
         self.deployments = Series(
             documents, "deployment configuration", layout.DEPLOYMENTS, layout.deployment, itemgetter("definition")
         )
+        self.rules = Series(documents, "set of rules", layout.RULES, layout.rules, itemgetter("rules"))
         self._aliases: dict[str, Series] = {}
         self._lock = threading.RLock()
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="catalogue")
@@ -83,7 +84,7 @@ class Catalog:
             self._numbers = None
             self._final = {v: held for v, held in self._final.items() if held.released}
             self._deleted |= {v for v in self._final if layout.version_tombstone(v) in tombstones}
-            for series in (self.sequences, self.schedules, self.deployments, *self._aliases.values()):
+            for series in (self.sequences, self.schedules, self.deployments, self.rules, *self._aliases.values()):
                 series.reload()
 
     # Names

@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "metric": ("metric", "metric", "Metrics: models that score what a version was asked and answered."),
     "health": ("health", "health", "Health: requests, latency and fields of a version over time."),
     "incident": ("incident", "incident", "Incidents: what is wrong with the versions, once a cause."),
+    "rule": ("rule", "rule", "Rules of incidents: your own limits for a model in the place of the defaults."),
     "target": ("target", "target", "Notification targets: who is told of incidents."),
     "analyze": ("analyze", "analyze", "Analyse a log: start, list, show, cancel runs."),
     "labels": (

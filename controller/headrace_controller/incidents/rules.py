@@ -1,7 +1,8 @@
 """What is out of order in the buckets of one version. Pure: good defaults for every version with traffic.
 
 A rule looks at buckets with at least ``LEAST_ROWS`` rows (looks), and is broken where it is so in ``WANTED`` of the last ``LOOKS``
-of them: one odd minute is no incident.
+of them: one odd minute is no incident. What is usual for the version at that time of the day and week (``bands``) is taken off first,
+where its history tells; limits that a person has set (``limits``) are taken as they are.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,9 +14,10 @@ from statistics import median
 from headrace_controller.health.buckets import Bucket
 from headrace_controller.health.shift import LEAST_ROWS
 from headrace_controller.incidents import wording
+from headrace_controller.incidents.bands import HOUR, Band, History, Values, enough
+from headrace_controller.incidents.limits import LOOKS, WANTED, Limits, chosen
 from headrace_controller.incidents.model import RANK, Movement, Severity
 
-LOOKS, WANTED = 3, 2
 GAP = 3
 """Looks in a row without it that end an episode."""
 MOVED = {"low": 0.1, "medium": 0.25, "severe": 0.6}
@@ -33,30 +35,54 @@ STALE = timedelta(minutes=30)
 """Nothing is said from looks that are older."""
 
 
+Shares = Mapping[tuple[str, str], float]
+"""By (field, side), how bad it is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """``shares`` gives, of the looks up to one of them, how bad each thing is; ``levels`` from where it is how severe."""
+    """``shares`` gives for each look how bad each thing is; ``levels`` from where it is how severe.
+
+    ``value`` is what is learnt of a field's hours and what a person's limits are about, ``beyond`` what is left of a share where the
+    upper end of the band is taken off.
+    """
 
     what: str
     levels: Mapping[str, float]
-    shares: Callable[[Sequence[Bucket], int], Mapping[tuple[str, str], float]]
-    """By (field, side), of the look at a place."""
-
-    def severity(self, share: float) -> Severity | None:
-        found: Severity | None = None
-        for level in ("low", "medium", "severe"):
-            if share >= self.levels.get(level, float("inf")):
-                found = level
-        return found
+    shares: Callable[[Sequence[Bucket]], list[Shares]]
+    value: Callable[[Bucket, str], float | None]
+    beyond: Callable[[float, Band, Bucket], float] = lambda share, band, _look: share - max(band.high, 0.0)
 
 
-def findings(version: str, buckets: Sequence[Bucket], now: datetime) -> list[Movement]:
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a version: limits that people set, and its own hours; ``history`` is asked where something is found."""
+
+    own: Sequence[Limits] = ()
+    history: Callable[[], History] | None = None
+
+    def band(self, what: str, name: str, values: Values, at: datetime) -> Band | None:
+        return self.history().band(what, name, values, at) if self.history is not None else None
+
+
+NOTHING_KNOWN = Known()
+
+
+def severity_of(levels: Mapping[str, float], share: float) -> Severity | None:
+    found: Severity | None = None
+    for level in ("low", "medium", "severe"):
+        if share >= levels.get(level, float("inf")):
+            found = level
+    return found
+
+
+def findings(version: str, buckets: Sequence[Bucket], now: datetime, known: Known = NOTHING_KNOWN) -> list[Movement]:
     """What is out of order now."""
     looks = [b for b in buckets if b.rows >= LEAST_ROWS]
-    found = _silence(version, buckets, now)
+    found = _silence(version, buckets, now, known)
     if looks and now - looks[-1].start <= STALE:
         for rule in RULES:
-            found += _broken(version, rule, looks)
+            found += _broken(version, rule, looks, known)
     return _by_field(found)
 
 
@@ -70,27 +96,63 @@ def _by_field(found: Sequence[Movement]) -> list[Movement]:
     return list(kept.values())
 
 
-def _broken(version: str, rule: Rule, looks: Sequence[Bucket]) -> list[Movement]:
-    by_look = [rule.shares(looks, i) for i in range(len(looks))]
-    keys = {key for shares in by_look[-LOOKS:] for key in shares}
+def _broken(version: str, rule: Rule, looks: Sequence[Bucket], known: Known) -> list[Movement]:
+    by_look = rule.shares(looks)
+    most = max([LOOKS, *(limits.looks for limits in known.own if limits.rule == rule.what)])
+    keys = {key for shares in by_look[-most:] for key in shares}
+    keys |= {(limits.field, "") for limits in known.own if limits.rule == rule.what and rule.what == "latency"}
     found = []
     for field, side in sorted(keys):
-        shares = [s.get((field, side), 0.0) for s in by_look]
-        bad = [i for i, share in enumerate(shares) if rule.severity(share)]
-        if sum(i >= len(looks) - LOOKS for i in bad) >= WANTED:
-            found.append(_movement(version, rule, field, side, looks, shares, bad))
+        limits = chosen(known.own, rule.what, field)
+        if limits is not None:
+            judged = _by_limits(rule, limits, looks, field)
+        else:
+            judged = _by_default(rule, looks, [s.get((field, side), 0.0) for s in by_look], field, known)
+        if judged is not None:
+            found.append(_movement(version, rule, field, side, looks, judged))
     return found
 
 
-def _movement(
-    version: str,
-    rule: Rule,
-    field: str,
-    side: str,
-    looks: Sequence[Bucket],
-    shares: Sequence[float],
-    bad: Sequence[int],
-) -> Movement:
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """How bad each look was and is called, and the looks that count."""
+
+    shares: Sequence[float]
+    severities: Sequence[Severity | None]
+    looks: int = LOOKS
+
+    @property
+    def bad(self) -> list[int]:
+        return [i for i, severity in enumerate(self.severities) if severity]
+
+    def broken(self, wanted: int = WANTED) -> bool:
+        return sum(severity is not None for severity in self.severities[-self.looks :]) >= wanted
+
+
+def _by_default(
+    rule: Rule, looks: Sequence[Bucket], shares: Sequence[float], field: str, known: Known
+) -> _Judged | None:
+    judged = _Judged(shares, [severity_of(rule.levels, s) for s in shares])
+    if not judged.broken() or known.history is None:
+        return judged if judged.broken() else None
+    beyond = []
+    for share, look in zip(shares, looks, strict=True):
+        usual = known.band(rule.what, field, lambda b: rule.value(b, field) if enough(b) else None, look.start)
+        beyond.append(share if usual is None or not share else rule.beyond(share, usual, look))
+    judged = _Judged(shares, [severity_of(rule.levels, s) for s in beyond])
+    return judged if judged.broken() else None
+
+
+def _by_limits(rule: Rule, limits: Limits, looks: Sequence[Bucket], field: str) -> _Judged | None:
+    if limits.off:
+        return None
+    values = [rule.value(look, field) or 0.0 for look in looks]
+    judged = _Judged(values, [severity_of(limits.levels, v) for v in values], limits.looks)
+    return judged if judged.broken(limits.wanted) else None
+
+
+def _movement(version: str, rule: Rule, field: str, side: str, looks: Sequence[Bucket], judged: _Judged) -> Movement:
+    bad = judged.bad
     begin = bad[-1]
     for i in reversed(bad):
         if begin - i > GAP:
@@ -102,9 +164,8 @@ def _movement(
     if what == "checks" and (looks[last].fields[field].moved or 0.0) >= MOVED["low"]:
         what = "moved"  # how its values changed says more than which bound they are beyond
     sentence, short = _said(what, field, looks[:begin], looks[last], first)
-    worst = [rule.severity(s) for s in shares[-LOOKS:]]
-    severity = max((s for s in worst if s), key=RANK.__getitem__)
-    share = shares[last] if rule.what != "latency" else None
+    severity = max((s for s in judged.severities[-judged.looks :] if s), key=RANK.__getitem__)
+    share = judged.shares[last] if rule.what != "latency" else None
     return Movement(version, what, field, side, first, severity, share, sentence, short)
 
 
@@ -122,58 +183,102 @@ def _said(what: str, field: str, before: Sequence[Bucket], now: Bucket, first: d
     return wording.latency(usual, now.latency.p95() or 0.0, first)
 
 
-def _moved(looks: Sequence[Bucket], i: int) -> Mapping[tuple[str, str], float]:
-    return {(name, f.side): f.moved for name, f in looks[i].fields.items() if f.moved}
+def _each(share: Callable[[Bucket], Shares]) -> Callable[[Sequence[Bucket]], list[Shares]]:
+    """Shares that each look tells by itself."""
+    return lambda looks: [share(look) for look in looks]
 
 
-def _checks(looks: Sequence[Bucket], i: int) -> Mapping[tuple[str, str], float]:
-    return {
-        (name, f.side): max(f.checks.values()) / f.rows for name, f in looks[i].fields.items() if f.checks and f.rows
-    }
+def _moved(look: Bucket) -> Shares:
+    return {(name, f.side): f.moved for name, f in look.fields.items() if f.moved}
 
 
-def _errors(looks: Sequence[Bucket], i: int) -> Mapping[tuple[str, str], float]:
-    look = looks[i]
-    bad = look.requests - look.outcomes.get("ok", 0)
-    return {("", ""): bad / look.requests} if look.requests >= LEAST_ROWS and bad else {}
+def _moved_value(look: Bucket, field: str) -> float | None:
+    return look.fields[field].moved if field in look.fields else None
 
 
-def _metrics(looks: Sequence[Bucket], i: int) -> Mapping[tuple[str, str], float]:
-    return {
-        (name, ""): m.unhealthy / m.rows for name, m in looks[i].metrics.items() if m.rows >= LEAST_ROWS and m.unhealthy
-    }
+def _checks(look: Bucket) -> Shares:
+    found: dict[tuple[str, str], float] = {}
+    for name, f in look.fields.items():
+        if f.checks and (share := _checks_value(look, name)) is not None:
+            found[name, f.side] = share
+    return found
 
 
-def _latency(looks: Sequence[Bucket], i: int) -> Mapping[tuple[str, str], float]:
+def _checks_value(look: Bucket, field: str) -> float | None:
+    found = look.fields.get(field)
+    return max(found.checks.values(), default=0) / found.rows if found is not None and found.rows else None
+
+
+def _errors(look: Bucket) -> Shares:
+    share = _errors_value(look)
+    return {("", ""): share} if share else {}
+
+
+def _errors_value(look: Bucket, _field: str = "") -> float | None:
+    return 1 - look.outcomes.get("ok", 0) / look.requests if look.requests >= LEAST_ROWS else None
+
+
+def _metrics(look: Bucket) -> Shares:
+    return {(name, ""): share for name in look.metrics if (share := _metric_value(look, name))}
+
+
+def _metric_value(look: Bucket, name: str) -> float | None:
+    found = look.metrics.get(name)
+    return found.unhealthy / found.rows if found is not None and found.rows >= LEAST_ROWS else None
+
+
+def _latency(looks: Sequence[Bucket]) -> list[Shares]:
     """Times the median of what was usual, looks of the last minutes left out."""
-    now = looks[i].latency.p95()
-    usual = [p for b in looks[: max(i - LOOKS, 0)] if (p := b.latency.p95()) is not None]
-    if now is None or len(usual) < HISTORY:
-        return {}
-    was = median(usual)
-    return {("", ""): now / was} if was > 0 and now - was >= LATENCY_LEAST else {}
+    known = [look.latency.p95() for look in looks]
+    found: list[Shares] = []
+    for i, now in enumerate(known):
+        usual = [p for p in known[: max(i - LOOKS, 0)] if p is not None]
+        was = median(usual) if len(usual) >= HISTORY else 0.0
+        slow = now is not None and was > 0 and now - was >= LATENCY_LEAST
+        found.append({("", ""): now / was} if slow and now is not None else {})
+    return found
+
+
+def _latency_value(look: Bucket, _field: str = "") -> float | None:
+    return look.latency.p95()
+
+
+def _latency_beyond(times: float, band: Band, look: Bucket) -> float:
+    """Times what was usual before or is usual at that time, whichever is longer."""
+    now = look.latency.p95() or 0.0
+    return now / max(now / times, band.high) if now - band.high >= LATENCY_LEAST else 0.0
 
 
 RULES: Sequence[Rule] = (
-    Rule("moved", MOVED, _moved),
-    Rule("checks", CHECKS, _checks),
-    Rule("errors", ERRORS, _errors),
-    Rule("metric", METRIC, _metrics),
-    Rule("latency", LATENCY, _latency),
+    Rule("moved", MOVED, _each(_moved), _moved_value),
+    Rule("checks", CHECKS, _each(_checks), _checks_value),
+    Rule("errors", ERRORS, _each(_errors), _errors_value),
+    Rule("metric", METRIC, _each(_metrics), _metric_value),
+    Rule("latency", LATENCY, _latency, _latency_value, _latency_beyond),
 )
 
 
-def _silence(version: str, buckets: Sequence[Bucket], now: datetime) -> list[Movement]:
-    """No request for ``QUIET_MINUTES`` where each of the six such stretches before had some."""
-    stretch = timedelta(minutes=QUIET_MINUTES)
-    counts = _requests(buckets, (now - stretch * k for k in range(8)))
-    last, before = counts[0], counts[1:]
-    if last or min(before) < LEAST_ROWS:
+def _silence(version: str, buckets: Sequence[Bucket], now: datetime, known: Known) -> list[Movement]:
+    """No request for ``QUIET_MINUTES`` where each of the stretches of that length in the hour before had some."""
+    limits = chosen(known.own, "silence", "")
+    if limits is not None and limits.off:
         return []
-    seen = max(b.start for b in buckets if b.requests)
-    usual = sum(before) / (len(before) * QUIET_MINUTES)
-    sentence, short = wording.silence(usual, seen + timedelta(minutes=1))
-    return [Movement(version, "silence", "", "", seen + timedelta(minutes=1), "medium", None, sentence, short)]
+    levels = limits.levels if limits is not None else {"medium": float(QUIET_MINUTES)}
+    stretch = timedelta(minutes=min(levels.values()))
+    counts = _requests(buckets, (now - stretch * k for k in range(max(3, int(HOUR / stretch) + 2))))
+    last, before = counts[0], counts[1:]
+    if last or min(before) < LEAST_ROWS or (limits is None and _usually_silent(known, now)):
+        return []
+    seen = max(b.start for b in buckets if b.requests) + timedelta(minutes=1)
+    severity = severity_of(levels, (now - seen) / timedelta(minutes=1) + 1) or "low"
+    usual = sum(before) / (len(before) * stretch / timedelta(minutes=1))
+    return [Movement(version, "silence", "", "", seen, severity, None, *wording.silence(usual, seen))]
+
+
+def _usually_silent(known: Known, now: datetime) -> bool:
+    """Whether comparable hours had so few requests that some had none."""
+    usual = known.band("silence", "", lambda hour: float(hour.requests), now)
+    return usual is not None and usual.low < LEAST_ROWS
 
 
 def _requests(buckets: Sequence[Bucket], marks: Iterable[datetime]) -> list[int]:

@@ -1,4 +1,4 @@
-"""The pages of incidents and rules, what other pages show of incidents, and the forms that answer them."""
+"""The pages of incidents, what other pages show of incidents, and the forms that answer them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -11,9 +11,7 @@ from werkzeug.wrappers import Response
 from headrace_controller import clock
 from headrace_controller.definitions.fields import parse_duration
 from headrace_controller.health.buckets import FieldHealth
-from headrace_controller.health.shift import LEAST_ROWS
-from headrace_controller.incidents import rules as default_rules
-from headrace_controller.incidents.model import RANK, Delivery, Event, Incident, Movement
+from headrace_controller.incidents.model import RANK, Event, Incident, Movement
 from headrace_controller.requestlog.reader import LogQuery
 from headrace_controller.service.paging import PageRequest
 from headrace_controller.service.platform import Platform
@@ -134,68 +132,6 @@ def one(platform: Platform, number: int) -> Json:
         "examples": _examples(platform, version, _began(incident), until),
         "rollback": _rollback(platform, incident, version),
     }
-
-
-def rules(platform: Platform) -> Json:
-    """The rules that every version is watched by, in words, from the numbers that they use."""
-    shares = (
-        ("moved", "an input or output lies elsewhere than in training", default_rules.MOVED),
-        ("checks", "rows of a field fail a check of the training data", default_rules.CHECKS),
-        ("errors", "requests are not answered", default_rules.ERRORS),
-        ("metric", "a metric finds rows unhealthy", default_rules.METRIC),
-    )
-    found = [
-        {
-            "name": name,
-            "sentence": f"{text}, in {default_rules.WANTED} of the last {default_rules.LOOKS} minutes with at least {LEAST_ROWS} rows",
-            "target": "every version",
-            "severity": ", ".join(f"{level} from {share:.0%}".replace("%", " %") for level, share in levels.items()),
-        }
-        for name, text, levels in shares
-    ]
-    found.append(
-        {
-            "name": "latency",
-            "sentence": f"95 % of requests take longer than usual, by {default_rules.LATENCY_LEAST:g} ms at least",
-            "target": "every version",
-            "severity": ", ".join(f"{level} from {times:g} times" for level, times in default_rules.LATENCY.items()),
-        }
-    )
-    found.append(
-        {
-            "name": "no traffic",
-            "sentence": f"no request came for {default_rules.QUIET_MINUTES} minutes where each such stretch of the hour before had some",
-            "target": "every version",
-            "severity": "medium",
-        }
-    )
-    return {"rules": found, "targets": _targets(platform)}
-
-
-def _targets(platform: Platform) -> list[Json]:
-    """Who is told, with the newest delivery to each."""
-    last: dict[str, Delivery] = {}
-    for incident in platform.incidents.lately(50):
-        for delivery in incident.deliveries:
-            if delivery.target not in last or last[delivery.target].at < delivery.at:
-                last[delivery.target] = delivery
-    found = []
-    for state in platform.notifications.select():
-        target = state.target
-        newest = last.get(target.name)
-        to = target.shown + (f" to {', '.join(target.to)}" if target.to else "")
-        found.append(
-            {
-                "name": target.name,
-                "kind": target.way,
-                "to": to,
-                "of": f"{target.severity} and worse" + (f", of {', '.join(target.models)}" if target.models else ""),
-                "last": {"at": clock.show(newest.at), "delivered": newest.delivered, "text": newest.text}
-                if newest
-                else None,
-            }
-        )
-    return found
 
 
 def actions(pages: flask.Blueprint, platform: Platform, field: Callable[[str], str]) -> None:

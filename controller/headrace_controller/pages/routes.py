@@ -24,6 +24,7 @@ from headrace_controller.pages import (
     reporting,
     request_detail,
     request_list,
+    rules,
     sequence,
     settings_page,
 )
@@ -109,7 +110,7 @@ def _table(platform: Platform) -> tuple[Page, ...]:
         Page("/requests/<name>/<int:number>/<request_id>", "request.html", "Requests", one_request),
         Page("/incidents", "incidents.html", "Incidents", lambda: incidentpages.listing(platform, arguments())),
         Page("/incidents/<int:number>", "incident.html", "Incidents", lambda number: incidentpages.one(platform, number)),
-        Page("/rules", "rules.html", "Rules", lambda: incidentpages.rules(platform)),
+        Page("/rules", "rules.html", "Rules", lambda: rules.content(platform)),
         Page("/reports", "reports.html", "Reports", lambda: reporting.reports(platform, arguments())),
         Page("/reports/<name>/<int:number>/<kind>/<report>", "report.html", "Reports", lambda name, number, kind, report: reporting.report(platform, VersionId(name, number), kind, report)),
         Page("/runs", "runs.html", "Runs", lambda: reporting.runs(platform, arguments())),

@@ -20,6 +20,7 @@ from headrace_controller.service.builds import Builds
 from headrace_controller.service.changes import AnnouncedServices, Changes
 from headrace_controller.service.deployments import Deployments
 from headrace_controller.service.explanations import Explanations
+from headrace_controller.service.failures import Failures
 from headrace_controller.service.gauges import Gauges
 from headrace_controller.service.incidents import Incidents
 from headrace_controller.service.intake import Intake
@@ -34,6 +35,7 @@ from headrace_controller.service.probing import RuntimeProbe
 from headrace_controller.service.provisioning import Provisioning
 from headrace_controller.service.rendering import Manifest, Rendering
 from headrace_controller.service.reports import Reports
+from headrace_controller.service.rules import RuleLimits
 from headrace_controller.service.samples import Samples
 from headrace_controller.service.schedules import Schedules
 from headrace_controller.service.sequences import Sequences
@@ -74,6 +76,7 @@ class Platform:
     metrics: Metrics
     health: HealthReader
     incidents: Incidents
+    rules: RuleLimits
     watch: IncidentWatch
     notifications: Notifications
     outliers: OutlierModels
@@ -208,7 +211,10 @@ def create_platform(
         metrics=metrics,
         health=health,
         incidents=incidents,
-        watch=IncidentWatch(catalog, health, incidents, jobs, reports, changes.announce),
+        rules=RuleLimits(catalog),
+        watch=IncidentWatch(
+            catalog, health, incidents, Failures(catalog, jobs, reports, services.observe), changes.announce
+        ),
         notifications=Notifications(documents, incidents, endpoint),
         outliers=OutlierModels(catalog, builds, jobs, metrics),
         changes=changes,

@@ -5,18 +5,18 @@ import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
-from headrace_controller import clock
 from headrace_controller.catalog.catalog import Catalog
 from headrace_controller.health.buckets import Bucket
 from headrace_controller.health.reader import HealthReader
 from headrace_controller.health.shift import LEAST_ROWS
+from headrace_controller.incidents.bands import REACH, Covered, History
 from headrace_controller.incidents.evaluation import Step, evaluate
-from headrace_controller.incidents.model import Movement, Severity, entry, told
-from headrace_controller.incidents.rules import WANTED, findings
+from headrace_controller.incidents.limits import WANTED, chosen
+from headrace_controller.incidents.model import Movement, entry, told
+from headrace_controller.incidents.rules import Known, findings
+from headrace_controller.service.failures import Failures
 from headrace_controller.service.incidents import Incidents
-from headrace_controller.service.jobs import Jobs
-from headrace_controller.service.paging import MAX_LIMIT, PageRequest
-from headrace_controller.service.reports import Reports
+from headrace_controller.service.rules import RuleLimits
 from headrace_functions.errors import InvalidInput
 from headrace_functions.loop_health import LoopHealth
 from headrace_functions.names import Reference, VersionId
@@ -31,8 +31,6 @@ CHANGES_BEFORE = timedelta(hours=2)
 """How long before an incident began changes are shown with it."""
 SLOW = timedelta(seconds=60)
 """How often what has not grown is looked at, and reports, builds and jobs are."""
-FAILED = timedelta(hours=24)
-"""How long a failed build or job is told of."""
 _BUSY = timedelta(minutes=30)
 _STEPS = (60, 300, 1800)
 
@@ -45,16 +43,16 @@ class IncidentWatch:
         catalog: Catalog,
         health: HealthReader,
         incidents: Incidents,
-        jobs: Jobs,
-        reports: Reports,
+        failures: Failures,
         changed: Callable[[], None],
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        self._rules = RuleLimits(catalog)
+        self._histories: dict[VersionId, tuple[datetime, History]] = {}
         self._catalog = catalog
         self._health_of = health
         self._incidents = incidents
-        self._jobs = jobs
-        self._reports = reports
+        self._failures = failures
         self._changed = changed
         self._now = now
         self._stopping = threading.Event()
@@ -90,7 +88,7 @@ class IncidentWatch:
             self._looked = now
             for version in self._versions():
                 self._found.setdefault(version, [])
-            self._failed = list(self._failures(now))
+            self._failed = [m for m in self._failures.found(now) if not self._off(m)]
         for version in list(self._found):
             with self._trouble.setdefault(version, LoopHealth(f"watching {version}", log)).guard():
                 self._look(version, now)
@@ -102,12 +100,37 @@ class IncidentWatch:
             self._changed()
         return written
 
+    def _off(self, movement: Movement) -> bool:
+        """Whether a person switched its rule off."""
+        limits = chosen(self._rules.of(Reference.parse(movement.version).name), movement.what, movement.field)
+        return limits is not None and limits.off
+
     def _look(self, version: VersionId, now: datetime) -> None:
         stamp, (seen, at) = self._health_of.stamp(version), self._stamps.get(version, ((0, -2), now - 2 * SLOW))
         if stamp == seen and now - at < SLOW:
             return
         self._stamps[version] = (stamp, now)
-        self._found[version] = findings(str(version), self._buckets(version, now), now)
+        known = Known(self._rules.of(version.model), lambda: self._history(version, now))
+        self._found[version] = findings(str(version), self._buckets(version, now), now, known)
+
+    def _history(self, version: VersionId, now: datetime) -> History:
+        """The hours of a version, read once an hour and only where something was found."""
+        hour = now.replace(minute=0, second=0, microsecond=0)
+        held = self._histories.get(version)
+        if held is None or held[0] != hour:
+            hours = self._health_of.series(version, hour - REACH, hour, 3600)
+            held = self._histories[version] = hour, History(hours, list(self._covered(str(version), now)))
+        return held[1]
+
+    def _covered(self, version: str, now: datetime) -> Iterator[Covered]:
+        """Hours of incidents: nothing is learnt from them, unless a person resolved one and so called it usual."""
+        for incident in self._incidents.store.all(now):
+            if version not in incident.versions or incident.resolved_by:
+                continue
+            for movement in incident.chain:
+                if movement.version == version:
+                    for what in ("moved", "checks") if movement.key[1] == "field" else (movement.what,):
+                        yield what, movement.field, movement.first, incident.resolved or now
 
     def _buckets(self, version: VersionId, now: datetime) -> list[Bucket]:
         """By minute where there is traffic for it, else by longer steps that have rows enough to judge."""
@@ -144,45 +167,3 @@ class IncidentWatch:
         if step.kind == "resolved":
             return store.add(step.incident, entry("resolved", now, text="quiet for 10 minutes"))
         return store.add(step.incident, {**entry(step.kind, now), **told(step.chain)})
-
-    def _failures(self, now: datetime) -> Iterator[Movement]:
-        """What failed lately, and what the newest reports say."""
-        for version in self._catalog.versions():
-            if version.state == "failed" and version.status.at:
-                at = clock.parse(version.status.at, field="at")
-                newest = self._catalog.newest_released(version.id.model)
-                if now - at < FAILED and (newest is None or newest.id.number < version.id.number):
-                    yield _failure(str(version.id), "build", at, f"the build failed: {version.status.reason}")
-        yield from self._failed_jobs(now)
-        yield from self._reported()
-
-    def _failed_jobs(self, now: datetime) -> Iterator[Movement]:
-        newest: set[tuple[str, str]] = set()
-        for job in self._jobs.select(PageRequest(MAX_LIMIT)).items:  # the newest first
-            kind, model = str(job.request.get("kind", "")), str(job.request.get("model", ""))
-            if job.state not in ("done", "failed") or (kind, model) in newest:
-                continue
-            newest.add((kind, model))
-            at = clock.parse(job.at, field="at")
-            if job.state == "failed" and now - at < FAILED and kind != "explain":
-                yield _failure(model, "job", at, f"the {kind} analysis failed: {job.reason}", kind)
-
-    def _reported(self) -> Iterator[Movement]:
-        newest: set[tuple[VersionId, str]] = set()
-        for report in self._reports.select(PageRequest(MAX_LIMIT)).items:  # the newest first
-            place = (report.version, report.kind)
-            if report.kind not in ("drift", "performance") or place in newest:
-                continue
-            newest.add(place)
-            if report.severity in ("medium", "severe"):
-                severity: Severity = "severe" if report.severity == "severe" else "medium"
-                said = "drift" if report.kind == "drift" else "performance"
-                sentence = f"the newest {said} report is {report.severity}: {report.verdict.replace('_', ' ')}"
-                at = clock.parse(report.written, field="written")
-                yield Movement(
-                    str(report.version), report.kind, "", "", at, severity, None, sentence, f"{said} {report.severity}"
-                )
-
-
-def _failure(version: str, what: str, at: datetime, sentence: str, field: str = "") -> Movement:
-    return Movement(version, what, field, "", at, "medium", None, sentence, f"{field or what} failed")

@@ -17,6 +17,7 @@ JOBS = "jobs/"
 INCIDENTS = "incidents/"
 HEALTH = "health/"
 TARGETS = "notification-targets/"
+RULES = "rules/"
 NAMES = "names/"
 LOGS = "logs/"
 BUILDS = "builds/"
@@ -249,6 +250,11 @@ def notification(number: int, target_name: str, event: str) -> str:
 def target(name: str) -> str:
     """Folder of the states ``<k>.json`` of a notification target, appended; the highest counts."""
     return f"{TARGETS}{name}/"
+
+
+def rules(model_name: str) -> str:
+    """Folder of the states ``<k>.json`` of the limits that people set for a model, appended; the highest counts."""
+    return f"{RULES}{model_name}/"
 
 
 def schedule(name: str) -> str:

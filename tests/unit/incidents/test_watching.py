@@ -15,6 +15,8 @@ from fixtures_jobs import UNTIL, given_log
 from headrace_controller.cli.entrypoint import front
 from headrace_controller.client import Client
 from headrace_controller.health.writer import HealthWriter
+from headrace_controller.incidents.limits import Limits
+from headrace_controller.service.failures import Failures
 from headrace_controller.service.incidents import Incidents
 from headrace_controller.service.platform import Platform
 from headrace_controller.service.watching import IncidentWatch
@@ -68,9 +70,8 @@ def watch(platform: Platform, time: Time) -> IncidentWatch:
 
 def watching(platform: Platform, time: Time) -> IncidentWatch:
     incidents = Incidents(platform.catalog, lambda: None, time)
-    return IncidentWatch(
-        platform.catalog, platform.health, incidents, platform.jobs, platform.reports, lambda: None, time
-    )
+    failures = Failures(platform.catalog, platform.jobs, platform.reports, platform.services.select)
+    return IncidentWatch(platform.catalog, platform.health, incidents, failures, lambda: None, time)
 
 
 def test_a_hundredfold_field_is_one_incident_with_the_sentence_that_says_so(
@@ -136,3 +137,26 @@ def test_bad_words_about_incidents_name_what_is_wrong(url: str) -> None:
         client.tell_incident(1, "resolve")
         with pytest.raises(Conflict, match="resolved"):
             client.tell_incident(1, "acknowledge")
+
+
+def test_a_function_that_does_not_start_is_an_incident_until_it_does(platform: Platform, time: Time) -> None:
+    running = [{"version": "m:1", "state": "failed", "reason": "no module named 'torch'"}]
+    incidents = Incidents(platform.catalog, lambda: None, time)
+    failures = Failures(platform.catalog, platform.jobs, platform.reports, lambda: running)
+    watch = IncidentWatch(platform.catalog, platform.health, incidents, failures, lambda: None, time)
+    platform.rules.put("m", Limits("moved", off=True))
+    watch.step()
+    (incident,) = platform.incidents.open()
+    assert ("service", "the function does not start: no module named 'torch'") == (incident.rule, incident.sentence)
+    running[0] = {"version": "m:1", "state": "ready"}
+    for _ in range(12):
+        time.now += MINUTE
+        watch.step()
+    assert [] == platform.incidents.open()
+
+
+def test_a_rule_that_is_off_opens_nothing(platform: Platform, watch: IncidentWatch) -> None:
+    for rule in ("moved", "checks"):
+        platform.rules.put("m", Limits(rule, off=True))
+    watch.step()
+    assert [] == platform.incidents.lately()

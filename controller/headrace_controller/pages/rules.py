@@ -1,0 +1,118 @@
+"""The page of rules: what opens an incident, the limits that people set, and who is told."""
+
+from typing import Any
+
+import flask
+from werkzeug.wrappers import Response
+
+from headrace_controller import clock
+from headrace_controller.health.shift import LEAST_ROWS
+from headrace_controller.incidents import limits
+from headrace_controller.incidents import rules as defaults
+from headrace_controller.incidents.limits import LEVELS, LOOKS, WANTED, Limits
+from headrace_controller.incidents.model import Delivery
+from headrace_controller.service.platform import Platform
+from headrace_functions.errors import InvalidInput
+
+Json = dict[str, Any]
+
+
+def content(platform: Platform) -> Json:
+    """The rules that every version is watched by, in words, from the numbers that they use."""
+    shares = (
+        ("moved", "an input or output lies elsewhere than in training", defaults.MOVED),
+        ("checks", "rows of a field fail a check of the training data", defaults.CHECKS),
+        ("errors", "requests are not answered", defaults.ERRORS),
+        ("metric", "a metric finds rows unhealthy", defaults.METRIC),
+    )
+    found = [
+        {
+            "name": name,
+            "sentence": f"{text}, in {WANTED} of the last {LOOKS} minutes with at least {LEAST_ROWS} rows",
+            "target": "every version",
+            "severity": ", ".join(f"{level} from {share:.0%}".replace("%", " %") for level, share in levels.items()),
+        }
+        for name, text, levels in shares
+    ]
+    found.append(
+        {
+            "name": "latency",
+            "sentence": f"95 % of requests take longer than usual, by {defaults.LATENCY_LEAST:g} ms at least",
+            "target": "every version",
+            "severity": ", ".join(f"{level} from {times:g} times" for level, times in defaults.LATENCY.items()),
+        }
+    )
+    found.append(
+        {
+            "name": "no traffic",
+            "sentence": f"no request came for {defaults.QUIET_MINUTES} minutes where each such stretch of the hour before had some",
+            "target": "every version",
+            "severity": "medium",
+        }
+    )
+    return {
+        "rules": found,
+        "own": [_own(model, own) for model, own in platform.rules.select()],
+        "models": platform.catalog.models(),
+        "names": list(limits.RULES),
+        "targets": _targets(platform),
+    }
+
+
+def _own(model: str, own: Limits) -> Json:
+    unit = {"latency": "ms", "silence": "minutes"}.get(own.rule)
+    levels = [f"{n} from {v:g} {unit}" if unit else f"{n} from {100 * v:g} %" for n, v in own.levels.items()]
+    said = "switched off" if own.off else f"{', '.join(levels)}, in {own.wanted} of the last {own.looks} looks"
+    return {"model": model, "rule": own.rule, "field": own.field, "said": said}
+
+
+def actions(pages: flask.Blueprint, platform: Platform) -> None:
+    """Add the forms that set limits and take them back."""
+
+    def put() -> Response:
+        form = flask.request.form
+        levels = {name: _level(name, form[name]) for name in LEVELS if form.get(name, "").strip()}
+        own = Limits(form.get("rule", ""), form.get("field", "").strip(), levels, off="off" in form)
+        platform.rules.put(form.get("model", ""), own)
+        return flask.redirect("/rules", 303)
+
+    def reset() -> Response:
+        form = flask.request.form
+        platform.rules.remove(form.get("model", ""), form.get("rule", ""), form.get("field", ""))
+        return flask.redirect("/rules", 303)
+
+    pages.add_url_rule("/rules", "put_rule", put, methods=["POST"])
+    pages.add_url_rule("/rules/reset", "reset_rule", reset, methods=["POST"])
+
+
+def _level(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise InvalidInput(f"{name}: {text!r} is not a number", field=name, expected="a number such as 0.2") from error
+
+
+def _targets(platform: Platform) -> list[Json]:
+    """Who is told, with the newest delivery to each."""
+    last: dict[str, Delivery] = {}
+    for incident in platform.incidents.lately(50):
+        for delivery in incident.deliveries:
+            if delivery.target not in last or last[delivery.target].at < delivery.at:
+                last[delivery.target] = delivery
+    found = []
+    for state in platform.notifications.select():
+        target = state.target
+        newest = last.get(target.name)
+        to = target.shown + (f" to {', '.join(target.to)}" if target.to else "")
+        found.append(
+            {
+                "name": target.name,
+                "kind": target.way,
+                "to": to,
+                "of": f"{target.severity} and worse" + (f", of {', '.join(target.models)}" if target.models else ""),
+                "last": {"at": clock.show(newest.at), "delivered": newest.delivered, "text": newest.text}
+                if newest
+                else None,
+            }
+        )
+    return found
