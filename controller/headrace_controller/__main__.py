@@ -59,6 +59,7 @@ def serve_in_cluster(environment: Mapping[str, str]) -> None:
     platform.schedules.leave_clock(services.keeping.look)
     services.keeping.after.append(croning.keep)
     platform.metrics.on_attach(tell_collector(settings))
+    platform.exchanges.on_arrival(tell_collector(settings))
     platform.checks.append(lambda: [p for p in (services.keeping.health.problem,) if p])
     platform.open(home_lost=True)
     services.open()

@@ -60,6 +60,7 @@ class EmbeddedController:
 
     def on_metric(self, attached: Callable[[], None]) -> None:
         self._platform.metrics.on_attach(attached)
+        self._platform.exchanges.on_arrival(attached)
 
     def gateway_is_up(self) -> None:
         # Beside the start, not in its way: it looks at every version once.

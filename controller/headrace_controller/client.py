@@ -202,6 +202,12 @@ class Client:
             answer = self._request("POST", path, files={"labels": (file.name, content)})
         return schemas.LabelsView.model_validate_json(answer.content)
 
+    def push_exchanges(self, version: VersionId, body: bytes, content_type: str) -> schemas.ExchangesView:
+        """Log what an external version was asked and answered: JSON lines, an Arrow stream or a Parquet file."""
+        path = f"{API}{_version_path(version)}/exchanges"
+        answer = self._request("POST", path, content=body, headers={"content-type": content_type})
+        return schemas.ExchangesView.model_validate_json(answer.content)
+
     def label_files(self, version: VersionId) -> list[schemas.LabelFileView]:
         return self._get(f"{_version_path(version)}/labels", schemas.LabelFileList).items
 
@@ -421,7 +427,7 @@ class Client:
 
     def _request(self, method: str, path: str, **more: Any) -> httpx.Response:
         if "content" in more:
-            more["headers"] = {"content-type": "application/json"}
+            more["headers"] = {"content-type": "application/json"} | more.get("headers", {})
         try:
             answer = self._http.request(method, path, **more)
         except httpx.TimeoutException as error:

@@ -92,6 +92,11 @@ class Version:
     lacking: tuple[str, ...] = ()
     """Those of them that the runtime image lacks, each with the reason; a layer brings them."""
 
+    @property
+    def served(self) -> bool:
+        """Whether requests can be sent to it here: an external version answers only where its URL is known."""
+        return self.framework != "external" or bool(self.options.get("url"))
+
     def to_document(self) -> dict[str, Any]:
         return {
             "schema": 1,

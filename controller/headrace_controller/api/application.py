@@ -11,6 +11,7 @@ from werkzeug.wrappers import Response
 from headrace_controller.api import (
     analysis,
     events,
+    exchanges,
     health,
     incidents,
     manifests,
@@ -34,6 +35,7 @@ RESOURCES: tuple[Resource, ...] = (
     running.resource,
     manifests.resource,
     analysis.resource,
+    exchanges.resource,
     metrics.resource,
     health.resource,
     incidents.resource,

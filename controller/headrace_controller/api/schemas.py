@@ -446,6 +446,15 @@ class IncidentList(Answer):
     items: list[IncidentView]
 
 
+class ExchangesView(Answer):
+    version: str
+    accepted: int = Field(
+        description="on their way into the log, where an id that is there already is not logged again"
+    )
+    refused: int
+    first_refused: list[Json] = Field(description="row (from 1), field and reason of the first hundred")
+
+
 class LimitsView(Answer):
     model: str
     rule: str

@@ -42,6 +42,9 @@ def _selection(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+_EXCHANGE_TYPES = {".parquet": "application/vnd.apache.parquet", ".arrow": "application/vnd.apache.arrow.stream"}
+
+
 @click.group(cls=Commands)
 def log() -> None:
     """Request logs: query, show, follow, export."""
@@ -117,6 +120,26 @@ def export_log(client: Client, version: str, target: Path, **selection: str | No
     """Write rows of a version's log to a Parquet file, without a limit."""
     client.export_log(client.resolve(version), target, **selection)
     click.echo(f"wrote {target} ({target.stat().st_size} bytes)")
+
+
+@log.command("push")
+@click.argument("version", metavar="MODEL:NUMBER")
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@json_option
+@connected
+def push_exchanges(client: Client, version: str, file: Path, as_json: bool) -> None:
+    """Log what an external model was asked and answered elsewhere: JSON lines (.jsonl), Parquet or an Arrow stream (.arrow).
+
+    A line is {"request_id": …, "inputs": {…}, "outputs": {…}}, and received, latency_ms, outcome where they are known. An id that is in the log
+    is not logged again, so a file may be sent twice.
+    """
+    kind = _EXCHANGE_TYPES.get(file.suffix, "application/x-ndjson")
+    found = client.push_exchanges(client.resolve(version), file.read_bytes(), kind)
+    if as_json:
+        print_json(found)
+        return
+    click.echo(f"{found.accepted} exchanges for the log of {found.version}, {found.refused} refused")
+    print_table(found.first_refused, ["row", "field", "reason"], empty="") if found.refused else None
 
 
 @log.command("refused")

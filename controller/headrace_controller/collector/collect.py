@@ -10,7 +10,8 @@ written keeps its segments in the inbox while those of all others are collected.
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 
@@ -20,7 +21,7 @@ from headrace_controller.collector.tables import LogTables
 from headrace_functions.errors import DamagedDocument, NotFound, StorageFailed
 from headrace_functions.names import VersionId
 from headrace_functions.profile import Profile
-from headrace_functions.record import Record, Unreadable, encode, read
+from headrace_functions.record import EXTERNAL, Record, Unreadable, encode, read
 from headrace_functions.recording.shipper import Shipper
 from headrace_functions.storage import layout
 from headrace_functions.storage.documents import Documents, interpret
@@ -182,10 +183,19 @@ class Collector:
             for segment in fresh:
                 self._refuse_records(version_id, segment, segment.records, error.message)
             return
-        rows = self._rows(version, profile, fresh)
+        rows = self._rows(version, profile, self._once(version_id, fresh))
         if rows is not None:
             self._tables.append(version_id, rows, last)
             self._grown(version_id)
+
+    def _once(self, version: VersionId, segments: list[Segment]) -> list[Segment]:
+        """The segments without exchanges of elsewhere whose id the log has from the last ``REMEMBER_DAYS``, or an earlier one has."""
+        ids = {r.header.request_id for s in segments if s.spool.startswith(EXTERNAL) for r in s.records}
+        if not ids:
+            return segments
+        oldest = datetime.now(UTC).date() - timedelta(days=REMEMBER_DAYS)
+        known = self._tables.logged(version, ids, oldest)
+        return [_unknown(s, known) if s.spool.startswith(EXTERNAL) else s for s in segments]
 
     def _rows(self, version: Version, profile: Profile | None, segments: list[Segment]) -> pa.Table | None:
         """The rows of all records; a record that has none for a reason that nobody foresaw is set aside."""
@@ -241,6 +251,16 @@ def _place(key: str) -> tuple[str, int] | None:
         return None
     stem = parts[2].removesuffix(".seg")
     return (parts[1], int(stem)) if stem != parts[2] and stem.isascii() and stem.isdigit() else None
+
+
+def _unknown(segment: Segment, known: set[str]) -> Segment:
+    """The segment without records whose id is ``known``; those of the others are from now on."""
+    kept = []
+    for record in segment.records:
+        if record.header.request_id not in known:
+            known.add(record.header.request_id)
+            kept.append(record)
+    return replace(segment, records=kept)
 
 
 def _by_version(segments: list[Segment]) -> dict[VersionId, list[Segment]]:

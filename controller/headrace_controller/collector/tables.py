@@ -1,10 +1,12 @@
 """Exactly-once appends to log tables. The only module that writes Delta tables of the store."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
+from datetime import date
 
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+import pyarrow.compute as pc
+from deltalake import CommitProperties, DeltaTable, QueryBuilder, Transaction, write_deltalake
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from headrace_functions import logtable
@@ -83,6 +85,21 @@ class LogTables:
         for spool, number in segments.items():
             if self.committed(version, spool) >= number:
                 raise StorageFailed(f"another collector has written to the log of {version}")
+
+    def logged(self, version: VersionId, ids: Set[str], since: date) -> set[str]:
+        """Those of some request ids that the table has from a day on."""
+        table = self._table(version)
+        if table is None or not ids:
+            return set()
+        wanted, found = pa.array(sorted(ids), pa.string()), set()
+        sql = f"SELECT request_id FROM log WHERE {logtable.PARTITION} >= '{since.isoformat()}'"  # noqa: S608 - all ours
+        try:
+            for batch in pa.RecordBatchReader.from_stream(QueryBuilder().register("log", table).execute(sql)):
+                named = batch.column(0).cast(pa.string())
+                found |= set(named.filter(pc.is_in(named, wanted)).to_pylist())
+        except (DeltaError, OSError) as error:
+            raise StorageFailed(f"cannot read the log of {version}: {error}") from error
+        return found
 
     def newest(self, version: VersionId) -> int:
         """Version of the table itself, which each commit makes one more; -1 where there is none."""

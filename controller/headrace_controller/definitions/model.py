@@ -9,8 +9,12 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from headrace_controller.definitions.fields import Contract, Document, Duration, Name, Text, located, refuse
 from headrace_controller.monitoring.specs import MetricSpec
 from headrace_functions import version
+from headrace_functions.runtime.frameworks import EXTERNAL
 
 MAX_METADATA = 100  # entries
+_URL = re.compile(r"https?://[^\s/?#]+(?:/[^\s?#]*)?")
+_INFERENCE_SERVICE = re.compile(r"[a-z0-9][a-z0-9-]{0,62}/[a-z0-9][a-z0-9-]{0,252}")
+_NOT_EXTERNAL = ("payload", "framework", "requirements", "image", "install_command")
 _IMAGE = re.compile(r"[a-z0-9][A-Za-z0-9._:/-]{0,254}(?:@sha256:[0-9a-f]{64})?")
 _PIP_INSTALL = re.compile(r"\s*(?:python -m )?pip3? install (?:-r|--requirement)[ =](?P<file>\S+)\s*")
 
@@ -70,6 +74,38 @@ class MonitoringDefinition(Document):
         return self
 
 
+def _external(value: Any) -> Any:
+    """``true`` is an external model of which nothing more is said."""
+    return {} if value is True else None if value is False else value
+
+
+class ExternalDefinition(Document):
+    """Where a model answers that Headrace does not run."""
+
+    url: str | None = None
+    timeout: Duration = 30.0
+    inference_service: str | None = None
+    """``NAMESPACE/NAME`` of the InferenceService whose logger posts its exchanges."""
+
+    @field_validator("url")
+    @classmethod
+    def _is_a_url(cls, value: str | None) -> str | None:
+        if value is not None and not _URL.fullmatch(value):
+            raise refuse(f"{value!r} is no URL of a model", expected="e.g. http://models:8080/v2/models/churn")
+        return value
+
+    @field_validator("inference_service")
+    @classmethod
+    def _names_one(cls, value: str | None) -> str | None:
+        if value is not None and not _INFERENCE_SERVICE.fullmatch(value):
+            raise refuse(f"{value!r} names no InferenceService", expected="NAMESPACE/NAME, e.g. models/churn")
+        return value
+
+    def options(self) -> dict[str, Any]:
+        """What the function that passes requests on needs."""
+        return {"url": self.url, "timeout": self.timeout} if self.url else {}
+
+
 class ModelDefinition(Document):
     """A superset of Hydrosphere's ``kind: Model``."""
 
@@ -78,7 +114,8 @@ class ModelDefinition(Document):
     kind: Literal["Model"] = "Model"
     name: Name
     framework: str | None = None
-    payload: Strings = Field(min_length=1)
+    payload: Strings = Field(default_factory=list)
+    external: Annotated[ExternalDefinition | None, BeforeValidator(_external)] = None
     requirements: str | list[str] | None = None
     training_data: str | None = None
     sample: str | None = None
@@ -114,6 +151,32 @@ class ModelDefinition(Document):
         if value is not None and "://" in value:
             raise refuse(f"{value!r} is not a file", hint="download it first and name the local CSV or Parquet file")
         return value
+
+    @model_validator(mode="after")
+    def _has_a_payload_or_is_external(self) -> "ModelDefinition":
+        if self.external is None:
+            if not self.payload:
+                raise refuse(
+                    "it is required",
+                    key="payload",
+                    expected="a file, a folder or a list of them; or external: true for a model that runs elsewhere",
+                )
+            if self.framework == EXTERNAL:
+                raise refuse(
+                    "a model that runs elsewhere says so by 'external'", key="framework", expected="external: true"
+                )
+            return self
+        given = [key for key in _NOT_EXTERNAL if getattr(self, key)]
+        if given:
+            raise refuse(f"an external model has no {given[0]}: it runs elsewhere", key=given[0])
+        if not self.contract.outputs or not (self.contract.inputs or self.training_data):
+            missing = "inputs" if self.contract.outputs else "outputs"
+            raise refuse(
+                f"contract.{missing} are missing: nobody can ask an external model for them",
+                key="contract",
+                expected="outputs, and inputs or training-data",
+            )
+        return self
 
     @model_validator(mode="after")
     def _install_command_is_a_requirement_list(self) -> "ModelDefinition":

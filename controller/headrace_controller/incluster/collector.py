@@ -1,7 +1,7 @@
 """The collector's process in a cluster: sleeps while nobody tells it of records, collects until none are left.
 
 ``python -m headrace_controller.incluster.collector``, a Knative Service. Whoever shipped records, or attached a metric, says so
-with ``POST /``, which is answered at once. A request that comes while it collects makes it look once more, so nothing waits for
+with ``POST /``, which is answered at once. KServe's logger posts its CloudEvents there, too (``service.kserve_events``). A request that comes while it collects makes it look once more, so nothing waits for
 the next. Beside the collecting it asks metric models through the gateway. Knative sees no request of that, so while metrics lag
 the process tells itself; what TERM cuts short the next process scores from where the table of values ends.
 """
@@ -17,6 +17,7 @@ import httpx
 import waitress
 from werkzeug.wrappers import Request, Response
 
+from headrace_controller.catalog.catalog import Catalog
 from headrace_controller.collector.collect import Collector
 from headrace_controller.collector.scoring import Scoring
 from headrace_controller.collector.scoring_thread import MetricThread
@@ -25,13 +26,17 @@ from headrace_controller.health.thread import HealthThread
 from headrace_controller.health.writer import HealthWriter
 from headrace_controller.incluster.settings import InCluster
 from headrace_controller.logging_setup import set_up_logging
+from headrace_controller.service.exchanges import Exchanges
+from headrace_controller.service.kserve_events import MAX_EVENT, EventJoin
 from headrace_functions.errors import HeadraceError
 from headrace_functions.gateway.incluster import purpose_token
 from headrace_functions.loop_health import LoopHealth
 from headrace_functions.names import VersionId
+from headrace_functions.protocol.problems import PROBLEM_TYPE, problem
 from headrace_functions.recording.shipper import Shipper
 from headrace_functions.recording.shipping import wake
 from headrace_functions.startup import cannot_start
+from headrace_functions.storage.documents import Documents
 from headrace_functions.storage.objects import ObjectStore
 
 log = logging.getLogger("headrace.collector")
@@ -97,9 +102,11 @@ class Collecting:
                 self._stopping.wait(self.health.pause)
 
 
-def application(collecting: Collecting) -> "waitress.WSGIApplication":
+def application(collecting: Collecting, events: EventJoin) -> "waitress.WSGIApplication":
     @Request.application
     def answer(request: Request) -> Response:
+        if request.method == "POST" and _is_event(request):
+            return _taken(request, events)
         if request.method == "POST":
             collecting.tell()
             return Response(status=202)
@@ -107,6 +114,29 @@ def application(collecting: Collecting) -> "waitress.WSGIApplication":
         return Response("\n".join(problems or ["collecting"]) + "\n", status=500 if problems else 200)
 
     return answer
+
+
+def _is_event(request: Request) -> bool:
+    return "ce-type" in request.headers or request.headers.get("content-type", "").startswith(
+        "application/cloudevents+json"
+    )
+
+
+def _taken(request: Request, events: EventJoin) -> Response:
+    request.max_content_length = MAX_EVENT
+    try:
+        events.take(dict(request.headers.items()), request.get_data())
+    except HeadraceError as error:
+        found = problem(error)
+        return Response(found.body, status=found.status, content_type=PROBLEM_TYPE)
+    return Response(status=202)
+
+
+def create_events(settings: InCluster, collecting: Collecting) -> EventJoin:
+    """What joins KServe's events for the versions of the store; exchanges that are whole are told to the collector."""
+    exchanges = Exchanges(Catalog(Documents(ObjectStore(settings.platform.storage_url))))
+    exchanges.on_arrival(collecting.tell)
+    return EventJoin(exchanges.registered, exchanges.take)
 
 
 def create_collecting(settings: InCluster) -> Collecting:
@@ -140,18 +170,21 @@ def main() -> int:
     try:
         settings = InCluster.from_environment(os.environ)
         collecting = create_collecting(settings)
+        events = create_events(settings, collecting)
     except HeadraceError as error:
         sys.exit(cannot_start(error))
     server = waitress.create_server(
-        application(collecting), host=settings.platform.host, port=settings.platform.port, threads=2, ident=None
+        application(collecting, events), host=settings.platform.host, port=settings.platform.port, threads=2, ident=None
     )
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     collecting.start()
+    events.open()
     threading.Thread(target=server.run, name="ask", daemon=True).start()
     keep_awake(collecting, lambda: wake(settings.collector), stop)
     server.close()
+    events.close()
     return 0
 
 

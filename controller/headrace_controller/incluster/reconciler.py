@@ -73,7 +73,11 @@ class Keeping:
         """One look. Raises a ``HeadraceError`` where the store cannot be read."""
         self._catalog.reload()
         self._configurations = configurations(self._catalog)
-        wanted = {v.version.id.service: v.version for v in self._catalog.versions() if v.version and v.released}
+        wanted = {
+            v.version.id.service: v.version
+            for v in self._catalog.versions()
+            if v.version and v.released and v.version.served
+        }
         for name, version in wanted.items():
             try:
                 self._cluster.apply(ServiceSpec(version))

@@ -71,9 +71,12 @@ class Assembly:
         for note in definition.notes():
             log(note)
         content = content_digest(definition, given)
+        if definition.external is not None and definition.external.url is None:
+            return self._assemble_unserved(version, definition, given, content, log)
         folder = self._keep_artifact(version, given, log)
         definition = hydrosphere.adapted(definition, archive.names(given.payload), log)
-        framework = definition.framework or guess_framework(archive.names(given.payload), log)
+        framework = _framework(definition, given, log)
+        options = {**definition.options, **(definition.external.options() if definition.external else {})}
         wanted = needed(definition, framework, folder, log)
         ground = self._room.prepare(wanted, log)
         data = read_training(definition, given, log)
@@ -83,7 +86,7 @@ class Assembly:
             given.payload_digest,
             framework,
             folder,
-            definition.options,
+            options,
             declared,
             definition.contract.output_fields(),
             definition.batch,
@@ -97,31 +100,36 @@ class Assembly:
         for metric in definition.metrics():
             if metric.expression:
                 check_metric_formula(metric, signature)
-        made = Version(
-            id=version,
+        made = replace(
+            _described(version, definition, given, content, signature),
             framework=framework,
-            signature=signature,
-            artifact=given.payload_digest,
             environment=ground.environment,
             runtime=ground.runtime,
             requirements=wanted.requirements,
             lacking=ground.lacking,
-            content=content,
-            batch=definition.batch,
-            errors=definition.errors,
-            scaling=definition.scaling.to_scaling(),
-            limits=definition.limits.to_limits(),
-            target=tuple(definition.target),
-            options=definition.options,
-            metadata=definition.metadata,
-            monitoring=tuple(m.to_document() for m in definition.monitoring),
-            created=clock.now(),
+            options=options,
         )
         if given.training is None or data is None:
             return made
         kept = self._keep_training(made, data, given.folder, log)
         asked = replace(question, inputs=signature.inputs, outputs=signature.outputs)
         self._keep_reference(ground, asked, made, kept, given.folder, log)
+        return replace(made, training=layout.training(version))
+
+    def _assemble_unserved(
+        self, version: VersionId, definition: ModelDefinition, given: Given, content: str, log: Log
+    ) -> Version:
+        """A version that answers elsewhere and cannot be asked: its contract is declared, its answers are told by its exchanges."""
+        data = read_training(definition, given, log)
+        signature = Signature(inputs_of(definition, data), definition.contract.output_fields())
+        for metric in definition.metrics():
+            if metric.expression:
+                check_metric_formula(metric, signature)
+        log("external: it answers elsewhere; its exchanges are logged as they are sent")
+        made = _described(version, definition, given, content, signature)
+        if given.training is None or data is None:
+            return made
+        self._keep_training(made, data, given.folder, log)
         return replace(made, training=layout.training(version))
 
     def _keep_artifact(self, version: VersionId, given: Given, log: Log) -> Path:
@@ -153,6 +161,35 @@ class Assembly:
         tables.write({f"out.{f.column}": answers[f.name] for f in version.signature.outputs}, file)
         self._documents.objects.put(layout.reference(version.id), file)
         log(f"reference: the answers on {_rows(answers)} training rows")
+
+
+def _described(
+    version: VersionId, definition: ModelDefinition, given: Given, content: str, signature: Signature
+) -> Version:
+    """What the definition says of a version; of one that answers elsewhere that is all."""
+    return Version(
+        id=version,
+        framework=frameworks.EXTERNAL,
+        signature=signature,
+        artifact=given.payload_digest,
+        environment="",
+        content=content,
+        batch=definition.batch,
+        errors=definition.errors,
+        scaling=definition.scaling.to_scaling(),
+        limits=definition.limits.to_limits(),
+        target=tuple(definition.target),
+        options=definition.options,
+        metadata=definition.metadata,
+        monitoring=tuple(m.to_document() for m in definition.monitoring),
+        created=clock.now(),
+    )
+
+
+def _framework(definition: ModelDefinition, given: Given, log: Log) -> str:
+    if definition.external is not None:
+        return frameworks.EXTERNAL
+    return definition.framework or guess_framework(archive.names(given.payload), log)
 
 
 def guess_framework(files: list[str], log: Log) -> str:

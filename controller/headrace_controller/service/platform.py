@@ -19,6 +19,7 @@ from headrace_controller.service.assembly import Assembly
 from headrace_controller.service.builds import Builds
 from headrace_controller.service.changes import AnnouncedServices, Changes
 from headrace_controller.service.deployments import Deployments
+from headrace_controller.service.exchanges import Exchanges
 from headrace_controller.service.explanations import Explanations
 from headrace_controller.service.failures import Failures
 from headrace_controller.service.gauges import Gauges
@@ -26,6 +27,7 @@ from headrace_controller.service.incidents import Incidents
 from headrace_controller.service.intake import Intake
 from headrace_controller.service.jobprocess import ProcessRunner
 from headrace_controller.service.jobs import Jobs
+from headrace_controller.service.kserve_events import EventJoin
 from headrace_controller.service.labels import Labels
 from headrace_controller.service.localroom import LocalBuildRoom
 from headrace_controller.service.metrics import Metrics
@@ -77,6 +79,8 @@ class Platform:
     health: HealthReader
     incidents: Incidents
     rules: RuleLimits
+    exchanges: Exchanges
+    events_of_kserve: EventJoin
     watch: IncidentWatch
     notifications: Notifications
     outliers: OutlierModels
@@ -94,8 +98,10 @@ class Platform:
         self.schedules.open()
         self.watch.open()
         self.notifications.open()
+        self.events_of_kserve.open()
 
     def close(self) -> None:
+        self.events_of_kserve.close()
         self.notifications.close()
         self.watch.close()
         self.schedules.close()
@@ -131,6 +137,7 @@ class Platform:
             lambda: self.schedules.problems,
             lambda: self.watch.problems,
             lambda: self.notifications.problems,
+            lambda: [p for p in (self.events_of_kserve.health.problem,) if p],
             *self.checks,
         ]
 
@@ -188,6 +195,7 @@ def create_platform(
     sequences = Sequences(catalog, versions, announced)
     health = HealthReader(documents.objects)
     incidents = Incidents(catalog, changes.announce)
+    exchanges = Exchanges(catalog)
     return Platform(
         home=home,
         endpoint=endpoint,
@@ -212,6 +220,8 @@ def create_platform(
         health=health,
         incidents=incidents,
         rules=RuleLimits(catalog),
+        exchanges=exchanges,
+        events_of_kserve=EventJoin(exchanges.registered, exchanges.take),
         watch=IncidentWatch(
             catalog, health, incidents, Failures(catalog, jobs, reports, services.observe), changes.announce
         ),

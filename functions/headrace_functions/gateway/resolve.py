@@ -131,8 +131,13 @@ class Resolver:
             raise NotReady(
                 f"version {version} is {status['state']}{': ' if status['reason'] else ''}{status['reason']}"
             )
-        document = self._documents.get(layout.version_document(version))
-        return self._versions.setdefault(version, Version.from_document(document))
+        found = Version.from_document(self._documents.get(layout.version_document(version)))
+        if not found.served:
+            raise NotFound(
+                f"version {version} is external: it answers elsewhere, and its definition has no external.url",
+                hint="its exchanges are logged by POST /api/v1/models/MODEL/versions/NUMBER/exchanges",
+            )
+        return self._versions.setdefault(version, found)
 
 
 def _unknown(reference: Reference) -> NotFound:

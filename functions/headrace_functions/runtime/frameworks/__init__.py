@@ -10,7 +10,10 @@ from typing import cast
 from headrace_functions.errors import InvalidInput
 from headrace_functions.runtime.frameworks.port import Framework
 
+EXTERNAL = "external"
+"""Of versions that answer elsewhere; a definition says so by ``external``."""
 FRAMEWORKS: dict[str, str] = {
+    EXTERNAL: f"{__name__}.external",
     "python": f"{__name__}.python",
     "sklearn": f"{__name__}.sklearn",
 }
