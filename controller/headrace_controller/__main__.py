@@ -7,6 +7,8 @@ import os
 import sys
 from collections.abc import Mapping
 
+import httpx
+
 from headrace_controller import pages
 from headrace_controller.api import create_app
 from headrace_controller.backends.kserve.analyses import AnalysisSettings
@@ -17,6 +19,7 @@ from headrace_controller.backends.kserve.cluster import Cluster
 from headrace_controller.backends.kserve.jobs import Jobs
 from headrace_controller.backends.kserve.manifests import manifests_for
 from headrace_controller.catalog.catalog import Catalog
+from headrace_controller.gateway_client import SECONDS, GatewayAsking
 from headrace_controller.incluster.controller import look_after_inbox, serve, tell_collector
 from headrace_controller.incluster.cronjobs import Croning
 from headrace_controller.incluster.gateways import Gateways
@@ -59,6 +62,8 @@ def serve_in_cluster(environment: Mapping[str, str]) -> None:
     platform.schedules.leave_clock(services.keeping.look)
     services.keeping.after.append(croning.keep)
     platform.metrics.on_attach(tell_collector(settings))
+    asking = httpx.Client(base_url=settings.gateway, timeout=SECONDS, trust_env=False)
+    platform.replays.ask = GatewayAsking(asking, lambda: token)
     platform.exchanges.on_arrival(tell_collector(settings))
     platform.checks.append(lambda: [p for p in (services.keeping.health.problem,) if p])
     platform.open(home_lost=True)

@@ -5,6 +5,7 @@ import os
 import threading
 from collections.abc import Callable
 
+import httpx
 import waitress
 from waitress.server import BaseWSGIServer
 
@@ -14,6 +15,7 @@ from headrace_controller.backends.kserve.manifests import manifests_for
 from headrace_controller.backends.kserve.settings import ClusterSettings
 from headrace_controller.embedded.remote import RemoteGateway
 from headrace_controller.embedded.supervisor import Supervisor
+from headrace_controller.gateway_client import SECONDS, GatewayAsking
 from headrace_controller.logging_setup import set_up_logging
 from headrace_controller.service.assembly import MAX_UPLOAD
 from headrace_controller.service.platform import Platform, create_platform
@@ -40,6 +42,10 @@ class EmbeddedController:
         self._gateway = gateway
         cluster = ClusterSettings.from_environment(os.environ, settings.storage_url)
         self._platform: Platform = create_platform(settings, gateway, url, manifests_for(cluster))
+        self._asking = httpx.Client(
+            transport=httpx.HTTPTransport(uds=str(settings.gateway_socket)), base_url="http://gateway", timeout=SECONDS
+        )
+        self._platform.replays.ask = GatewayAsking(self._asking, settings.purpose.read_text)
         settings.controller_socket.unlink(missing_ok=True)
         self._server: BaseWSGIServer = waitress.create_server(
             create_app(self._platform, pages.blueprint(self._platform)),
@@ -76,4 +82,5 @@ class EmbeddedController:
 
     def close(self) -> None:
         self._platform.close()
+        self._asking.close()
         self._server.close()

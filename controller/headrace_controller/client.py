@@ -208,6 +208,22 @@ class Client:
         answer = self._request("POST", path, content=body, headers={"content-type": content_type})
         return schemas.ExchangesView.model_validate_json(answer.content)
 
+    def compare(
+        self, first: str, second: str, *, since: str = "7d", until: str | None = None
+    ) -> schemas.ComparisonView:
+        """Two versions (MODEL:NUMBER or MODEL@ALIAS) on the rows that both have answered."""
+        return self._get("/comparison", schemas.ComparisonView, first=first, second=second, since=since, until=until)
+
+    def start_replay(self, source: str, target: str, **more: str | float | None) -> schemas.ReplayView:
+        """Send logged requests of one version to another and compare the answers; ``more``: since, until, rows, rate."""
+        return self._post("/replays", {"source": source, "target": target, **_given(more)}, schemas.ReplayView)
+
+    def replay(self, replay_id: str) -> schemas.ReplayView:
+        return self._get(f"/replays/{replay_id}", schemas.ReplayView)
+
+    def cancel_replay(self, replay_id: str) -> schemas.ReplayView:
+        return self._post(f"/replays/{replay_id}/cancel", {}, schemas.ReplayView)
+
     def label_files(self, version: VersionId) -> list[schemas.LabelFileView]:
         return self._get(f"{_version_path(version)}/labels", schemas.LabelFileList).items
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import httpx
 
-from headrace_controller.collector.metric_requests import Reply, Unanswered
+from headrace_controller.requestlog.model_requests import Reply, Unanswered
 from headrace_functions.errors import StorageFailed
 from headrace_functions.names import VersionId
 

@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response
 
 from headrace_controller.api import (
     analysis,
+    comparisons,
     events,
     exchanges,
     health,
@@ -36,6 +37,7 @@ RESOURCES: tuple[Resource, ...] = (
     manifests.resource,
     analysis.resource,
     exchanges.resource,
+    comparisons.resource,
     metrics.resource,
     health.resource,
     incidents.resource,

@@ -446,6 +446,57 @@ class IncidentList(Answer):
     items: list[IncidentView]
 
 
+class EstimateView(Answer):
+    value: float
+    low: float = Field(description="of the 95 % interval")
+    high: float
+
+
+class FigureView(Answer):
+    name: str
+    first: float
+    second: float
+    difference: EstimateView = Field(description="the second less the first")
+    rows: int
+    needed: int | None = Field(description="rows it would take to tell a difference of this size, where it is not told")
+    better: str = Field(description="first, second, or empty where it is not told")
+
+
+class OutputComparisonView(Answer):
+    name: str
+    agreement: EstimateView
+    mean_difference: EstimateView | None
+    correlation: float | None
+    means: tuple[float, float] | None
+
+
+class ComparisonView(Answer):
+    first: str
+    second: str
+    sentence: str
+    rows: int = Field(description="that both have answered")
+    outputs: list[OutputComparisonView]
+    latency: FigureView | None = Field(description="median milliseconds; null for a replay, which times otherwise")
+    metrics: list[FigureView] = Field(description="share of unhealthy rows, of metrics that both have")
+    quality: FigureView | None = Field(description="accuracy, or mean absolute error, of the rows that have labels")
+    differing: list[Json] = Field(
+        description="rows that differ most: request_id, row, first, second by log column, label"
+    )
+
+
+class ReplayView(Answer):
+    id: str
+    source: str
+    target: str
+    state: Literal["running", "done", "failed", "cancelled", "interrupted"]
+    at: str
+    total: int
+    asked: int
+    failed: int = Field(description="rows that the target answered with an error")
+    reason: str
+    result: ComparisonView | None
+
+
 class ExchangesView(Answer):
     version: str
     accepted: int = Field(

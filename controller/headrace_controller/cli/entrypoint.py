@@ -34,6 +34,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "incident": ("incident", "incident", "Incidents: what is wrong with the versions, once a cause."),
     "rule": ("rule", "rule", "Rules of incidents: your own limits for a model in the place of the defaults."),
     "target": ("target", "target", "Notification targets: who is told of incidents."),
+    "compare": ("compare", "compare", "Compare two versions on the requests that both have answered."),
+    "replay": ("compare", "replay", "Send logged requests of one version to another and compare the answers."),
     "analyze": ("analyze", "analyze", "Analyse a log: start, list, show, cancel runs."),
     "labels": (
         "labels",

@@ -14,7 +14,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from headrace_controller.collector.metric_requests import AGAIN, Ask, Refused, Reply, Unanswered, ask_rows, columns_for
 from headrace_controller.collector.rows import arrow_type
 from headrace_controller.collector.tables import LogTables
 from headrace_controller.monitoring.attached import metrics_of
@@ -22,6 +21,7 @@ from headrace_controller.monitoring.specs import MetricSpec
 from headrace_controller.monitoring.values import METRIC_COLUMNS
 from headrace_controller.requestlog import commits
 from headrace_controller.requestlog.formulas import evaluate
+from headrace_controller.requestlog.model_requests import AGAIN, Ask, Refused, Reply, Unanswered, ask_rows, columns_for
 from headrace_functions.errors import DamagedDocument, InvalidInput, NotFound
 from headrace_functions.loop_health import LoopHealth
 from headrace_functions.names import VersionId

@@ -136,6 +136,42 @@ class LogReader:
         )
         return [row for batch in execute(table, sql) for row in batch.to_pylist()]
 
+    def paired(
+        self,
+        first: VersionId,
+        second: VersionId,
+        columns: Sequence[str],
+        since: datetime | None,
+        until: datetime | None,
+    ) -> list[dict[str, Any]]:
+        """The newest answered rows that two logs have in common (request, row, sequence and stage), at most ``MAX_ROWS``.
+
+        ``columns`` are those of both logs, named ``a.COLUMN`` and ``b.COLUMN`` in the answer, beside ``request_id`` and ``row``.
+        """
+        tables = self._table(first), self._table(second)
+        if tables[0] is None or tables[1] is None:
+            return []
+        chosen = ", ".join(f'{t}."{c}" AS "{t}.{c}"' for t in ("a", "b") for c in columns)
+        times = " AND ".join(_in_time(LogQuery(since=since, until=until))) or "true"
+        place = [c for c in ("sequence", "stage") if all(c in _columns(t) for t in tables if t is not None)]
+        same = " AND ".join(f"a.{c} = b.{c}" for c in ("request_id", "row", *place))
+        sides = (f"(SELECT * FROM {name} WHERE {times} AND outcome = 'ok')" for name in ("first", "second"))  # noqa: S608 - times are ours
+        sql = (
+            f"SELECT a.request_id, a.row, {chosen} FROM {next(sides)} AS a JOIN {next(sides)} AS b "  # noqa: S608 - names are known columns
+            f"ON {same} ORDER BY a.received DESC, a.request_id, a.row LIMIT {MAX_ROWS}"
+        )
+        builder = QueryBuilder().register("first", tables[0]).register("second", tables[1])
+        try:
+            return [row for b in pa.RecordBatchReader.from_stream(builder.execute(sql)) for row in b.to_pylist()]
+        except (DeltaError, OSError) as error:
+            raise StorageFailed(f"the logs of {first} and {second} cannot be read: {first_line(error)}") from error
+
+    def batches(self, version: VersionId, columns: tuple[str, ...], since: datetime | None) -> Iterator[pa.RecordBatch]:
+        """Columns of all rows from a moment on, batch by batch."""
+        table = self._table(version)
+        if table is not None:
+            yield from execute(table, select(table, LogQuery(since=since, columns=columns)))
+
     def columns(self, version: VersionId) -> list[str]:
         """Columns of the log table, none where nothing was logged yet."""
         table = self._table(version)

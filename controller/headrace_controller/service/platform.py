@@ -18,6 +18,7 @@ from headrace_controller.service.aliases import Aliases
 from headrace_controller.service.assembly import Assembly
 from headrace_controller.service.builds import Builds
 from headrace_controller.service.changes import AnnouncedServices, Changes
+from headrace_controller.service.comparisons import Comparisons
 from headrace_controller.service.deployments import Deployments
 from headrace_controller.service.exchanges import Exchanges
 from headrace_controller.service.explanations import Explanations
@@ -36,6 +37,7 @@ from headrace_controller.service.outliers import OutlierModels
 from headrace_controller.service.probing import RuntimeProbe
 from headrace_controller.service.provisioning import Provisioning
 from headrace_controller.service.rendering import Manifest, Rendering
+from headrace_controller.service.replays import Replays
 from headrace_controller.service.reports import Reports
 from headrace_controller.service.rules import RuleLimits
 from headrace_controller.service.samples import Samples
@@ -80,6 +82,8 @@ class Platform:
     incidents: Incidents
     rules: RuleLimits
     exchanges: Exchanges
+    comparisons: Comparisons
+    replays: Replays
     events_of_kserve: EventJoin
     watch: IncidentWatch
     notifications: Notifications
@@ -184,7 +188,9 @@ def create_platform(
     reports = Reports(catalog)
     gauges = Gauges(reports)
     jobs.on_change(lambda _job: gauges.stale())
-    metrics = Metrics(catalog, LogReader(documents.objects, layout.metric_table))
+    values = LogReader(documents.objects, layout.metric_table)
+    metrics = Metrics(catalog, values)
+    comparisons = Comparisons(catalog, logs, values)
     builds = Builds(
         catalog,
         Assembly(documents, room or LocalBuildRoom(provisioning, RuntimeProbe())),
@@ -221,6 +227,8 @@ def create_platform(
         incidents=incidents,
         rules=RuleLimits(catalog),
         exchanges=exchanges,
+        comparisons=comparisons,
+        replays=Replays(documents, comparisons, logs),
         events_of_kserve=EventJoin(exchanges.registered, exchanges.take),
         watch=IncidentWatch(
             catalog, health, incidents, Failures(catalog, jobs, reports, services.observe), changes.announce

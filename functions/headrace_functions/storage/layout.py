@@ -257,6 +257,16 @@ def rules(model_name: str) -> str:
     return f"{RULES}{model_name}/"
 
 
+def replay(replay_id: str) -> str:
+    """What a replay was asked for."""
+    return f"replays/{replay_id}.json"
+
+
+def replay_result(replay_id: str) -> str:
+    """What a replay came to."""
+    return f"replays/{replay_id}/result.json"
+
+
 def schedule(name: str) -> str:
     """Folder of the revisions ``<k>.json`` of a schedule, appended; the highest counts."""
     return f"{SCHEDULES}{name}/revisions/"

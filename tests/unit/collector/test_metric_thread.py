@@ -11,7 +11,6 @@ from deltalake import DeltaTable
 
 from fixtures_jobs import given_log, given_version, number, objects
 from headrace_controller.collector.collect import Collector
-from headrace_controller.collector.metric_requests import Ask, Reply, Unanswered
 from headrace_controller.collector.scoring import Scoring
 from headrace_controller.collector.scoring_thread import PATIENCE, MetricThread
 from headrace_controller.gateway_client import GatewayAsking
@@ -21,6 +20,7 @@ from headrace_controller.incluster.collector import Collecting, create_collectin
 from headrace_controller.incluster.settings import InCluster
 from headrace_controller.monitoring.attached import attach
 from headrace_controller.monitoring.specs import MetricSpec
+from headrace_controller.requestlog.model_requests import Ask, Reply, Unanswered
 from headrace_functions.gateway.incluster import purpose_token
 from headrace_functions.names import VersionId
 from headrace_functions.recording.shipper import Shipper

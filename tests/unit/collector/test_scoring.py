@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fixtures_jobs import SCORE, category, given_log, given_version, number, objects
-from headrace_controller.collector.metric_requests import Reply, Unanswered
 from headrace_controller.collector.scoring import ATTEMPTS, FIRST_PAUSE, LAST_PAUSE, Scoring
 from headrace_controller.monitoring.attached import attach, detach, metrics_of
 from headrace_controller.monitoring.specs import COMPARISONS, MetricSpec, wants_outliers
 from headrace_controller.monitoring.values import Health, total
+from headrace_controller.requestlog.model_requests import Reply, Unanswered
 from headrace_functions.errors import InvalidInput, NotFound
 from headrace_functions.names import VersionId
 from headrace_functions.signature import Field, dtype

@@ -14,11 +14,11 @@ from fixtures_jobs import UNTIL, InProcess, category, given_log, given_version, 
 from headrace_controller import clock
 from headrace_controller.cli.entrypoint import front
 from headrace_controller.client import Client
-from headrace_controller.collector.metric_requests import Reply
 from headrace_controller.collector.scoring import Scoring
 from headrace_controller.definitions.model import ModelDefinition
 from headrace_controller.definitions.reading import explain
 from headrace_controller.monitoring.specs import MetricSpec
+from headrace_controller.requestlog.model_requests import Reply
 from headrace_controller.service.jobs import Job
 from headrace_controller.service.metrics import RECENT
 from headrace_controller.service.outliers import OutlierModels

@@ -1,4 +1,4 @@
-"""Rows of a log as requests to a metric model, and its answers as values. Who carries them is a port: ``Ask``."""
+"""Rows of a log as requests to another model, and a metric model's answers as values. Who carries them is a port: ``Ask``."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -53,6 +53,17 @@ def columns_for(metric: Version, version: Version) -> Mapping[str, str] | str:
         columns[wanted.name] = column(given)
     if metric.signature.output(VALUE) is None:
         return f"{metric.id} has no output {VALUE!r}"
+    return columns
+
+
+def columns_for_inputs(model: Version, version: Version) -> Mapping[str, str] | str:
+    """The log column of each input of a model that shall be asked what a version was asked; or why it cannot be."""
+    columns = {}
+    for wanted in model.signature.inputs:
+        given = version.signature.input(wanted.name)
+        if given is None:
+            return f"{model.id} wants {wanted.name!r}, which {version.id} does not take"
+        columns[wanted.name] = input_column(given)
     return columns
 
 
