@@ -1,5 +1,6 @@
 """What two versions answered to the same rows. Pure: columns in, figures out."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -68,6 +69,10 @@ class Comparison:
     quality: Figure | None
     differing: Sequence[Pair]
     """Rows that differ most, the most different first."""
+    apart: Mapping[tuple[str, int], bool] = dataclasses.field(default_factory=dict)
+    """Of each row whether any answer differs."""
+    answers: Mapping[str, tuple[Sequence[float], Sequence[float]]] = dataclasses.field(default_factory=dict)
+    """By output that is one number, the answers of both, NaN where missing."""
 
 
 def compare(outputs: Sequence[Field], pairs: Sequence[Pair], *, latency: bool) -> Comparison:
@@ -85,7 +90,18 @@ def compare(outputs: Sequence[Field], pairs: Sequence[Pair], *, latency: bool) -
         _metrics(pairs),
         _quality(outputs, pairs),
         [pairs[i] for i in worst],
+        {(p.request_id, p.row): bool(d > 0) for p, d in zip(pairs, distance.tolist(), strict=True)},
+        {f.name: _answers(f, pairs) for f in outputs if f.is_scalar and f.dtype.is_number},
     )
+
+
+def _answers(field: Field, pairs: Sequence[Pair]) -> tuple[Sequence[float], Sequence[float]]:
+    column = output_column(field)
+    first, second = (
+        _matrix([side[column] for side in sides])[:, 0].tolist()
+        for sides in ([p.first for p in pairs], [p.second for p in pairs])
+    )
+    return first, second
 
 
 def _output(field: Field, pairs: Sequence[Pair]) -> tuple[OutputComparison, Array]:

@@ -12,7 +12,7 @@ import httpx
 import orjson
 from werkzeug.wrappers import Response
 
-from headrace_controller.pages import incidentpages, rules, sequence
+from headrace_controller.pages import comparison, incidentpages, rules, sequence
 from headrace_controller.service.explanations import ExplanationRequest
 from headrace_controller.service.jobs import JobRequest, Kind
 from headrace_controller.service.platform import Platform
@@ -41,6 +41,7 @@ def actions(pages: flask.Blueprint, platform: Platform, render: Render) -> None:
         pages.add_url_rule(rule, view.__name__, view, methods=["POST"])
     incidentpages.actions(pages, platform, field)
     rules.actions(pages, platform)
+    comparison.actions(pages, platform)
 
 
 class _Forms:

@@ -18,6 +18,7 @@ from werkzeug.wrappers import Response
 
 from headrace_controller.api import events
 from headrace_controller.pages import (
+    comparison,
     incidentpages,
     model,
     overview,
@@ -113,6 +114,7 @@ def _table(platform: Platform) -> tuple[Page, ...]:
         Page("/rules", "rules.html", "Rules", lambda: rules.content(platform)),
         Page("/reports", "reports.html", "Reports", lambda: reporting.reports(platform, arguments())),
         Page("/reports/<name>/<int:number>/<kind>/<report>", "report.html", "Reports", lambda name, number, kind, report: reporting.report(platform, VersionId(name, number), kind, report)),
+        Page("/compare", "compare.html", "Overview", lambda: comparison.content(platform, arguments(), now())),
         Page("/runs", "runs.html", "Runs", lambda: reporting.runs(platform, arguments())),
         Page("/runs/<job>", "run.html", "Runs", lambda job: reporting.run(platform, job)),
         Page("/settings", "settings.html", "Settings", lambda: settings_page.content(platform)),

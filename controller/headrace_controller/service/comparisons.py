@@ -101,5 +101,6 @@ def sentence(first: str, second: str, found: Comparison) -> str:
 
 def as_document(first: str, second: str, found: Comparison) -> dict[str, Any]:
     """A comparison as JSON: estimates as ``value``, ``low``, ``high``."""
-    document = asdict(found)
+    document = asdict(replace(found, apart={}, answers={}))
+    del document["apart"], document["answers"]
     return {"first": first, "second": second, "sentence": sentence(first, second, found), **document}

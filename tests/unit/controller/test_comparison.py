@@ -1,6 +1,7 @@
 """Two versions on the same rows: what is said holds for any law, and nothing is said that chance would show."""
 
 import math
+from datetime import timedelta
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -12,19 +13,23 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller_support import make_platform, release, serving
-from fixtures_jobs import given_log
+from controller_support import make_platform, release, serving, wait_until
+from fixtures_jobs import UNTIL, given_log
+from headrace_controller import clock
+from headrace_controller.api import create_app
 from headrace_controller.cli.entrypoint import front
 from headrace_controller.collector.scoring import Scoring
 from headrace_controller.comparison import intervals
 from headrace_controller.comparison.paired import Pair, compare
 from headrace_controller.monitoring.specs import MetricSpec
+from headrace_controller.pages import blueprint
 from headrace_controller.requestlog.model_requests import Reply
 from headrace_controller.service.comparisons import as_document
 from headrace_controller.service.platform import Platform
 from headrace_controller.service.replays import ReplayRequest
 from headrace_functions.errors import InvalidInput, NotFound
 from headrace_functions.names import VersionId
+from headrace_functions.paired_charts import answers_of_both
 from headrace_functions.signature import Field, dtype
 
 A, B = VersionId("a", 1), VersionId("b", 1)
@@ -238,3 +243,45 @@ def test_a_replay_that_cannot_be_is_refused_naming_the_field(change: dict[str, A
 def test_an_unknown_replay_is_not_found(platform: Platform) -> None:
     with pytest.raises(NotFound):
         platform.replays.get("../secret")
+
+
+# The page
+
+
+def test_the_page_shows_figures_answers_slices_and_differences(platform: Platform) -> None:
+    client = create_app(platform, blueprint(platform)).test_client()
+    since = "since=2020-01-01T00:00:00Z&until=2021-01-01T00:00:00Z"
+    empty = client.get(f"/compare?first=a:1&second=b:1&{since}").text
+    assert "have answered no request in common" in empty
+    page = client.get(compared("a:1", "b:1")).text
+    for said in ("a:1 has the better big unhealthy", "a:1 is better", "Answers of both", "On the same 60 rows", "req-"):
+        assert said in page
+    twin = client.get(compared("a:1", "b:1").replace("/compare", "/compare.json")).get_json()
+    assert 60 == twin["result"]["rows"]
+    assert 200 == client.get("/compare").status_code
+    assert 404 == client.get("/compare?first=a:1&second=nobody:1").status_code
+
+
+def compared(first: str, second: str) -> str:
+    """The page over the days around the logs that tests make."""
+    since, until = (clock.show(UNTIL + sign * timedelta(days=30)) for sign in (-1, 1))
+    return f"/compare?first={first}&second={second}&since={since}&until={until}"
+
+
+def test_a_replay_is_begun_by_the_page_and_its_result_shown(platform: Platform) -> None:
+    platform.replays.ask, platform.replays.sleep = doubling, lambda _seconds: None
+    client = create_app(platform, blueprint(platform)).test_client()
+    begun = client.post("/compare", data={"first": "a:1", "second": "b:1"}, headers={"sec-fetch-site": "same-origin"})
+    assert 303 == begun.status_code
+    where = begun.headers["location"]
+    wait_until(lambda: platform.replays.get(where.rpartition("=")[2]).state == "done")
+    page = client.get(where).text
+    assert "answered 1 of 60 rows with an error" in page
+    assert "On the same 59 rows" in page
+
+
+@pytest.mark.parametrize("value", [[], [1.0], [math.nan] * 3])
+def test_answers_of_nothing_and_of_one_value_are_drawn(value: list[float]) -> None:
+    drawn = answers_of_both(value, value, ("a:1", "<b>"))
+    assert ("1 rows" in drawn) is (value == [1.0])
+    assert "<b>" not in drawn

@@ -32,7 +32,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> FlaskClient:
 PAGES = [
     "/", "/?range=7d&q=a", "/models/a", "/models/a?version=1", "/models/broken", "/models/a?tab=versions",
     "/models/a?tab=signature", "/models/a?tab=reports", "/models/a?tab=metrics", "/models/broken?tab=logs", "/sequences/s",
-    "/requests", "/requests?version=a:1", "/reports", "/runs", "/rules", "/incidents", "/settings",
+    "/requests", "/requests?version=a:1", "/reports", "/runs", "/rules", "/incidents", "/settings", "/compare",
 ]  # fmt: skip
 SECTIONS = ["Overview", "Incidents", "Requests", "Reports", "Runs", "Rules", "Settings"]
 
