@@ -8,8 +8,12 @@ pytest.register_assert_rewrite("support.backend_contract")
 
 pytest_plugins = ["fixtures_platform", "fixtures_s3"]
 
-_HOW = {"benchmarks": "make bench", "cluster": "make test-cluster, which needs a Kubernetes with Knative and KServe"}
-_ON_DEMAND = {Path(__file__).parent / name for name in _HOW}
+_HOW = {
+    "benchmarks": "make bench",
+    "cluster": "make test-cluster, which needs a Kubernetes with Knative and KServe",
+    "tests/monitoring": "make test-monitoring, which builds AlertManager with Go",
+}
+_ON_DEMAND = {Path(__file__).parent / name.removeprefix("tests/") for name in _HOW}
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -27,4 +31,4 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     """Name what was left out, so that nobody takes it for tested."""
     for name, how in _HOW.items():
         if not any(name in argument for argument in config.args):
-            terminalreporter.write_line(f"not run here: tests/{name} ({how})")
+            terminalreporter.write_line(f"not run here: tests/{name.removeprefix('tests/')} ({how})")

@@ -14,7 +14,7 @@ from headrace_controller.collector.collect import Collector
 from headrace_functions.gateway.app import Gateway, GatewaySettings
 from headrace_functions.gateway.exchange import Exchange
 from headrace_functions.gateway.execution import SequenceRunner
-from headrace_functions.gateway.metrics import Measures
+from headrace_functions.gateway.metrics import GatewayMetrics
 from headrace_functions.gateway.resolve import Resolver
 from headrace_functions.gateway.upstream import Upstream
 from headrace_functions.record import Record
@@ -68,7 +68,7 @@ def test_a_sequence_wakes_answers_and_every_exchange_is_logged(
 ) -> None:
     """Three versions asleep, forty requests at once: forty answers, and forty rows in each of the three logs."""
     objects = ObjectStore(cluster_settings.storage)
-    kept, measures = Kept(), Measures()
+    kept, measures = Kept(), GatewayMetrics()
 
     async def answers() -> list[float]:
         backend = KServeBackend(Cluster(cluster_settings))

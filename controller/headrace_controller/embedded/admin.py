@@ -14,7 +14,7 @@ import orjson
 from headrace_controller.backends.base import ServiceSpec
 from headrace_controller.backends.local.node import LocalNode
 from headrace_functions.errors import HeadraceError, NotFound, NotReady
-from headrace_functions.gateway.metrics import Measures
+from headrace_functions.gateway.metrics import GatewayMetrics
 from headrace_functions.gateway.passthrough import Receive, Scope, Send
 from headrace_functions.gateway.resolve import Resolver
 from headrace_functions.names import Reference, VersionId
@@ -26,7 +26,7 @@ ASGIApplication = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 class GatewayAdmin:
     def __init__(
-        self, node: LocalNode, resolver: Resolver, measures: Measures, spool: Path, door: ASGIApplication
+        self, node: LocalNode, resolver: Resolver, measures: GatewayMetrics, spool: Path, door: ASGIApplication
     ) -> None:
         self._door = door
         self._spool = spool

@@ -26,7 +26,7 @@ from headrace_controller.settings import Settings
 from headrace_functions.gateway.app import Gateway, GatewaySettings
 from headrace_functions.gateway.exchange import Exchange
 from headrace_functions.gateway.execution import SequenceRunner
-from headrace_functions.gateway.metrics import Measures
+from headrace_functions.gateway.metrics import GatewayMetrics
 from headrace_functions.gateway.recorder import SealedInTime
 from headrace_functions.gateway.resolve import Resolver
 from headrace_functions.gateway.upstream import Upstream
@@ -50,7 +50,7 @@ async def serve(settings: Settings, public: socket.socket) -> None:
     launcher = LocalLauncher(settings, Preparation(settings, objects).prepare)
     node = LocalNode(launcher)
     await node.open()
-    resolver, measures, upstream = Resolver(documents), Measures(), Upstream()
+    resolver, measures, upstream = Resolver(documents), GatewayMetrics(), Upstream()
     spool = Spool(settings.spool / "gateway", cap_bytes=settings.spool_cap)
     exchange = Exchange(node, upstream, SealedInTime(spool), measures)
     runner = SequenceRunner(exchange, measures)

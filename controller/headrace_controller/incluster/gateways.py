@@ -14,7 +14,7 @@ import httpx
 
 from headrace_functions.errors import HeadraceError
 from headrace_functions.gateway.incluster import PRIVATE_PORT
-from headrace_functions.gateway.metrics import Measures
+from headrace_functions.gateway.metrics import GatewayMetrics
 from headrace_functions.storage import layout
 from headrace_functions.storage.objects import ObjectStore
 
@@ -40,7 +40,7 @@ class Gateways:
     def summary(self) -> dict[str, int]:
         """Totals over the gateways that run now; one that slept counts from anew."""
         # Of what waits to be shipped the gateways know nothing; each pod ships its own.
-        totals = Counter({**Measures().summary(), "waiting_bytes": 0})
+        totals = Counter({**GatewayMetrics().summary(), "waiting_bytes": 0})
         for document in self._ask_all("GET", "/summary"):
             totals.update(document)
         return dict(totals)

@@ -1,11 +1,14 @@
-"""Gauges of the last report of each kind of each version, for Prometheus. A scrape looks for reports only where there may be new ones."""
+"""Gauges for Prometheus: the last report of each kind of each version, and the open incidents. A scrape looks for reports only where there may
+be new ones."""
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from headrace_controller import clock
+from headrace_controller.incidents.model import Incident
 from headrace_controller.service.paging import MAX_LIMIT, PageRequest
 from headrace_controller.service.reports import Reports, ReportSummary, UnreadableReport
 
@@ -30,7 +33,14 @@ Sample = tuple[str, Mapping[str, str], float]
 
 
 class Gauges:
-    def __init__(self, reports: Reports, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        reports: Reports,
+        now: Callable[[], float] = time.monotonic,
+        incidents: Callable[[], Iterable[Incident]] = lambda: (),
+    ) -> None:
+        """``incidents`` gives those that are not resolved."""
+        self._incidents = incidents
         self._reports = reports
         self._now = now
         self._known: dict[str, tuple[Sample, ...]] = {}
@@ -53,7 +63,20 @@ class Gauges:
                 except Exception:
                     self.stale()
                     raise
-            return self._text
+            return self._text + self._open_incidents()
+
+    def _open_incidents(self) -> str:
+        """Of each version with an incident that is not resolved, how many there are of each severity."""
+        counts = Counter((v, i.severity) for i in self._incidents() for v in i.versions)
+        lines = [
+            "# HELP headrace_incidents_open Incidents that are not resolved.",
+            "# TYPE headrace_incidents_open gauge",
+        ]
+        for (version, severity), count in sorted(counts.items()):
+            model, _, number = version.partition(":")
+            labels = _labels({"model": model, "version": number, "severity": severity})
+            lines.append(f"headrace_incidents_open{{{labels}}} {count}")
+        return "\n".join(lines) + "\n"
 
     def _made(self) -> str:
         last = self._last()

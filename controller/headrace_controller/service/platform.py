@@ -186,7 +186,8 @@ def create_platform(
     jobs.on_change(lambda _job: changes.announce())
     logs = LogReader(documents.objects)
     reports = Reports(catalog)
-    gauges = Gauges(reports)
+    incidents = Incidents(catalog, changes.announce)
+    gauges = Gauges(reports, incidents=incidents.open)
     jobs.on_change(lambda _job: gauges.stale())
     values = LogReader(documents.objects, layout.metric_table)
     metrics = Metrics(catalog, values)
@@ -200,7 +201,6 @@ def create_platform(
     )
     sequences = Sequences(catalog, versions, announced)
     health = HealthReader(documents.objects)
-    incidents = Incidents(catalog, changes.announce)
     exchanges = Exchanges(catalog)
     return Platform(
         home=home,

@@ -16,7 +16,7 @@ from headrace_functions.gateway.exchange import Exchange
 from headrace_functions.gateway.execution import SequenceRunner
 from headrace_functions.gateway.incluster import InCluster, controller_voice, purpose_token
 from headrace_functions.gateway.knative import KnativeLeases, KnativeUpstream
-from headrace_functions.gateway.metrics import Measures
+from headrace_functions.gateway.metrics import GatewayMetrics
 from headrace_functions.gateway.private import GatewayPrivate
 from headrace_functions.gateway.recorder import SealedInTime
 from headrace_functions.gateway.reload import follow
@@ -38,7 +38,7 @@ async def serve(settings: InCluster) -> None:
     stop, loop = told_to_stop(), asyncio.get_running_loop()
 
     objects = ObjectStore(settings.storage)
-    resolver, measures, upstream = Resolver(Documents(objects)), Measures(), KnativeUpstream()
+    resolver, measures, upstream = Resolver(Documents(objects)), GatewayMetrics(), KnativeUpstream()
     standbys = Standbys(settings.standby, settings.standby_of, Upstream())
     why = controller_voice(upstream, settings.controller)
     leases = KnativeLeases(settings.host_of, upstream, why, standbys, ingress=settings.ingress)

@@ -28,7 +28,7 @@ from headrace_functions.gateway.calls import Protocol as WireProtocol
 from headrace_functions.gateway.exchange import Exchange
 from headrace_functions.gateway.execution import SequenceRunner
 from headrace_functions.gateway.live_updates import LiveUpdates
-from headrace_functions.gateway.metrics import Measures
+from headrace_functions.gateway.metrics import GatewayMetrics
 from headrace_functions.gateway.passthrough import Receive, Scope, Send, pass_through
 from headrace_functions.gateway.resolve import Resolver, Route, SequenceRoute
 from headrace_functions.gateway.upstream import Reply, Upstream
@@ -72,7 +72,7 @@ class Gateway:
         exchange: Exchange,
         runner: SequenceRunner,
         upstream: Upstream,
-        measures: Measures,
+        measures: GatewayMetrics,
     ) -> None:
         self._settings = settings
         self._resolver = resolver

@@ -12,7 +12,7 @@ from headrace_functions.errors import (
 )
 from headrace_functions.gateway.calls import UNLOGGED, VERSION, Call
 from headrace_functions.gateway.leases import Leases
-from headrace_functions.gateway.metrics import Measures
+from headrace_functions.gateway.metrics import GatewayMetrics
 from headrace_functions.gateway.upstream import NotSent, Reply, Upstream
 from headrace_functions.protocol.problems import problem
 from headrace_functions.record import Outcome, Record, RecordHeader
@@ -37,7 +37,7 @@ class Recorder(Protocol):
 
 
 class Exchange:
-    def __init__(self, leases: Leases, upstream: Upstream, recorder: Recorder, measures: Measures) -> None:
+    def __init__(self, leases: Leases, upstream: Upstream, recorder: Recorder, measures: GatewayMetrics) -> None:
         self._leases = leases
         self._upstream = upstream
         self._recorder = recorder

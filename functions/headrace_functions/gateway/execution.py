@@ -8,7 +8,7 @@ from functools import partial
 from headrace_functions.errors import HeadraceError, Malformed
 from headrace_functions.gateway.calls import JSON_LENGTH, Call
 from headrace_functions.gateway.exchange import Exchange
-from headrace_functions.gateway.metrics import Measures
+from headrace_functions.gateway.metrics import GatewayMetrics
 from headrace_functions.gateway.resolve import SequenceRoute
 from headrace_functions.gateway.upstream import Reply
 from headrace_functions.protocol.codec import decode_request, decode_response, encode_request, encode_response
@@ -33,7 +33,7 @@ class SequenceRunner:
     - Shadows are sent the same tensors beside the chosen variant; neither their answers nor their failures reach the caller.
     """
 
-    def __init__(self, exchange: Exchange, measures: Measures) -> None:
+    def __init__(self, exchange: Exchange, measures: GatewayMetrics) -> None:
         self._exchange = exchange
         self._measures = measures
         self._shadows: dict[str, set[asyncio.Task[None]]] = {}

@@ -10,7 +10,7 @@ BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 """Upper bounds of the latency histogram, seconds."""
 
 
-class Measures:
+class GatewayMetrics:
     def __init__(self) -> None:
         self._exchanges: Counter[tuple[VersionId, int]] = Counter()
         self._answered = 0
@@ -55,9 +55,9 @@ class Measures:
         }
 
     def prometheus(self) -> str:
-        lines = ["# TYPE headrace_exchanges_total counter"]
+        lines = _head("headrace_exchanges_total", "counter", "Requests by the version that answered and HTTP status.")
         lines += [f'headrace_exchanges_total{{{_labels(v)},status="{s}"}} {n}' for (v, s), n in self._exchanges.items()]
-        lines.append("# TYPE headrace_exchange_seconds histogram")
+        lines += _head("headrace_exchange_seconds", "histogram", "Time of an exchange at the gateway, waking included.")
         for version, histogram in self._latency.items():
             passed = 0
             for bound, n in zip((*map(str, BUCKETS), "+Inf"), histogram, strict=True):
@@ -65,18 +65,24 @@ class Measures:
                 lines.append(f'headrace_exchange_seconds_bucket{{{_labels(version)},le="{bound}"}} {passed}')
             lines.append(f"headrace_exchange_seconds_sum{{{_labels(version)}}} {self._seconds[version]:.6f}")
             lines.append(f"headrace_exchange_seconds_count{{{_labels(version)}}} {passed}")
-        lines.append("# TYPE headrace_unlogged_records_total counter")
+        lines += _head(
+            "headrace_unlogged_records_total", "counter", "Answered requests whose record could not be kept."
+        )
         lines += [f"headrace_unlogged_records_total{{{_labels(v)}}} {n}" for v, n in self._unlogged.items()]
-        lines.append("# TYPE headrace_dropped_shadows_total counter")
+        lines += _head("headrace_dropped_shadows_total", "counter", "Copies for shadows that were dropped.")
         lines += [
             f'headrace_dropped_shadows_total{{sequence="{name}"}} {n}' for name, n in self._shadows_dropped.items()
         ]
-        lines.append("# TYPE headrace_sequence_requests_total counter")
+        lines += _head("headrace_sequence_requests_total", "counter", "Requests of a sequence by HTTP status.")
         lines += [
             f'headrace_sequence_requests_total{{sequence="{name}",status="{s}"}} {n}'
             for (name, s), n in self._sequences.items()
         ]
         return "\n".join(lines) + "\n"
+
+
+def _head(name: str, kind: str, text: str) -> list[str]:
+    return [f"# HELP {name} {text}", f"# TYPE {name} {kind}"]
 
 
 def _labels(version: VersionId) -> str:

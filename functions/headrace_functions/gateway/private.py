@@ -6,14 +6,14 @@
 import orjson
 
 from headrace_functions.errors import HeadraceError, NotFound
-from headrace_functions.gateway.metrics import Measures
+from headrace_functions.gateway.metrics import GatewayMetrics
 from headrace_functions.gateway.passthrough import Receive, Scope, Send
 from headrace_functions.gateway.resolve import Resolver
 from headrace_functions.protocol.problems import problem
 
 
 class GatewayPrivate:
-    def __init__(self, resolver: Resolver, measures: Measures) -> None:
+    def __init__(self, resolver: Resolver, measures: GatewayMetrics) -> None:
         self._resolver = resolver
         self._measures = measures
 

@@ -17,7 +17,7 @@ from headrace_functions.errors import NotReady
 from headrace_functions.gateway.app import Gateway, GatewaySettings
 from headrace_functions.gateway.exchange import Exchange
 from headrace_functions.gateway.execution import MAX_SHADOWS, SequenceRunner
-from headrace_functions.gateway.metrics import Measures
+from headrace_functions.gateway.metrics import GatewayMetrics
 from headrace_functions.gateway.resolve import Resolver
 from headrace_functions.gateway.upstream import NotSent, Upstream
 from headrace_functions.protocol.codec import decode_request, encode_response
@@ -49,7 +49,7 @@ class House:
     client: httpx.AsyncClient
     services: StubServices
     kept: Kept
-    measures: Measures
+    measures: GatewayMetrics
     documents: Documents
     resolver: Resolver
     runner: SequenceRunner
@@ -97,7 +97,7 @@ def answering(it: Version, function: Callable[..., Any]) -> Callable[[Asked], Co
 
 @asynccontextmanager
 async def house(tmp_path: Path) -> AsyncIterator[House]:
-    services, kept, measures, upstream = StubServices(tmp_path), Kept(), Measures(), Upstream()
+    services, kept, measures, upstream = StubServices(tmp_path), Kept(), GatewayMetrics(), Upstream()
     documents = Documents(ObjectStore(str(tmp_path / "store")))
     resolver = Resolver(documents)
     exchange = Exchange(services, upstream, kept, measures)

@@ -16,7 +16,7 @@ import uvloop
 from headrace_functions.gateway.calls import Call
 from headrace_functions.gateway.exchange import Exchange
 from headrace_functions.gateway.knative import KnativeLeases, KnativeUpstream
-from headrace_functions.gateway.metrics import Measures
+from headrace_functions.gateway.metrics import GatewayMetrics
 from headrace_functions.gateway.standby import Standbys, configured
 from headrace_functions.gateway.upstream import NotSent, Reply, Upstream
 from headrace_functions.names import VersionId
@@ -106,7 +106,13 @@ async def world(cluster: Cluster, folder: Path) -> AsyncIterator[World]:
         leases = KnativeLeases(lambda _: service.host, upstream, standbys=standbys)
         try:
             yield World(
-                cluster, upstream, service, standby, standbys, leases, Exchange(leases, upstream, cluster, Measures())
+                cluster,
+                upstream,
+                service,
+                standby,
+                standbys,
+                leases,
+                Exchange(leases, upstream, cluster, GatewayMetrics()),
             )
         finally:
             cluster.up.set()
