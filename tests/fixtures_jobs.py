@@ -88,6 +88,7 @@ def given_log(
     request: str = "req",
     same_request: bool = False,
     sequence: str = "",
+    checks: Sequence[Sequence[str]] | None = None,
 ) -> None:
     """Append rows (columns by field name) to the version's log, spread evenly over ``span`` before ``until``.
 
@@ -107,6 +108,8 @@ def given_log(
         "stage": np.full(count, -1, np.int32),
         "shadow": np.zeros(count, bool),
     }
+    if checks is not None:
+        data["checks"] = pa.array(checks, pa.list_(pa.string()))
     if sequence:
         data["sequence"] = [sequence] * count
     data |= {input_column(f): rows[f.name] for f in version.signature.inputs if f.name in rows}

@@ -94,12 +94,21 @@ class Client:
         return self._get("/status", schemas.StatusView)
 
     def segments(
-        self, version: VersionId | str, where: str, since: str | None = None, until: str | None = None
+        self,
+        version: VersionId | str,
+        where: str = "",
+        since: str | None = None,
+        until: str | None = None,
+        *,
+        metric: str = "",
+        wrong: bool = False,
     ) -> schemas.SegmentsView:
-        """What sets the rows of a version's log that satisfy ``where`` apart from the others."""
+        """What sets some rows of a version's log apart from the others: those that satisfy ``where``, that ``metric`` calls unhealthy, or
+        whose answer is ``wrong`` by their labels."""
         of = version if isinstance(version, VersionId) else VersionId.parse(version)
         path = f"/logs/{of.model}/{of.number}/segments"
-        return self._get(path, schemas.SegmentsView, where=where, since=since, until=until)
+        chosen = {"where": where or None, "metric": metric or None, "wrong": "true" if wrong else None}
+        return self._get(path, schemas.SegmentsView, **chosen, since=since, until=until)
 
     def sample(self, version: VersionId | str, rows: int = 1, seed: int = 0) -> list[Json]:
         """Rows of a version's training data, by input; ``NotFound`` where it came without."""

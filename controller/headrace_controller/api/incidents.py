@@ -89,6 +89,7 @@ def view(found: Incident) -> schemas.IncidentView:
         acknowledged_by=found.acknowledged_by,
         chain=[m.to_document() for m in found.chain],
         changes_before=[c.to_document() for c in found.changes_before],
+        segments=[dict(s) for s in found.segments],
         events=[{"at": clock.show(e.at), "kind": e.kind, "by": e.by, "text": e.text} for e in found.events],
         deliveries=[
             {"at": clock.show(d.at), "target": d.target, "event": d.event, "delivered": d.delivered, "text": d.text}

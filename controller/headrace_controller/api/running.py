@@ -12,11 +12,11 @@ from headrace_controller import clock
 from headrace_controller.api import schemas, views
 from headrace_controller.api.routing import Query, Resource
 from headrace_controller.definitions.fields import parse_duration
-from headrace_controller.requestlog import segments
 from headrace_controller.requestlog.reader import MAX_ROWS, LogQuery
 from headrace_controller.requestlog.tail import Position
 from headrace_controller.service import servicelog
 from headrace_controller.service.platform import Platform
+from headrace_controller.service.segmentation import Selection
 from headrace_functions.errors import InvalidInput
 from headrace_functions.names import VersionId
 
@@ -55,8 +55,11 @@ class RowsQuery(ExportQuery):
 
 class SegmentsQuery(Query):
     where: str = Field(
-        description="which rows are compared with the others: one boolean SQL expression over the log's columns"
+        default="",
+        description="which rows are compared with the others: one boolean SQL expression over the log's columns",
     )
+    metric: str = Field(default="", description="in its place: the rows that this metric calls unhealthy")
+    wrong: bool = Field(default=False, description="in its place: the rows whose answer is not their label")
     since: str | None = Field(default=None, description="RFC 3339 time, or a duration back from now such as 1h")
     until: str | None = Field(default=None, description="as since; rows before it")
 
@@ -145,15 +148,16 @@ def export_log(platform: Platform, model: str, number: int, query: ExportQuery) 
 
 @resource.route("GET", f"/logs/{_VERSION}/segments", answer=schemas.SegmentsView, query=SegmentsQuery)
 def find_segments(platform: Platform, model: str, number: int, query: SegmentsQuery) -> schemas.SegmentsView:
-    """Show what sets the rows that satisfy a condition apart from the others of that time."""
-    version = VersionId(model, number)
-    platform.catalog.get(version)
+    """Show what sets some rows (a condition, unhealthy by a metric, or wrong by their labels) apart from the others of that time."""
     since, until = (
         moment(text, name) if text else None for text, name in ((query.since, "since"), (query.until, "until"))
     )
-    rows, selected, found = segments.of_log(platform.logs, version, LogQuery(since, until, query.where))
-    views = [schemas.SegmentView(where=s.where, share=s.share, usual=s.usual, rows=s.rows, p=s.p) for s in found]
-    return schemas.SegmentsView(rows=rows, selected=selected, segments=views)
+    chosen = Selection(query.where, query.metric, query.wrong, since, until)
+    found = platform.segmentation.of(VersionId(model, number), chosen)
+    views = [
+        schemas.SegmentView(where=s.where, share=s.share, usual=s.usual, rows=s.rows, p=s.p) for s in found.segments
+    ]
+    return schemas.SegmentsView(rows=found.rows, selected=found.selected, segments=views)
 
 
 @resource.route("GET", "/refused-records", answer=schemas.RefusedList)

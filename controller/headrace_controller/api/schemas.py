@@ -438,6 +438,9 @@ class IncidentView(Answer):
     changes_before: list[Json] = Field(
         description="what was changed in the two hours before: at, kind, subject, sentence"
     )
+    segments: list[Json] = Field(
+        description="what set its rows apart when it opened: where, share, usual (of the others), rows"
+    )
     events: list[Json] = Field(description="at, kind, by (empty for the platform), text")
     deliveries: list[Json] = Field(description="at, target, event, delivered, text")
 

@@ -1,6 +1,7 @@
 """``headrace analyze``"""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -247,17 +248,19 @@ def cancel_run(client: Client, job: str) -> None:
 
 @analyze.command("segments")
 @click.argument("version", metavar="MODEL[:NUMBER]")
-@click.option("--where", required=True, help="The rows to compare with the others, e.g. \"outcome <> 'ok'\".")
+@click.option("--where", default="", help="The rows to compare with the others, e.g. \"outcome <> 'ok'\".")
+@click.option("--metric", default="", help="In its place: the rows that this metric calls unhealthy.")
+@click.option("--wrong", is_flag=True, help="In its place: the rows whose answer is not their label.")
 @click.option("--since", help="RFC 3339 time, or a duration back from now such as 1h.")
 @click.option("--until", help="As --since; rows before it.")
 @json_option
 @connected
-def segments(client: Client, version: str, where: str, since: str | None, until: str | None, as_json: bool) -> None:
-    """Show what sets some rows of a log apart from the others.
+def segments(client: Client, version: str, where: str, as_json: bool, **selection: Any) -> None:
+    """Show what sets some rows of a log apart from the others, e.g. the slice where a version fails or errs most.
 
     Looks at the newest 10,000 rows: each value and range of every field, and pairs of them. Evidence, not a cause.
     """
-    found = client.segments(client.resolve(version), where, since, until)
+    found = client.segments(client.resolve(version), where, **selection)
     if as_json:
         print_json(found)
         return

@@ -61,6 +61,7 @@ def show_incident(client: Client, number: int, as_json: bool) -> None:
     print_facts({name: value for name, value in facts.items() if value} | {"versions": ", ".join(found.versions)})
     for title, rows, columns in (
         ("in the order of beginning", found.chain, ["first", "version", "severity", "sentence"]),
+        ("what sets its rows apart", _segments(found.segments), ["condition", "of these", "of the others"]),
         ("changed before", found.changes_before, ["at", "sentence"]),
         ("what happened", found.events, ["at", "kind", "by", "text"]),
         ("told", found.deliveries, ["at", "target", "event", "delivered", "text"]),
@@ -68,6 +69,12 @@ def show_incident(client: Client, number: int, as_json: bool) -> None:
         if rows:
             click.echo(f"\n{title}")
             print_table(rows, columns, empty="")
+
+
+def _segments(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {"condition": s["where"], "of these": f"{s['share']:.1%}", "of the others": f"{s['usual']:.1%}"} for s in found
+    ]
 
 
 @incident.command("acknowledge")

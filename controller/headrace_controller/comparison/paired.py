@@ -1,7 +1,7 @@
 """What two versions answered to the same rows. Pure: columns in, figures out."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -168,16 +168,12 @@ def _quality(outputs: Sequence[Field], pairs: Sequence[Pair]) -> Figure | None:
     labelled = [p for p in pairs if p.label is not None]
     if not labelled:
         return None
-    for field in outputs:
-        if field.columns and field.dtype.is_number and field.size == len(field.columns) > 1:
-            return _accuracy(labelled, lambda row, f=field: _most_likely(f, row))
-    for field in outputs:
-        if field.is_scalar and (field.profile == "categorical" or not field.dtype.is_number):
-            return _accuracy(labelled, lambda row, f=field: row.get(output_column(f)))
-    numbers = [f for f in outputs if f.is_scalar and f.dtype.is_number]
-    if not numbers or not all(isinstance(p.label, int | float) and not isinstance(p.label, bool) for p in labelled):
+    answer = _class_of(outputs)
+    if answer is not None:
+        return _accuracy(labelled, answer)
+    column = _number_of(outputs, [p.label for p in labelled])
+    if column is None:
         return None
-    column = output_column(numbers[0])
     truth = np.array([float(p.label) for p in labelled])
     a, b = (
         np.abs(_matrix([side[column] for side in sides])[:, 0] - truth)
@@ -192,7 +188,39 @@ def _quality(outputs: Sequence[Field], pairs: Sequence[Pair]) -> Figure | None:
     )
 
 
-def _accuracy(pairs: Sequence[Pair], answer: Any) -> Figure:
+def wrong_answers(outputs: Sequence[Field], rows: Sequence[Row], labels: Sequence[Any]) -> Array | None:
+    """Of each row whether its answer is not its label, or of a number whether it is in the tenth that is furthest off; ``(n,)``, None where
+    no output can be held against the labels."""
+    answer = _class_of(outputs)
+    if answer is not None:
+        return np.array([not _is(answer(row), label) for row, label in zip(rows, labels, strict=True)], bool)
+    number = _number_of(outputs, labels)
+    if number is None:
+        return None
+    off = np.abs(_matrix([row.get(number) for row in rows])[:, 0] - np.array([float(x) for x in labels]))
+    return (off >= np.nanquantile(off, 0.9)) & (off > 0) if np.isfinite(off).any() else None
+
+
+def _class_of(outputs: Sequence[Field]) -> Callable[[Row], Any] | None:
+    """What reads the class that a row was given; None where no output says one."""
+    for field in outputs:
+        if field.columns and field.dtype.is_number and field.size == len(field.columns) > 1:
+            return lambda row, f=field: _most_likely(f, row)  # type: ignore[misc]
+    for field in outputs:
+        if field.is_scalar and (field.profile == "categorical" or not field.dtype.is_number):
+            return lambda row, f=field: row.get(output_column(f))  # type: ignore[misc]
+    return None
+
+
+def _number_of(outputs: Sequence[Field], labels: Sequence[Any]) -> str | None:
+    """The column of the number that is predicted; None where no output is one number, or labels are none."""
+    numbers = [f for f in outputs if f.is_scalar and f.dtype.is_number]
+    if not numbers or not all(isinstance(x, int | float) and not isinstance(x, bool) for x in labels):
+        return None
+    return output_column(numbers[0])
+
+
+def _accuracy(pairs: Sequence[Pair], answer: Callable[[Row], Any]) -> Figure:
     a, b = (
         np.array([_is(answer(side), p.label) for side, p in zip(sides, pairs, strict=True)])
         for sides in ([p.first for p in pairs], [p.second for p in pairs])

@@ -110,6 +110,8 @@ class Incident:
     """In the order in which they began."""
     events: tuple[Event, ...] = ()
     changes_before: tuple[Change, ...] = ()
+    segments: tuple[Mapping[str, Any], ...] = ()
+    """What set its rows apart from the others when it opened: ``where``, ``share``, ``usual`` and ``rows``; the most telling first."""
     deliveries: tuple[Delivery, ...] = ()
     silenced_until: datetime | None = None
     acknowledged_by: str = ""
@@ -148,7 +150,12 @@ def told(chain: Sequence[Movement]) -> dict[str, Any]:
     }
 
 
-def opening(chain: Sequence[Movement], at: datetime, changes: Sequence[Change] = ()) -> dict[str, Any]:
+def opening(
+    chain: Sequence[Movement],
+    at: datetime,
+    changes: Sequence[Change] = (),
+    segments: Sequence[Mapping[str, Any]] = (),
+) -> dict[str, Any]:
     """The first document of an incident."""
     first = chain[0]
     return {
@@ -157,6 +164,7 @@ def opening(chain: Sequence[Movement], at: datetime, changes: Sequence[Change] =
         "identity": f"{first.version}/{first.what}/{first.field}".rstrip("/"),
         "rule": first.what,
         "changes_before": [c.to_document() for c in changes],
+        "segments": [dict(s) for s in segments],
     }
 
 
@@ -181,6 +189,7 @@ def folded(number: int, documents: Sequence[Mapping[str, Any]], now: datetime) -
         short="",
         chain=(),
         changes_before=tuple(Change.from_document(c) for c in first.get("changes_before", ())),
+        segments=tuple(first.get("segments", ())),
     )
     for document in documents:
         found = _with(found, document)

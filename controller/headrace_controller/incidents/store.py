@@ -55,13 +55,19 @@ class IncidentStore:
             raise NotFound(f"there is no incident {number}", field="incident", hint="headrace incident list")
         return incident
 
-    def open(self, chain: Sequence[Movement], at: datetime, changes: Sequence[Change] = ()) -> int | None:
+    def open(
+        self,
+        chain: Sequence[Movement],
+        at: datetime,
+        changes: Sequence[Change] = (),
+        segments: Sequence[dict[str, Any]] = (),
+    ) -> int | None:
         """Open an incident and return its number; None where somebody else has opened one since ``all``: look again.
 
         It takes the number after those that ``all`` saw, so that of two who decided from the same state one wins.
         """
         with self._lock:
-            if not self._create(self._last + 1, 1, opening(chain, at, changes)):
+            if not self._create(self._last + 1, 1, opening(chain, at, changes, segments)):
                 return None
             self._last += 1
             return self._last

@@ -22,6 +22,8 @@ from headrace_functions.names import VersionId
 WHO = "somebody on the web page"
 EXAMPLES = 5
 LONGEST_NOTE = 2000
+MOST_BUCKETS = 1000
+"""Minutes that an incident's figures are made of; of a longer one, hours or days."""
 RECENT = timedelta(minutes=30)
 """How long before something moved a change may have caused it."""
 STATES = ("open", "resolved", "all")
@@ -128,6 +130,10 @@ def one(platform: Platform, number: int) -> Json:
         "chain": chain,
         "advice": _advice(incident),
         "timeline": _timeline(incident),
+        "apart": [
+            {**s, "href": f"{_requests(version, _began(incident), until)}&{urlencode({'where': s['where']})}"}
+            for s in incident.segments
+        ],
         "requests": _requests(version, _began(incident), until),
         "examples": _examples(platform, version, _began(incident), until),
         "rollback": _rollback(platform, incident, version),
@@ -207,8 +213,9 @@ def _figures(platform: Platform, incident: Incident, version: VersionId, until: 
     """What it is about, in numbers: requests since then, the share that is concerned, errors, latency before and since."""
     since = _began(incident).replace(second=0, microsecond=0)
     span = max(timedelta(minutes=1), until - since)
-    after = platform.health.series(version, since, since + span, 60)
-    before = platform.health.series(version, since - max(span, timedelta(hours=1)), since, 60)
+    step = next(s for s in (60, 3600, 86_400) if span.total_seconds() / s <= MOST_BUCKETS or s == 86_400)
+    after = platform.health.series(version, since, since + span, step)
+    before = platform.health.series(version, since - max(span, timedelta(hours=1)), since, step)
     requests, bad = (sum(b.requests for b in after), sum(b.requests - b.outcomes.get("ok", 0) for b in after))
     share = incident.chain[0].share
     found = [

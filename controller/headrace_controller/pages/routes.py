@@ -26,6 +26,7 @@ from headrace_controller.pages import (
     request_detail,
     request_list,
     rules,
+    segments,
     sequence,
     settings_page,
 )
@@ -115,6 +116,7 @@ def _table(platform: Platform) -> tuple[Page, ...]:
         Page("/reports", "reports.html", "Reports", lambda: reporting.reports(platform, arguments())),
         Page("/reports/<name>/<int:number>/<kind>/<report>", "report.html", "Reports", lambda name, number, kind, report: reporting.report(platform, VersionId(name, number), kind, report)),
         Page("/compare", "compare.html", "Overview", lambda: comparison.content(platform, arguments(), now())),
+        Page("/segments", "segments.html", "Requests", lambda: segments.content(platform, arguments(), now())),
         Page("/runs", "runs.html", "Runs", lambda: reporting.runs(platform, arguments())),
         Page("/runs/<job>", "run.html", "Runs", lambda job: reporting.run(platform, job)),
         Page("/settings", "settings.html", "Settings", lambda: settings_page.content(platform)),

@@ -13,15 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from headrace_controller.requestlog.reader import LogQuery, LogReader
-from headrace_functions.errors import InvalidInput
-from headrace_functions.names import VersionId
-
 Array = np.ndarray[Any, Any]
-_EXCHANGE = ("outcome", "variant", "sequence", "protocol", "shadow")
+COMPARED = ("outcome", "variant", "sequence", "protocol", "shadow")
+"""Columns of an exchange that are compared beside inputs and outputs."""
 
-MAX_ROWS = 10_000
-"""Rows that are looked at; of more, the newest."""
 MIN_ROWS = 20
 """Rows that selection and rest need each."""
 VALUES = 12
@@ -159,24 +154,3 @@ def _literal(value: Any) -> str:
     if isinstance(value, int | float):
         return repr(value)
     return "'" + str(value).replace("'", "''") + "'"
-
-
-def of_log(logs: LogReader, version: VersionId, query: LogQuery) -> tuple[int, int, list[Segment]]:
-    """What sets the rows of ``query`` apart from the others of its time: rows looked at, those selected, and the segments.
-
-    Looked at are the newest ``MAX_ROWS`` rows. Raises ``InvalidInput`` for a condition that does not parse or is empty.
-    """
-    if not query.where.strip():
-        raise InvalidInput(
-            "where: it is empty, so nothing is selected", field="where", expected="one boolean expression"
-        )
-    held = logs.columns(version)
-    columns = tuple(c for c in held if c.startswith(("in.", "out.")) or c in _EXCHANGE)
-    keys = ("request_id", "row")
-    every = logs.rows(version, LogQuery(query.since, query.until, "", (*keys, *columns), MAX_ROWS))
-    chosen = logs.rows(version, LogQuery(query.since, query.until, query.where, keys, MAX_ROWS))
-    wanted = {(r["request_id"], r["row"]) for r in chosen}
-    selected = np.array([(r["request_id"], r["row"]) in wanted for r in every], bool)
-    named = [c for c in columns if c not in query.where]
-    found = segments({c: [r[c] for r in every] for c in named}, selected) if every else []
-    return len(every), int(selected.sum()), found

@@ -42,6 +42,7 @@ from headrace_controller.service.reports import Reports
 from headrace_controller.service.rules import RuleLimits
 from headrace_controller.service.samples import Samples
 from headrace_controller.service.schedules import Schedules
+from headrace_controller.service.segmentation import Segmentation
 from headrace_controller.service.sequences import Sequences
 from headrace_controller.service.services import Services, ServiceViews
 from headrace_controller.service.versions import Versions
@@ -83,6 +84,7 @@ class Platform:
     rules: RuleLimits
     exchanges: Exchanges
     comparisons: Comparisons
+    segmentation: Segmentation
     replays: Replays
     events_of_kserve: EventJoin
     watch: IncidentWatch
@@ -192,6 +194,7 @@ def create_platform(
     values = LogReader(documents.objects, layout.metric_table)
     metrics = Metrics(catalog, values)
     comparisons = Comparisons(catalog, logs, values)
+    segmentation = Segmentation(catalog, logs, values)
     builds = Builds(
         catalog,
         Assembly(documents, room or LocalBuildRoom(provisioning, RuntimeProbe())),
@@ -202,6 +205,8 @@ def create_platform(
     sequences = Sequences(catalog, versions, announced)
     health = HealthReader(documents.objects)
     exchanges = Exchanges(catalog)
+    failures = Failures(catalog, jobs, reports, services.observe)
+    watch = IncidentWatch(catalog, health, incidents, failures, segmentation, changes.announce)
     return Platform(
         home=home,
         endpoint=endpoint,
@@ -228,11 +233,10 @@ def create_platform(
         rules=RuleLimits(catalog),
         exchanges=exchanges,
         comparisons=comparisons,
+        segmentation=segmentation,
         replays=Replays(documents, comparisons, logs),
         events_of_kserve=EventJoin(exchanges.registered, exchanges.take),
-        watch=IncidentWatch(
-            catalog, health, incidents, Failures(catalog, jobs, reports, services.observe), changes.announce
-        ),
+        watch=watch,
         notifications=Notifications(documents, incidents, endpoint),
         outliers=OutlierModels(catalog, builds, jobs, metrics),
         changes=changes,

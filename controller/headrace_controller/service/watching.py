@@ -3,7 +3,9 @@
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from headrace_controller.catalog.catalog import Catalog
 from headrace_controller.health.buckets import Bucket
@@ -17,7 +19,8 @@ from headrace_controller.incidents.rules import Known, findings
 from headrace_controller.service.failures import Failures
 from headrace_controller.service.incidents import Incidents
 from headrace_controller.service.rules import RuleLimits
-from headrace_functions.errors import InvalidInput
+from headrace_controller.service.segmentation import Segmentation, Selection
+from headrace_functions.errors import HeadraceError, InvalidInput
 from headrace_functions.loop_health import LoopHealth
 from headrace_functions.names import Reference, VersionId
 from headrace_functions.storage import layout
@@ -31,6 +34,9 @@ CHANGES_BEFORE = timedelta(hours=2)
 """How long before an incident began changes are shown with it."""
 SLOW = timedelta(seconds=60)
 """How often what has not grown is looked at, and reports, builds and jobs are."""
+SEGMENTS = 5
+SOME = (0.01, 0.9)
+"""Shares of the rows since an incident began between which its rows are compared with the others."""
 _BUSY = timedelta(minutes=30)
 _STEPS = (60, 300, 1800)
 
@@ -44,6 +50,7 @@ class IncidentWatch:
         health: HealthReader,
         incidents: Incidents,
         failures: Failures,
+        segmentation: Segmentation,
         changed: Callable[[], None],
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -53,6 +60,7 @@ class IncidentWatch:
         self._health_of = health
         self._incidents = incidents
         self._failures = failures
+        self._segmentation = segmentation
         self._changed = changed
         self._now = now
         self._stopping = threading.Event()
@@ -150,6 +158,20 @@ class IncidentWatch:
                 except InvalidInput as error:
                     log.error("%s%s/%s is not watched: %s", layout.HEALTH, model, folder, error.message)
 
+    def _apart(self, version: VersionId, first: Movement, now: datetime) -> list[dict[str, Any]]:
+        """What sets the rows that an incident began with apart from the others since then; nothing where that cannot be told."""
+        selection = _selection(first, now)
+        if selection is None:
+            return []
+        try:
+            found = self._segmentation.of(version, selection, SEGMENTS)
+        except HeadraceError as error:
+            log.info("the rows of %s are not compared: %s", first.sentence, error.message)
+            return []
+        if not SOME[0] * found.rows <= found.selected <= SOME[1] * found.rows:
+            return []
+        return [{"where": s.where, "share": s.share, "usual": s.usual, "rows": s.rows} for s in found.segments]
+
     def _linked(self) -> Callable[[str, str], bool]:
         groups = [frozenset(str(v) for v in s.versions()) for s in self._catalog.current_sequences()]
         return lambda a, b: any(a in group and b in group for group in groups)
@@ -163,7 +185,18 @@ class IncidentWatch:
             version = VersionId(about.name, about.number or 1)
             known = self._incidents.changes_of(version, first.first - CHANGES_BEFORE, now)
             changes = [c for c in known if c.kind != "incident"]
-            return store.open(step.chain, now, changes) is not None
+            return store.open(step.chain, now, changes, self._apart(version, first, now)) is not None
         if step.kind == "resolved":
             return store.add(step.incident, entry("resolved", now, text="quiet for 10 minutes"))
         return store.add(step.incident, {**entry(step.kind, now), **told(step.chain)})
+
+
+def _selection(movement: Movement, now: datetime) -> Selection | None:
+    """The rows that a movement is about; None where no condition of the log says them."""
+    name = movement.field.partition("[")[0].replace("'", "''")
+    chosen = {
+        "errors": Selection("outcome <> 'ok'"),
+        "metric": Selection(metric=movement.field or "?"),
+        "input": Selection(f"array_to_string(checks, ' ') LIKE '%{name}:%'"),
+    }.get(movement.side if movement.what in ("moved", "checks") else movement.what)
+    return replace(chosen, since=movement.first, until=now) if chosen is not None else None

@@ -12,10 +12,12 @@ from click.testing import CliRunner
 
 from controller_support import make_platform, release, serving
 from fixtures_jobs import UNTIL, given_log
+from headrace_controller.api import create_app
 from headrace_controller.cli.entrypoint import front
 from headrace_controller.client import Client
 from headrace_controller.health.writer import HealthWriter
 from headrace_controller.incidents.limits import Limits
+from headrace_controller.pages import blueprint
 from headrace_controller.service.failures import Failures
 from headrace_controller.service.incidents import Incidents
 from headrace_controller.service.platform import Platform
@@ -71,7 +73,9 @@ def watch(platform: Platform, time: Time) -> IncidentWatch:
 def watching(platform: Platform, time: Time) -> IncidentWatch:
     incidents = Incidents(platform.catalog, lambda: None, time)
     failures = Failures(platform.catalog, platform.jobs, platform.reports, platform.services.select)
-    return IncidentWatch(platform.catalog, platform.health, incidents, failures, lambda: None, time)
+    return IncidentWatch(
+        platform.catalog, platform.health, incidents, failures, platform.segmentation, lambda: None, time
+    )
 
 
 def test_a_hundredfold_field_is_one_incident_with_the_sentence_that_says_so(
@@ -143,7 +147,9 @@ def test_a_function_that_does_not_start_is_an_incident_until_it_does(platform: P
     running = [{"version": "m:1", "state": "failed", "reason": "no module named 'torch'"}]
     incidents = Incidents(platform.catalog, lambda: None, time)
     failures = Failures(platform.catalog, platform.jobs, platform.reports, lambda: running)
-    watch = IncidentWatch(platform.catalog, platform.health, incidents, failures, lambda: None, time)
+    watch = IncidentWatch(
+        platform.catalog, platform.health, incidents, failures, platform.segmentation, lambda: None, time
+    )
     platform.rules.put("m", Limits("moved", off=True))
     watch.step()
     (incident,) = platform.incidents.open()
@@ -160,3 +166,26 @@ def test_a_rule_that_is_off_opens_nothing(platform: Platform, watch: IncidentWat
         platform.rules.put("m", Limits(rule, off=True))
     watch.step()
     assert [] == platform.incidents.lately()
+
+
+def test_an_incident_says_by_itself_what_sets_its_rows_apart(tmp_path: Path, time: Time) -> None:
+    """Half of the requests are in another unit, those where ``g`` is 1."""
+    found = make_platform(tmp_path / "home")
+    release(found.catalog, "m", inputs="x g", outputs="y")
+    version = found.catalog.get(M).version
+    assert version is not None
+    objects = found.catalog.documents.objects
+    trained = {"x": np.linspace(0, 128, 2000), "g": np.tile([0.0, 1.0], 1000)}
+    profile = Profile.of_columns(trained, version.signature.inputs)
+    found.catalog.documents.create(layout.profile(M), profile.to_document())
+    x, g = np.tile(np.linspace(0, 128, 50), 30), np.arange(1500) % 2.0
+    given_log(objects, version, {"x": x, "g": g, "y": x}, until=UNTIL - 3 * MINUTE, span=30 * MINUTE)
+    bad = np.where(g == 1, x * 100, x)[:300]
+    checks = [["x:above-max"] if value > 128 else [] for value in bad]
+    given_log(objects, version, {"x": bad, "g": g[:300], "y": bad}, request="odd", span=3 * MINUTE, checks=checks)
+    HealthWriter(objects, NOW.timestamp).count(M)
+    watching(found, time).step()
+    (incident,) = found.incidents.open()
+    assert "in.g = 1.0" in [s["where"] for s in incident.segments]
+    page = create_app(found, blueprint(found)).test_client().get("/incidents/1").text
+    assert "What sets its rows apart" in page
