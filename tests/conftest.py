@@ -11,6 +11,7 @@ pytest_plugins = ["fixtures_platform", "fixtures_s3"]
 _HOW = {
     "benchmarks": "make bench",
     "cluster": "make test-cluster, which needs a Kubernetes with Knative and KServe",
+    "tests/frameworks": "make test-frameworks, which trains a model of each framework in an environment of its own",
     "tests/monitoring": "make test-monitoring, which builds AlertManager with Go",
 }
 _ON_DEMAND = {Path(__file__).parent / name.removeprefix("tests/") for name in _HOW}

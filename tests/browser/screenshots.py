@@ -33,6 +33,9 @@ PAGES = {
     "reports": "/reports",
     "runs": "/runs",
     "settings": "/settings",
+    "rules": "/rules",
+    "compare": "/compare?first=cancer:1&second=cancer:3&range=1h",
+    "segments": "/segments?version=cancer:1&range=1h&where=received+%3E+now()+-+interval+'3+minutes'",
 }
 SHOWN = {"": ("light", 1280, 800), "-dark": ("dark", 1280, 800), "-phone": ("light", 390, 844)}
 

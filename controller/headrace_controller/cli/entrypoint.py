@@ -29,7 +29,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "predict": ("predict", "predict", "Send rows to a model or sequence and show the answers."),
     "sample": ("predict", "sample", "Show a request with rows of the training data, and the command that sends it."),
     "log": ("log", "log", "Request logs: query, show, follow, export."),
-    "metric": ("metric", "metric", "Metrics: models that score what a version was asked and answered."),
+    "metric": ("metric", "metric", "Metrics: models or formulas that score what a version was asked and answered."),
     "health": ("health", "health", "Health: requests, latency and fields of a version over time."),
     "incident": ("incident", "incident", "Incidents: what is wrong with the versions, once a cause."),
     "rule": ("rule", "rule", "Rules of incidents: your own limits for a model in the place of the defaults."),

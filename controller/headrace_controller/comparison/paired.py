@@ -72,7 +72,7 @@ class Comparison:
     apart: Mapping[tuple[str, int], bool] = dataclasses.field(default_factory=dict)
     """Of each row whether any answer differs."""
     answers: Mapping[str, tuple[Sequence[float], Sequence[float]]] = dataclasses.field(default_factory=dict)
-    """By output that is one number, the answers of both, NaN where missing."""
+    """By output that is one number, or the last element of a vector, the answers of both, NaN where missing."""
 
 
 def compare(outputs: Sequence[Field], pairs: Sequence[Pair], *, latency: bool) -> Comparison:
@@ -91,14 +91,23 @@ def compare(outputs: Sequence[Field], pairs: Sequence[Pair], *, latency: bool) -
         _quality(outputs, pairs),
         [pairs[i] for i in worst],
         {(p.request_id, p.row): bool(d > 0) for p, d in zip(pairs, distance.tolist(), strict=True)},
-        {f.name: _answers(f, pairs) for f in outputs if f.is_scalar and f.dtype.is_number},
+        {
+            _numbered(f): _answers(f, pairs)
+            for f in outputs
+            if f.dtype.is_number and f.profile != "categorical" and f.size
+        },
     )
+
+
+def _numbered(field: Field) -> str:
+    """The name of an output's number that is drawn: of a vector the last element, the second of two classes."""
+    return field.name if field.is_scalar else f"{field.name}[{(field.columns or range(field.size or 1))[-1]}]"
 
 
 def _answers(field: Field, pairs: Sequence[Pair]) -> tuple[Sequence[float], Sequence[float]]:
     column = output_column(field)
     first, second = (
-        _matrix([side[column] for side in sides])[:, 0].tolist()
+        _matrix([side[column] for side in sides])[:, -1].tolist()
         for sides in ([p.first for p in pairs], [p.second for p in pairs])
     )
     return first, second
@@ -148,7 +157,7 @@ def _latency(pairs: Sequence[Pair]) -> Figure | None:
         for sides in ([p.first for p in pairs], [p.second for p in pairs])
     )
     found = intervals.median_difference(b - a)
-    return _figure("latency ms", float(np.median(a)), float(np.median(b)), found, len(a), more_is_better=False)
+    return _figure("latency", float(np.median(a)), float(np.median(b)), found, len(a), more_is_better=False)
 
 
 def _metrics(pairs: Sequence[Pair]) -> list[Figure]:

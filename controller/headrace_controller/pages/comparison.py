@@ -94,7 +94,16 @@ def _of_replay(platform: Platform, replay_id: str) -> Json:
 def _drawn(document: Json) -> Json:
     """The document with its figures as lines of the table, drawn."""
     figures = [f for f in (document["quality"], *document["metrics"], document["latency"]) if f]
-    lines = [_line(f["name"], f["first"], f["second"], f["difference"], _reading(document, f)) for f in figures]
+    lines = [
+        _line(
+            f["name"] + (" (ms)" if f["name"] == "latency" else ""),
+            f["first"],
+            f["second"],
+            f["difference"],
+            _reading(document, f),
+        )
+        for f in figures
+    ]
     known = [o for o in document["outputs"] if o["means"] and o["mean_difference"]]
     lines += [_line(f"Mean {o['name']}", o["means"][0], o["means"][1], o["mean_difference"], "") for o in known]
     agreements = [{"name": o["name"], **o["agreement"]} for o in document["outputs"]]
@@ -127,11 +136,10 @@ def _reading(document: Json, figure: Json) -> str:
 
 
 def _joint(found: Comparison, named: Mapping[str, str]) -> Json | None:
-    """The answers of both, of the first output that is one number."""
-    name = next((o.name for o in found.outputs if o.means is not None), None)
-    if name is None or not found.answers:
+    """The answers of both, of the first output that has a number to draw."""
+    if not found.answers:
         return None
-    first, second = found.answers[name]
+    name, (first, second) = next(iter(found.answers.items()))
     return {"name": name, "svg": answers_of_both(first, second, (named["first"], named["second"]))}
 
 

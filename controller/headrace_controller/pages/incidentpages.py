@@ -194,7 +194,7 @@ def _head(incident: Incident) -> Json:
     return {
         **_row(incident),
         "age": f"lasted {age}" if incident.resolved else f"open for {age}",
-        "rule": WHAT.get(incident.rule, incident.rule),
+        "rule": incident.rule,
         "grew": sum(e.kind == "grew" for e in incident.events),
         "acknowledged": f"{incident.acknowledged_by} has it" if incident.acknowledged_by else "",
         "silenced": clock.show(incident.silenced_until) if incident.silenced_until else "",

@@ -44,12 +44,20 @@ def content(platform: Platform) -> Json:
     )
     found.append(
         {
-            "name": "no traffic",
+            "name": "silence",
             "sentence": f"no request came for {defaults.QUIET_MINUTES} minutes where each such stretch of the hour before had some",
             "target": "every version",
             "severity": "medium",
         }
     )
+    found += [
+        {"name": name, "sentence": text, "target": "every version", "severity": severity}
+        for name, text, severity in (
+            ("drift, performance", "the newest report is medium or severe", "the report's"),
+            ("build, job", "a build or an analysis failed within 24 hours, until a later one is well", "medium"),
+            ("service", "a function does not start", "medium"),
+        )
+    ]
     return {
         "rules": found,
         "own": [_own(model, own) for model, own in platform.rules.select()],

@@ -199,6 +199,10 @@ def guess_framework(files: list[str], log: Log) -> str:
         guess = "python"
     elif any(n.endswith((".joblib", ".pkl", ".pickle")) for n in names):
         guess = "sklearn"
+    elif any(n.endswith(".onnx") for n in names):
+        guess = "onnx"
+    elif any(n.endswith(".ubj") for n in names):
+        guess = "xgboost"
     else:
         raise InvalidInput(
             "framework: the payload does not say which one it is",

@@ -96,7 +96,8 @@ def sentence(first: str, second: str, found: Comparison) -> str:
         return f"No difference between {first} and {second} is told beyond chance: {agree}{more}."
     best = told[0]
     better = first if best.better == "first" else second
-    return f"{better} has the better {best.name}: {best.first:.4g} of {first}, {best.second:.4g} of {second}; {agree}."
+    unit = " ms" if best.name == "latency" else ""
+    return f"{better} has the better {best.name}: {best.first:.4g}{unit} of {first}, {best.second:.4g}{unit} of {second}; {agree}."
 
 
 def as_document(first: str, second: str, found: Comparison) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -164,13 +164,14 @@ class IncidentWatch:
         if selection is None:
             return []
         try:
-            found = self._segmentation.of(version, selection, SEGMENTS)
+            found = self._segmentation.of(version, selection, 4 * SEGMENTS)
         except HeadraceError as error:
             log.info("the rows of %s are not compared: %s", first.sentence, error.message)
             return []
         if not SOME[0] * found.rows <= found.selected <= SOME[1] * found.rows:
             return []
-        return [{"where": s.where, "share": s.share, "usual": s.usual, "rows": s.rows} for s in found.segments]
+        told = [s for s in found.segments if _explains(s.fields, first)][:SEGMENTS]
+        return [{"where": s.where, "share": s.share, "usual": s.usual, "rows": s.rows} for s in told]
 
     def _linked(self) -> Callable[[str, str], bool]:
         groups = [frozenset(str(v) for v in s.versions()) for s in self._catalog.current_sequences()]
@@ -189,6 +190,11 @@ class IncidentWatch:
         if step.kind == "resolved":
             return store.add(step.incident, entry("resolved", now, text="quiet for 10 minutes"))
         return store.add(step.incident, {**entry(step.kind, now), **told(step.chain)})
+
+
+def _explains(fields: Sequence[str], first: Movement) -> bool:
+    """Whether a condition says something of an incident: of an input's, nothing that follows from the input does, nor the input itself."""
+    return first.side != "input" or not any(f.startswith("out.") or f == f"in.{first.field}" for f in fields)
 
 
 def _selection(movement: Movement, now: datetime) -> Selection | None:

@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from headrace_functions.errors import HeadraceError
+from headrace_functions.runtime.frameworks.model_files import only_file
 from headrace_functions.runtime.frameworks.needs import model_file
 from headrace_functions.runtime.frameworks.pickles import Inert, UnreadablePickleError, contents
 from headrace_functions.storage import layout, members
@@ -27,6 +28,8 @@ from headrace_jobs.attribution.estimators import ensemble
 MAX_BYTES = 512 * 1024 * 1024
 """Of an artifact that is loaded."""
 BOOSTERS = ("lightgbm.basic.Booster", "xgboost.core.Booster")
+NATIVE = {"xgboost": (".json", ".ubj", ".bst", ".model"), "lightgbm": (".txt", ".lgb")}
+"""Frameworks whose artifacts are boosters' own files, and how these end."""
 WRITTEN = ("handle", "_handle")  # members of a pickled booster that it is written in, as text or bytes
 WRAPPERS = (
     "lightgbm.",
@@ -38,7 +41,7 @@ LIBRARIES = ("lightgbm.", "sklearn.", "xgboost.")
 
 def read_trees(objects: ObjectStore, version: Version, place: int | None) -> Ensemble:
     """The trees that give class ``place``, or the value where it is None; ``NotDirectError`` where there are none to be had."""
-    if version.framework != "sklearn":
+    if version.framework not in ("sklearn", *NATIVE):
         raise NotDirectError(f"a model of the framework {version.framework} is a black box")
     key = layout.artifact(version.id)
     if (size := objects.size(key)) > MAX_BYTES:
@@ -47,6 +50,9 @@ def read_trees(objects: ObjectStore, version: Version, place: int | None) -> Ens
         artifact = Path(folder)
         try:
             _unpack(objects.get(key), artifact)
+            if version.framework in NATIVE:
+                data = only_file(artifact, version.options, NATIVE[version.framework]).read_bytes()
+                return _native(version.framework, data, place)
             path = model_file(artifact, version.options)
         except (HeadraceError, OSError, ValueError, EOFError, tarfile.TarError) as error:
             raise NotDirectError(f"the artifact cannot be loaded here: {error}") from error
@@ -54,6 +60,13 @@ def read_trees(objects: ObjectStore, version: Version, place: int | None) -> Ens
         if found is not None:
             return _grown(found, place)
         return ensemble(_unpickled(artifact, version), place)
+
+
+def _native(framework: str, data: bytes, place: int | None) -> Ensemble:
+    """The trees of a booster's own file."""
+    if framework == "xgboost":
+        return xgboost.booster(data, place)
+    return lightgbm.booster(data.decode("utf-8", "replace"), place)
 
 
 def _contents(path: Path) -> list[Inert]:

@@ -1,9 +1,10 @@
-"""The trees of an XGBoost booster, from the bytes that it is pickled as: XGBoost is not needed, and nothing of it is run.
+"""The trees of an XGBoost booster, from its own file or the bytes that it is pickled as: XGBoost is not needed, and nothing of it is run.
 
 The bytes are its JSON model in binary form. A row goes left where ``x < split``, in numbers of 32 bits; a leaf has its value where inner nodes
 have the split. What XGBoost counts at a node is the sum of the second derivatives of the loss over the training rows.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -36,11 +37,19 @@ CLOSE = 1e-4
 def booster(data: bytes, place: int | None) -> Ensemble:
     """The trees that give class ``place``, or the value where it is None; ``NotDirectError`` for what is no sum of trees of numbers."""
     try:
-        written = decode(data)
+        written = _document(data)
         learner = written.get("Model", written)["learner"]
         return _ensemble(learner, place)
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise NotDirectError(f"its booster is written in a form that is not known here ({error})") from error
+
+
+def _document(data: bytes) -> Any:
+    """XGBoost's own files are text or binary; what it pickles is binary."""
+    try:
+        return json.loads(data)
+    except ValueError:
+        return decode(data)
 
 
 def _ensemble(learner: Mapping[str, Any], place: int | None) -> Ensemble:

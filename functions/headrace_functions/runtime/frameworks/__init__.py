@@ -14,8 +14,11 @@ EXTERNAL = "external"
 """Of versions that answer elsewhere; a definition says so by ``external``."""
 FRAMEWORKS: dict[str, str] = {
     EXTERNAL: f"{__name__}.external",
+    "lightgbm": f"{__name__}.lightgbm",
+    "onnx": f"{__name__}.onnx",
     "python": f"{__name__}.python",
     "sklearn": f"{__name__}.sklearn",
+    "xgboost": f"{__name__}.xgboost",
 }
 
 

@@ -41,7 +41,7 @@ def model_file(artifact: Path, options: Options) -> Path:
         return found[0]
     have = ", ".join(sorted(p.name for p in artifact.iterdir())[:20]) if artifact.is_dir() else "no folder"
     native = next((p.name for p in sorted(artifact.rglob("*")) if p.suffix in NATIVE), None)
-    dump = f"if {native} is a booster's own file, dump the estimator with joblib instead: joblib.dump(model, 'model.joblib')"
+    dump = f"if {native} is a booster's own file, say framework: xgboost or framework: lightgbm, or dump the estimator: joblib.dump(model, 'model.joblib')"
     several = "name the one to serve as options.file"
     raise InvalidInput(
         f"payload: {len(found)} model files, one is needed" if found else "payload: no model file",
@@ -107,4 +107,10 @@ def _picks_by_name(found: list[Inert]) -> bool:
 
 
 # Source code does not say its versions: for framework python the user lists them.
-_READERS: dict[str, Callable[[Path, Options], list[str]]] = {"sklearn": _pickled}
+_READERS: dict[str, Callable[[Path, Options], list[str]]] = {
+    "sklearn": _pickled,
+    "xgboost": lambda _artifact, _options: ["xgboost-cpu>=2.1"],
+    "lightgbm": lambda _artifact, _options: ["lightgbm>=4"],
+    "onnx": lambda _artifact, _options: ["onnxruntime>=1.19"],
+}
+"""Native files say no version of their library that would have to be kept: newer ones read what older ones wrote."""
