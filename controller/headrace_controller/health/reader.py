@@ -97,12 +97,12 @@ class HealthReader:
     def _state(self, version: VersionId) -> _State | None:
         """The newest count that was begun and has counted something."""
         for number in reversed(self._tables.plans(version)):
-            table = self._tables.open(version, number)
-            if table is None or table.transaction_version(LOG) is None:
-                continue
-            commit, known = int(table.version()), self._states.get(version)
+            table, known = self._tables.open(version, number), self._states.get(version)
+            commit = int(table.version()) if table is not None else -1
             if known is not None and (known.number, known.commit) == (number, commit):
                 return known
+            if table is None or table.transaction_version(LOG) is None:
+                continue
             folder = layout.health_table(version, number)
             kept = tuple((f"{folder}/{f.path}", f.day) for f in files(table))
             self._states[version] = _State(self._tables.plan(version, number), number, commit, kept)

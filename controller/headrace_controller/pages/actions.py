@@ -13,6 +13,7 @@ import orjson
 from werkzeug.wrappers import Response
 
 from headrace_controller.pages import comparison, incidentpages, rules, sequence
+from headrace_controller.pages.healthsource import DrawnBuckets
 from headrace_controller.service.explanations import ExplanationRequest
 from headrace_controller.service.jobs import JobRequest, Kind
 from headrace_controller.service.platform import Platform
@@ -26,10 +27,10 @@ WINDOW = "24h"
 Render = Callable[[str, dict[str, Any]], Response]
 
 
-def actions(pages: flask.Blueprint, platform: Platform, render: Render) -> None:
+def actions(pages: flask.Blueprint, platform: Platform, drawn: DrawnBuckets, render: Render) -> None:
     """Add the forms' routes. ``render`` draws a page from its template and content."""
     pages.before_request(_from_our_pages)
-    forms = _Forms(platform, render)
+    forms = _Forms(platform, drawn, render)
     for rule, view in (
         ("/runs", forms.start_run),
         ("/runs/<job>/cancel", forms.cancel_run),
@@ -45,8 +46,9 @@ def actions(pages: flask.Blueprint, platform: Platform, render: Render) -> None:
 
 
 class _Forms:
-    def __init__(self, platform: Platform, render: Render) -> None:
+    def __init__(self, platform: Platform, drawn: DrawnBuckets, render: Render) -> None:
         self._platform = platform
+        self._drawn = drawn
         self._render = render
 
     def start_run(self) -> Response:
@@ -79,7 +81,7 @@ class _Forms:
         return flask.redirect(f"/models/{name}", 303)
 
     def try_sequence(self, name: str) -> Response:
-        shown = sequence.content(self._platform, name, {}, incidentpages.now())
+        shown = sequence.content(self._platform, self._drawn, name, {}, incidentpages.now())
         tried = _tried(f"{self._platform.endpoint}/v2/models/{name}/infer", field("body"))
         return self._render("sequence.html", {**shown, "tried": tried})
 

@@ -8,6 +8,7 @@ that fails a check or a metric from 1, 5 and 20 %, and only as far as so few row
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from headrace_functions import charts
@@ -23,7 +24,7 @@ FEW = 30
 Json = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Bucket:
     """One bucket of a version. Shares are 0 to 1, None where nothing is known."""
 
@@ -53,6 +54,17 @@ class Bucket:
         """The largest share that a metric finds, or a check beyond what is usual."""
         found = [*self.beyond.values(), *self.metrics.values()]
         return max(found, default=0.0) if self.rows else None
+
+    @cached_property
+    def worst(self) -> int | None:
+        """The worst level of anything in it; None without traffic. Worked out once: an overview asks for thousands."""
+        if not self.requests:
+            return None
+        found = [level(s, MOVED) for s in self.moved.values()]
+        found += [sure_level(s, self.rows, usual=self.usual.get(n, 0.0)) for n, s in self.checks.items()]
+        found += [sure_level(s, self.rows) for s in self.metrics.values()]
+        found.append(sure_level(self.errors, self.requests))
+        return max((f for f in found if f is not None), default=0)
 
     @property
     def beyond(self) -> Mapping[str, float]:
@@ -85,17 +97,6 @@ def lower_bound(share: float, rows: int) -> float:
     z = 1.6449
     spread = z * math.sqrt(share * (1 - share) / rows + z * z / (4 * rows * rows))
     return max(0.0, (share + z * z / (2 * rows) - spread) / (1 + z * z / rows))
-
-
-def worst(bucket: Bucket) -> int | None:
-    """The worst level of anything in a bucket; None without traffic."""
-    if not bucket.requests:
-        return None
-    found = [level(s, MOVED) for s in bucket.moved.values()]
-    found += [sure_level(s, bucket.rows, usual=bucket.usual.get(n, 0.0)) for n, s in bucket.checks.items()]
-    found += [sure_level(s, bucket.rows) for s in bucket.metrics.values()]
-    found.append(sure_level(bucket.errors, bucket.requests))
-    return max((f for f in found if f is not None), default=0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,9 @@ Json = dict[str, Any]
 Shares = Callable[[Bucket], Mapping[str, float]]
 
 
-def content(platform: Platform, name: str, arguments: Mapping[str, str], now: datetime) -> Json:
+def content(
+    platform: Platform, drawn: healthsource.DrawnBuckets, name: str, arguments: Mapping[str, str], now: datetime
+) -> Json:
     """Raises ``NotFound`` for a model or version that is not there, ``InvalidInput`` for a tab or range that is none."""
     tab = arguments.get("tab", "monitoring")
     if tab not in TABS:
@@ -64,7 +66,7 @@ def content(platform: Platform, name: str, arguments: Mapping[str, str], now: da
         "requests": f"/requests?{urlencode({'version': str(chosen.id)})}",
     }
     if tab == "monitoring":
-        shown |= _monitoring(platform, chosen, arguments, now)
+        shown |= _monitoring(platform, drawn, chosen, ranges.read(arguments, now))
     elif tab == "reports":
         shown["reports"] = [summary(r) for r in reports[:100]]
     elif tab == "metrics":
@@ -105,8 +107,7 @@ def _tabs(name: str, number: int, reports: int, versions: int) -> list[Json]:
     ]
 
 
-def _monitoring(platform: Platform, chosen: ModelVersion, arguments: Mapping[str, str], now: datetime) -> Json:
-    span = ranges.read(arguments, now)
+def _monitoring(platform: Platform, drawn: healthsource.DrawnBuckets, chosen: ModelVersion, span: ranges.Range) -> Json:
     path, keys = f"/models/{chosen.id.model}", {"version": str(chosen.id.number)}
     shown: Json = {
         "range": span.query(),
@@ -125,7 +126,7 @@ def _monitoring(platform: Platform, chosen: ModelVersion, arguments: Mapping[str
     }
     if chosen.version is None:
         return shown
-    source = healthsource.Source(platform, span, span.buckets)
+    source = healthsource.Source(drawn, span, span.buckets)
     buckets = source.buckets(chosen)
     shown["figures"] = totals(buckets)
     if not any(b.requests for b in buckets):

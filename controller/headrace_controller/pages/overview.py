@@ -7,7 +7,7 @@ from typing import Any
 
 from headrace_controller.catalog.catalog import ModelVersion
 from headrace_controller.pages import healthsource, incidentpages, ranges
-from headrace_controller.pages.healthviews import STATES, Bucket, totals, worst
+from headrace_controller.pages.healthviews import STATES, Bucket, totals
 from headrace_controller.service.paging import PageRequest
 from headrace_controller.service.platform import Platform
 from headrace_functions import charts
@@ -32,11 +32,11 @@ class _Group:
         return -max((int(r["level"]) for r in self.rows), default=-1)
 
 
-def content(platform: Platform, arguments: Mapping[str, str], now: datetime) -> Json:
+def content(platform: Platform, drawn: healthsource.DrawnBuckets, arguments: Mapping[str, str], now: datetime) -> Json:
     span = ranges.read(arguments, now)
     text, state = arguments.get("q", "").strip(), arguments.get("state", "")
     incidents = incidentpages.open_incidents(platform)
-    source = healthsource.Source(platform, span, STRIP)
+    source = healthsource.Source(drawn, span, STRIP)
     by_version = {version: i for i in incidents for version in i.versions}
     services = {s["version"]: s for s in platform.services.select()}
     versions = _current(platform)
@@ -90,7 +90,7 @@ def _row(platform: Platform, version: ModelVersion, source: "healthsource.Source
         "level": {"severe": 3, "failed": 3, "medium": 2, "not built": 2, "low": 1}.get(state, 0),
         "why": why,
         "strip": charts.strip(
-            [charts.Cell(worst(b)) for b in buckets], f"worst state of {version.id} in each {source.words}"
+            [charts.Cell(b.worst) for b in buckets], f"worst state of {version.id} in each {source.words}"
         ),
         "spark": charts.spark([b.requests / source.step if b.requests else None for b in buckets], "requests a second"),
         "rate": _last_rate(buckets, source.step),
@@ -120,7 +120,7 @@ def _state(version: ModelVersion, buckets: Sequence[Bucket], service: Any, incid
     if last is None:
         asleep = service is None or service["state"] == "asleep"
         return ("asleep", "no request in this range") if asleep else ("no data", "awake, no request in this range")
-    now = worst(last)
+    now = last.worst
     if now:
         return STATES[now], _reason(last)
     if not last.moved and version.given.get("training") is None:

@@ -33,6 +33,7 @@ from headrace_controller.pages import (
 from headrace_controller.pages.actions import actions
 from headrace_controller.pages.figures import figure, short_time
 from headrace_controller.pages.frame import Frame
+from headrace_controller.pages.healthsource import DrawnBuckets
 from headrace_controller.service.platform import Platform
 from headrace_functions.errors import HeadraceError, InvalidInput
 from headrace_functions.names import VersionId
@@ -68,7 +69,8 @@ def blueprint(platform: Platform) -> flask.Blueprint:
     )
     frame = Frame(platform)
     views = _Views(frame)
-    for page in _table(platform):
+    drawn = DrawnBuckets(platform.health)
+    for page in _table(platform, drawn):
         name = page.template.removesuffix(".html") + page.path.replace("/", "_").replace("<", "").replace(
             ">", ""
         ).replace(":", "")
@@ -77,7 +79,7 @@ def blueprint(platform: Platform) -> flask.Blueprint:
     pages.add_url_rule("/requests.csv", "export_csv", lambda: _export(platform))
     pages.add_url_rule("/find", "find", lambda: _find(platform))
     pages.add_url_rule("/events", "events", lambda: events.follow_events(platform))
-    actions(pages, platform, lambda template, shown: views.rendered(template, "Overview", shown, "/index.json"))
+    actions(pages, platform, drawn, lambda template, shown: views.rendered(template, "Overview", shown, "/index.json"))
     pages.register_error_handler(HeadraceError, views.error)
     pages.after_request(_compressed)
     pages.app_template_filter("short_time")(short_time)
@@ -91,7 +93,7 @@ def blueprint(platform: Platform) -> flask.Blueprint:
     return pages
 
 
-def _table(platform: Platform) -> tuple[Page, ...]:
+def _table(platform: Platform, drawn: DrawnBuckets) -> tuple[Page, ...]:
     def now() -> datetime:
         return datetime.now(UTC)
 
@@ -105,9 +107,9 @@ def _table(platform: Platform) -> tuple[Page, ...]:
         return request_detail.content(platform, VersionId(name, number), request_id, int(row))
 
     return (
-        Page("/", "overview.html", "Overview", lambda: overview.content(platform, arguments(), now())),
-        Page("/models/<name>", "model.html", "Overview", lambda name: model.content(platform, name, arguments(), now())),
-        Page("/sequences/<name>", "sequence.html", "Overview", lambda name: sequence.content(platform, name, arguments(), now())),
+        Page("/", "overview.html", "Overview", lambda: overview.content(platform, drawn, arguments(), now())),
+        Page("/models/<name>", "model.html", "Overview", lambda name: model.content(platform, drawn, name, arguments(), now())),
+        Page("/sequences/<name>", "sequence.html", "Overview", lambda name: sequence.content(platform, drawn, name, arguments(), now())),
         Page("/requests", "requests.html", "Requests", lambda: request_list.content(platform, arguments(), now())),
         Page("/requests/<name>/<int:number>/<request_id>", "request.html", "Requests", one_request),
         Page("/incidents", "incidents.html", "Incidents", lambda: incidentpages.listing(platform, arguments())),

@@ -9,7 +9,7 @@ import orjson
 
 from headrace_controller.api import views
 from headrace_controller.pages import healthsource, incidentpages, ranges
-from headrace_controller.pages.healthviews import STATES, totals, worst
+from headrace_controller.pages.healthviews import STATES, totals
 from headrace_controller.projects.example_requests import of_signature
 from headrace_controller.service.platform import Platform
 from headrace_functions import charts
@@ -21,12 +21,14 @@ STRIP = 36
 Json = dict[str, Any]
 
 
-def content(platform: Platform, name: str, arguments: Mapping[str, str], now: datetime) -> Json:
+def content(
+    platform: Platform, drawn: healthsource.DrawnBuckets, name: str, arguments: Mapping[str, str], now: datetime
+) -> Json:
     revision = platform.sequences.get(name)
     sequence = revision.sequence
     assert sequence is not None
     span = ranges.read(arguments, now)
-    source = healthsource.Source(platform, span, STRIP)
+    source = healthsource.Source(drawn, span, STRIP)
     services = {s["version"]: s for s in platform.services.select()}
     stages = [
         {
@@ -61,7 +63,7 @@ def _node(
     buckets = source.buckets(found) if found is not None else []
     figures = totals(buckets)
     last = next((b for b in reversed(buckets) if b.requests), None)
-    at = worst(last) if last is not None else None
+    at = last.worst if last is not None else None
     service = services.get(str(version))
     state = STATES[at] if at is not None else str(service["state"]) if service else "asleep"
     rate = sum(b.requests for b in buckets) / (source.step * len(buckets)) if buckets else None
@@ -75,7 +77,7 @@ def _node(
         "p50": figures["p50"],
         "p95": figures["p95"],
         "strip": charts.strip(
-            [charts.Cell(worst(b)) for b in buckets], f"worst state of {version} in each {source.words}"
+            [charts.Cell(b.worst) for b in buckets], f"worst state of {version} in each {source.words}"
         ),
     }
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from headrace_controller.pages.healthviews import Bucket, lower_bound, sure_level, usual_failures, worst
+from headrace_controller.pages.healthviews import Bucket, lower_bound, sure_level, usual_failures
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_rows_of_the_law_of_training_lie_beyond_its_extremes_as_often_as_is_usua
 
 
 def test_without_traffic_there_is_no_level_and_failing_checks_beyond_the_usual_are_loud() -> None:
-    assert worst(Bucket()) is None
+    assert Bucket().worst is None
     quiet = Bucket(rows=400, requests=400, checks={"above-max": 0.08}, usual={"above-max": 0.09})
     loud = Bucket(rows=400, requests=400, checks={"above-max": 0.60}, usual={"above-max": 0.09})
-    assert (0, 3) == (worst(quiet), worst(loud))
+    assert (0, 3) == (quiet.worst, loud.worst)
