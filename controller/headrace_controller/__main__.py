@@ -68,7 +68,7 @@ def serve_in_cluster(environment: Mapping[str, str]) -> None:
     platform.checks.append(lambda: [p for p in (services.keeping.health.problem,) if p])
     platform.open(home_lost=True)
     services.open()
-    serve(settings, create_app(platform, pages.blueprint(platform)))
+    serve(settings, create_app(platform, pages.blueprint(platform)), services.keeping.snapshot)
     services.close()
     platform.close()
 

@@ -79,13 +79,17 @@ class Catalog:
 
     def reload(self) -> None:
         """Forget what may have changed by another writer; immutable documents stay."""
-        tombstones = {i.key for i in self.documents.objects.walk(layout.MODELS) if i.key.endswith("/deleted.json")}
+        keys = [i.key for i in self.documents.objects.walk(layout.MODELS)]
+        tombstones = {key for key in keys if key.endswith("/deleted.json")}
+        positions = _alias_positions(keys)
         with self._lock:
             self._numbers = None
             self._final = {v: held for v, held in self._final.items() if held.released}
             self._deleted |= {v for v in self._final if layout.version_tombstone(v) in tombstones}
-            for series in (self.sequences, self.schedules, self.deployments, self.rules, *self._aliases.values()):
+            for series in (self.sequences, self.schedules, self.deployments, self.rules):
                 series.reload()
+            for model, numbers in positions.items():
+                self.aliases(model).reload(numbers)
 
     # Names
 
@@ -263,6 +267,18 @@ class Catalog:
         document = self.documents.find(key) if status.state == "released" else None
         made = interpret(key, document, Version.from_document) if document is not None else None
         return ModelVersion(version, given, status, made)
+
+
+def _alias_positions(keys: Iterable[str]) -> dict[str, dict[str, int]]:
+    """By model and alias, the number of the last position, of all keys below ``layout.MODELS``."""
+    found: dict[str, dict[str, int]] = {}
+    for key in keys:
+        model, _, rest = key.removeprefix(layout.MODELS).partition("/")
+        numbers = found.setdefault(model, {})
+        match rest.removesuffix(".json").split("/"):
+            case ["aliases", alias, number] if number.isdigit():
+                numbers[alias] = max(int(number), numbers.get(alias, 0))
+    return found
 
 
 _NOTHING: Mapping[str, Any] = {"definition": {}, "content": "", "artifact": "", "created": ""}

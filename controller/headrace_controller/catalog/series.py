@@ -1,7 +1,7 @@
 """Named series of states in the store: each change appends a document, the last one counts, a deletion is one of them."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,9 +49,12 @@ class Series:
         self.damaged: dict[str, str] = {}
         """By name, what is wrong with the last document of those that ``names`` leaves out."""
 
-    def reload(self) -> None:
+    def reload(self, known: Mapping[str, int] | None = None) -> None:
+        """Read names and last numbers anew when they are next asked for, or take them from ``known``."""
         with self._lock:
-            self._last = None
+            # Numbers only grow: what was added here since ``known`` was read stays.
+            held = self._last or {}
+            self._last = None if known is None else {n: max(k, held.get(n, 0)) for n, k in {**held, **known}.items()}
 
     def names(self) -> list[str]:
         """Names whose last state is not a deletion, sorted. One whose document is damaged is left out; ``damaged`` has it."""
