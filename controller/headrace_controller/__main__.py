@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import httpx
 
 from headrace_controller import pages
-from headrace_controller.api import create_app
+from headrace_controller.api.application import create_app
 from headrace_controller.backends.kserve.analyses import AnalysisSettings
 from headrace_controller.backends.kserve.analysis_runs import ClusterRunner
 from headrace_controller.backends.kserve.build_settings import BuildSettings

@@ -14,6 +14,8 @@ from headrace_controller.projects import csv_rows, example_requests
 from headrace_functions.errors import InvalidInput, NotFound
 from headrace_functions.names import Reference, VersionId
 
+MAX_SHOWN = 4096  # characters of a request in a command line that is shown
+
 
 @click.command()
 @click.argument("name")
@@ -80,9 +82,13 @@ def sample(client: Client, name: str, rows: int, seed: int, shifts: tuple[str, .
     text = orjson.dumps(body, option=orjson.OPT_INDENT_2).decode()
     click.echo(text)
     # On standard error, so that the request alone can be piped into ``headrace predict NAME -f -``.
-    progress(
-        f"\ncurl -s {shlex.quote(url)} -H 'content-type: application/json' -d {shlex.quote(orjson.dumps(body).decode())}"
-    )
+    progress("\n" + _curl(url, orjson.dumps(body).decode()))
+
+
+def _curl(url: str, body: str) -> str:
+    """A command line that sends the request; one that is too long to be read takes it from a file."""
+    data = shlex.quote(body) if len(body) <= MAX_SHOWN else "@request.json  # where the request above was saved"
+    return f"curl -s {shlex.quote(url)} -H 'content-type: application/json' -d {data}"
 
 
 def _sample(client: Client, name: str, rows: int, seed: int, shifts: tuple[str, ...]) -> example_requests.Json:

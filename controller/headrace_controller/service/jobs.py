@@ -172,9 +172,12 @@ class Jobs:
         self._listeners.append(listener)
 
     def start(self, request: JobRequest) -> Job:
-        """Queue a run; ``Conflict`` where ``MAX_QUEUED`` wait already."""
+        """Queue a run, or join one that waits and is asked the same; ``Conflict`` where ``MAX_QUEUED`` wait already."""
         if request.kind in ASKING:
             request = replace(request, arguments={**request.arguments, "endpoint": self._gateway})
+        waiting = self._waiting(request)
+        if waiting is not None:
+            return waiting
         created = clock.now()
         job_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
         document = {"id": job_id, **request.to_document(), "created": created}
@@ -189,6 +192,12 @@ class Jobs:
             self._enter(job_id, "failed", f"{MAX_QUEUED} jobs wait already")
             raise Conflict(f"{MAX_QUEUED} jobs wait already", hint="wait for some of them, or cancel them") from None
         return job
+
+    def _waiting(self, request: JobRequest) -> Job | None:
+        """A run that waits here for its turn and will find what this one would: it has not begun to read."""
+        asked = request.to_document()
+        held = (self._jobs[job_id] for job_id in sorted(self._here) if job_id in self._jobs)
+        return next((j for j in held if j.state == "queued" and asked.items() <= j.request.items()), None)
 
     def get(self, job_id: str) -> Job:
         held = self._jobs.get(job_id)
