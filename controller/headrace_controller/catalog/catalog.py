@@ -20,12 +20,14 @@ from headrace_functions.names import VersionId
 from headrace_functions.sequence import Sequence
 from headrace_functions.storage import layout
 from headrace_functions.storage.documents import Documents, interpret
+from headrace_functions.suggestions import did_you_mean
 from headrace_functions.version import BuildState, BuildStatus, Version
 
 log = logging.getLogger(__name__)
 
 Kind = Literal["model", "sequence"]
 _RACES = 100
+_SHOWN = 5  # versions that a hint names
 _TOGETHER = 100  # versions read in one go
 _READERS = 8  # threads that read; on S3 each document is a round trip
 
@@ -138,12 +140,15 @@ class Catalog:
     def get(self, version: VersionId) -> ModelVersion:
         found = self.find(version)
         if found is None:
-            raise NotFound(
-                f"no version {version}",
-                field="version",
-                hint=f"'headrace version list {version.model}' shows what there is",
-            )
+            raise NotFound(f"no version {version}", field="version", hint=self._near(version))
         return found
+
+    def _near(self, version: VersionId) -> str:
+        """What there is in the place of a version that is not there."""
+        numbers = [v.number for v in islice(self.version_ids(version.model), _SHOWN)]
+        if not numbers:
+            return did_you_mean(version.model, self.models(), "'headrace model list' shows what there is")
+        return f"the newest versions of {version.model} are {', '.join(map(str, numbers))}"
 
     def find_all(self, versions: Iterable[VersionId]) -> Iterator[ModelVersion]:
         """Those of the versions that there are, in the given order; documents not read before are read side by side."""

@@ -8,6 +8,7 @@ from typing import Any
 from headrace_controller import clock
 from headrace_functions.errors import DamagedDocument, NotFound
 from headrace_functions.storage.documents import Documents, interpret
+from headrace_functions.suggestions import did_you_mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +80,8 @@ class Series:
         """The last state; ``NotFound`` if there is none or it is deleted."""
         state = self.find(name)
         if state is None or state.deleted:
-            raise NotFound(
-                f"no {self._kind} {name!r}", field="name", hint=f"'headrace {self._kind} list' shows what there is"
-            )
+            hint = did_you_mean(name, self.names(), f"'headrace {self._kind} list' shows what there is")
+            raise NotFound(f"no {self._kind} {name!r}", field="name", hint=hint)
         return state
 
     def history(self, name: str) -> list[State]:
