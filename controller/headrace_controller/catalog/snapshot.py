@@ -23,7 +23,9 @@ class CatalogSnapshot:
     @classmethod
     def of(cls, catalog: Catalog) -> "CatalogSnapshot":
         """``StorageFailed`` where the store cannot be read."""
-        released = {v.id: v.version for v in catalog.versions() if v.version is not None and v.released and v.version.served}
+        released = {
+            v.id: v.version for v in catalog.versions() if v.version is not None and v.released and v.version.served
+        }
         newest: dict[str, VersionId] = {}
         for version in sorted(released):
             newest[version.model] = version

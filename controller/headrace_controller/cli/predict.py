@@ -25,12 +25,12 @@ MAX_SHOWN = 4096  # characters of a request in a command line that is shown
     "--file",
     "path",
     required=True,
-    help="CSV with a header, JSON rows or a JSON request; - for JSON on standard input.",
+    help="CSV file with a header, JSON rows, or a JSON request; - reads JSON from standard input.",
 )
 @json_option
 @connected
 def predict(client: Client, name: str, path: str, as_json: bool) -> None:
-    """Send rows to a model or sequence and show the answers.
+    """Send rows to a model or sequence and show the predictions.
 
     NAME is a model, MODEL:NUMBER, MODEL@ALIAS or a sequence. A CSV file is read as training data is, and columns that are no inputs are
     left out. Many rows are sent in several requests.
@@ -88,19 +88,19 @@ def _newer_failure(client: Client, name: str) -> str:
 
 @click.command()
 @click.argument("name")
-@click.option("--rows", type=click.IntRange(1, 10_000), default=1, show_default=True, help="Rows of the training data.")
-@click.option("--seed", default=0, show_default=True, help="Another seed takes other rows.")
+@click.option("--rows", type=click.IntRange(1, 10_000), default=1, show_default=True, help="Number of rows.")
+@click.option("--seed", default=0, show_default=True, help="Seed for choosing the rows.")
 @click.option(
     "--shift",
     "shifts",
     multiple=True,
     metavar="FIELD=CHANGE",
-    help="Move a number, for practice: amount=x100, age=+5, age=-2sd.",
+    help="Change a numeric field, to simulate drift: amount=x100, age=+5, age=-2sd. Can be repeated.",
 )
 @json_option
 @connected
 def sample(client: Client, name: str, rows: int, seed: int, shifts: tuple[str, ...], as_json: bool) -> None:
-    """Show a request with rows of the training data, and the command that sends it.
+    """Show an example request with rows of the training data, and the command that sends it.
 
     NAME is a model, MODEL:NUMBER, MODEL@ALIAS or a sequence. Without training data it is a request that the signature accepts.
     """
