@@ -101,6 +101,8 @@ def _options(settings: tuple[str, ...]) -> dict[str, str]:
     for setting in settings:
         name, equals, value = setting.partition("=")
         if not equals or not name:
-            raise InvalidInput(f"--set {setting!r} is no setting", field="set", expected="OPTION=VALUE, e.g. group=sex")
+            raise InvalidInput(
+                f"--set {setting!r} is not a setting", field="set", expected="OPTION=VALUE, e.g. group=sex"
+            )
         found[name] = value
     return found

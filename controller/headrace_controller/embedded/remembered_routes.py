@@ -42,7 +42,7 @@ class RememberedRoutes:
         try:
             return route_from_document(orjson.loads(file.read_bytes()))
         except (OSError, KeyError, TypeError, ValueError, IndexError) as error:
-            log.warning("%s is no definition: %s", file, error)
+            log.warning("%s is not a definition: %s", file, error)
             return None
 
     def _write(self, file: Path, content: bytes) -> None:

@@ -68,10 +68,14 @@ class JobRequest:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise InvalidInput(f"kind: {self.kind!r} is none", field="kind", expected=f"one of {', '.join(KINDS)}")
+            raise InvalidInput(
+                f"kind: {self.kind!r} is not a valid kind", field="kind", expected=f"one of {', '.join(KINDS)}"
+            )
         if self.engine not in ENGINES:
             raise InvalidInput(
-                f"engine: {self.engine!r} is none", field="engine", expected=f"one of {', '.join(ENGINES)}"
+                f"engine: {self.engine!r} is not a valid engine",
+                field="engine",
+                expected=f"one of {', '.join(ENGINES)}",
             )
 
     def to_document(self) -> dict[str, Any]:

@@ -29,7 +29,7 @@ class VersionFilter:
     def __post_init__(self) -> None:
         if self.status is not None and self.status not in STATES:
             raise InvalidInput(
-                f"status: {self.status!r} is none", field="status", expected=f"one of {', '.join(STATES)}"
+                f"status: {self.status!r} is not a valid status", field="status", expected=f"one of {', '.join(STATES)}"
             )
 
     def matches(self, version: ModelVersion) -> bool:

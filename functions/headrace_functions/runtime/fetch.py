@@ -78,7 +78,7 @@ def checked_document(store: prefetch.Store, key: str, digest: str) -> bytes:
     try:
         named = Version.from_document(orjson.loads(content)).artifact
     except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-        raise Malformed(f"{key} is no version: {error}", field="version") from error
+        raise Malformed(f"{key} is not a version: {error}", field="version") from error
     if named != digest:
         raise Malformed(
             f"{key} speaks of another artifact than this pod was made for",

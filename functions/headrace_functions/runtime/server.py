@@ -189,7 +189,7 @@ class FunctionServer:
         json_length = number(headers, b"inference-header-content-length")
         if raw_length is not None and json_length is None:
             raise Malformed(
-                "Inference-Header-Content-Length is no number",
+                "Inference-Header-Content-Length is not a number",
                 field="Inference-Header-Content-Length",
                 expected="bytes of JSON",
                 got=repr(raw_length.decode("latin-1")[:40]),

@@ -85,7 +85,7 @@ class FunctionSettings:
         if kind == "tcp" and host and port.isdigit():
             return host, int(port)
         raise InvalidInput(
-            f"listen: {self.listen!r} is no address",
+            f"listen: {self.listen!r} is not an address",
             field="listen",
             expected="unix:/path or tcp:HOST:PORT",
             got=self.listen,
