@@ -15,7 +15,7 @@ from typing import Any
 import werkzeug.serving
 
 from headrace_controller import pages
-from headrace_controller.api import create_app
+from headrace_controller.api.application import create_app
 from headrace_controller.backends.kserve.manifests import manifests_for
 from headrace_controller.backends.kserve.settings import ClusterSettings
 from headrace_controller.catalog.catalog import Catalog

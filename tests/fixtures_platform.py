@@ -167,6 +167,8 @@ class Load:
     platform: RunningPlatform
     name: str
     callers: int = 4
+    pause: float = 0.004
+    """Seconds between two requests of a caller: without, they take the processors from the commands that are under test."""
     statuses: dict[str, int] = field(default_factory=dict)
     """Status by request id; 0 where no answer came."""
 
@@ -184,7 +186,7 @@ class Load:
         def caller(number: int) -> None:
             with httpx.Client(base_url=self.platform.url, timeout=30) as client:
                 for i in range(at_most // self.callers):
-                    if stop.is_set():
+                    if stop.wait(self.pause):
                         return
                     request_id = f"c{number}-{i}"
                     try:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import httpx
 
 from headrace_controller import pages
-from headrace_controller.api import create_app
+from headrace_controller.api.application import create_app
 from headrace_controller.backends.kserve.analyses import AnalysisSettings
 from headrace_controller.backends.kserve.analysis_runs import ClusterRunner
 from headrace_controller.backends.kserve.build_settings import BuildSettings
@@ -68,7 +68,7 @@ def serve_in_cluster(environment: Mapping[str, str]) -> None:
     platform.checks.append(lambda: [p for p in (services.keeping.health.problem,) if p])
     platform.open(home_lost=True)
     services.open()
-    serve(settings, create_app(platform, pages.blueprint(platform)))
+    serve(settings, create_app(platform, pages.blueprint(platform)), services.keeping.snapshot)
     services.close()
     platform.close()
 

@@ -10,7 +10,7 @@ import waitress
 from waitress.server import BaseWSGIServer
 
 from headrace_controller import pages
-from headrace_controller.api import create_app
+from headrace_controller.api.application import create_app
 from headrace_controller.backends.kserve.manifests import manifests_for
 from headrace_controller.backends.kserve.settings import ClusterSettings
 from headrace_controller.embedded.remote import RemoteGateway

@@ -471,7 +471,7 @@ def report_path(report_id: str) -> str:
     parts = report_id.split("/")
     if len(parts) != 3:
         raise errors.InvalidInput(
-            f"report: {report_id!r} is not one",
+            f"report: {report_id!r} is not a valid report",
             field="report",
             expected="MODEL:NUMBER/KIND/NAME, as 'headrace report list' shows it",
         )

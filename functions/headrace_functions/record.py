@@ -142,7 +142,7 @@ def _header(data: bytes) -> RecordHeader:
     if document["version"] < 1:
         raise ValueError(f"'version' is {document['version']!r}")
     if not 0 <= document["received"] < _LATEST:
-        raise ValueError(f"'received' is {document['received']!r}, which is no time in nanoseconds")
+        raise ValueError(f"'received' is {document['received']!r}, which is not a time in nanoseconds")
     try:
         check_name(document["model"], field="model")
     except HeadraceError as error:

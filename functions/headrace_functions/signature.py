@@ -120,7 +120,7 @@ class Field:
         shape = () if shape == "scalar" else tuple(shape)
         if not all(isinstance(n, int) and (n == -1 or n > 0) for n in shape):
             raise InvalidInput(
-                f"{name}: shape {list(shape)} is not one",
+                f"{name}: {list(shape)} is not a valid shape",
                 field=name,
                 expected="'scalar' or sizes > 0, -1 for a free one",
             )

@@ -31,7 +31,7 @@ def port(environment: Mapping[str, str]) -> int:
     """``PORT``, 8080 where it is not set; ``InvalidInput`` where it is none."""
     value = environment.get(PORT) or "8080"
     if not (value.isascii() and value.isdigit() and 0 < int(value) < 1 << 16):
-        raise InvalidInput(f"{PORT}: {value!r} is no port", field=PORT, expected="1 to 65535", got=value)
+        raise InvalidInput(f"{PORT}: {value!r} is not a port", field=PORT, expected="1 to 65535", got=value)
     return int(value)
 
 

@@ -66,7 +66,7 @@ def against_of(objects: ObjectStore, version: VersionId, text: str, window: Wind
     if "/" in text:
         return Against(FIXED, Window.between(text))
     expected = "training, previous, or START/END in RFC 3339"
-    raise InvalidInput(f"against: {text!r} is no reference", field="against", expected=expected, got=repr(text))
+    raise InvalidInput(f"against: {text!r} is not a reference", field="against", expected=expected, got=repr(text))
 
 
 def from_training(objects: ObjectStore, version: Version, sample: int, together: int) -> Baseline:

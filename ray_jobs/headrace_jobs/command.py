@@ -86,8 +86,8 @@ def window_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--until", help="end of the window, RFC 3339 (default: now)")
     parser.add_argument(
         "--address",
-        default=os.environ.get("RAY_ADDRESS", "local"),
-        help="a Ray cluster; 'local' starts one here, 'sync' does without (default: $RAY_ADDRESS or local)",
+        default=os.environ.get("RAY_ADDRESS", "auto"),
+        help="a Ray cluster; 'local' starts one here, 'sync' does without, 'auto' starts one where the log is large (default: $RAY_ADDRESS or auto)",
     )
 
 

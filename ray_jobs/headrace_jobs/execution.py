@@ -4,13 +4,14 @@ Ray's own Dask scheduler needs pandas, which nothing else here does; the few lin
 we build: every key becomes a task whose arguments are the results of other keys.
 """
 
+import contextlib
 import logging
 import os
 import secrets
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from headrace_functions.errors import NotReady
 
@@ -20,11 +21,20 @@ Done = Callable[[str], None]
 """Called with each key that is done, for people who wait."""
 
 
+SMALL = 128 * 1024 * 1024
+"""Bytes of files up to which one process is done before a Ray has started, which takes 7 s and more."""
 STARTS = 3
 """How often a Ray on this machine is started until it is there in time."""
 _TOO_LATE = "timed out during startup"
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("headrace.jobs")
+
+
+@runtime_checkable
+class Sized(Protocol):
+    """An argument of a task that is a file."""
+
+    size: int
 
 
 class Executor(Protocol):
@@ -77,18 +87,50 @@ class Ray:
         return shared[id(argument)]
 
 
+class AsNeeded:
+    """This process while the files of a plan are small; else a Ray that starts when it is first needed, and stays to the end."""
+
+    def __init__(self, start: Callable[[], Executor], small: Executor | None = None) -> None:
+        self._start = start
+        self._small: Executor = small or Synchronous()
+        self._large: Executor | None = None
+
+    def run(self, graph: Graph, key: str, done: Done) -> Any:
+        size = size_of(graph)
+        if size <= SMALL and self._large is None:
+            log.info("execution: one process, %.1f MB of files", size / 1e6)
+            return self._small.run(graph, key, done)
+        if self._large is None:
+            log.info("execution: Ray on this machine, %.1f MB of files", size / 1e6)
+            self._large = self._start()
+        return self._large.run(graph, key, done)
+
+
+def size_of(graph: Graph) -> int:
+    """Bytes of the files that the tasks of a graph read, as far as they are known."""
+    firsts = (task[1] for task in graph.values() if len(task) > 1)
+    return sum(first.size for first in firsts if isinstance(first, Sized) and isinstance(first.size, int))
+
+
 @contextmanager
 def executor(address: str) -> Iterator[Executor]:
-    """``sync``: this process; ``local``: a Ray that starts on this machine and stops afterwards; else a cluster's address."""
+    """Who runs plans. ``Ray`` that was started here is stopped afterwards.
+
+    ``sync``: this process. ``local``: a Ray on this machine. ``auto``: this process for small plans, else a Ray on this machine. Anything else is the
+    address of a Ray cluster.
+    """
     if address == "sync":
         yield Synchronous()
         return
-    with tempfile.TemporaryDirectory(prefix="hr-", ignore_cleanup_errors=True) as folder:
-        ray = _started(address, folder)
-        try:
-            yield Ray(ray)
-        finally:
-            ray.shutdown()
+    with contextlib.ExitStack() as stack:
+
+        def start() -> Executor:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="hr-", ignore_cleanup_errors=True))
+            ray = _started("local" if address == "auto" else address, folder)
+            stack.callback(ray.shutdown)
+            return Ray(ray)
+
+        yield AsNeeded(start) if address == "auto" else start()
 
 
 def _started(address: str, folder: str) -> Any:

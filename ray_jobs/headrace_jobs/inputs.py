@@ -3,7 +3,7 @@
 import io
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import groupby
 from pathlib import Path
@@ -37,6 +37,8 @@ class LogFile:
 
     storage: str
     key: str
+    size: int = field(default=0, compare=False)
+    """Bytes, where that is known."""
 
 
 def read_version(objects: ObjectStore, version: VersionId) -> Version:
@@ -54,7 +56,11 @@ def log_files(objects: ObjectStore, version: VersionId, window: Window) -> tuple
     if table is None:
         return ()
     uris = table.file_uris(file_pruning_predicate=[(PARTITION, ">=", first), (PARTITION, "<=", last)])
-    return tuple(LogFile(objects.url, key) for key in sorted(_key(version, uri) for uri in uris))
+    added = table.get_add_actions(flatten=True)
+    sizes = dict(zip(added.column("path").to_pylist(), added.column("size_bytes").to_pylist(), strict=True))
+    keys = sorted(_key(version, uri) for uri in uris)
+    folder = f"{layout.log_table(version)}/"
+    return tuple(LogFile(objects.url, key, sizes.get(key.removeprefix(folder), 0)) for key in keys)
 
 
 def open_log(objects: ObjectStore, version: VersionId) -> DeltaTable | None:

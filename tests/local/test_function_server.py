@@ -249,10 +249,10 @@ def test_an_answer_is_one_piece_and_nothing_is_held_back(moody: Deployed) -> Non
 def test_what_the_gateway_says_is_in_the_record(moody: Deployed) -> None:
     headers = {
         "x-request-id": "r1", "x-headrace-sequence": "score", "x-headrace-stage": "2", "x-headrace-variant": "m:1",
-        "x-headrace-shadow": "1", "x-headrace-time": "12345", "traceparent": "00-ab-cd-01",
+        "x-headrace-shadow": "1", "x-headrace-time": "12345", "traceparent": "00-ab-cd-01", "x-headrace-proof": "s3cret",
     }  # fmt: skip
 
-    with serving(moody, replica="m-v1-0"), client(moody) as http:
+    with serving(moody, replica="m-v1-0", secret="s3cret"), client(moody) as http:
         http.post(moody.infer_path, json=values(7), headers=headers)
         http.post(moody.infer_path, json=values(7), headers={"x-request-id": "not usable"})
 
@@ -265,6 +265,35 @@ def test_what_the_gateway_says_is_in_the_record(moody: Deployed) -> None:
     assert "not usable" != direct.request_id
     assert 0 < with_gateway.latency_ms < 5000
     assert abs(with_gateway.received - time.time_ns()) < 60e9
+
+
+@pytest.mark.parametrize(
+    ("secret", "proof"), [("s3cret", ""), ("s3cret", "s3cre"), ("s3cret", "S3cret"), ("", ""), ("", "s3cret")]
+)
+def test_what_only_the_gateway_may_say_is_not_believed_without_its_proof(
+    moody: Deployed, secret: str, proof: str
+) -> None:
+    headers = {
+        "x-headrace-sequence": "score", "x-headrace-stage": "2", "x-headrace-variant": "m:1", "x-headrace-shadow": "1",
+        "x-headrace-time": "12345", "x-headrace-proof": proof,
+    }  # fmt: skip
+
+    with serving(moody, secret=secret), client(moody) as http:
+        http.post(moody.infer_path, json=values(7), headers=headers)
+        http.post(moody.infer_path, json=values(7), headers={"x-headrace-unrecorded": "1", "x-headrace-proof": proof})
+
+    first, second = (r.header for r in records(moody))
+    assert ("", -1, "", False, 12345) == (first.sequence, first.stage, first.variant, first.shadow, first.caller_time)
+    assert "ok" == second.outcome, "it is logged"
+
+
+def test_questions_of_the_platform_are_not_logged(moody: Deployed) -> None:
+    with serving(moody, secret="s3cret"), client(moody) as http:
+        http.post(
+            moody.infer_path, json=values(7), headers={"x-headrace-unrecorded": "1", "x-headrace-proof": "s3cret"}
+        )
+
+    assert [] == list(records(moody))
 
 
 def test_an_unlogged_answer_says_so_and_is_counted(moody: Deployed) -> None:

@@ -131,9 +131,16 @@ def made(model: str = "m", n: int = 1, **more: Any) -> Version:
 
 def test_a_version_it_never_saw_is_answered_and_recorded_as_in_its_own_pod(start: Start) -> None:
     standby = start()
+    standby.store.put(layout.PURPOSE, b"s3cret")
     double = standby.publish(made(), DOUBLE)
     assert standby.prepare(double).status_code == 200
-    reply = standby.ask(double, 21.0, **{"x-request-id": "first", "x-headrace-sequence": "s", "x-headrace-stage": "1"})
+    proven = {
+        "x-request-id": "first",
+        "x-headrace-sequence": "s",
+        "x-headrace-stage": "1",
+        "x-headrace-proof": "s3cret",
+    }
+    reply = standby.ask(double, 21.0, **proven)
     assert reply.json()["outputs"][0]["data"] == [42.0]
     assert reply.headers["x-request-id"] == "first"
     standby.stop()

@@ -213,7 +213,7 @@ def _page(platform: Platform, query: VersionQuery, model: str | None) -> schemas
 def _label(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals:
-        raise InvalidInput(f"label: {text!r} is not one", field="label", expected="KEY=VALUE")
+        raise InvalidInput(f"label: {text!r} is not a valid label", field="label", expected="KEY=VALUE")
     return key, value
 
 

@@ -36,7 +36,7 @@ class ExportQuery(Query):
 
     def to_query(self, limit: int = MAX_ROWS, order: str = "desc") -> LogQuery:
         if order not in ("asc", "desc"):
-            raise InvalidInput(f"order: {order!r} is none", field="order", expected="asc or desc")
+            raise InvalidInput(f"order: {order!r} is not a valid order", field="order", expected="asc or desc")
         since, until = (
             moment(text, field) if text else None for text, field in ((self.since, "since"), (self.until, "until"))
         )

@@ -20,12 +20,14 @@ from headrace_functions.names import VersionId
 from headrace_functions.sequence import Sequence
 from headrace_functions.storage import layout
 from headrace_functions.storage.documents import Documents, interpret
+from headrace_functions.suggestions import did_you_mean
 from headrace_functions.version import BuildState, BuildStatus, Version
 
 log = logging.getLogger(__name__)
 
 Kind = Literal["model", "sequence"]
 _RACES = 100
+_SHOWN = 5  # versions that a hint names
 _TOGETHER = 100  # versions read in one go
 _READERS = 8  # threads that read; on S3 each document is a round trip
 
@@ -79,13 +81,17 @@ class Catalog:
 
     def reload(self) -> None:
         """Forget what may have changed by another writer; immutable documents stay."""
-        tombstones = {i.key for i in self.documents.objects.walk(layout.MODELS) if i.key.endswith("/deleted.json")}
+        keys = [i.key for i in self.documents.objects.walk(layout.MODELS)]
+        tombstones = {key for key in keys if key.endswith("/deleted.json")}
+        positions = _alias_positions(keys)
         with self._lock:
             self._numbers = None
             self._final = {v: held for v, held in self._final.items() if held.released}
             self._deleted |= {v for v in self._final if layout.version_tombstone(v) in tombstones}
-            for series in (self.sequences, self.schedules, self.deployments, self.rules, *self._aliases.values()):
+            for series in (self.sequences, self.schedules, self.deployments, self.rules):
                 series.reload()
+            for model, numbers in positions.items():
+                self.aliases(model).reload(numbers)
 
     # Names
 
@@ -134,12 +140,15 @@ class Catalog:
     def get(self, version: VersionId) -> ModelVersion:
         found = self.find(version)
         if found is None:
-            raise NotFound(
-                f"no version {version}",
-                field="version",
-                hint=f"'headrace version list {version.model}' shows what there is",
-            )
+            raise NotFound(f"no version {version}", field="version", hint=self._near(version))
         return found
+
+    def _near(self, version: VersionId) -> str:
+        """What there is in the place of a version that is not there."""
+        numbers = [v.number for v in islice(self.version_ids(version.model), _SHOWN)]
+        if not numbers:
+            return did_you_mean(version.model, self.models(), "'headrace model list' shows what there is")
+        return f"the newest versions of {version.model} are {', '.join(map(str, numbers))}"
 
     def find_all(self, versions: Iterable[VersionId]) -> Iterator[ModelVersion]:
         """Those of the versions that there are, in the given order; documents not read before are read side by side."""
@@ -263,6 +272,18 @@ class Catalog:
         document = self.documents.find(key) if status.state == "released" else None
         made = interpret(key, document, Version.from_document) if document is not None else None
         return ModelVersion(version, given, status, made)
+
+
+def _alias_positions(keys: Iterable[str]) -> dict[str, dict[str, int]]:
+    """By model and alias, the number of the last position, of all keys below ``layout.MODELS``."""
+    found: dict[str, dict[str, int]] = {}
+    for key in keys:
+        model, _, rest = key.removeprefix(layout.MODELS).partition("/")
+        numbers = found.setdefault(model, {})
+        match rest.removesuffix(".json").split("/"):
+            case ["aliases", alias, number] if number.isdigit():
+                numbers[alias] = max(int(number), numbers.get(alias, 0))
+    return found
 
 
 _NOTHING: Mapping[str, Any] = {"definition": {}, "content": "", "artifact": "", "created": ""}

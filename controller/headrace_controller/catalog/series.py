@@ -1,13 +1,14 @@
 """Named series of states in the store: each change appends a document, the last one counts, a deletion is one of them."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from headrace_controller import clock
 from headrace_functions.errors import DamagedDocument, NotFound
 from headrace_functions.storage.documents import Documents, interpret
+from headrace_functions.suggestions import did_you_mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +50,12 @@ class Series:
         self.damaged: dict[str, str] = {}
         """By name, what is wrong with the last document of those that ``names`` leaves out."""
 
-    def reload(self) -> None:
+    def reload(self, known: Mapping[str, int] | None = None) -> None:
+        """Read names and last numbers anew when they are next asked for, or take them from ``known``."""
         with self._lock:
-            self._last = None
+            # Numbers only grow: what was added here since ``known`` was read stays.
+            held = self._last or {}
+            self._last = None if known is None else {n: max(k, held.get(n, 0)) for n, k in {**held, **known}.items()}
 
     def names(self) -> list[str]:
         """Names whose last state is not a deletion, sorted. One whose document is damaged is left out; ``damaged`` has it."""
@@ -76,9 +80,8 @@ class Series:
         """The last state; ``NotFound`` if there is none or it is deleted."""
         state = self.find(name)
         if state is None or state.deleted:
-            raise NotFound(
-                f"no {self._kind} {name!r}", field="name", hint=f"'headrace {self._kind} list' shows what there is"
-            )
+            hint = did_you_mean(name, self.names(), f"'headrace {self._kind} list' shows what there is")
+            raise NotFound(f"no {self._kind} {name!r}", field="name", hint=hint)
         return state
 
     def history(self, name: str) -> list[State]:

@@ -14,7 +14,7 @@ _COLUMNS = ["model", "name", "version", "at"]
 
 @click.group(cls=Commands)
 def alias() -> None:
-    """Aliases: names of versions that can be moved and moved back."""
+    """Manage aliases: names that point to a version and can be moved."""
 
 
 @alias.command("list")
@@ -32,7 +32,7 @@ def list_aliases(client: Client, model: str, as_json: bool) -> None:
 @click.argument("version", metavar="MODEL:NUMBER")
 @connected
 def set_alias(client: Client, reference: str, version: str) -> None:
-    """Point MODEL@ALIAS at a released version; it is made if it is not there."""
+    """Point MODEL@ALIAS to a released version. The alias is created if it does not exist."""
     model, name = _parse(reference)
     target = VersionId.parse(version)
     if target.model != model:
@@ -46,7 +46,7 @@ def set_alias(client: Client, reference: str, version: str) -> None:
 @json_option
 @connected
 def show_history(client: Client, reference: str, as_json: bool) -> None:
-    """List every version that an alias pointed at, the first one first."""
+    """List every version that an alias has pointed to, oldest first."""
     found = [a.model_dump() for a in client.alias_history(*_parse(reference))]
     print_json(found) if as_json else print_table(found, _COLUMNS, empty="")
 

@@ -18,13 +18,13 @@ ENGINES = click.Choice(["native", "alibi"])
 
 @click.group(cls=Commands)
 def analyze() -> None:
-    """Analyse a log: start, list, show, cancel runs."""
+    """Analyse request logs: start, list, show and cancel runs."""
 
 
 @analyze.command("drift")
 @click.argument("model", metavar="MODEL:NUMBER")
-@click.option("--window", default="24h", show_default=True, help="How far back: 30m, 24h, 7d, or 10000rows.")
-@click.option("--until", help="RFC 3339 time where the window ends; now by default.")
+@click.option("--window", default="24h", show_default=True, help="Length of the window: 30m, 24h, 7d, or 10000rows.")
+@click.option("--until", help="End of the window, RFC 3339. Default: now.")
 @click.option(
     "--against",
     default="training",
@@ -43,7 +43,9 @@ def analyze() -> None:
     help="Tests of all fields together: joint, concept (where labels came), mmd, reconstruction, uncertainty; with alibi also classifier, tabular, lsdd; "
     "or none.  [default: joint,concept]",
 )
-@click.option("--chunks", metavar="LENGTH", help="Judge pieces of the window by themselves too, e.g. 1h.")
+@click.option(
+    "--chunks", metavar="LENGTH", help="Also give a verdict for each piece of the window of this length, e.g. 1h."
+)
 @click.option(
     "--engine",
     type=ENGINES,
@@ -51,7 +53,7 @@ def analyze() -> None:
     show_default=True,
     help="alibi is Alibi Detect, under the Business Source License 1.1: production use needs a licence from Seldon.",
 )
-@click.option("--no-wait", is_flag=True, help="Start the run and return.")
+@click.option("--no-wait", is_flag=True, help="Start the run and return without waiting for it.")
 @json_option
 @connected
 def analyze_drift(client: Client, model: str, no_wait: bool, as_json: bool, **options: str | None) -> None:
@@ -64,15 +66,15 @@ def analyze_drift(client: Client, model: str, no_wait: bool, as_json: bool, **op
 
 @analyze.command("performance")
 @click.argument("model", metavar="MODEL:NUMBER")
-@click.option("--window", default="24h", show_default=True, help="How far back, e.g. 30m, 24h, 7d.")
-@click.option("--until", help="RFC 3339 time where the window ends; now by default.")
-@click.option("--output", help="The output that predicts the target; the first that can by default.")
+@click.option("--window", default="24h", show_default=True, help="Length of the window, e.g. 30m, 24h, 7d.")
+@click.option("--until", help="End of the window, RFC 3339. Default: now.")
+@click.option("--output", help="Output that predicts the target. Default: the first suitable one.")
 @click.option(
     "--metric-file",
     metavar="FILE.py:FUNCTION",
     help="A metric of your own besides: a function of actual, answer and, of classes, probabilities. It is sent, and run in the job.",
 )
-@click.option("--no-wait", is_flag=True, help="Start the run and return.")
+@click.option("--no-wait", is_flag=True, help="Start the run and return without waiting for it.")
 @json_option
 @connected
 def analyze_performance(
@@ -101,9 +103,9 @@ def _function(place: str) -> dict[str, str | None]:
 
 @analyze.command("outliers")
 @click.argument("model", metavar="MODEL:NUMBER")
-@click.option("--window", default="24h", show_default=True, help="How far back, e.g. 30m, 24h, 7d.")
-@click.option("--until", help="RFC 3339 time where the window ends; now by default.")
-@click.option("--rate", type=float, default=0.01, show_default=True, help="Wanted share of false alarms.")
+@click.option("--window", default="24h", show_default=True, help="Length of the window, e.g. 30m, 24h, 7d.")
+@click.option("--until", help="End of the window, RFC 3339. Default: now.")
+@click.option("--rate", type=float, default=0.01, show_default=True, help="Target share of false alarms.")
 @click.option(
     "--engine",
     type=ENGINES,
@@ -111,11 +113,11 @@ def _function(place: str) -> dict[str, str | None]:
     show_default=True,
     help="alibi: detectors of Alibi Detect (Business Source License 1.1: production use needs a licence from Seldon).",
 )
-@click.option("--no-wait", is_flag=True, help="Start the run and return.")
+@click.option("--no-wait", is_flag=True, help="Start the run and return without waiting for it.")
 @json_option
 @connected
 def analyze_outliers(client: Client, model: str, no_wait: bool, as_json: bool, **options: str | float | None) -> None:
-    """Learn from the training data what is usual, and report on the unusual rows of a window.
+    """Learn an outlier detector from the training data and report the unusual rows of a window.
 
     What was learnt is built as the model MODEL-outliers and scores the version's traffic from then on: headrace metric list.
     """
@@ -124,12 +126,12 @@ def analyze_outliers(client: Client, model: str, no_wait: bool, as_json: bool, *
 
 @analyze.command("fairness")
 @click.argument("model", metavar="MODEL:NUMBER")
-@click.option("--group", required=True, metavar="FIELD", help="The input whose values are the groups.")
-@click.option("--positive", metavar="VALUE", help="The answer that is the good one; the second class by default.")
-@click.option("--output", help="The output that holds the answer; the first that can by default.")
-@click.option("--window", default="24h", show_default=True, help="How far back, e.g. 30m, 24h, 7d.")
-@click.option("--until", help="RFC 3339 time where the window ends; now by default.")
-@click.option("--no-wait", is_flag=True, help="Start the run and return.")
+@click.option("--group", required=True, metavar="FIELD", help="Input whose values define the groups.")
+@click.option("--positive", metavar="VALUE", help="The favourable prediction. Default: the second class.")
+@click.option("--output", help="Output that holds the prediction. Default: the first suitable one.")
+@click.option("--window", default="24h", show_default=True, help="Length of the window, e.g. 30m, 24h, 7d.")
+@click.option("--until", help="End of the window, RFC 3339. Default: now.")
+@click.option("--no-wait", is_flag=True, help="Start the run and return without waiting for it.")
 @json_option
 @connected
 def analyze_fairness(client: Client, model: str, no_wait: bool, as_json: bool, **options: str | None) -> None:
@@ -139,8 +141,8 @@ def analyze_fairness(client: Client, model: str, no_wait: bool, as_json: bool, *
 
 @analyze.command("attribution")
 @click.argument("model", metavar="MODEL:NUMBER")
-@click.option("--window", default="24h", show_default=True, help="How far back: 30m, 24h, 7d, or 10000rows.")
-@click.option("--until", help="RFC 3339 time where the window ends; now by default.")
+@click.option("--window", default="24h", show_default=True, help="Length of the window: 30m, 24h, 7d, or 10000rows.")
+@click.option("--until", help="End of the window, RFC 3339. Default: now.")
 @click.option(
     "--rows",
     type=click.Choice(["sample", "outliers", "drifted", "training"]),
@@ -148,10 +150,10 @@ def analyze_fairness(client: Client, model: str, no_wait: bool, as_json: bool, *
     show_default=True,
     help="Which rows are explained: a sample, the window's outliers, the rows least like training; or training itself, which then ranks what drifted.",
 )
-@click.option("--count", type=int, help="Rows that are explained.  [default: 100]")
-@click.option("--budget", type=int, help="Questions to the endpoint, together.  [default: 100000]")
+@click.option("--count", type=int, help="Number of rows to explain.  [default: 100]")
+@click.option("--budget", type=int, help="Maximum number of rows sent to the endpoint.  [default: 100000]")
 @click.option("--output", help="Output to explain; by default the class answered most, or the number.")
-@click.option("--no-wait", is_flag=True, help="Start the run and return.")
+@click.option("--no-wait", is_flag=True, help="Start the run and return without waiting for it.")
 @json_option
 @connected
 def analyze_attribution(client: Client, model: str, no_wait: bool, as_json: bool, **options: str | int | None) -> None:
@@ -165,26 +167,30 @@ def analyze_attribution(client: Client, model: str, no_wait: bool, as_json: bool
 
 @analyze.command("projection")
 @click.argument("model", metavar="MODEL:NUMBER")
-@click.option("--window", default="24h", show_default=True, help="How far back: 30m, 24h, 7d, or 10000rows.")
-@click.option("--until", help="RFC 3339 time where the window ends; now by default.")
-@click.option("--dimensions", type=click.Choice(["2", "3"]), help="Of the map.  [default: 2]")
-@click.option("--layout", type=click.Choice(["tsne", "pca"]), help="Near rows near, or principal components.")
-@click.option("--points", type=int, help="Rows of training and window together.  [default: 2000]")
+@click.option("--window", default="24h", show_default=True, help="Length of the window: 30m, 24h, 7d, or 10000rows.")
+@click.option("--until", help="End of the window, RFC 3339. Default: now.")
+@click.option("--dimensions", type=click.Choice(["2", "3"]), help="Dimensions of the map.  [default: 2]")
+@click.option(
+    "--layout",
+    type=click.Choice(["tsne", "pca"]),
+    help="t-SNE, which keeps similar rows together, or principal components.",
+)
+@click.option("--points", type=int, help="Maximum number of rows from training and window together.  [default: 2000]")
 @click.option("--request-id", metavar="ID", help="Show the neighbours of this request.")
-@click.option("--row", type=int, help="Row of the request.  [default: 0]")
-@click.option("--no-wait", is_flag=True, help="Start the run and return.")
+@click.option("--row", type=int, help="Row within the request.  [default: 0]")
+@click.option("--no-wait", is_flag=True, help="Start the run and return without waiting for it.")
 @json_option
 @connected
 def analyze_projection(client: Client, model: str, no_wait: bool, as_json: bool, **options: str | int | None) -> None:
-    """Draw a map of a window's rows over those of training, coloured by output and by distance."""
+    """Draw a two- or three-dimensional map of a window's rows over the training data, coloured by output and distance."""
     _follow(client, client.start_job("projection", model, **options), no_wait, as_json)
 
 
 @analyze.command("profile")
 @click.argument("model", metavar="MODEL:NUMBER")
-@click.option("--window", default="24h", show_default=True, help="How far back: 30m, 24h, 7d, or 10000rows.")
-@click.option("--until", help="RFC 3339 time where the window ends; now by default.")
-@click.option("--no-wait", is_flag=True, help="Start the run and return.")
+@click.option("--window", default="24h", show_default=True, help="Length of the window: 30m, 24h, 7d, or 10000rows.")
+@click.option("--until", help="End of the window, RFC 3339. Default: now.")
+@click.option("--no-wait", is_flag=True, help="Start the run and return without waiting for it.")
 @json_option
 @connected
 def analyze_profile(client: Client, model: str, window: str, until: str | None, no_wait: bool, as_json: bool) -> None:
@@ -207,12 +213,14 @@ def _follow(client: Client, job: JobView, no_wait: bool, as_json: bool) -> None:
 
 
 @analyze.command("list")
-@click.option("--model", metavar="MODEL:NUMBER", help="Only runs of this version.")
-@click.option("--status", type=click.Choice(["queued", "running", "done", "failed"]), help="Only runs of this state.")
+@click.option("--model", metavar="MODEL:NUMBER", help="Show only runs of this version.")
+@click.option(
+    "--status", type=click.Choice(["queued", "running", "done", "failed"]), help="Show only runs in this state."
+)
 @json_option
 @connected
 def list_runs(client: Client, model: str | None, status: str | None, as_json: bool) -> None:
-    """List runs, the newest first."""
+    """List runs, newest first."""
     found = [j.model_dump() for j in client.jobs(model=model, status=status)]
     print_json(found) if as_json else print_table(
         found, ["id", "kind", "version", "engine", "state", "by", "reason"], empty="no run yet"
@@ -224,7 +232,7 @@ def list_runs(client: Client, model: str | None, status: str | None, as_json: bo
 @json_option
 @connected
 def show_run(client: Client, job: str, as_json: bool) -> None:
-    """Show a run: state, reason, result."""
+    """Show a run's state and result."""
     found = client.job(job)
     print_json(found) if as_json else print_facts(found.model_dump())
 
@@ -233,7 +241,7 @@ def show_run(client: Client, job: str, as_json: bool) -> None:
 @click.argument("job")
 @connected
 def show_log(client: Client, job: str) -> None:
-    """Show what a run wrote."""
+    """Show the log of a run."""
     click.echo(client.job_log(job), nl=False)
 
 
@@ -241,7 +249,7 @@ def show_log(client: Client, job: str) -> None:
 @click.argument("job")
 @connected
 def cancel_run(client: Client, job: str) -> None:
-    """Stop a run that waits or runs."""
+    """Cancel a queued or running analysis."""
     found = client.cancel_job(job)
     click.echo(f"{found.id}: {found.state} ({found.reason})" if found.reason else f"{found.id}: {found.state}")
 
@@ -251,8 +259,8 @@ def cancel_run(client: Client, job: str) -> None:
 @click.option("--where", default="", help="The rows to compare with the others, e.g. \"outcome <> 'ok'\".")
 @click.option("--metric", default="", help="In its place: the rows that this metric calls unhealthy.")
 @click.option("--wrong", is_flag=True, help="In its place: the rows whose answer is not their label.")
-@click.option("--since", help="RFC 3339 time, or a duration back from now such as 1h.")
-@click.option("--until", help="As --since; rows before it.")
+@click.option("--since", help="Start: an RFC 3339 time, or a duration before now such as 1h.")
+@click.option("--until", help="End: an RFC 3339 time, or a duration before now.")
 @json_option
 @connected
 def segments(client: Client, version: str, where: str, as_json: bool, **selection: Any) -> None:

@@ -18,14 +18,14 @@ LOG_END = 20  # lines of the build log that a failed apply repeats where the log
 
 
 @click.command()
-@click.option("-f", "--file", "path", required=True, help="YAML file, folder of YAML files, or - for standard input.")
 @click.option(
-    "--quiet", "-q", is_flag=True, help="Do not show build logs; a failed build still shows the end of its log."
+    "-f", "--file", "path", required=True, help="YAML file, directory of YAML files, or - for standard input."
 )
+@click.option("--quiet", "-q", is_flag=True, help="Hide build logs; if a build fails, the end of its log is shown.")
 @json_option
 @connected
 def apply(client: Client, path: str, quiet: bool, as_json: bool) -> None:
-    """Make what definitions say: models, sequences, deployment configurations.
+    """Create or update the models, sequences and deployment configurations of definition files.
 
     All documents are checked before the first is applied; they are applied in order and the first failure stops. The same
     content applied again changes nothing. A failed build is a failed apply.

@@ -18,14 +18,14 @@ _COLOURS = {"ok": "green", "note": "blue", "unknown": "yellow", "lacking": "red"
 
 @click.group(cls=Commands)
 def cluster() -> None:
-    """Clusters: what one lacks for a platform."""
+    """Check whether a cluster has what a platform needs."""
 
 
 @cluster.command()
 @json_option
 @click.pass_context
 def check(ctx: click.Context, as_json: bool) -> None:
-    """Look at a cluster and say what it lacks, and what to do about it.
+    """Check a cluster for missing or outdated components, and say how to fix them.
 
     The cluster is the kubeconfig's current context, or the one of `headrace --context NAME [--namespace NAMESPACE] cluster check`.
     It is looked at with your own rights, and nothing is changed: what you may not see is unknown. The store is asked for by the

@@ -18,7 +18,9 @@ POLL = 0.5  # seconds
 @click.command()
 @click.argument("first", metavar="FIRST")
 @click.argument("second", metavar="SECOND")
-@click.option("--since", default="7d", show_default=True, help="RFC 3339 time, or a duration back from now such as 1h.")
+@click.option(
+    "--since", default="7d", show_default=True, help="Start: an RFC 3339 time, or a duration before now such as 1h."
+)
 @click.option("--until", help="As --since; now where it is left out.")
 @json_option
 @connected
@@ -34,7 +36,9 @@ def compare(client: Client, first: str, second: str, since: str, until: str | No
 @click.command()
 @click.argument("source", metavar="SOURCE")
 @click.option("--to", "target", required=True, metavar="TARGET", help="The version that is asked.")
-@click.option("--since", default="7d", show_default=True, help="RFC 3339 time, or a duration back from now such as 1h.")
+@click.option(
+    "--since", default="7d", show_default=True, help="Start: an RFC 3339 time, or a duration before now such as 1h."
+)
 @click.option("--until", help="As --since; now where it is left out.")
 @click.option("--rows", default=1000, show_default=True, type=click.IntRange(1, 10_000), help="The newest rows.")
 @click.option("--rate", default=50.0, show_default=True, help="Rows a second, at most 500.")

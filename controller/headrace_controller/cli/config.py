@@ -17,7 +17,7 @@ from headrace_functions.errors import NotFound
 )
 @json_option
 def config(url: str | None, home: Path | None, as_json: bool) -> None:
-    """Show which platform the commands talk to, and why."""
+    """Show which platform commands talk to, and how it was chosen."""
     found = _found(url, home)
     found["home"] = str(home or default_home())
     print_json(found) if as_json else print_facts(found)

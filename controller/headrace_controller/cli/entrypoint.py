@@ -16,37 +16,45 @@ INTERRUPTED = 130
 # command: (module below this package, attribute, the first line of its help)
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "up": ("platform", "up", "Start a platform on this machine."),
-    "down": ("platform", "down", "Stop the platform of a home."),
-    "status": ("status", "status", "Show the platform: address, counts, services."),
-    "apply": ("apply", "apply", "Make what definitions say: models, sequences, deployment configurations."),
+    "down": ("platform", "down", "Stop the platform that runs on a home directory."),
+    "status": ("status", "status", "Show the platform's address, counts, services and problems."),
+    "apply": (
+        "apply",
+        "apply",
+        "Create or update the models, sequences and deployment configurations of definition files.",
+    ),
     "new": ("new", "new", "Start a project in FOLDER from a template."),
-    "model": ("model", "model", "Models: list, show, delete."),
-    "version": ("version", "version", "Versions of models: list, show, build log, delete."),
-    "alias": ("alias", "alias", "Aliases: names of versions that can be moved and moved back."),
-    "sequence": ("sequence", "sequence", "Sequences: list, show, revisions, roll back, delete."),
-    "render": ("render", "render", "Print the InferenceServices that a cluster would run for NAME, as YAML."),
-    "service": ("service", "service", "Services: what runs; wake one, put one to sleep."),
-    "predict": ("predict", "predict", "Send rows to a model or sequence and show the answers."),
-    "sample": ("predict", "sample", "Show a request with rows of the training data, and the command that sends it."),
-    "log": ("log", "log", "Request logs: query, show, follow, export."),
+    "model": ("model", "model", "List, show and delete models."),
+    "version": ("version", "version", "List, show and delete versions of models, and read their build logs."),
+    "alias": ("alias", "alias", "Manage aliases: names that point to a version and can be moved."),
+    "sequence": ("sequence", "sequence", "List, show, roll back and delete sequences."),
+    "render": ("render", "render", "Print the InferenceServices that a cluster would run for NAME as YAML."),
+    "service": ("service", "service", "List services, wake them and put them to sleep."),
+    "predict": ("predict", "predict", "Send rows to a model or sequence and show the predictions."),
+    "sample": (
+        "predict",
+        "sample",
+        "Show an example request with rows of the training data, and the command that sends it.",
+    ),
+    "log": ("log", "log", "Query, follow and export request logs."),
     "metric": ("metric", "metric", "Metrics: models or formulas that score what a version was asked and answered."),
-    "health": ("health", "health", "Health: requests, latency and fields of a version over time."),
-    "incident": ("incident", "incident", "Incidents: what is wrong with the versions, once a cause."),
+    "health": ("health", "health", "Show requests, latency and fields of a version over time."),
+    "incident": ("incident", "incident", "List and handle incidents: one for each cause of a problem with a version."),
     "rule": ("rule", "rule", "Rules of incidents: your own limits for a model in the place of the defaults."),
-    "target": ("target", "target", "Notification targets: who is told of incidents."),
+    "target": ("target", "target", "Manage notification targets, which are notified of incidents."),
     "compare": ("compare", "compare", "Compare two versions on the requests that both have answered."),
     "replay": ("compare", "replay", "Send logged requests of one version to another and compare the answers."),
-    "analyze": ("analyze", "analyze", "Analyse a log: start, list, show, cancel runs."),
+    "analyze": ("analyze", "analyze", "Analyse request logs: start, list, show and cancel runs."),
     "labels": (
         "labels",
         "labels",
-        "Labels that come late: push them, to measure performance; list them, remove what was wrong.",
+        "Push, list and remove labels that arrive after the predictions.",
     ),
-    "report": ("report", "report", "Reports: list, show, compare, open."),
+    "report": ("report", "report", "List, show, compare and open reports."),
     "explain": ("explain", "explain", "Explain one logged request."),
-    "schedule": ("schedule", "schedule", "Schedules: analyses on a cron expression."),
-    "cluster": ("cluster", "cluster", "Clusters: what one lacks for a platform."),
-    "config": ("config", "config", "Show which platform the commands talk to, and why."),
+    "schedule": ("schedule", "schedule", "Schedule analyses by a cron expression or by a number of new rows."),
+    "cluster": ("cluster", "cluster", "Check whether a cluster has what a platform needs."),
+    "config": ("config", "config", "Show which platform commands talk to, and how it was chosen."),
 }
 
 
@@ -96,8 +104,8 @@ def _interrupted() -> int:
 
 @click.group(cls=Front, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="headrace", message="headrace %(version)s")
-@click.option("--context", help="A platform in a cluster: context of the kubeconfig [HEADRACE_CONTEXT].")
-@click.option("--namespace", help="Its namespace [HEADRACE_NAMESPACE, headrace].")
+@click.option("--context", help="Use the platform in the cluster of this kubeconfig context [HEADRACE_CONTEXT].")
+@click.option("--namespace", help="Namespace of that platform [HEADRACE_NAMESPACE, headrace].")
 def front(context: str | None, namespace: str | None) -> None:
     """Headrace serves, monitors and explains machine-learning models."""
     del context, namespace  # ``connection`` reads them from the invocation

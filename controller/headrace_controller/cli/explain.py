@@ -26,7 +26,7 @@ FACTS = (
 @click.command()
 @click.argument("model", metavar="MODEL:NUMBER|SEQUENCE")
 @click.argument("request_id")
-@click.option("--row", default=0, show_default=True, type=click.IntRange(min=0), help="Row of the request.")
+@click.option("--row", default=0, show_default=True, type=click.IntRange(min=0), help="Row within the request.")
 @click.option(
     "--method",
     type=click.Choice(["shap", "anchors", "counterfactual", "rise"]),
@@ -42,7 +42,7 @@ FACTS = (
     help="alibi: anchors by Alibi (Business Source License 1.1: production use needs a licence from Seldon).",
 )
 @click.option("--output", help="Output to explain; by default the probability of the predicted class, or the number.")
-@click.option("--budget", type=click.IntRange(min=1), help="Questions that may be put to the endpoint.")
+@click.option("--budget", type=click.IntRange(min=1), help="Maximum number of rows sent to the endpoint.")
 @json_option
 @connected
 def explain(client: Client, model: str, request_id: str, as_json: bool, **options: str | int | None) -> None:

@@ -13,18 +13,22 @@ _NAMED = 3
 
 @click.group()
 def health() -> None:
-    """Health: requests, latency and fields of a version over time."""
+    """Show requests, latency and fields of a version over time."""
 
 
 @health.command("show")
 @click.argument("version", metavar="MODEL[:NUMBER]")
-@click.option("--since", default="3h", show_default=True, help="RFC 3339 time, or a duration back from now such as 1h.")
-@click.option("--until", help="RFC 3339 time, or a duration back from now.")
-@click.option("--step", type=int, help="Seconds of a line, a multiple of 60; chosen by the range where it is left out.")
+@click.option(
+    "--since", default="3h", show_default=True, help="Start: an RFC 3339 time, or a duration before now such as 1h."
+)
+@click.option("--until", help="End: an RFC 3339 time, or a duration before now.")
+@click.option(
+    "--step", type=int, help="Length of a period in seconds, a multiple of 60. Default: chosen to suit the time range."
+)
 @json_option
 @connected
 def show_health(client: Client, version: str, since: str, until: str | None, step: int | None, as_json: bool) -> None:
-    """Show requests, errors, latency and the fields that moved, a line for each stretch of time that has requests."""
+    """Show requests, errors, latency and shifted fields, one line for each period that has requests."""
     found = client.health(client.resolve(version), since=since, until=until, step=step)
     if as_json:
         print_json(found)
@@ -50,7 +54,7 @@ def show_health(client: Client, version: str, since: str, until: str | None, ste
 @click.argument("version", metavar="MODEL:NUMBER")
 @connected
 def rebuild_health(client: Client, version: str) -> None:
-    """Count the health of a version anew from its whole log."""
+    """Recompute the health of a version from its whole log."""
     click.echo(f"{client.rebuild_health(client.resolve(version)).rows} rows counted")
 
 

@@ -14,27 +14,29 @@ _COLUMNS = ["number", "state", "severity", "opened", "versions", "sentence"]
 
 
 def _said(command: Callable[..., Any]) -> Callable[..., Any]:
-    command = click.option("--text", default="", help="In words.")(command)
-    return click.option("--by", default=getpass.getuser, show_default="your login", help="Who says so.")(command)
+    command = click.option("--text", default="", help="Comment.")(command)
+    return click.option("--by", default=getpass.getuser, show_default="your login", help="Who makes this entry.")(
+        command
+    )
 
 
 @click.group()
 def incident() -> None:
-    """Incidents: what is wrong with the versions, once a cause."""
+    """List and handle incidents: one for each cause of a problem with a version."""
 
 
 @incident.command("list")
 @click.option(
     "--state",
     type=click.Choice(["open", "acknowledged", "silenced", "resolved", "all"]),
-    help="All that are not resolved where it is left out.",
+    help="Show only incidents in this state. Default: all that are not resolved.",
 )
 @click.option("--version", default="", metavar="MODEL:NUMBER")
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 1000))
 @json_option
 @connected
 def list_incidents(client: Client, state: str | None, version: str, limit: int, as_json: bool) -> None:
-    """List incidents, the newest first."""
+    """List incidents, newest first."""
     wanted = "" if state in (None, "all") else state or ""
     found = [i for i in client.incidents(wanted, version, limit) if state is not None or i.state != "resolved"]
     if as_json:
@@ -49,7 +51,7 @@ def list_incidents(client: Client, state: str | None, version: str, limit: int, 
 @json_option
 @connected
 def show_incident(client: Client, number: int, as_json: bool) -> None:
-    """Show an incident: what moved in which order, what was changed before, what was done about it."""
+    """Show an incident: its signals in order, the changes before it, and its history."""
     found = client.incident(number)
     if as_json:
         print_json(found)
@@ -82,17 +84,21 @@ def _segments(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
 @_said
 @connected
 def acknowledge_incident(client: Client, number: int, by: str, text: str) -> None:
-    """Say that you look after it."""
+    """Acknowledge an incident: you are working on it."""
     click.echo(f"incident {client.tell_incident(number, 'acknowledge', by=by, text=text).number} is acknowledged")
 
 
 @incident.command("silence")
 @click.argument("number", type=int)
-@click.option("--until", required=True, help="RFC 3339 time, or a duration from now such as 2h.")
+@click.option(
+    "--until",
+    required=True,
+    help="End of the silence: an End of the silence: an RFC 3339 time, or a duration from now such as 2h.",
+)
 @_said
 @connected
 def silence_incident(client: Client, number: int, until: str, by: str, text: str) -> None:
-    """Tell no target of it until a time."""
+    """Send no notifications about an incident until a given time."""
     found = client.tell_incident(number, "silence", by=by, text=text, until=until)
     click.echo(f"incident {found.number} is silent until {found.silenced_until}")
 
@@ -102,16 +108,16 @@ def silence_incident(client: Client, number: int, until: str, by: str, text: str
 @_said
 @connected
 def resolve_incident(client: Client, number: int, by: str, text: str) -> None:
-    """Say that it is over."""
+    """Mark an incident as resolved."""
     click.echo(f"incident {client.tell_incident(number, 'resolve', by=by, text=text).number} is resolved")
 
 
 @incident.command("note")
 @click.argument("number", type=int)
 @click.argument("text")
-@click.option("--by", default=getpass.getuser, show_default="your login", help="Who says so.")
+@click.option("--by", default=getpass.getuser, show_default="your login", help="Who makes this entry.")
 @connected
 def note_incident(client: Client, number: int, text: str, by: str) -> None:
-    """Add a note."""
+    """Add a note to an incident."""
     client.tell_incident(number, "notes", by=by, text=text)
     click.echo("noted")

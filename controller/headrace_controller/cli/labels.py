@@ -15,7 +15,7 @@ _COLUMNS = ("number", "rows", "columns", "size", "pushed")
 
 @click.group(cls=Commands)
 def labels() -> None:
-    """Labels that come late: push them, to measure performance; list them, remove what was wrong."""
+    """Push, list and remove labels that arrive after the predictions."""
 
 
 @labels.command("push")
@@ -44,7 +44,7 @@ def push_labels(client: Client, model: str, file: Path, as_json: bool) -> None:
 @json_option
 @connected
 def list_labels(client: Client, model: str, as_json: bool) -> None:
-    """List the files of labels that were pushed, the first one first."""
+    """List the pushed label files, oldest first."""
     version = client.resolve(model)
     found = [{**kept.model_dump(), "columns": ", ".join(kept.columns)} for kept in client.label_files(version)]
     print_json(found) if as_json else print_table(found, _COLUMNS, empty=f"no labels were pushed for {version}")
@@ -55,7 +55,7 @@ def list_labels(client: Client, model: str, as_json: bool) -> None:
 @click.argument("number", type=click.IntRange(min=1))
 @connected
 def remove_labels(client: Client, model: str, number: int) -> None:
-    """Forget the file NUMBER of labels; what was pushed before for its rows counts again."""
+    """Remove label file NUMBER. Labels pushed earlier for the same rows apply again."""
     version = client.resolve(model)
     client.remove_labels(version, number)
     click.echo(f"removed file {number} of the labels of {version}")

@@ -32,11 +32,17 @@ _COLUMNS = [
 def _selection(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option(
-            "--columns", default="", help="Columns, separated by commas; in.NAME and out.NAME are the tensors."
+            "--columns",
+            default="",
+            help="Columns to show, separated by commas; inputs and outputs are in.NAME and out.NAME.",
         ),
-        click.option("--where", default="", help="One boolean expression, e.g. 'latency_ms > 20 AND in.age < 30'."),
-        click.option("--until", help="RFC 3339 time, or a duration back from now."),
-        click.option("--since", help="RFC 3339 time, or a duration back from now such as 1h."),
+        click.option(
+            "--where",
+            default="",
+            help="Boolean SQL expression over the log's columns, e.g. 'latency_ms > 20 AND in.age < 30'.",
+        ),
+        click.option("--until", help="End: an RFC 3339 time, or a duration before now."),
+        click.option("--since", help="Start: an RFC 3339 time, or a duration before now such as 1h."),
     ):
         command = option(command)
     return command
@@ -47,17 +53,17 @@ _EXCHANGE_TYPES = {".parquet": "application/vnd.apache.parquet", ".arrow": "appl
 
 @click.group(cls=Commands)
 def log() -> None:
-    """Request logs: query, show, follow, export."""
+    """Query, follow and export request logs."""
 
 
 @log.command("query")
 @click.argument("version", metavar="MODEL:NUMBER")
 @_selection
-@click.option("--limit", default=20, show_default=True, help="Rows, the newest first.")
+@click.option("--limit", default=20, show_default=True, help="Maximum number of rows.")
 @json_option
 @connected
 def query_log(client: Client, version: str, limit: int, as_json: bool, **selection: str | None) -> None:
-    """Show rows of a version's log, the newest first."""
+    """Show rows of a version's log, newest first."""
     found = client.logs(client.resolve(version), limit=limit, **selection)
     if as_json:
         print_json(found.rows)
@@ -71,7 +77,7 @@ def query_log(client: Client, version: str, limit: int, as_json: bool, **selecti
 @json_option
 @connected
 def show_request(client: Client, version: str, request_id: str, as_json: bool) -> None:
-    """Show one logged request: its rows, and what the version's metrics said of them."""
+    """Show one logged request: its rows and their metric values."""
     found = client.logged_request(client.resolve(version), request_id)
     if as_json:
         print_json(found)
@@ -85,12 +91,12 @@ def show_request(client: Client, version: str, request_id: str, as_json: bool) -
 
 @log.command("tail")
 @click.argument("version", metavar="MODEL:NUMBER")
-@click.option("--where", default="", help="One boolean expression over the log's columns.")
-@click.option("--for", "seconds", type=float, help="Stop after so many seconds; without it at Ctrl-C.")
+@click.option("--where", default="", help="Boolean SQL expression over the log's columns.")
+@click.option("--for", "seconds", type=float, help="Stop after this many seconds. Default: run until Ctrl-C.")
 @json_option
 @connected
 def tail_log(client: Client, version: str, where: str, seconds: float | None, as_json: bool) -> None:
-    """Show rows as they are logged, from now on, each one once."""
+    """Follow a version's log: show new rows as they arrive."""
     resolved = client.resolve(version)
     end = None if seconds is None else time.monotonic() + seconds
     try:
@@ -117,7 +123,7 @@ def tail_log(client: Client, version: str, where: str, seconds: float | None, as
 @_selection
 @connected
 def export_log(client: Client, version: str, target: Path, **selection: str | None) -> None:
-    """Write rows of a version's log to a Parquet file, without a limit."""
+    """Write all matching rows of a version's log to a Parquet file."""
     client.export_log(client.resolve(version), target, **selection)
     click.echo(f"wrote {target} ({target.stat().st_size} bytes)")
 
@@ -143,11 +149,11 @@ def push_exchanges(client: Client, version: str, file: Path, as_json: bool) -> N
 
 
 @log.command("refused")
-@click.option("--retry", is_flag=True, help="Offer everything that was set aside to the collector again.")
+@click.option("--retry", is_flag=True, help="Try to log all of them again.")
 @json_option
 @connected
 def refused(client: Client, retry: bool, as_json: bool) -> None:
-    """List records that could not be logged and were set aside, with the reasons."""
+    """List records that could not be logged, with the reasons."""
     if retry:
         retried = client.retry_refused_records()
         print_json({"retried": retried}) if as_json else click.echo(f"offered {retried} objects to the collector again")

@@ -18,7 +18,7 @@ def metric() -> None:
 @json_option
 @connected
 def list_metrics(client: Client, version: str, as_json: bool) -> None:
-    """List the metrics of a version, with what their newest values say."""
+    """List the metrics of a version with their current status."""
     found = client.metrics(client.resolve(version))
     if as_json:
         print_json([m.model_dump() for m in found])
@@ -42,12 +42,12 @@ def list_metrics(client: Client, version: str, as_json: bool) -> None:
 @click.argument("version", metavar="MODEL:NUMBER")
 @click.argument("name")
 @click.option(
-    "--limit", default=20, show_default=True, type=click.IntRange(1, 10_000), help="Values, the newest first."
+    "--limit", default=20, show_default=True, type=click.IntRange(1, 10_000), help="Maximum number of values."
 )
 @json_option
 @connected
 def show_metric(client: Client, version: str, name: str, limit: int, as_json: bool) -> None:
-    """Show a metric: its newest values, and the share of unhealthy rows by hour."""
+    """Show a metric's newest values and the share of unhealthy rows by hour."""
     found = client.metric(client.resolve(version), name, limit)
     if as_json:
         print_json(found)
@@ -62,7 +62,11 @@ def show_metric(client: Client, version: str, name: str, limit: int, as_json: bo
 @metric.command("add")
 @click.argument("version", metavar="MODEL:NUMBER")
 @click.argument("name")
-@click.option("--model", metavar="MODEL:NUMBER|MODEL@ALIAS", help="The version that scores; its output 'value' counts.")
+@click.option(
+    "--model",
+    metavar="MODEL:NUMBER|MODEL@ALIAS",
+    help="Version that computes the score; its output must be named 'value'.",
+)
 @click.option(
     "--expression",
     default="",
@@ -75,7 +79,7 @@ def show_metric(client: Client, version: str, name: str, limit: int, as_json: bo
     default="<=",
     show_default=True,
     type=click.Choice(["<=", "<", ">=", ">", "==", "!="]),
-    help="A row is healthy iff value OPERATOR threshold.",
+    help="A row is healthy if value OPERATOR threshold holds.",
 )
 @connected
 def add_metric(

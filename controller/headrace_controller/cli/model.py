@@ -10,7 +10,7 @@ from headrace_controller.client import Client
 
 @click.group(cls=Commands)
 def model() -> None:
-    """Models: list, show, delete."""
+    """List, show and delete models."""
 
 
 @model.command("list")
@@ -18,7 +18,7 @@ def model() -> None:
 @json_option
 @connected
 def list_models(client: Client, text: str, as_json: bool) -> None:
-    """List models whose name holds TEXT."""
+    """List models whose name contains TEXT."""
     found = [m.model_dump() for m in client.models(text)]
     if as_json:
         print_json(found)
@@ -42,12 +42,12 @@ def show_model(client: Client, name: str, as_json: bool) -> None:
 
 @model.command("delete")
 @click.argument("name")
-@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
 @connected
 def delete_model(client: Client, name: str, yes: bool) -> None:
-    """Delete a model with all its versions, unless a sequence or schedule uses one.
+    """Delete a model and all its versions, unless a sequence or schedule uses one of them.
 
-    Logs and reports of the model are deleted with it. Asks first; in a script, say --yes.
+    Its logs and reports are deleted too. Asks for confirmation; use --yes in scripts.
     """
     found = client.model(name)
     confirm(f"Delete {name} with its {found.count} versions, their logs and reports?", yes=yes)

@@ -8,13 +8,13 @@ from headrace_controller.projects import scaffold
 
 
 @click.command()
-@click.option("--template", required=True, help="Which template; --list shows them.", metavar="NAME")
-@click.option("--name", help="Name of the model; the folder's name by default.")
+@click.option("--template", required=True, help="Template to use; --list shows all.", metavar="NAME")
+@click.option("--name", help="Name of the model. Default: the directory's name.")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 def new(template: str, name: str | None, folder: Path) -> None:
     """Start a project in FOLDER from a template: sklearn or python.
 
-    The project applies as it is once its train.py has run.
+    Run the project's train.py, then apply it.
     """
     files = scaffold.create(template, folder, name)
     for file in files:

@@ -20,7 +20,7 @@ START_SECONDS = 60.0
 _home = click.option(
     "--home",
     type=click.Path(path_type=Path),
-    help="Folder of everything the platform keeps [HEADRACE_HOME, ~/.headrace].",
+    help="Directory for everything the platform stores [HEADRACE_HOME, ~/.headrace].",
 )
 
 
@@ -30,30 +30,36 @@ _home = click.option(
     "--host",
     default="127.0.0.1",
     show_default=True,
-    help="Address to listen on. One that other machines can reach needs --insecure.",
+    help="Address to listen on. An address that other machines can reach requires --insecure.",
 )
 @click.option(
-    "--insecure", is_flag=True, help="Listen where other machines can connect, although nothing is authenticated."
+    "--insecure",
+    is_flag=True,
+    help="Allow an address that other machines can reach, although requests are not authenticated.",
 )
-@click.option("--port", default=8080, show_default=True, help="Port to listen on; 0 takes any free one.")
+@click.option("--port", default=8080, show_default=True, help="Port to listen on; 0 chooses a free port.")
 @click.option(
     "--storage",
     default="",
-    help="Store of definitions, logs and reports: a folder or s3://bucket/prefix [<home>/data].",
+    help="Where to store definitions, logs and reports: a directory or s3://bucket/prefix [<home>/data].",
 )
 @click.option(
     "--spool-cap",
     type=click.IntRange(min=64 * 1024),
     default=SPOOL_CAP,
     show_default=True,
-    help="Bytes of records that a process holds back while the store is away; more are dropped and counted.",
+    help="Bytes of records that each process buffers while the object store is unavailable; records beyond that are dropped and counted.",
 )
-@click.option("--detach", is_flag=True, help="Return when the platform answers; stop it with: headrace down.")
+@click.option(
+    "--detach",
+    is_flag=True,
+    help="Run in the background; returns once the platform answers. Stop it with: headrace down.",
+)
 @json_option
 def up(home: Path | None, *, detach: bool, as_json: bool, **settings_given: Any) -> None:
     """Start a platform on this machine and serve until TERM or Ctrl-C.
 
-    Everything it keeps is in the home: the same home is the same platform later. One platform holds a home at a time.
+    All state is stored in the home directory, so a platform can be stopped and started again. Only one platform can use a home at a time.
     """
     settings = Settings((home or default_home()).expanduser().resolve(), **settings_given)
     if detach:
@@ -67,7 +73,7 @@ def up(home: Path | None, *, detach: bool, as_json: bool, **settings_given: Any)
 @_home
 @json_option
 def down(home: Path | None, *, as_json: bool) -> None:
-    """Stop the platform of a home: open requests are answered and records taken in first."""
+    """Stop the platform that runs on a home directory, after open requests are answered and their records are logged."""
     settings = Settings((home or default_home()).expanduser().resolve())
     holder = stop_holder(settings)
     if as_json:

@@ -11,8 +11,11 @@ from headrace_controller.cli.connection import connected
 from headrace_controller.cli.output import json_option, print_json, print_table, progress
 from headrace_controller.client import Client
 from headrace_controller.projects import csv_rows, example_requests
-from headrace_functions.errors import InvalidInput, NotFound
+from headrace_functions.errors import HeadraceError, InvalidInput, NotFound, NotReady
 from headrace_functions.names import Reference, VersionId
+from headrace_functions.suggestions import did_you_mean
+
+MAX_SHOWN = 4096  # characters of a request in a command line that is shown
 
 
 @click.command()
@@ -22,17 +25,17 @@ from headrace_functions.names import Reference, VersionId
     "--file",
     "path",
     required=True,
-    help="CSV with a header, JSON rows or a JSON request; - for JSON on standard input.",
+    help="CSV file with a header, JSON rows, or a JSON request; - reads JSON from standard input.",
 )
 @json_option
 @connected
 def predict(client: Client, name: str, path: str, as_json: bool) -> None:
-    """Send rows to a model or sequence and show the answers.
+    """Send rows to a model or sequence and show the predictions.
 
     NAME is a model, MODEL:NUMBER, MODEL@ALIAS or a sequence. A CSV file is read as training data is, and columns that are no inputs are
     left out. Many rows are sent in several requests.
     """
-    metadata = client.endpoint_metadata(name)
+    metadata = _metadata(client, name)
     if path.endswith(".csv"):
         requests = csv_rows.requests_of(Path(path), metadata)
     else:
@@ -47,26 +50,57 @@ def predict(client: Client, name: str, path: str, as_json: bool) -> None:
     answer = example_requests.joined(answers)
     if as_json:
         print_json(answer)
-        return
-    table = example_requests.table_of(answer)
-    print_table(table, list(table[0]) if table else [], empty="no answer")
+    else:
+        table = example_requests.table_of(answer)
+        print_table(table, list(table[0]) if table else [], empty="no answer")
+    newer = _newer_failure(client, name)
+    if newer:
+        progress(f"note: {newer}; an earlier version answered")
+
+
+def _metadata(client: Client, name: str) -> example_requests.Json:
+    """What the endpoint takes; for a name that leads nowhere the error says which one is near, or that its newest version failed."""
+    try:
+        return client.endpoint_metadata(name)
+    except NotFound as error:
+        known = [m.name for m in client.models()] + [s.name for s in client.sequences()]
+        hint = did_you_mean(Reference.parse(name).name, known, error.hint or "")
+        raise NotFound(error.message, field=error.field, hint=hint) from error
+    except NotReady as error:
+        newer = _newer_failure(client, name)
+        if not newer:
+            raise
+        raise NotReady(newer, hint=f"its build log: headrace version log {newer.split(' ', 1)[0]}") from error
+
+
+def _newer_failure(client: Client, name: str) -> str:
+    """That the newest version of a bare model name failed to build, and why; empty where it did not, and for other names."""
+    reference = Reference.parse(name)
+    if reference.number is not None or reference.alias is not None:
+        return ""
+    try:
+        model = client.model(reference.name)
+        newest = client.version(f"{model.name}:{model.latest}")
+    except HeadraceError:  # a sequence, or the catalogue cannot be asked: the answer is what counts
+        return ""
+    return f"{newest.id} failed to build: {newest.reason.splitlines()[0]}" if newest.state == "failed" else ""
 
 
 @click.command()
 @click.argument("name")
-@click.option("--rows", type=click.IntRange(1, 10_000), default=1, show_default=True, help="Rows of the training data.")
-@click.option("--seed", default=0, show_default=True, help="Another seed takes other rows.")
+@click.option("--rows", type=click.IntRange(1, 10_000), default=1, show_default=True, help="Number of rows.")
+@click.option("--seed", default=0, show_default=True, help="Seed for choosing the rows.")
 @click.option(
     "--shift",
     "shifts",
     multiple=True,
     metavar="FIELD=CHANGE",
-    help="Move a number, for practice: amount=x100, age=+5, age=-2sd.",
+    help="Change a numeric field, to simulate drift: amount=x100, age=+5, age=-2sd. Can be repeated.",
 )
 @json_option
 @connected
 def sample(client: Client, name: str, rows: int, seed: int, shifts: tuple[str, ...], as_json: bool) -> None:
-    """Show a request with rows of the training data, and the command that sends it.
+    """Show an example request with rows of the training data, and the command that sends it.
 
     NAME is a model, MODEL:NUMBER, MODEL@ALIAS or a sequence. Without training data it is a request that the signature accepts.
     """
@@ -80,9 +114,13 @@ def sample(client: Client, name: str, rows: int, seed: int, shifts: tuple[str, .
     text = orjson.dumps(body, option=orjson.OPT_INDENT_2).decode()
     click.echo(text)
     # On standard error, so that the request alone can be piped into ``headrace predict NAME -f -``.
-    progress(
-        f"\ncurl -s {shlex.quote(url)} -H 'content-type: application/json' -d {shlex.quote(orjson.dumps(body).decode())}"
-    )
+    progress("\n" + _curl(url, orjson.dumps(body).decode()))
+
+
+def _curl(url: str, body: str) -> str:
+    """A command line that sends the request; one that is too long to be read takes it from a file."""
+    data = shlex.quote(body) if len(body) <= MAX_SHOWN else "@request.json  # where the request above was saved"
+    return f"curl -s {shlex.quote(url)} -H 'content-type: application/json' -d {data}"
 
 
 def _sample(client: Client, name: str, rows: int, seed: int, shifts: tuple[str, ...]) -> example_requests.Json:

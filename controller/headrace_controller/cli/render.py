@@ -13,7 +13,7 @@ from headrace_controller.client import Client
 @json_option
 @connected
 def render(client: Client, name: str, as_json: bool) -> None:
-    """Print the InferenceServices that a cluster would run for NAME, as YAML.
+    """Print the InferenceServices that a cluster would run for NAME as YAML.
 
     NAME is a version (churn:3), an alias (churn@prod), a model (its newest released version) or a sequence (all its versions,
     shadows included, with the deployment configurations that it names). Nothing is applied.

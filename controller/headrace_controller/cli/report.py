@@ -35,16 +35,16 @@ _COLUMNS = (  # of what a report says of each field or metric
 
 @click.group(cls=Commands)
 def report() -> None:
-    """Reports: list, show, compare, open."""
+    """List, show, compare and open reports."""
 
 
 @report.command("list")
 @click.argument("model", required=False, metavar="[MODEL[:NUMBER]]")
-@click.option("--kind", help="Of one kind alone: drift, outliers, performance, explain, …")
+@click.option("--kind", help="Show only this kind: drift, outliers, performance, explain, …")
 @json_option
 @connected
 def list_reports(client: Client, model: str | None, kind: str | None, as_json: bool) -> None:
-    """List reports, the newest first."""
+    """List reports, newest first."""
     found = [r.model_dump() for r in client.reports(model, kind=kind)]
     print_json(found) if as_json else print_table(
         found, ["id", "verdict", "severity", "engine", "written"], empty="no report yet"
@@ -56,7 +56,7 @@ def list_reports(client: Client, model: str | None, kind: str | None, as_json: b
 @json_option
 @connected
 def show_report(client: Client, report_id: str | None, as_json: bool) -> None:
-    """Show a report's findings; without a name, the newest one's."""
+    """Show a report's findings. Default: the newest report."""
     found = client.report(report_id or _newest(client))
     if as_json:
         print_json(found)
@@ -74,11 +74,11 @@ def show_report(client: Client, report_id: str | None, as_json: bool) -> None:
     "--to",
     "target",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Write the page to this file instead of opening it.",
+    help="Write the page to this file instead.",
 )
 @connected
 def open_report(client: Client, report_id: str | None, target: Path | None) -> None:
-    """Open a report's page in the browser; without a name, the newest one's."""
+    """Open a report in the browser. Default: the newest one."""
     report_id = report_id or _newest(client)
     if target is None:
         folder = Path(tempfile.mkdtemp(prefix="headrace-report-"))
@@ -103,7 +103,7 @@ def _newest(client: Client) -> str:
 @json_option
 @connected
 def diff_reports(client: Client, before: str, after: str, as_json: bool) -> None:
-    """Show what two reports of one kind say differently: verdicts, rows, and each field or metric."""
+    """Compare two reports of the same kind: verdicts, rows, and each field or metric."""
     found = differences(client.report(before), client.report(after))
     print_json(found) if as_json else print_table(
         found, ["name", "member", "before", "after"], empty="the reports say the same"

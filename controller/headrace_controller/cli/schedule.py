@@ -14,30 +14,34 @@ KINDS = click.Choice(["drift", "performance", "outliers", "fairness", "attributi
 
 @click.group(cls=Commands)
 def schedule() -> None:
-    """Schedules: analyses on a cron expression, or every so many rows."""
+    """Schedule analyses by a cron expression or by a number of new rows."""
 
 
 @schedule.command("add")
 @click.argument("name")
 @click.argument("model", metavar="MODEL[:NUMBER|@ALIAS]")
-@click.option("--cron", default="", help="minute hour day month weekday, UTC, e.g. '0 * * * *' for every full hour.")
-@click.option("--every-rows", default=0, help="In place of --cron: whenever the log has so many more rows.")
-@click.option("--kind", type=KINDS, default="drift", show_default=True, help="What is analysed.")
-@click.option("--window", default="24h", show_default=True, help="How far back each run looks.")
-@click.option("--engine", type=ENGINES, default="native", show_default=True, help="Engine of the drift analysis.")
+@click.option("--cron", default="", help="minute hour day month weekday in UTC, e.g. '0 * * * *' for every full hour.")
+@click.option("--every-rows", default=0, help="Instead of --cron: run after this many new rows in the log.")
+@click.option("--kind", type=KINDS, default="drift", show_default=True, help="Kind of analysis.")
+@click.option("--window", default="24h", show_default=True, help="Length of the window that each run analyses.")
+@click.option("--engine", type=ENGINES, default="native", show_default=True, help="Engine of the analysis.")
 @click.option(
     "--missed",
     type=click.Choice(["skip", "catch-up"]),
     default="skip",
     show_default=True,
-    help="What happens to ticks that passed while the platform was down; the newest 24 are caught up.",
+    help="Whether to skip runs that were due while the platform was down, or to catch up (at most the newest 24).",
 )
 @click.option(
-    "--set", "settings", multiple=True, metavar="OPTION=VALUE", help="Option of the analysis, e.g. group=sex."
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="OPTION=VALUE",
+    help="Option of the analysis, e.g. group=sex. Can be repeated. Can be repeated.",
 )
 @connected
 def add_schedule(client: Client, name: str, model: str, settings: tuple[str, ...], **body: str | int) -> None:
-    """Run an analysis on a cron expression, or every so many rows, while the platform is up.
+    """Run an analysis by a cron expression, or after a number of new rows, while the platform is up.
 
     An alias is followed at each run. A window runs once; a run that fails is tried twice more.
     """
@@ -65,7 +69,7 @@ def list_schedules(client: Client, as_json: bool) -> None:
 @json_option
 @connected
 def list_runs(client: Client, name: str, as_json: bool) -> None:
-    """List the newest runs of a schedule, with what became of them."""
+    """List the newest runs of a schedule with their results."""
     found = [r.model_dump() for r in client.schedule_runs(name)]
     print_json(found) if as_json else print_table(
         found, ["slot", "state", "until", "attempt", "job", "reason", "retry"], empty="no run yet"
@@ -75,10 +79,10 @@ def list_runs(client: Client, name: str, as_json: bool) -> None:
 @schedule.command("backfill")
 @click.argument("name")
 @click.option("--since", required=True, help="RFC 3339 time.")
-@click.option("--until", help="RFC 3339 time; now by default.")
+@click.option("--until", help="End of the range, RFC 3339. Default: now.")
 @connected
 def backfill(client: Client, name: str, since: str, until: str | None) -> None:
-    """Run every tick of a range that has no run yet, a few at a time."""
+    """Run every scheduled time of a range that has no run yet, a few at a time."""
     found = client.backfill(name, since, until)
     click.echo(f"{found.claimed} runs are to come; see: headrace schedule runs {name}")
 
@@ -97,6 +101,8 @@ def _options(settings: tuple[str, ...]) -> dict[str, str]:
     for setting in settings:
         name, equals, value = setting.partition("=")
         if not equals or not name:
-            raise InvalidInput(f"--set {setting!r} is no setting", field="set", expected="OPTION=VALUE, e.g. group=sex")
+            raise InvalidInput(
+                f"--set {setting!r} is not a setting", field="set", expected="OPTION=VALUE, e.g. group=sex"
+            )
         found[name] = value
     return found

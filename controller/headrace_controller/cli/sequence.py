@@ -15,7 +15,7 @@ _COLUMNS = ["name", "revision", "stages", "timeout", "at", "note"]
 
 @click.group(cls=Commands)
 def sequence() -> None:
-    """Sequences: list, show, revisions, roll back, delete."""
+    """List, show, roll back and delete sequences."""
 
 
 @sequence.command("list")
@@ -23,7 +23,7 @@ def sequence() -> None:
 @json_option
 @connected
 def list_sequences(client: Client, text: str, as_json: bool) -> None:
-    """List sequences whose name holds TEXT."""
+    """List sequences whose name contains TEXT."""
     found = list(client.sequences(text))
     print_json(found) if as_json else print_table(map(_shown, found), _COLUMNS[:-1], empty="no sequence yet")
 
@@ -55,17 +55,19 @@ def show_sequence(client: Client, name: str, as_json: bool) -> None:
 @json_option
 @connected
 def list_revisions(client: Client, name: str, as_json: bool) -> None:
-    """List every revision of a sequence, the first one first."""
+    """List all revisions of a sequence, oldest first."""
     found = client.revisions(name)
     print_json(found) if as_json else print_table(map(_shown, found), _COLUMNS, empty="")
 
 
 @sequence.command("rollback")
 @click.argument("name")
-@click.option("--to", type=click.IntRange(min=1), help="Revision to go back to; without it the one before the current.")
+@click.option(
+    "--to", type=click.IntRange(min=1), help="Revision to restore. Default: the one before the current revision."
+)
 @connected
 def roll_back(client: Client, name: str, to: int | None) -> None:
-    """Make an earlier revision the current one. No request is lost."""
+    """Restore an earlier revision of a sequence without losing requests."""
     found = client.rollback(name, to)
     click.echo(f"{name} is at revision {found.revision}, a copy of {found.rolled_back_to}")
 
@@ -74,7 +76,7 @@ def roll_back(client: Client, name: str, to: int | None) -> None:
 @click.argument("name")
 @connected
 def delete_sequence(client: Client, name: str) -> None:
-    """Delete a sequence; its revisions stay as history."""
+    """Delete a sequence. Its revisions are kept as history."""
     client.delete_sequence(name)
     click.echo(f"deleted {name}")
 

@@ -10,14 +10,14 @@ from headrace_controller.client import Client
 
 @click.group(cls=Commands)
 def service() -> None:
-    """Services: what runs; wake one, put one to sleep."""
+    """List services, wake them and put them to sleep."""
 
 
 @service.command("list")
 @json_option
 @connected
 def list_services(client: Client, as_json: bool) -> None:
-    """List services and their states."""
+    """List services with their states."""
     found = [s.model_dump() for s in client.services()]
     print_json(found) if as_json else print_table(
         found, ["name", "version", "state", "replicas", "reason"], empty="no service yet"
@@ -37,12 +37,12 @@ def show_service(client: Client, version: str, as_json: bool) -> None:
 @service.command("log")
 @click.argument("version", metavar="MODEL:NUMBER")
 @click.option(
-    "--request", default="", metavar="ID", help="Only what was written about this request, such as its traceback."
+    "--request", default="", metavar="ID", help="Show only entries about this request, such as its traceback."
 )
 @json_option
 @connected
 def read_log(client: Client, version: str, request: str, as_json: bool) -> None:
-    """Show what the processes of a version wrote: the end of their log, or what it says about one request."""
+    """Show the end of a version's service log, or the entries about one request."""
     text = client.service_log(str(client.resolve(version)), request)
     print_json({"text": text}) if as_json else click.echo(text, nl=False)
 
@@ -60,6 +60,6 @@ def wake(client: Client, version: str) -> None:
 @click.argument("version", metavar="MODEL:NUMBER")
 @connected
 def put_to_sleep(client: Client, version: str) -> None:
-    """Stop the service of a version if nobody uses it; the next request wakes it."""
+    """Stop the service of a version if it is not in use. The next request wakes it."""
     found = client.put_to_sleep(str(client.resolve(version)))
     click.echo(f"putting {found.name} to sleep")

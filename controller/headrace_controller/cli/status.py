@@ -11,7 +11,7 @@ from headrace_controller.client import Client
 @json_option
 @connected
 def status(client: Client, as_json: bool) -> None:
-    """Show the platform: address, counts, services."""
+    """Show the platform's address, counts, services and problems."""
     found = client.status()
     if as_json:
         print_json(found)

@@ -9,14 +9,14 @@ from headrace_controller.client import Client
 
 @click.group()
 def target() -> None:
-    """Notification targets: who is told of incidents."""
+    """Manage notification targets, which are notified of incidents."""
 
 
 @target.command("list")
 @json_option
 @connected
 def list_targets(client: Client, as_json: bool) -> None:
-    """List the targets; of an address that may hold a secret only the host is shown."""
+    """List targets. Addresses that may contain a secret are reduced to their host."""
     found = [t.model_dump() for t in client.targets()]
     if as_json:
         print_json(found)
@@ -28,20 +28,26 @@ def list_targets(client: Client, as_json: bool) -> None:
 @target.command("add")
 @click.argument("name")
 @click.option("--way", required=True, type=click.Choice(["webhook", "slack", "alertmanager", "email"]))
-@click.option("--address", required=True, help="A URL; of email smtp://HOST:PORT or smtps://USER:PASSWORD@HOST:PORT.")
+@click.option(
+    "--address",
+    required=True,
+    help="URL of the target; for email, smtp://HOST:PORT or smtps://USER:PASSWORD@HOST:PORT.",
+)
 @click.option(
     "--severity",
     default="low",
     show_default=True,
     type=click.Choice(["low", "medium", "severe"]),
-    help="The least severity it is told of.",
+    help="Minimum severity to notify about.",
 )
-@click.option("--model", "models", multiple=True, help="Told of this model; may be repeated. All where it is left out.")
-@click.option("--to", multiple=True, help="Of email: who gets it; may be repeated.")
-@click.option("--sender", default="", help="Of email: who it is from.")
+@click.option(
+    "--model", "models", multiple=True, help="Notify about this model only. Can be repeated. Default: all models."
+)
+@click.option("--to", multiple=True, help="Recipient of emails. Can be repeated.")
+@click.option("--sender", default="", help="Sender address of emails.")
 @connected
 def add_target(client: Client, name: str, models: tuple[str, ...], to: tuple[str, ...], **more: str) -> None:
-    """Add or change a target; it is told of what happens from then on."""
+    """Add or change a target. It is notified of events from then on."""
     found = client.put_target(name, models=list(models), to=list(to), **more)
     click.echo(f"{found.name} is told by {found.way}; try it: headrace target test {found.name}")
 
@@ -50,7 +56,7 @@ def add_target(client: Client, name: str, models: tuple[str, ...], to: tuple[str
 @click.argument("name")
 @connected
 def test_target(client: Client, name: str) -> None:
-    """Send an example to a target."""
+    """Send a test notification to a target."""
     click.echo(f"{name} was told: {client.test_target(name).answer}")
 
 
@@ -58,6 +64,6 @@ def test_target(client: Client, name: str) -> None:
 @click.argument("name")
 @connected
 def remove_target(client: Client, name: str) -> None:
-    """Tell a target of nothing any more."""
+    """Remove a target."""
     client.delete_target(name)
     click.echo(f"{name} is told of nothing any more")

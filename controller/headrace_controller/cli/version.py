@@ -13,21 +13,27 @@ from headrace_controller.client import Client
 
 @click.group(cls=Commands)
 def version() -> None:
-    """Versions of models: list, show, build log, delete."""
+    """List, show and delete versions of models, and read their build logs."""
 
 
 @version.command("list")
 @click.argument("model", required=False)
-@click.option("--status", type=click.Choice(["assembling", "released", "failed"]), help="Only versions of this state.")
 @click.option(
-    "--label", "labels", multiple=True, metavar="KEY=VALUE", help="Only versions with this metadata; may be repeated."
+    "--status", type=click.Choice(["assembling", "released", "failed"]), help="Show only versions in this state."
+)
+@click.option(
+    "--label",
+    "labels",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Show only versions with this metadata. Can be repeated.",
 )
 @json_option
 @connected
 def list_versions(
     client: Client, model: str | None, status: str | None, labels: tuple[str, ...], as_json: bool
 ) -> None:
-    """List versions of MODEL, or of all models, the newest first."""
+    """List the versions of MODEL, or of all models, newest first."""
     for label in labels:
         if "=" not in label:
             raise click.BadParameter(f"{label!r} is not KEY=VALUE", param_hint="--label")
@@ -44,7 +50,7 @@ def list_versions(
 @json_option
 @connected
 def show_version(client: Client, version_id: str, as_json: bool) -> None:
-    """Show a version: state, signature, what it runs in and why, metadata."""
+    """Show a version's state, signature, runtime environment and metadata."""
     found = client.version(str(client.resolve(version_id)))
     if as_json:
         print_json(found)
@@ -60,7 +66,7 @@ def show_version(client: Client, version_id: str, as_json: bool) -> None:
 
 @version.command("log")
 @click.argument("version_id", metavar="MODEL:NUMBER")
-@click.option("--follow", is_flag=True, help="Wait for more until the build is over.")
+@click.option("--follow", is_flag=True, help="Keep printing until the build ends.")
 @connected
 def show_log(client: Client, version_id: str, follow: bool) -> None:
     """Show the build log of a version."""
@@ -74,7 +80,7 @@ def show_log(client: Client, version_id: str, follow: bool) -> None:
 @click.argument("version_id", metavar="MODEL:NUMBER")
 @connected
 def delete_version(client: Client, version_id: str) -> None:
-    """Delete a version that no alias, sequence or schedule uses. Its log and reports stay."""
+    """Delete a version that no alias, sequence or schedule uses. Its log and reports are kept."""
     client.delete_version(version_id)
     click.echo(f"deleted {version_id}")
 

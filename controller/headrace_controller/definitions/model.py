@@ -139,7 +139,7 @@ class ModelDefinition(Document):
     def _image_stays_what_it_is(cls, value: str | None) -> str | None:
         if value is not None and not (_IMAGE.fullmatch(value) and _fixed_tag(value)):
             raise refuse(
-                f"{value!r} is no image with a fixed tag or digest",
+                f"{value!r} is not an image with a fixed tag or digest",
                 expected="e.g. registry.example/churn:3 or registry.example/churn@sha256:…",
                 hint="'latest' and no tag at all may be another image tomorrow; a version must stay what it is",
             )

@@ -77,6 +77,7 @@ class GatewayAdmin:
                 for name in names:
                     await self._remove_deleted(name)
                     await self._keep_awake(name)
+                    await self._resolver.learn(name)
                 return {}
             case ("GET", "services"):
                 return [

@@ -21,6 +21,7 @@ from headrace_controller.backends.local.node import LocalNode
 from headrace_controller.embedded.admin import GatewayAdmin
 from headrace_controller.embedded.prepare import Preparation
 from headrace_controller.embedded.process import die_with, settings_of
+from headrace_controller.embedded.remembered_routes import RememberedRoutes
 from headrace_controller.logging_setup import set_up_logging
 from headrace_controller.settings import Settings
 from headrace_functions.gateway.app import Gateway, GatewaySettings
@@ -30,6 +31,7 @@ from headrace_functions.gateway.metrics import GatewayMetrics
 from headrace_functions.gateway.recorder import SealedInTime
 from headrace_functions.gateway.resolve import Resolver
 from headrace_functions.gateway.upstream import Upstream
+from headrace_functions.platform_secret import PlatformSecret
 from headrace_functions.recording.spool import Spool
 from headrace_functions.serving import WaitingServer
 from headrace_functions.storage.documents import Documents
@@ -46,17 +48,18 @@ async def serve(settings: Settings, public: socket.socket) -> None:
         loop.add_signal_handler(number, stop.set)
 
     objects = ObjectStore(settings.storage_url)
-    documents = Documents(objects)
+    documents = Documents(ObjectStore(settings.storage_url, impatient=True))
+    # A directory is away only with the disk that the home is on too.
+    remembered = None if objects.directory else RememberedRoutes(settings.home / "definitions")
     launcher = LocalLauncher(settings, Preparation(settings, objects).prepare)
     node = LocalNode(launcher)
     await node.open()
-    resolver, measures, upstream = Resolver(documents), GatewayMetrics(), Upstream()
+    resolver, measures, upstream = Resolver(documents, remembered), GatewayMetrics(), Upstream()
     spool = Spool(settings.spool / "gateway", cap_bytes=settings.spool_cap)
-    exchange = Exchange(node, upstream, SealedInTime(spool), measures)
+    secret = PlatformSecret(settings.purpose.read_text())
+    exchange = Exchange(node, upstream, SealedInTime(spool), measures, secret)
     runner = SequenceRunner(exchange, measures)
-    door = GatewaySettings(
-        importlib.metadata.version("headrace"), f"unix:{settings.controller_socket}", settings.purpose.read_text()
-    )
+    door = GatewaySettings(importlib.metadata.version("headrace"), f"unix:{settings.controller_socket}", secret)
     gateway = Gateway(door, resolver, exchange, runner, upstream, measures)
 
     settings.gateway_socket.unlink(missing_ok=True)
@@ -79,6 +82,9 @@ async def serve(settings: Settings, public: socket.socket) -> None:
     await runner.drain(settings.drain)
     await node.close()
     upstream.close()
+    await resolver.close()
+    if remembered is not None:
+        remembered.close()
     spool.close()
     log.info("stopped")
 

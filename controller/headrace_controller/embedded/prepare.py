@@ -3,6 +3,8 @@
 import logging
 from pathlib import Path
 
+import orjson
+
 from headrace_controller import archive
 from headrace_controller.backends.local.launcher import Prepared
 from headrace_controller.environments.named import functions_package
@@ -50,5 +52,5 @@ class Preparation:
         if directory is not None:
             return directory / layout.version_document(version.id)
         copy = self._settings.artifacts / f"{version.id.service}.json"
-        copy.write_bytes(self._objects.get(layout.version_document(version.id)))
+        copy.write_bytes(orjson.dumps(version.to_document()))
         return copy

@@ -117,7 +117,8 @@ class Supervisor:
     def _serve(self, public: socket.socket, lock: HomeLock, on_ready: Callable[[str], None]) -> None:
         settings = self._settings
         self._catch_signals()
-        token = secrets.token_hex(16)
+        # The same one as long as the home is: functions that outlive a platform which was killed know the gateway by it.
+        token = settings.purpose.read_text() if settings.purpose.is_file() else secrets.token_hex(16)
         write_settings(settings, settings.run / "settings.json")
         replace_file(settings.purpose, token.encode())
         gateway = Child(

@@ -100,7 +100,7 @@ def read(text: str, reference: Callable[[str], str], *, where: str) -> tuple[Run
             _ = image.packages
     except (yaml.YAMLError, ValidationError, InvalidVersion) as error:
         raise InvalidInput(
-            f"{where} is no list of runtime images: {error}",
+            f"{where} is not a list of runtime images: {error}",
             field=VARIABLE,
             hint="make it with: python -m headrace_controller.environments.listing (docs/cluster-builds.md)",
         ) from error

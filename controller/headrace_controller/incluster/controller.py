@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import waitress
 
+from headrace_controller.catalog.snapshot import CatalogSnapshot
 from headrace_controller.incluster.gateway_passthrough import Application, Front, figures_alone
 from headrace_controller.incluster.settings import InCluster
 from headrace_controller.service.assembly import MAX_UPLOAD
@@ -28,9 +29,9 @@ FIGURES_PORT = 9090
 """Where Prometheus asks; no other way into the management API."""
 
 
-def serve(settings: InCluster, management: Application) -> None:
-    """Answer until TERM or INT."""
-    front = Front(management, settings.gateway)
+def serve(settings: InCluster, management: Application, known: Callable[[], CatalogSnapshot]) -> None:
+    """Answer until TERM or INT. ``known`` is what the catalogue held when it was last read whole."""
+    front = Front(management, settings.gateway, known)
     server = waitress.create_server(
         front,
         host=settings.platform.host,

@@ -7,9 +7,14 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import httpx
+import orjson
 from werkzeug.wrappers import Request, Response
 
-from headrace_functions.errors import TooLarge, Unreachable
+from headrace_controller.catalog.snapshot import CatalogSnapshot
+from headrace_functions.errors import HeadraceError, TooLarge, Unreachable
+from headrace_functions.gateway.last_known import PATH
+from headrace_functions.gateway.routes import route_document
+from headrace_functions.names import Reference
 from headrace_functions.protocol.problems import problem
 
 MAX_BODY = 64 * 1024 * 1024
@@ -24,22 +29,35 @@ Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 
 class Front:
-    """WSGI: ``/v1`` and ``/v2`` go to the gateway at ``gateway`` (a URL), all else to ``management``."""
+    """WSGI: ``/v1`` and ``/v2`` go to the gateway at ``gateway`` (a URL), all else to ``management``.
 
-    def __init__(self, management: Application, gateway: str) -> None:
+    Gateways ask for what they cannot read while the store is away below ``last_known.PATH``.
+    """
+
+    def __init__(self, management: Application, gateway: str, known: Callable[[], CatalogSnapshot]) -> None:
         self._management = management
+        self._known = known
         self._client = httpx.Client(base_url=gateway, timeout=SECONDS, trust_env=False)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
         if path == HEALTH:
             return Response("alive\n")(environ, start_response)
+        if path.startswith(PATH):
+            return self._last_known(path.removeprefix(PATH))(environ, start_response)
         if not path.startswith(("/v1/", "/v2/")) and path != "/v2":
             return self._management(environ, start_response)
         return self._forward(Request(environ))(environ, start_response)
 
     def close(self) -> None:
         self._client.close()
+
+    def _last_known(self, reference: str) -> Response:
+        try:
+            document = route_document(self._known().route(Reference.parse(reference)))
+        except HeadraceError as error:
+            return _refusal(error)
+        return Response(orjson.dumps(document), content_type="application/json")
 
     def _forward(self, request: Request) -> Response:
         if (request.content_length or 0) > MAX_BODY:
@@ -66,6 +84,6 @@ def figures_alone(management: Application) -> Application:
     return answer
 
 
-def _refusal(error: TooLarge | Unreachable) -> Response:
+def _refusal(error: HeadraceError) -> Response:
     found = problem(error)
     return Response(found.body, status=found.status, headers=dict(found.headers))

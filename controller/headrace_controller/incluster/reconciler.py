@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from headrace_controller.backends.base import ServiceSpec
 from headrace_controller.catalog.catalog import Catalog
+from headrace_controller.catalog.snapshot import CatalogSnapshot
 from headrace_controller.definitions import DeploymentConfiguration
 from headrace_functions.errors import HeadraceError, InvalidInput, NotFound
 from headrace_functions.loop_health import LoopHealth
@@ -52,6 +53,7 @@ class Keeping:
         self._wake = threading.Event()
         self._stopping = False
         self._configurations: Mapping[VersionId, DeploymentConfiguration] = {}
+        self._snapshot = CatalogSnapshot()
         self._thread = threading.Thread(target=self._run, name="keep services", daemon=True)
 
     def start(self) -> None:
@@ -69,10 +71,15 @@ class Keeping:
     def configuration_of(self, version: Version) -> DeploymentConfiguration | None:
         return self._configurations.get(version.id)
 
+    def snapshot(self) -> CatalogSnapshot:
+        """What the last whole look found; empty before the first one."""
+        return self._snapshot
+
     def once(self) -> None:
         """One look. Raises a ``HeadraceError`` where the store cannot be read."""
         self._catalog.reload()
         self._configurations = configurations(self._catalog)
+        self._snapshot = CatalogSnapshot.of(self._catalog)
         wanted = {
             v.version.id.service: v.version
             for v in self._catalog.versions()

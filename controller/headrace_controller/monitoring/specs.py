@@ -45,7 +45,9 @@ class MetricSpec:
         self._check_source()
         if self.operator not in COMPARISONS:
             raise InvalidInput(
-                f"operator: {self.operator!r} is none", field="operator", expected=f"one of {' '.join(COMPARISONS)}"
+                f"operator: {self.operator!r} is not a valid operator",
+                field="operator",
+                expected=f"one of {' '.join(COMPARISONS)}",
             )
         if self.threshold is not None and not math.isfinite(self.threshold):
             raise InvalidInput("threshold: not a finite number", field="threshold", got=str(self.threshold))
@@ -149,7 +151,7 @@ def rate_of(config: Mapping[str, Any]) -> float:
     rate = _number(config.get(RATE, 0.01), RATE)
     if not 0 < rate <= 0.5:
         raise InvalidInput(
-            f"{RATE}: {rate} is no rate of false alarms", field=RATE, expected="more than 0, at most 0.5"
+            f"{RATE}: {rate} is not a rate of false alarms", field=RATE, expected="more than 0, at most 0.5"
         )
     return rate
 

@@ -32,9 +32,13 @@ class Target:
     def __post_init__(self) -> None:
         check_name(self.name)
         if self.way not in WAYS:
-            raise InvalidInput(f"way: {self.way!r} is none", field="way", expected=f"one of {', '.join(WAYS)}")
+            raise InvalidInput(
+                f"way: {self.way!r} is not a valid way", field="way", expected=f"one of {', '.join(WAYS)}"
+            )
         if self.severity not in RANK:
-            raise InvalidInput(f"severity: {self.severity!r} is none", field="severity", expected=", ".join(RANK))
+            raise InvalidInput(
+                f"severity: {self.severity!r} is not a valid severity", field="severity", expected=", ".join(RANK)
+            )
         schemes = ("smtp", "smtps") if self.way == "email" else ("http", "https")
         _check_url(self.address, schemes)
         for model in self.models:
@@ -80,4 +84,4 @@ def _check_url(address: str, schemes: tuple[str, ...]) -> None:
 
 def _check_mail(address: str, field: str) -> None:
     if parseaddr(address)[1] != address or "@" not in address or any(c.isspace() for c in address):
-        raise InvalidInput(f"{field}: {address!r} is no mail address", field=field, expected="e.g. team@example.org")
+        raise InvalidInput(f"{field}: {address!r} is not a mail address", field=field, expected="e.g. team@example.org")

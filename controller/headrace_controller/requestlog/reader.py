@@ -327,7 +327,7 @@ def of_engine(said: str) -> str:
     text = _ENGINE.sub("", line).strip().strip("()\"'").strip()
     if text.startswith("Expected: an expression, found"):
         return "it ends where a value or a column is missing"
-    return text or "it is not one boolean expression"
+    return text or "it is not a single boolean expression"
 
 
 def plain(row: dict[str, Any]) -> dict[str, Any]:

@@ -37,7 +37,7 @@ class Position:
         found = _POSITION.fullmatch(text)
         if found is None:
             raise InvalidInput(
-                f"after: {text!r} is no position", field="after", expected="'next' of an answer, or nothing for now"
+                f"after: {text!r} is not a position", field="after", expected="'next' of an answer, or nothing for now"
             )
         return cls(int(found[1]), int(found[2]))
 

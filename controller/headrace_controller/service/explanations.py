@@ -38,11 +38,13 @@ class ExplanationRequest:
             )
         if self.method not in METHODS:
             raise InvalidInput(
-                f"method: {self.method!r} is none", field="method", expected=f"one of {', '.join(METHODS)}"
+                f"method: {self.method!r} is not a valid method",
+                field="method",
+                expected=f"one of {', '.join(METHODS)}",
             )
         if self.row < 0:
             raise InvalidInput(
-                f"row: {self.row} is not one", field="row", expected="0 for the first row of the request"
+                f"row: {self.row} is not a valid row", field="row", expected="0 for the first row of the request"
             )
         if self.budget is not None and not 1 <= self.budget <= MAX_BUDGET:
             raise InvalidInput(f"budget: {self.budget} is not possible", field="budget", expected=f"1 to {MAX_BUDGET}")

@@ -28,7 +28,9 @@ class Incidents:
     def select(self, state: str = "", version: str = "") -> list[Incident]:
         """Incidents of a state (all where it is empty) and version, the newest first."""
         if state and state not in STATES:
-            raise InvalidInput(f"state: {state!r} is none", field="state", expected=f"one of {', '.join(STATES)}")
+            raise InvalidInput(
+                f"state: {state!r} is not a valid state", field="state", expected=f"one of {', '.join(STATES)}"
+            )
         return [
             i for i in self.store.all(self._now()) if state in ("", i.state) and (not version or version in i.versions)
         ]

@@ -68,10 +68,14 @@ class JobRequest:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise InvalidInput(f"kind: {self.kind!r} is none", field="kind", expected=f"one of {', '.join(KINDS)}")
+            raise InvalidInput(
+                f"kind: {self.kind!r} is not a valid kind", field="kind", expected=f"one of {', '.join(KINDS)}"
+            )
         if self.engine not in ENGINES:
             raise InvalidInput(
-                f"engine: {self.engine!r} is none", field="engine", expected=f"one of {', '.join(ENGINES)}"
+                f"engine: {self.engine!r} is not a valid engine",
+                field="engine",
+                expected=f"one of {', '.join(ENGINES)}",
             )
 
     def to_document(self) -> dict[str, Any]:
@@ -172,9 +176,12 @@ class Jobs:
         self._listeners.append(listener)
 
     def start(self, request: JobRequest) -> Job:
-        """Queue a run; ``Conflict`` where ``MAX_QUEUED`` wait already."""
+        """Queue a run, or join one that waits and is asked the same; ``Conflict`` where ``MAX_QUEUED`` wait already."""
         if request.kind in ASKING:
             request = replace(request, arguments={**request.arguments, "endpoint": self._gateway})
+        waiting = self._waiting(request)
+        if waiting is not None:
+            return waiting
         created = clock.now()
         job_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
         document = {"id": job_id, **request.to_document(), "created": created}
@@ -189,6 +196,12 @@ class Jobs:
             self._enter(job_id, "failed", f"{MAX_QUEUED} jobs wait already")
             raise Conflict(f"{MAX_QUEUED} jobs wait already", hint="wait for some of them, or cancel them") from None
         return job
+
+    def _waiting(self, request: JobRequest) -> Job | None:
+        """A run that waits here for its turn and will find what this one would: it has not begun to read."""
+        asked = request.to_document()
+        held = (self._jobs[job_id] for job_id in sorted(self._here) if job_id in self._jobs)
+        return next((j for j in held if j.state == "queued" and asked.items() <= j.request.items()), None)
 
     def get(self, job_id: str) -> Job:
         held = self._jobs.get(job_id)

@@ -163,7 +163,7 @@ def _rows(column: tables.Array) -> tables.Array:
     if wrong.any():
         at = int(np.argmax(wrong))
         raise InvalidInput(
-            f"labels: row {at + 1:,}: {ROW!r} is {str(column[at])!r}, which is no row of a request",
+            f"labels: row {at + 1:,}: {ROW!r} is {str(column[at])!r}, which is not a row of a request",
             field=ROW,
             expected="whole numbers from 0 on",
             got=str(column[at]),

@@ -15,7 +15,9 @@ FIELD = "metric_file"
 def keep_function(objects: ObjectStore, source: str, name: str) -> str:
     """Keep the file; returns the ``DIGEST:NAME`` by which a job finds the function. The file is compiled here, and run in the job alone."""
     if not name.isidentifier() or keyword.iskeyword(name):
-        raise InvalidInput(f"metric: {name!r} is no function's name", field="metric", expected="FILE.py:FUNCTION")
+        raise InvalidInput(
+            f"metric: {name!r} is not the name of a function", field="metric", expected="FILE.py:FUNCTION"
+        )
     content = source.encode()
     if len(content) > MAX_BYTES:
         raise TooLarge(f"{FIELD}: {len(content):,} bytes", field=FIELD, expected=f"at most {MAX_BYTES:,} bytes")

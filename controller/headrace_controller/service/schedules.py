@@ -81,7 +81,9 @@ class Schedule:
             ("missed", self.missed, ["skip", "catch-up"]),
         ):
             if value not in allowed:
-                raise InvalidInput(f"{name}: {value!r} is none", field=name, expected=f"one of {', '.join(allowed)}")
+                raise InvalidInput(
+                    f"{name}: {value!r} is not a valid {name}", field=name, expected=f"one of {', '.join(allowed)}"
+                )
         if self.kind == "fairness" and "group" not in self.options:
             raise InvalidInput("group: fairness needs one", field="group", expected="the input whose values are groups")
 
@@ -207,7 +209,7 @@ class Schedules:
         """Claim every tick in ``(since, until]`` that has no run yet; returns how many. They run in order, a few at a time."""
         schedule = self.get(name)
         if not schedule.cron:
-            raise InvalidInput(f"{name} has no cron, so there are no ticks to fill", field="name")
+            raise InvalidInput(f"{name} has no cron expression, so there are no scheduled times to fill", field="name")
         ticks = schedule.ticks(since, min(until, now), BACKFILLED + 1)
         if len(ticks) > BACKFILLED:
             raise InvalidInput(f"more than {BACKFILLED} ticks in that range", field="since", expected="a shorter range")

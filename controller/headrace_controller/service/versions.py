@@ -10,6 +10,7 @@ from headrace_functions.errors import Conflict, InvalidInput, NotFound
 from headrace_functions.names import Reference, VersionId
 from headrace_functions.profile import Profile
 from headrace_functions.storage import layout
+from headrace_functions.suggestions import did_you_mean
 
 STATES = ("assembling", "released", "failed")
 
@@ -28,7 +29,7 @@ class VersionFilter:
     def __post_init__(self) -> None:
         if self.status is not None and self.status not in STATES:
             raise InvalidInput(
-                f"status: {self.status!r} is none", field="status", expected=f"one of {', '.join(STATES)}"
+                f"status: {self.status!r} is not a valid status", field="status", expected=f"one of {', '.join(STATES)}"
             )
 
     def matches(self, version: ModelVersion) -> bool:
@@ -69,7 +70,8 @@ class Versions:
     def model(self, name: str) -> ModelSummary:
         ids = list(self._catalog.version_ids(name))
         if not ids:
-            raise NotFound(f"no model {name!r}", field="model", hint="'headrace model list' shows what there is")
+            hint = did_you_mean(name, self._catalog.models(), "'headrace model list' shows what there is")
+            raise NotFound(f"no model {name!r}", field="model", hint=hint)
         released = self._catalog.newest_released(name)
         aliases = self._catalog.alias_positions(name)
         return ModelSummary(

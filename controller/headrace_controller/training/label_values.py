@@ -79,14 +79,14 @@ def _number(value: Any) -> float | None:
 def _refused(name: str, at: int, value: Any, kind: Kind) -> InvalidInput:
     if isinstance(kind, str):
         return InvalidInput(
-            f"labels: row {at + 1:,}: {name!r} is {str(value)!r}, which is no number",
+            f"labels: row {at + 1:,}: {name!r} is {str(value)!r}, which is not a number",
             field=name,
             expected="finite numbers, as in the training data",
             got=str(value),
         )
     listed = ", ".join(kind[:SHOWN]) + (f" and {len(kind) - SHOWN} more" if len(kind) > SHOWN else "")
     return InvalidInput(
-        f"labels: row {at + 1:,}: {name!r} is {str(value)!r}, which is no class of this version",
+        f"labels: row {at + 1:,}: {name!r} is {str(value)!r}, which is not a class of this version",
         field=name,
         expected=f"one of {listed}",
         got=str(value),

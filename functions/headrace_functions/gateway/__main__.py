@@ -14,8 +14,9 @@ from headrace_functions.errors import HeadraceError
 from headrace_functions.gateway.app import Gateway, GatewaySettings
 from headrace_functions.gateway.exchange import Exchange
 from headrace_functions.gateway.execution import SequenceRunner
-from headrace_functions.gateway.incluster import InCluster, controller_voice, purpose_token
+from headrace_functions.gateway.incluster import InCluster, controller_voice, learn_secret
 from headrace_functions.gateway.knative import KnativeLeases, KnativeUpstream
+from headrace_functions.gateway.last_known import KnownByController
 from headrace_functions.gateway.metrics import GatewayMetrics
 from headrace_functions.gateway.private import GatewayPrivate
 from headrace_functions.gateway.recorder import SealedInTime
@@ -23,6 +24,7 @@ from headrace_functions.gateway.reload import follow
 from headrace_functions.gateway.resolve import Resolver
 from headrace_functions.gateway.standby import Standbys
 from headrace_functions.gateway.upstream import Upstream
+from headrace_functions.platform_secret import PlatformSecret
 from headrace_functions.recording.shipping import Shipping
 from headrace_functions.recording.spool import Spool
 from headrace_functions.serving import WaitingServer, listening, told_to_stop
@@ -37,16 +39,18 @@ async def serve(settings: InCluster) -> None:
     """Serve until TERM; then finish what is open and ship the records."""
     stop, loop = told_to_stop(), asyncio.get_running_loop()
 
-    objects = ObjectStore(settings.storage)
-    resolver, measures, upstream = Resolver(Documents(objects)), GatewayMetrics(), KnativeUpstream()
+    objects, secret = ObjectStore(settings.storage, impatient=True), PlatformSecret()
+    upstream, controller = KnativeUpstream(), Upstream()
+    resolver = Resolver(Documents(objects), KnownByController(controller, settings.controller))
+    measures = GatewayMetrics()
     standbys = Standbys(settings.standby, settings.standby_of, Upstream())
     why = controller_voice(upstream, settings.controller)
     leases = KnativeLeases(settings.host_of, upstream, why, standbys, ingress=settings.ingress)
     spool = Spool(settings.spool / "gateway")
     shipping = Shipping(settings.spool, settings.storage, settings.collector)
-    exchange = Exchange(leases, upstream, SealedInTime(spool), measures)
+    exchange = Exchange(leases, upstream, SealedInTime(spool), measures, secret)
     runner = SequenceRunner(exchange, measures)
-    door = GatewaySettings(settings.version, None, purpose_token(objects), settings.open_bytes)
+    door = GatewaySettings(settings.version, None, secret, settings.open_bytes)
     gateway = Gateway(door, resolver, exchange, runner, upstream, measures)
 
     public = WaitingServer(gateway, drain=settings.drain)
@@ -56,7 +60,7 @@ async def serve(settings: InCluster) -> None:
         for server, port in ((public, settings.port), (private, settings.private_port))
     ]
     shipping.start()
-    following = [loop.create_task(follow(resolver, objects))]
+    following = [loop.create_task(follow(resolver, objects)), loop.create_task(learn_secret(secret, objects))]
     if settings.standby:
         following.append(loop.create_task(standbys.follow(Documents(objects))))
     log.info("serving on port %d", settings.port)
@@ -72,6 +76,8 @@ async def serve(settings: InCluster) -> None:
     await leases.close()
     standbys.close()
     upstream.close()
+    controller.close()
+    await resolver.close()
     spool.close()
     await asyncio.to_thread(shipping.close)
     log.info("stopped")

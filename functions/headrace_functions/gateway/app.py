@@ -8,7 +8,7 @@ would be answered.
 import asyncio
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
@@ -30,9 +30,11 @@ from headrace_functions.gateway.execution import SequenceRunner
 from headrace_functions.gateway.live_updates import LiveUpdates
 from headrace_functions.gateway.metrics import GatewayMetrics
 from headrace_functions.gateway.passthrough import Receive, Scope, Send, pass_through
-from headrace_functions.gateway.resolve import Resolver, Route, SequenceRoute
+from headrace_functions.gateway.resolve import Resolver
+from headrace_functions.gateway.routes import Route, SequenceRoute
 from headrace_functions.gateway.upstream import Reply, Upstream
 from headrace_functions.names import Reference, usable_request_id
+from headrace_functions.platform_secret import PlatformSecret
 from headrace_functions.protocol import metadata
 from headrace_functions.protocol.budget import OPEN_BYTES, ByteBudget, HeldBytes
 from headrace_functions.protocol.encodings import decoded
@@ -48,7 +50,18 @@ MAX_OPEN = 10_000
 
 MAX_PATHS = 20_000  # parsed inference paths that are remembered
 
-_PASSED_ON = {b"content-type", b"content-length", JSON_LENGTH, b"retry-after", b"x-headrace-version", b"allow"}
+DEFINITIONS = b"x-headrace-definitions"
+"""``last-known`` on an answer that was routed by a definition which could not be confirmed, because the store is away."""
+_UNCONFIRMED = "# TYPE headrace_unconfirmed_definitions gauge\nheadrace_unconfirmed_definitions {}\n"
+_PASSED_ON = {
+    b"content-type",
+    b"content-length",
+    JSON_LENGTH,
+    b"retry-after",
+    b"x-headrace-version",
+    b"allow",
+    DEFINITIONS,
+}
 _JSON = [(b"content-type", b"application/json")]
 
 
@@ -58,8 +71,8 @@ class GatewaySettings:
     """The platform's version, told at ``/v2``."""
     controller: str | None = None
     """Address that gets every path the gateway does not serve; None for 404."""
-    purpose_token: str = ""
-    """Who sends it with ``x-headrace-purpose: explain <token>`` is the platform itself: not traffic, so not logged."""
+    secret: PlatformSecret = field(default_factory=PlatformSecret)
+    """Who sends it with ``x-headrace-purpose: explain <secret>`` is the platform itself: not traffic, so not logged."""
     open_bytes: int = OPEN_BYTES
     """Bytes of request bodies that are held at once; one more request is refused with 429. A body is in memory about three times."""
 
@@ -83,7 +96,6 @@ class Gateway:
         self._live = (
             LiveUpdates(upstream, settings.controller, lambda: measures.answered) if settings.controller else None
         )
-        self._purpose = f"explain {settings.purpose_token}".encode() if settings.purpose_token else None
         self._open = 0
         self._bytes = ByteBudget(settings.open_bytes)
         self._inference: dict[bytes, tuple[Reference, WireProtocol]] = {}
@@ -133,7 +145,8 @@ class Gateway:
         if path in ("/v2/health/live", "/v2/health/ready"):
             return _json({path.rsplit("/", 1)[1]: True})
         if path == "/metrics":
-            return Reply(200, [(b"content-type", b"text/plain; version=0.0.4")], self._measures.prometheus().encode())
+            text = self._measures.prometheus() + _UNCONFIRMED.format(self._resolver.unconfirmed)
+            return Reply(200, [(b"content-type", b"text/plain; version=0.0.4")], text.encode())
         raise NotFound(f"nothing is served at {path}", hint="the routes are in docs/http-api.md")
 
     async def _v2_model(self, parts: list[str], scope: Scope, receive: Receive, send: Send) -> None:
@@ -152,7 +165,7 @@ class Gateway:
         if rest == ["ready"]:
             await _answer(send, scope, _json(metadata.model_ready(parts[0], ready=True)))
         elif not rest:
-            await _answer(send, scope, _json(self._metadata(parts[0], route)))
+            await _answer(send, scope, _json(await self._metadata(parts[0], route)))
         else:
             raise NotFound(f"nothing is served at {scope['path']}", hint="the routes are in docs/http-api.md")
 
@@ -165,12 +178,12 @@ class Gateway:
         await self._resolver.resolve(Reference.parse(part))
         await _answer(send, scope, _json(metadata.v1_model(part, ready=True)))
 
-    def _metadata(self, name: str, route: Route) -> dict[str, Any]:
+    async def _metadata(self, name: str, route: Route) -> dict[str, Any]:
         if isinstance(route, SequenceRoute):
             return metadata.model_metadata(
                 name, [str(route.revision)], "headrace_sequence", route.sequence.signature, batch=route.batch
             )
-        numbers = [str(n) for n in self._resolver.versions_of(route.id.model)]
+        numbers = [str(n) for n in await self._resolver.numbers_of(route.id.model)]
         return metadata.model_metadata(name, numbers, f"headrace_{route.framework}", route.signature, batch=route.batch)
 
     async def _remember(
@@ -197,6 +210,8 @@ class Gateway:
                 reply = await self._sequence(route, call)
             else:
                 reply = await self._exchange.ask(route, call)
+            if self._resolver.is_unconfirmed(reference):
+                reply.headers.append((DEFINITIONS, b"last-known"))
             await _answer(send, scope, reply, call.request_id)
         finally:
             self._open -= 1
@@ -239,7 +254,7 @@ class Gateway:
             headers.get(JSON_LENGTH),
             headers.get(b"traceparent"),
             headers.get(b"x-headrace-time"),
-            unrecorded=self._purpose is not None and headers.get(b"x-headrace-purpose") == self._purpose,
+            unrecorded=self._settings.secret.is_purpose(headers.get(b"x-headrace-purpose")),
         )
 
     async def _problem(self, error: Exception, scope: Scope, send: Send) -> None:

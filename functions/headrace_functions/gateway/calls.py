@@ -38,6 +38,11 @@ class Call:
     def at_stage(self, sequence: str, stage: int, variant: VersionId, *, shadow: bool = False) -> "Call":
         return replace(self, sequence=sequence, stage=stage, variant=str(variant), shadow=shadow)
 
+    @property
+    def is_marked(self) -> bool:
+        """Whether it says what a function believes of the gateway alone."""
+        return self.unrecorded or bool(self.sequence) or self.shadow
+
     def head(self, version: VersionId, host: str, timeout_ms: int, more: bytes = b"") -> bytes:
         """The request line and headers for the service of ``version``, up to the blank line; ``more`` are header lines."""
         path = f"/v2/models/{version.model}/infer" if self.protocol == "v2" else f"/v1/models/{version.model}:predict"

@@ -14,6 +14,7 @@ from headrace_functions.gateway.calls import UNLOGGED, VERSION, Call
 from headrace_functions.gateway.leases import Leases
 from headrace_functions.gateway.metrics import GatewayMetrics
 from headrace_functions.gateway.upstream import NotSent, Reply, Upstream
+from headrace_functions.platform_secret import PlatformSecret
 from headrace_functions.protocol.problems import problem
 from headrace_functions.record import Outcome, Record, RecordHeader
 from headrace_functions.version import Version
@@ -37,7 +38,16 @@ class Recorder(Protocol):
 
 
 class Exchange:
-    def __init__(self, leases: Leases, upstream: Upstream, recorder: Recorder, measures: GatewayMetrics) -> None:
+    def __init__(
+        self,
+        leases: Leases,
+        upstream: Upstream,
+        recorder: Recorder,
+        measures: GatewayMetrics,
+        secret: PlatformSecret | None = None,
+    ) -> None:
+        """``secret`` proves to functions that a request comes from here."""
+        self._secret = secret or PlatformSecret()
         self._leases = leases
         self._upstream = upstream
         self._recorder = recorder
@@ -63,6 +73,11 @@ class Exchange:
         reply.headers.append((VERSION, str(version.id).encode()))
         return reply
 
+    @property
+    def may_shadow(self) -> bool:
+        """Whether a copy can be told from traffic; else it must not be sent."""
+        return bool(self._secret.value)
+
     def warm(self, version: Version) -> None:
         self._leases.warm(version)
 
@@ -77,7 +92,8 @@ class Exchange:
     async def _send(self, version: Version, call: Call) -> Reply:
         async with self._leases.lease(version, deadline=call.deadline) as endpoint:
             left = call.deadline - self._loop.time()
-            head = call.head(version.id, endpoint.host, max(1, int(left * 1000)), endpoint.headers)
+            lines = endpoint.headers + self._secret.proof_line() if call.is_marked else endpoint.headers
+            head = call.head(version.id, endpoint.host, max(1, int(left * 1000)), lines)
             return await self._upstream.request(endpoint.address, head, call.body, call.deadline)
 
     def _record_failure(self, version: Version, call: Call, error: HeadraceError, seconds: float) -> None:

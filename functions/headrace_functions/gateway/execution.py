@@ -9,7 +9,7 @@ from headrace_functions.errors import HeadraceError, Malformed
 from headrace_functions.gateway.calls import JSON_LENGTH, Call
 from headrace_functions.gateway.exchange import Exchange
 from headrace_functions.gateway.metrics import GatewayMetrics
-from headrace_functions.gateway.resolve import SequenceRoute
+from headrace_functions.gateway.routes import SequenceRoute
 from headrace_functions.gateway.upstream import Reply
 from headrace_functions.protocol.codec import decode_request, decode_response, encode_request, encode_response
 from headrace_functions.protocol.rows import PackedRows
@@ -84,7 +84,7 @@ class SequenceRunner:
         name, stage = route.sequence.name, route.sequence.stages[index]
         open_shadows = self._shadows.setdefault(name, set())
         for shadow in stage.shadows:
-            if len(open_shadows) >= MAX_SHADOWS:
+            if len(open_shadows) >= MAX_SHADOWS or not self._exchange.may_shadow:
                 self._measures.shadow_dropped(name)
                 continue
             version = route.versions[shadow]

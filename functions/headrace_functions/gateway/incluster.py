@@ -15,6 +15,7 @@ from headrace_functions.errors import Conflict, HeadraceError, InvalidInput
 from headrace_functions.gateway.knative import Why, nobody_knows
 from headrace_functions.gateway.upstream import Upstream
 from headrace_functions.names import VersionId
+from headrace_functions.platform_secret import PlatformSecret
 from headrace_functions.startup import NAMESPACE, STORAGE, WORK, port, required
 from headrace_functions.storage import layout
 from headrace_functions.storage.objects import ObjectStore
@@ -90,10 +91,23 @@ class InCluster:
 
 
 def purpose_token(objects: ObjectStore) -> str:
-    """The word that tells the platform's own questions from traffic, kept in the store; whoever comes first makes it."""
+    """The secret of this platform, kept in the store; whoever comes first makes it.
+
+    The platform's own questions are told from traffic by it, and functions know by it what the gateway says of a request.
+    """
     with contextlib.suppress(Conflict):  # somebody made it before
         objects.create(layout.PURPOSE, secrets.token_urlsafe(32).encode())
     return objects.get(layout.PURPOSE).decode()
+
+
+async def learn_secret(secret: PlatformSecret, objects: ObjectStore, pause: float = _ASK_SECONDS) -> None:
+    """Read the platform's secret from the store, however long that is away."""
+    while not secret.value:
+        try:
+            secret.value = await asyncio.to_thread(purpose_token, objects)
+        except HeadraceError as error:
+            log.warning("the platform's secret cannot be read yet: %s", error.message)
+            await asyncio.sleep(pause)
 
 
 def controller_voice(upstream: Upstream, controller: str) -> Why:

@@ -103,7 +103,7 @@ def check_strict(field: Field, array: Array) -> None:
                 some = ", ".join(map(repr, field.categories[:10]))
                 more = "…" if len(field.categories) > 10 else ""
                 raise SignatureMismatch(
-                    f"input {field.name!r}: {value!r} is no category",
+                    f"input {field.name!r}: {value!r} is not a category",
                     field=field.name,
                     expected=f"one of {some}{more}",
                     got=repr(value),

@@ -17,17 +17,17 @@ _TABLE: dict[type[errors.HeadraceError], tuple[int, str]] = {
     errors.MethodNotAllowed: (405, "The method is not allowed here"),
     errors.UnsupportedEncoding: (415, "The body's encoding is not supported"),
     errors.TooLarge: (413, "The body is too large"),
-    errors.NotFound: (404, "There is no such thing"),
-    errors.Conflict: (409, "The thing is in use or was changed by another"),
+    errors.NotFound: (404, "Not found"),
+    errors.Conflict: (409, "Conflict: it is in use, or somebody else changed it"),
     errors.Overloaded: (429, "Too many requests are waiting"),
-    errors.NotReady: (503, "The version cannot serve now"),
-    errors.DeadlineExceeded: (504, "Time is over"),
+    errors.NotReady: (503, "The version cannot serve requests now"),
+    errors.DeadlineExceeded: (504, "The deadline has passed"),
     errors.FunctionFailed: (500, "The function failed"),
-    errors.Unreachable: (502, "The service went away"),
-    errors.StorageFailed: (503, "The object store is away"),
+    errors.Unreachable: (502, "The service ended the connection"),
+    errors.StorageFailed: (503, "The object store is unavailable"),
     errors.DamagedDocument: (500, "A document of the store is damaged"),
 }
-_INTERNAL = (500, "Something went wrong inside")
+_INTERNAL = (500, "Internal error")
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,7 +116,10 @@ def _columns(inputs: Any, plan: Plan, batch: bool) -> Tensors:
         for name, column in inputs.items():
             if type(column) is not list:
                 raise Malformed(
-                    f"column {name!r} is no list", field=name, expected="a list of values, one a row", got=_kind(column)
+                    f"column {name!r} is not a list",
+                    field=name,
+                    expected="a list of values, one a row",
+                    got=_kind(column),
                 )
         return _checked(inputs, plan, batch)
     return _checked({name: [value] for name, value in inputs.items()}, plan, batch)

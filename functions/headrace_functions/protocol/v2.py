@@ -102,13 +102,13 @@ def read_tensors(document: Mapping[str, Any], side: str, tail: memoryview, field
 
 def _head(item: Any, side: str) -> tuple[str, DType, tuple[int, ...]]:
     if type(item) is not dict:
-        raise Malformed(f"an entry of {side!r} is no tensor", field=side, expected="an object", got=_kind(item))
+        raise Malformed(f"an entry of {side!r} is not a tensor", field=side, expected="an object", got=_kind(item))
     name, shape, wire = item.get("name"), item.get("shape"), item.get("datatype")
     if type(name) is not str:
         raise Malformed(f"a tensor of {side!r} has no name", field=side, expected="a text 'name'", got=_kind(name))
     if type(shape) is not list or not all(type(n) is int and n >= 0 for n in shape):
         raise Malformed(
-            f"tensor {name!r}: 'shape' is not one", field=name, expected="a list of sizes", got=_kind(shape)
+            f"tensor {name!r}: 'shape' is not a list of sizes", field=name, expected="a list of sizes", got=_kind(shape)
         )
     found = _BY_WIRE.get(wire) if type(wire) is str else None
     if found is None:

@@ -121,8 +121,17 @@ def number(headers: Headers, name: bytes) -> int | None:
     return int(value) if value is not None and value.isdigit() and len(value) < 20 else None
 
 
-def forwarded(headers: Headers) -> dict[str, Any]:
-    """What the gateway and the caller say of an exchange, as members of the record's header."""
+def forwarded(headers: Headers, *, by_gateway: bool) -> dict[str, Any]:
+    """What the caller says of an exchange, and the gateway where it is one, as members of the record's header."""
+    told: dict[str, Any] = _said_by_gateway(headers) if by_gateway else {}
+    if b"x-headrace-time" in headers:
+        told["caller_time"] = number(headers, b"x-headrace-time")
+    if b"traceparent" in headers:
+        told["traceparent"] = text(headers, b"traceparent")
+    return told
+
+
+def _said_by_gateway(headers: Headers) -> dict[str, Any]:
     told: dict[str, Any] = {}
     if b"x-headrace-sequence" in headers:
         told["sequence"] = text(headers, b"x-headrace-sequence")
@@ -132,10 +141,6 @@ def forwarded(headers: Headers) -> dict[str, Any]:
         told["variant"] = text(headers, b"x-headrace-variant")
     if b"x-headrace-shadow" in headers:
         told["shadow"] = headers[b"x-headrace-shadow"] == b"1"
-    if b"x-headrace-time" in headers:
-        told["caller_time"] = number(headers, b"x-headrace-time")
-    if b"traceparent" in headers:
-        told["traceparent"] = text(headers, b"traceparent")
     return told
 
 

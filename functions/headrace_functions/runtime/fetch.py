@@ -6,11 +6,12 @@ environment says where they are. ``backends/kserve/manifests.py`` of the control
 
 import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
 
-from headrace_functions.errors import Malformed
+from headrace_functions.errors import Malformed, NotFound
 from headrace_functions.names import VersionId
 from headrace_functions.runtime import prefetch
 from headrace_functions.runtime.settings import FunctionSettings
@@ -60,7 +61,15 @@ def settings_from(
     if not settings.artifact.is_dir():  # a container that starts anew in its pod finds it there
         unpacking.unpack(checked_archive(store, layout.artifact(version_id), digest), settings.artifact)
     settings.version.write_bytes(document)
-    return settings
+    return replace(settings, secret=platform_secret(store))
+
+
+def platform_secret(store: prefetch.Store) -> str:
+    """By which requests of the gateway are known; empty where no gateway has ever run on this store."""
+    try:
+        return store.get(layout.PURPOSE).decode()
+    except NotFound:
+        return ""
 
 
 def checked_document(store: prefetch.Store, key: str, digest: str) -> bytes:
@@ -69,7 +78,7 @@ def checked_document(store: prefetch.Store, key: str, digest: str) -> bytes:
     try:
         named = Version.from_document(orjson.loads(content)).artifact
     except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-        raise Malformed(f"{key} is no version: {error}", field="version") from error
+        raise Malformed(f"{key} is not a version: {error}", field="version") from error
     if named != digest:
         raise Malformed(
             f"{key} speaks of another artifact than this pod was made for",

@@ -63,7 +63,7 @@ def begin(environment: Mapping[str, str]) -> ReadAhead:
 
     version_id = VersionId.parse(required(environment, VERSION, hint=SETTER), field=VERSION)
     store = ObjectStore(required(environment, STORAGE, hint=SETTER))
-    keys = [layout.version_document(version_id)]
+    keys = [layout.version_document(version_id), layout.PURPOSE]
     if not (
         Path(required(environment, WORK, hint=SETTER)) / FOLDER
     ).is_dir():  # else an earlier container of the pod left it

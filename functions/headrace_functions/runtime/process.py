@@ -18,6 +18,7 @@ import uvloop
 from uvicorn.lifespan import off as _off
 
 from headrace_functions.errors import HeadraceError
+from headrace_functions.platform_secret import PlatformSecret
 from headrace_functions.recording.spool import Spool
 from headrace_functions.runtime.batching import Batcher
 from headrace_functions.runtime.loading import LoadedFunction, load_function
@@ -79,7 +80,15 @@ async def _serve(
         on_batch=metrics.batch,
     )
     spool = open_spool(settings)
-    app = FunctionServer(version, batcher, spool, metrics, replica=settings.replica, platform=settings.platform)
+    app = FunctionServer(
+        version,
+        batcher,
+        spool,
+        metrics,
+        replica=settings.replica,
+        platform=settings.platform,
+        secret=PlatformSecret(settings.secret),
+    )
     server = Server(app, settings, modules)
     try:
         await server.serve(sockets=[listener])

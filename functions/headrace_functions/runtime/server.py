@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from headrace_functions.errors import Malformed, MethodNotAllowed, NotFound
+from headrace_functions.platform_secret import PROOF, PlatformSecret
 from headrace_functions.protocol import metadata
 from headrace_functions.protocol.budget import ByteBudget, HeldBytes
 from headrace_functions.protocol.codec import decode_request, encode_response
@@ -54,6 +55,7 @@ class FunctionServer:
         *,
         replica: str = "",
         platform: str = "",
+        secret: PlatformSecret | None = None,
     ) -> None:
         self.version = version
         self.draining = False
@@ -63,6 +65,7 @@ class FunctionServer:
         self._metrics = metrics
         self._replica = replica
         self._platform = platform
+        self._secret = secret or PlatformSecret()
         self._sealing = False
         self._infer: dict[str, Protocol] = _infer_paths(version)
         self._read = self._read_paths()
@@ -147,8 +150,9 @@ class FunctionServer:
             log_failure(error, request_id)
         seconds = time.perf_counter() - started
         self._metrics.exchange(answer.outcome, seconds)
+        by_gateway = PROOF in headers and self._secret.is_proof(headers[PROOF])
         # What the platform asks itself (explanations) is no traffic; the gateway lets nobody else say so.
-        if self._spool is not None and b"x-headrace-unrecorded" not in headers:
+        if self._spool is not None and not (by_gateway and b"x-headrace-unrecorded" in headers):
             header = RecordHeader(
                 request_id,
                 self.version.id.model,
@@ -163,7 +167,7 @@ class FunctionServer:
                 answer.json_length,
                 error=answer.error,
                 replica=self._replica,
-                **forwarded(headers),
+                **forwarded(headers, by_gateway=by_gateway),
             )
             self._record(self._spool, Record(header, body, answer.body), answer)
         await _reply(send, answer.status, answer.headers, answer.body, request_id)
@@ -185,7 +189,7 @@ class FunctionServer:
         json_length = number(headers, b"inference-header-content-length")
         if raw_length is not None and json_length is None:
             raise Malformed(
-                "Inference-Header-Content-Length is no number",
+                "Inference-Header-Content-Length is not a number",
                 field="Inference-Header-Content-Length",
                 expected="bytes of JSON",
                 got=repr(raw_length.decode("latin-1")[:40]),

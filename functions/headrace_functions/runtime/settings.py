@@ -1,7 +1,7 @@
 """What a function server is told when it starts: one frozen object, read once, as JSON in a file or through the zygote."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,8 @@ class FunctionSettings:
     """A function whose runs stay below this runs on the event loop, a slower one in a thread; 0 means always a thread."""
     batch_rows: int = 4096
     """Rows that waiting requests may add up to in one batch; a single request may be longer."""
+    secret: str = field(default="", repr=False)
+    """The platform's: without it as proof nothing is believed that only the gateway may say of a request. Empty believes nobody."""
     platform: str = ""
     """Version of Headrace, told by ``GET /v2``."""
 
@@ -83,7 +85,7 @@ class FunctionSettings:
         if kind == "tcp" and host and port.isdigit():
             return host, int(port)
         raise InvalidInput(
-            f"listen: {self.listen!r} is no address",
+            f"listen: {self.listen!r} is not an address",
             field="listen",
             expected="unix:/path or tcp:HOST:PORT",
             got=self.listen,

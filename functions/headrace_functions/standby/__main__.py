@@ -11,6 +11,7 @@ import uvloop
 from headrace_functions.errors import HeadraceError
 from headrace_functions.gateway.upstream import Upstream
 from headrace_functions.recording.shipping import Shipping
+from headrace_functions.runtime.fetch import platform_secret
 from headrace_functions.serving import WaitingServer, listening, told_to_stop
 from headrace_functions.standby.app import StandbyApp
 from headrace_functions.standby.artifact_cache import Stock
@@ -33,7 +34,9 @@ async def serve(settings: StandbySettings) -> None:
 
     store = ObjectStore(settings.storage)
     stock = Stock(store, settings.work / "stock", settings.disk_bytes)
-    children = Children(settings, stock, {k: v for k, v in os.environ.items() if k in _PASSED})
+    children = Children(
+        settings, stock, {k: v for k, v in os.environ.items() if k in _PASSED}, lambda: platform_secret(store)
+    )
     shipping = Shipping(settings.work / "spool", settings.storage, settings.collector)
     upstream = Upstream()
     await children.open()

@@ -14,7 +14,7 @@ import contextlib
 import itertools
 import logging
 import sys
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,8 +61,12 @@ class Child:
 class Children:
     """Owns the zygote and what it forked; all methods belong to one event loop."""
 
-    def __init__(self, settings: StandbySettings, stock: Stock, environment: dict[str, str]) -> None:
-        """``environment`` is what functions get beyond the usual."""
+    def __init__(
+        self, settings: StandbySettings, stock: Stock, environment: dict[str, str], secret: Callable[[], str] = str
+    ) -> None:
+        """``environment`` is what functions get beyond the usual, ``secret`` reads the platform's from the store."""
+        self._read_secret = secret
+        self._secret = ""
         self._settings = settings
         self._stock = stock
         self._run = settings.work / "run"
@@ -165,6 +169,7 @@ class Children:
         if instead_of is not None:
             await self._end(instead_of)
         stocked = await self._stock.fetch(wanted, {child.wanted.name for child in self._ready.values()})
+        self._secret = self._secret or await asyncio.to_thread(self._read_secret)
         self._check(stocked.version)
         fetched = self._loop.time()
         child = await self._fork(wanted, stocked)
@@ -200,6 +205,7 @@ class Children:
             notify=self._run / "words.sock",
             log=file,
             drain_timeout=_DRAIN,
+            secret=self._secret,
         )
         try:
             identity = identify(await self._zygote.fork(settings.to_document()))

@@ -59,7 +59,7 @@ class StandbySettings:
     def from_environment(cls, environment: Mapping[str, str], lock: Path) -> "StandbySettings":
         """What is not set keeps its default; ``InvalidInput`` names the variable that is missing or wrong."""
         if not lock.is_file():
-            raise InvalidInput(f"this is no runtime image: it has no {lock}", field="image")
+            raise InvalidInput(f"this is not a runtime image: it has no {lock}", field="image")
         numbers = {name: _positive(environment, variable) for name, variable in _NUMBERS.items()}
         texts = {"framework": environment.get(FRAMEWORK), "replica": environment.get(POD)}
         given: dict[str, Any] = {k: v for k, v in (texts | numbers).items() if v}
@@ -81,5 +81,5 @@ def _positive(environment: Mapping[str, str], name: str) -> int | None:
     if not value:
         return None
     if not (value.isascii() and value.isdigit() and int(value) > 0):
-        raise InvalidInput(f"{name}: {value!r} is no number", field=name, expected="1 or more", got=value)
+        raise InvalidInput(f"{name}: {value!r} is not a number", field=name, expected="1 or more", got=value)
     return int(value)

@@ -12,6 +12,7 @@ import ssl
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -24,6 +25,8 @@ from headrace_functions.errors import Conflict, InvalidInput, NotFound, StorageF
 from headrace_functions.storage import access
 
 _CHUNK = 1 << 20
+GIVE_UP = 5.0
+"""Seconds after which an impatient store gives up a question to a bucket."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +45,9 @@ class ObjectStore:
     Every verb raises ``StorageFailed`` when the store refuses or cannot be reached.
     """
 
-    def __init__(self, url: str) -> None:
-        self.url, self._store = _open(url)
+    def __init__(self, url: str, *, impatient: bool = False) -> None:
+        """``impatient`` is for small objects that somebody waits for: a bucket that is away is said to be within ``GIVE_UP`` seconds, not minutes."""
+        self.url, self._store = _open(url, impatient=impatient)
 
     @property
     def directory(self) -> Path | None:
@@ -177,7 +181,7 @@ class ObjectStore:
         return options
 
 
-def _open(url: str) -> tuple[str, Any]:
+def _open(url: str, *, impatient: bool) -> tuple[str, Any]:
     parts = urlsplit(url)
     if parts.scheme in ("", "file"):
         root = Path(unquote(parts.path) if parts.scheme else url).expanduser().resolve()
@@ -187,7 +191,7 @@ def _open(url: str) -> tuple[str, Any]:
             raise StorageFailed(f"storage {root} cannot be made: {error.strerror}", field="storage") from error
         return f"file://{root}", LocalStore(root)
     if parts.scheme == "s3":
-        return url, _bucket(parts.netloc, parts.path.strip("/"))
+        return url, _bucket(parts.netloc, parts.path.strip("/"), impatient=impatient)
     raise InvalidInput(
         f"storage: {url!r} is not a URL we know", field="storage", expected="a path, file:///path or s3://bucket/prefix"
     )
@@ -203,7 +207,7 @@ def _bundle(authority: str) -> Path:
     return Path(file.name)
 
 
-def _bucket(name: str, prefix: str) -> S3Store:
+def _bucket(name: str, prefix: str, *, impatient: bool) -> S3Store:
     found = access.access(name, os.environ)
     client: Any = {}
     if found.plain:
@@ -211,6 +215,9 @@ def _bucket(name: str, prefix: str) -> S3Store:
     if found.authority:
         client["root_certificate"] = found.authority
     config: dict[str, Any] = {"endpoint": found.endpoint} if found.endpoint else {}
+    if impatient:
+        client |= {"timeout": timedelta(seconds=GIVE_UP), "connect_timeout": timedelta(seconds=GIVE_UP / 2)}
+        config["retry_config"] = {"max_retries": 2, "retry_timeout": timedelta(seconds=GIVE_UP)}
     try:
         return S3Store(name, prefix=prefix or None, client_options=client, **config)
     except (BaseError, ValueError) as error:

@@ -14,4 +14,6 @@ def engine(name: str) -> Detector:
         return Native()
     if name == "alibi":
         return AlibiDetect()
-    raise InvalidInput(f"engine: {name!r} is none", field="engine", expected=" or ".join(ENGINES), got=repr(name))
+    raise InvalidInput(
+        f"engine: {name!r} is not a valid engine", field="engine", expected=" or ".join(ENGINES), got=repr(name)
+    )

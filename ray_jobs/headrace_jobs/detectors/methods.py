@@ -28,7 +28,9 @@ class Methods:
             name, _, method = part.rpartition("=")
             if not name or method not in (*NUMBER, *CATEGORY):
                 expected = f"FIELD=METHOD with one of {', '.join((*NUMBER, *CATEGORY))}"
-                raise InvalidInput(f"method: {part!r} is none", field="method", expected=expected, got=repr(part))
+                raise InvalidInput(
+                    f"method: {part!r} is not a valid method", field="method", expected=expected, got=repr(part)
+                )
             chosen[name] = method
         defaults = {kind: chosen.pop(kind) for kind in KINDS if kind in chosen}
         for kind, method in defaults.items():

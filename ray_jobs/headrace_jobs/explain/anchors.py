@@ -1,6 +1,7 @@
 """Anchors: a short rule under which the answer hardly ever changes (Ribeiro, Singh and Guestrin 2018).
 
-A rule is a conjunction of predicates that the row fulfils: a category, or a half-line of a number. Its *precision* is how often
+A rule is a conjunction of predicates that the row fulfils: a category, a half-line of a number, a word of a text, or that a value is
+missing. Its *precision* is how often
 rows that fulfil it have the row's answer, its *coverage* the share of background rows that fulfil it. Rows that fulfil a rule are
 drawn from the background and perturbed: each feature outside the rule has, one time in ten, the value of another such row. So they
 keep what features have to do with each other; drawn one by one they would be rows that nobody sends.
@@ -11,6 +12,7 @@ be asked for each. The rule that is returned is measured anew, on perturbed rows
 """
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -34,6 +36,9 @@ CUTS = (0.1, 0.25, 0.5, 0.75, 0.9)
 """Quantiles of the background where half-lines end."""
 MIXED = 0.1
 STEPS = 20  # halvings of the interval in which a bound lies
+MOST_LOOKED_AT = 400  # different words of a text
+MOST_WORDS = 40  # of a text that become predicates
+_WORD = re.compile(r"\w+")
 GAP = 0.05  # of the bounds of two rules that need not be told apart
 
 Model = Callable[[Array], Array]
@@ -42,7 +47,7 @@ Model = Callable[[Array], Array]
 
 @dataclass(frozen=True, slots=True)
 class Predicate:
-    """``feature`` is a column of the matrix; ``relation`` is ``=``, ``<=`` or ``>``."""
+    """``feature`` is a column of the matrix; ``relation`` is ``=``, ``<=``, ``>``, ``contains`` (a word) or ``is missing`` (no value)."""
 
     feature: int
     relation: str
@@ -101,10 +106,10 @@ class _Search:
         """Every rule of the beam with one more predicate, counted on the background; a feature has one predicate each way."""
         found: dict[tuple[int, ...], _Rule] = {}
         for rule in beam:
-            taken = {(self.predicates[p].feature, self.predicates[p].relation) for p in rule.predicates}
+            taken = {_taken(self.predicates[p]) for p in rule.predicates}
             for place, predicate in enumerate(self.predicates):
                 key = tuple(sorted((*rule.predicates, place)))
-                if (predicate.feature, predicate.relation) in taken or key in found:
+                if _taken(predicate) in taken or key in found:
                     continue
                 mask = rule.mask & self.masks[place]
                 count = int(mask.sum())
@@ -186,7 +191,7 @@ def anchor(model: Model, row: Array, background: Background, seed: int = 0) -> A
     seen, rest = halves(background, random)
     columns = _columns(row, seen.rows)
     predicates = predicates_of(row, columns)
-    masks = np.array([fulfils(p, columns[p.feature]) for p in predicates]).reshape(len(predicates), -1)
+    masks = np.array([fulfils(p, columns[p.feature]) for p in predicates]).reshape(len(predicates), len(seen.rows))
     search = _Search(model, seen, rest, predicates, masks, random)
     everything = np.ones(len(seen.rows), bool)
     beam = [_Rule((), everything, len(everything), int(seen.same.sum()))]
@@ -247,6 +252,12 @@ def _held_out(search: _Search, rule: _Rule) -> Anchor:
     return Anchor(chosen, hits / HELD_OUT, low, coverage, HELD_OUT, search.asked)
 
 
+def _taken(predicate: Predicate) -> tuple[Any, ...]:
+    """What a rule has once: a bound each way of a number, but as many words of a text as help."""
+    word = (predicate.value,) if predicate.relation == "contains" else ()
+    return (predicate.feature, predicate.relation, *word)
+
+
 def _columns(row: Array, rows: Array) -> list[Array]:
     """The columns of ``rows``, those of numbers as such: turned once, for many predicates look at each."""
     words = str | bool | bytes | None
@@ -257,30 +268,44 @@ def _columns(row: Array, rows: Array) -> list[Array]:
 
 
 def predicates_of(row: Array, columns: Sequence[Array]) -> list[Predicate]:
-    """What the row fulfils: its categories, and half-lines that end at quantiles of the columns. A missing value has none."""
+    """What the row fulfils and some other rows do not: categories, words, half-lines that end at quantiles, and that a value is missing."""
     found: list[Predicate] = []
     for feature, value in enumerate(row.tolist()):
-        if value is None or value != value:
-            continue
         column = columns[feature]
-        if isinstance(value, str | bool | bytes):
-            if (column == value).any():
-                found.append(Predicate(feature, "=", value))
-            continue
-        numbers = column.astype(np.float64)
-        known = numbers[np.isfinite(numbers)]
-        if not len(known):
-            continue
-        for cut in np.unique(np.quantile(known, CUTS)).tolist():
-            predicate = Predicate(feature, "<=" if value <= cut else ">", cut)
-            share = fulfils(predicate, column).mean()
-            if 0 < share < 1:
-                found.append(predicate)
+        possible = [p for p in _conditions(feature, value, column) if 0 < fulfils(p, column).mean() < 1]
+        found += possible if possible or not isinstance(value, str) else _words(feature, value, column)
     return found
 
 
+def _conditions(feature: int, value: Any, column: Array) -> list[Predicate]:
+    if _is_missing(value):
+        return [Predicate(feature, "is missing", None)]
+    if isinstance(value, str | bool | bytes):
+        return [Predicate(feature, "=", value)]
+    numbers = column.astype(np.float64)
+    known = numbers[np.isfinite(numbers)]
+    cuts = np.unique(np.quantile(known, CUTS)).tolist() if len(known) else []
+    return [Predicate(feature, "<=" if value <= cut else ">", cut) for cut in cuts]
+
+
+def _words(feature: int, text: str, column: Array) -> list[Predicate]:
+    """The words of a text that no other row has as a whole; those of most rows first where there are many."""
+    predicates = [Predicate(feature, "contains", word) for word in dict.fromkeys(_WORD.findall(text))]
+    shares = {p: float(fulfils(p, column).mean()) for p in predicates[:MOST_LOOKED_AT]}
+    possible = sorted((p for p, share in shares.items() if 0 < share < 1), key=lambda p: -shares[p])
+    return possible[:MOST_WORDS]
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or value != value
+
+
 def fulfils(predicate: Predicate, column: Array) -> Array:
-    """Which values of a column of objects fulfil it; a missing one does not."""
+    """Which values of a column of objects fulfil it; a missing one fulfils nothing but that it is missing."""
+    if predicate.relation == "is missing":
+        return np.fromiter(map(_is_missing, column.tolist()), bool, len(column))
+    if predicate.relation == "contains":
+        return np.fromiter((predicate.value in _WORD.findall(v or "") for v in column.tolist()), bool, len(column))
     if predicate.relation == "=":
         return np.asarray(column == predicate.value, bool)
     numbers = column.astype(np.float64)

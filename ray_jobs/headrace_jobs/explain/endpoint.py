@@ -38,7 +38,10 @@ class Endpoint:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise InvalidInput(
-                f"endpoint: {url!r} is not one", field="endpoint", expected="http://HOST:PORT", got=repr(url)
+                f"endpoint: {url!r} is not a valid endpoint",
+                field="endpoint",
+                expected="http://HOST:PORT",
+                got=repr(url),
             )
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self._connection = kind(parts.hostname, parts.port, timeout=TIMEOUT)

@@ -33,7 +33,7 @@ def explain_by_rule(run: ExplainRun, objects: ObjectStore, progress: Progress) -
         find = alibi.rule if run.engine == "alibi" else anchor
         found = find(having(question, same), question.row, Background(background, same.of(answers)))
     rule = tuple(_part(names[p.feature], p) for p in found.predicates)
-    said = " and ".join(f"`{p.name}` {p.relation} {said_of(p.value)}" for p in rule) or "nothing in particular holds"
+    said = " and ".join(map(_said, rule)) or "nothing in particular holds"
     return AnchorReport(
         model=str(run.version),
         request_id=run.request_id,
@@ -80,6 +80,10 @@ def _explain_by_parts(question: Question, objects: ObjectStore) -> AnchorReport:
         image=tuple(tuple(line) for line in grey(image).tolist()),
         held=tuple(tuple(line) for line in found.held.astype(int).tolist()),
     )
+
+
+def _said(part: RulePart) -> str:
+    return f"`{part.name}` {part.relation}" + (f" {said_of(part.value)}" if part.relation != "is missing" else "")
 
 
 def _part(name: str, predicate: Predicate) -> RulePart:

@@ -33,4 +33,6 @@ def outlier_engine(name: str) -> OutlierEngine:
         return NATIVE
     if name == "alibi":
         return OutlierEngine("alibi", LICENCE, alibi.candidates(), alibi.series)
-    raise InvalidInput(f"engine: {name!r} is none", field="engine", expected=" or ".join(ENGINES), got=repr(name))
+    raise InvalidInput(
+        f"engine: {name!r} is not a valid engine", field="engine", expected=" or ".join(ENGINES), got=repr(name)
+    )

@@ -12,8 +12,8 @@ from flask.testing import FlaskClient
 
 from controller_support import FakeServices, fail, make_platform, release
 from headrace_controller import archive
-from headrace_controller.api import application, create_app, events, routing
-from headrace_controller.api.application import RESOURCES
+from headrace_controller.api import application, events, routing
+from headrace_controller.api.application import RESOURCES, create_app
 from headrace_controller.service.jobs import Job, JobRequest, Jobs
 from headrace_controller.service.platform import Platform
 from headrace_functions.names import VersionId

@@ -6,7 +6,11 @@ from typing import Any
 import pytest
 from werkzeug.test import Client
 
+from headrace_controller.catalog.snapshot import CatalogSnapshot
 from headrace_controller.incluster.gateway_passthrough import HEALTH, Front, figures_alone
+from headrace_functions.gateway.last_known import PATH
+from headrace_functions.gateway.routes import route_from_document
+from support.versions import version
 
 
 def management(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -30,15 +34,26 @@ def test_nothing_else_is(method: str, path: str) -> None:
 
 
 def test_health_asks_nobody_and_pages_are_the_management_apis() -> None:
-    front = Front(management, "http://127.0.0.1:9")
+    front = Front(management, "http://127.0.0.1:9", CatalogSnapshot)
     assert Client(front).get(HEALTH).text == "alive\n"
     assert Client(front).get("/models").text == "/models"
     front.close()
 
 
 def test_a_gateway_that_does_not_answer_is_said() -> None:
-    front = Front(management, "http://127.0.0.1:9")
+    front = Front(management, "http://127.0.0.1:9", CatalogSnapshot)
     answer = Client(front).post("/v2/models/churn/infer", json={})
     assert answer.status_code == 502
     assert "the gateway does not answer" in answer.get_json()["detail"]
+    front.close()
+
+
+def test_gateways_are_told_what_a_name_led_to_when_the_store_was_last_read() -> None:
+    one = version("churn", 1)
+    known = CatalogSnapshot({one.id: one}, {"churn": one.id}, {("churn", "prod"): one.id})
+    front = Front(management, "http://127.0.0.1:9", lambda: known)
+    for name in ("churn", "churn:1", "churn%3A1", "churn@prod", "churn%40prod"):
+        assert one == route_from_document(Client(front).get(f"{PATH}{name}").get_json()), name
+    for name, status in (("other", 404), ("churn:2", 404), ("no name", 400), ("", 400)):
+        assert status == Client(front).get(f"{PATH}{name}").status_code, name
     front.close()

@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
 
 from controller_support import make_platform
-from headrace_controller.api import create_app
+from headrace_controller.api.application import create_app
 from headrace_controller.service.gauges import FRESH, Gauges
 from headrace_controller.service.jobs import JobRequest
 from headrace_controller.service.platform import Platform

@@ -113,6 +113,6 @@ def test_an_entry_may_name_its_image_exactly() -> None:
     "text", ["", "images: []", "images: [{name: a}]", "{", "images: [{name: a, python: '3.11', lock: x, packages: {}}]"]
 )
 def test_a_list_that_is_none_says_how_to_make_one(text: str) -> None:
-    with pytest.raises(InvalidInput, match=r"list\.yaml is no list of runtime images") as caught:
+    with pytest.raises(InvalidInput, match=r"list\.yaml is not a list of runtime images") as caught:
         read(text, str, where="list.yaml")
     assert "environments.listing" in str(caught.value.hint)

@@ -118,13 +118,29 @@ def test_a_running_job_can_be_cancelled_and_a_waiting_one_never_starts(
     jobs: Jobs, script: Script, tmp_path: Path
 ) -> None:
     script.says(f"touch {tmp_path}/started; sleep 600")
-    first, second = jobs.start(DRIFT), jobs.start(DRIFT)
+    first = jobs.start(DRIFT)
     wait_until((tmp_path / "started").exists)
+    second = jobs.start(DRIFT)
     assert jobs.get(second.id).state == "queued"
     assert (jobs.cancel(second.id).state, jobs.cancel(first.id).reason) == ("failed", CANCELLED)
     script.says('echo \'{"verdict": "ok"}\'')
     assert run(jobs).state == "done"
     assert jobs.get(second.id).reason == CANCELLED
+
+
+def test_the_same_question_waits_once(jobs: Jobs, script: Script, tmp_path: Path) -> None:
+    script.says(f"touch {tmp_path}/started; sleep 600")
+    running = jobs.start(DRIFT)
+    wait_until((tmp_path / "started").exists)
+
+    waiting = [jobs.start(DRIFT).id for _ in range(4)]
+    another = jobs.start(JobRequest("drift", VERSION, arguments={"window": "2h"})).id
+
+    assert 1 == len(set(waiting))
+    assert 3 == len({running.id, waiting[0], another})
+    for job_id in (another, waiting[0], running.id):
+        jobs.cancel(job_id)
+    assert jobs.start(DRIFT).id not in {running.id, waiting[0]}, "one that is over is not joined"
 
 
 def test_a_job_that_a_crash_cut_short_is_failed_at_the_next_start(tmp_path: Path, script: Script) -> None:

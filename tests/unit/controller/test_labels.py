@@ -116,9 +116,9 @@ def test_a_parquet_file_is_taken_as_well(
         ("churned\n1\n", "request_id", "there is no column 'request_id'"),
         ("request_id,churned\nb,1\na,\n", "churned", "1 rows of 'churned' are empty, the first is row 2"),
         ("request_id,churned\n,1\n", "request_id", "1 rows of 'request_id' are empty"),
-        ("request_id,row,churned\na,-1,1\n", "row", "no row of a request"),
-        ("request_id,row,churned\na,first,1\n", "row", "no row of a request"),
-        ("request_id,row,churned\na,3000000000,1\n", "row", "no row of a request"),
+        ("request_id,row,churned\na,-1,1\n", "row", "not a row of a request"),
+        ("request_id,row,churned\na,first,1\n", "row", "not a row of a request"),
+        ("request_id,row,churned\na,3000000000,1\n", "row", "not a row of a request"),
         ("request_id,churned\n", "labels", "has no rows"),
         ("request_id,churned\na,1\nb,0\na,0\n", "row", "row 3: request 'a' is in row 1 too"),
     ],
@@ -200,11 +200,11 @@ def test_a_class_is_kept_by_its_name_however_it_is_spelled(
 @pytest.mark.parametrize(
     ("training", "label", "says"),
     [
-        (pa.array([0, 1]), "2", "row 2: 'churned' is '2', which is no class of this version"),
-        (pa.array(["no", "yes"]), "maybe", "row 2: 'churned' is 'maybe', which is no class"),
-        (pa.array([True, False]), "yes", "row 2: 'churned' is 'yes', which is no class"),
-        (pa.array([0.5, 1.5, 9.0]), "many", "row 2: 'churned' is 'many', which is no number"),
-        (pa.array([0.5, 1.5, 9.0]), "inf", "row 2: 'churned' is 'inf', which is no number"),
+        (pa.array([0, 1]), "2", "row 2: 'churned' is '2', which is not a class of this version"),
+        (pa.array(["no", "yes"]), "maybe", "row 2: 'churned' is 'maybe', which is not a class"),
+        (pa.array([True, False]), "yes", "row 2: 'churned' is 'yes', which is not a class"),
+        (pa.array([0.5, 1.5, 9.0]), "many", "row 2: 'churned' is 'many', which is not a number"),
+        (pa.array([0.5, 1.5, 9.0]), "inf", "row 2: 'churned' is 'inf', which is not a number"),
     ],
 )
 def test_a_label_that_is_no_class_of_the_version_is_refused_with_its_row(

@@ -6,7 +6,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from controller_support import FakeServices, fail, make_platform, release
-from headrace_controller.api import create_app
+from headrace_controller.api.application import create_app
 from headrace_controller.definitions import SequenceDefinition
 from headrace_controller.pages import blueprint
 from headrace_controller.service.platform import Platform

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller_support import FakeServices, describe, make_platform, release, serving
-from headrace_controller.api import create_app
+from headrace_controller.api.application import create_app
 from headrace_controller.cli.entrypoint import front
 from headrace_controller.pages import blueprint
 from headrace_controller.service.platform import Platform

@@ -132,7 +132,7 @@ def test_a_document_that_is_no_version_is_refused(
     environment: dict[str, str], store: ObjectStore, content: bytes
 ) -> None:
     store.put(layout.version_document(VersionId("adder", 3)), content)
-    with pytest.raises(Malformed, match="is no version"):
+    with pytest.raises(Malformed, match="is not a version"):
         fetch.settings_from(environment)
 
 

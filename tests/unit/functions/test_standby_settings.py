@@ -44,5 +44,5 @@ def test_a_bound_that_is_no_number_is_named(lock: Path, value: str) -> None:
 
 
 def test_an_image_without_a_lock_is_no_runtime_image(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="no runtime image"):
+    with pytest.raises(InvalidInput, match="not a runtime image"):
         StandbySettings.from_environment(TOLD, tmp_path / "lock.txt")

@@ -20,6 +20,7 @@ from headrace_functions.gateway.execution import MAX_SHADOWS, SequenceRunner
 from headrace_functions.gateway.metrics import GatewayMetrics
 from headrace_functions.gateway.resolve import Resolver
 from headrace_functions.gateway.upstream import NotSent, Upstream
+from headrace_functions.platform_secret import PlatformSecret
 from headrace_functions.protocol.codec import decode_request, encode_response
 from headrace_functions.record import Record
 from headrace_functions.sequence import Sequence, Stage, Variant, infer_signature
@@ -100,9 +101,10 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
     services, kept, measures, upstream = StubServices(tmp_path), Kept(), GatewayMetrics(), Upstream()
     documents = Documents(ObjectStore(str(tmp_path / "store")))
     resolver = Resolver(documents)
-    exchange = Exchange(services, upstream, kept, measures)
+    secret = PlatformSecret("secret")
+    exchange = Exchange(services, upstream, kept, measures, secret)
     runner = SequenceRunner(exchange, measures)
-    gateway = Gateway(GatewaySettings("0", purpose_token="secret"), resolver, exchange, runner, upstream, measures)
+    gateway = Gateway(GatewaySettings("0", secret=secret), resolver, exchange, runner, upstream, measures)
     transport = httpx.ASGITransport(app=gateway)  # type: ignore[arg-type]
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
         yield House(client, services, kept, measures, documents, resolver, runner)

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from headrace_functions.errors import NotReady
-from headrace_jobs.execution import STARTS, start_here
+from headrace_jobs.execution import SMALL, STARTS, AsNeeded, Done, Graph, size_of, start_here
+from headrace_jobs.inputs import LogFile
 
 LATE = "The current node timed out during startup. This could happen because the GCS has become overloaded."
 
@@ -45,3 +46,38 @@ def test_another_failure_is_not_repeated() -> None:
     with pytest.raises(Exception, match="no space left"):
         start_here(ray, "folder")
     assert ray.started == 1
+
+
+class Recording:
+    """An executor that notes the sizes of what it ran."""
+
+    def __init__(self) -> None:
+        self.ran: list[int] = []
+
+    def run(self, graph: Graph, _key: str, _done: Done) -> Any:
+        self.ran.append(size_of(graph))
+
+
+def reading(*sizes: int) -> Graph:
+    leaves = {f"file-{i}": (len, LogFile("store", str(i), size), "task") for i, size in enumerate(sizes)}
+    return {**leaves, "whole": (max, *leaves)}
+
+
+def test_small_files_are_read_in_one_process_and_ray_starts_once_for_large_ones() -> None:
+    here, started = Recording(), list[Recording]()
+
+    def start() -> Recording:
+        started.append(Recording())
+        return started[-1]
+
+    chosen = AsNeeded(start, here)
+    for sizes in ((SMALL // 2, SMALL // 2), (SMALL, 1), (1,)):
+        chosen.run(reading(*sizes), "whole", lambda _: None)
+
+    assert [SMALL] == here.ran
+    assert [[SMALL + 1, 1]] == [ray.ran for ray in started], "a Ray that runs is used"
+
+
+def test_the_size_of_a_plan_is_that_of_its_files() -> None:
+    assert size_of(reading(3, 4)) == 7
+    assert size_of({"file-0": (len, "text"), "whole": (sum,)}) == 0

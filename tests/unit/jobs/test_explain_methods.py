@@ -13,7 +13,7 @@ from headrace_functions.signature import Field, Signature, dtype
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Version
 from headrace_jobs.commands import main
-from headrace_jobs.explain.anchors import TARGET, Background, anchor, bounds, divergence, fulfils, uppers
+from headrace_jobs.explain.anchors import TARGET, Background, Predicate, anchor, bounds, divergence, fulfils, uppers
 from headrace_jobs.explain.answer_equality import same_as
 from headrace_jobs.explain.counterfactuals import counterfactuals, scales
 from headrace_jobs.explain.job import ExplainRun
@@ -52,6 +52,46 @@ def explained(objects: ObjectStore, url: str, method: str, request: str = "req-0
     report = METHODS[method](ExplainRun(CHURN, request, 0, url, budget), objects, lambda *_: None)
     assert len(page(report)) < 1_000_000
     return report
+
+
+def test_a_value_that_is_missing_is_a_condition_of_a_rule() -> None:
+    random = np.random.default_rng(1)
+    rows = np.empty((600, 2), object)
+    rows[:, 0] = np.where(random.random(600) < 0.3, None, random.normal(50, 10, 600))
+    rows[:, 1] = np.array(["basic", "pro", None], object)[random.integers(0, 3, 600)]
+
+    def model(asked: np.ndarray) -> np.ndarray:
+        return np.array([age is None and plan is None for age, plan in asked])
+
+    found = anchor(model, np.array([None, None], object), Background(rows, model(rows)))
+
+    assert {Predicate(0, "is missing", None), Predicate(1, "is missing", None)} == set(found.predicates)
+    assert found.precision == 1
+    assert found.coverage == pytest.approx(model(rows).mean(), abs=0.04)
+
+
+def test_a_rule_about_a_text_names_its_words() -> None:
+    random = np.random.default_rng(2)
+    words = ["good", "great", "poor", "film", "book", "song", "day", "long", "short", "new"]
+    rows = np.array([[" ".join(random.choice(words, 6))] for _ in range(600)], object)
+
+    def model(asked: np.ndarray) -> np.ndarray:
+        return np.array(["good" in text.split() and "poor" not in text.split() for (text,) in asked])
+
+    found = anchor(model, np.array(["good film day song book new!"], object), Background(rows, model(rows)))
+
+    assert Predicate(0, "contains", "good") in found.predicates
+    assert {p.value for p in found.predicates} <= {"good", "film", "day", "song", "book", "new"}
+    assert found.precision > model(rows).mean() + 0.3
+
+
+@pytest.mark.parametrize("row", [["never seen"], [None], [float("nan")]])
+def test_a_row_without_a_condition_to_try_has_the_empty_rule(row: list[object]) -> None:
+    rows = np.array([[None]] * 200, object)
+
+    found = anchor(lambda asked: np.ones(len(asked), bool), np.array(row, object), Background(rows, np.ones(200, bool)))
+
+    assert ((), 1.0, 1.0) == (found.predicates, found.precision, found.coverage)
 
 
 def test_an_anchor_names_what_the_answer_hangs_on(objects: ObjectStore, version: Version) -> None:

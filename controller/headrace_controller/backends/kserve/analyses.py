@@ -52,7 +52,9 @@ class AnalysisSettings:
         texts = {"image": JOBS_IMAGE, "alibi_image": ALIBI_IMAGE, "cpu": CPU, "memory": MEMORY}
         workers = environment.get(WORKERS) or "0"
         if not workers.isdigit():
-            raise InvalidInput(f"{WORKERS}: {workers!r} is no number", field=WORKERS, expected="0 or more", got=workers)
+            raise InvalidInput(
+                f"{WORKERS}: {workers!r} is not a number", field=WORKERS, expected="0 or more", got=workers
+            )
         return cls(workers=int(workers), **{f: environment[v] for f, v in texts.items() if environment.get(v)})
 
     def image_of(self, engine: Engine) -> str:

@@ -39,7 +39,10 @@ class ClusterSettings:
         host, _, port = where.rpartition(":")
         if self.ingress and not (kind == "tcp" and host and port.isdigit()):
             raise InvalidInput(
-                f"ingress: {self.ingress!r} is no address", field=INGRESS, expected="tcp:HOST:PORT", got=self.ingress
+                f"ingress: {self.ingress!r} is not an address",
+                field=INGRESS,
+                expected="tcp:HOST:PORT",
+                got=self.ingress,
             )
         named = {FUNCTION_IMAGE: self.image} | {f"{FUNCTION_IMAGE}_{k.upper()}": v for k, v in self.images.items()}
         for variable, image in named.items():

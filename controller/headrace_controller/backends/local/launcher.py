@@ -188,6 +188,7 @@ class LocalLauncher:
             "notify": str(self._notify_path),
             "replica": replica,
             "log": str(log),
+            "secret": self._settings.purpose.read_text(),
         }
 
 

@@ -45,11 +45,11 @@ class Explanation(Part):
 
 
 class RulePart(Part):
-    """One condition of a rule: the feature, ``=``, ``<=`` or ``>``, and with what."""
+    """One condition of a rule: the feature, how it is held against what. ``is missing`` has no value, ``contains`` a word of a text."""
 
     name: str
-    relation: Literal["=", "<=", ">"]
-    value: Scalar
+    relation: Literal["=", "<=", ">", "contains", "is missing"]
+    value: Scalar | None = None
 
 
 class OfRow(Part):

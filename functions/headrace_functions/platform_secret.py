@@ -1,0 +1,30 @@
+"""The secret that the platform's own processes share: who shows it is one of them."""
+
+import hmac
+from dataclasses import dataclass
+
+PROOF = b"x-headrace-proof"
+"""On a request from the gateway to a function: the secret, so that the function believes what the gateway says of the request."""
+
+
+@dataclass(slots=True)
+class PlatformSecret:
+    """``value`` is empty while it is not known, as in a gateway that started while the store was away."""
+
+    value: str = ""
+
+    def proof_line(self) -> bytes:
+        """The header line for a function."""
+        return b"%s: %s\r\n" % (PROOF, self.value.encode()) if self.value else b""
+
+    def is_purpose(self, header: bytes | None) -> bool:
+        """Whether an ``x-headrace-purpose`` comes from the platform itself."""
+        return self._equals(header, b"explain ")
+
+    def is_proof(self, header: bytes | None) -> bool:
+        """Whether an ``x-headrace-proof`` comes from the gateway."""
+        return self._equals(header, b"")
+
+    def _equals(self, header: bytes | None, prefix: bytes) -> bool:
+        # In constant time: a caller must not learn the secret letter by letter.
+        return bool(self.value) and header is not None and hmac.compare_digest(header, prefix + self.value.encode())
