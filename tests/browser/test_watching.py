@@ -2,7 +2,6 @@
 
 import csv
 import random
-import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,8 +10,9 @@ import numpy as np
 import pytest
 import yaml
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
+from fixtures_browser import MARKS, browser, page
 from fixtures_platform import RunningPlatform, until
 from headrace_functions.names import VersionId
 from headrace_functions.protocol.codec import encode_request, encode_response
@@ -24,13 +24,9 @@ from headrace_functions.storage.documents import Documents
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Version
 
-CHROMIUM = shutil.which("chromium")
-QUIET = ["--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]  # fmt: skip
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian's package chromium)"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning"),
-    pytest.mark.timeout(300),
-]
+__all__ = ["browser", "page"]
+
+pytestmark = [*MARKS, pytest.mark.timeout(300)]
 FUNCTION = "def predict(model, amount, age):\n    return {'score': amount * 0 + age / 100}\n"
 NUMBER = {"shape": "scalar", "type": "double", "profile": "numerical"}
 PER_MINUTE = 60
@@ -101,27 +97,6 @@ def watched(tmp_path_factory: pytest.TempPathFactory, shared_environments: Path)
         yield platform
     finally:
         assert platform.stop() == 0
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield launched
-        launched.close()
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page on which any error of a script or of the content policy fails the test."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
-    opened = context.new_page()
-    errors: list[str] = []
-    opened.on("pageerror", lambda error: errors.append(str(error)))
-    opened.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
-    yield opened
-    context.close()
-    assert [] == errors
 
 
 def test_the_overview_says_what_is_wrong_and_leads_in_three_clicks_to_the_reason(
@@ -216,7 +191,8 @@ def test_no_page_has_a_barrier_that_axe_finds_and_none_is_wider_than_the_window(
 PAGES = [
     "/", "/models/scores?version=2&range=1h", "/models/scores?version=2&tab=versions", "/models/scores?version=2&tab=signature",
     "/models/scores?version=2&tab=logs", "/requests", "/requests?version=scores:2&range=1h", "/requests/scores/2/r-1-1", "/incidents",
-    "/incidents/1", "/rules", "/reports", "/runs", "/settings",
+    "/incidents/1", "/rules", "/compare?first=scores:1&second=scores:2",
+    "/segments?version=scores:2&range=1h&where=in.amount+%3E+100", "/reports", "/runs", "/settings",
 ]  # fmt: skip
 
 
