@@ -30,6 +30,8 @@ MAX_BYTES = 512 * 1024 * 1024
 BOOSTERS = ("lightgbm.basic.Booster", "xgboost.core.Booster")
 NATIVE = {"xgboost": (".json", ".ubj", ".bst", ".model"), "lightgbm": (".txt", ".lgb")}
 """Frameworks whose artifacts are boosters' own files, and how these end."""
+WITH_TREES = ("sklearn", *NATIVE)
+"""Frameworks whose artifacts may hold trees that are read here."""
 WRITTEN = ("handle", "_handle")  # members of a pickled booster that it is written in, as text or bytes
 WRAPPERS = (
     "lightgbm.",
@@ -41,7 +43,7 @@ LIBRARIES = ("lightgbm.", "sklearn.", "xgboost.")
 
 def read_trees(objects: ObjectStore, version: Version, place: int | None) -> Ensemble:
     """The trees that give class ``place``, or the value where it is None; ``NotDirectError`` where there are none to be had."""
-    if version.framework not in ("sklearn", *NATIVE):
+    if version.framework not in WITH_TREES:
         raise NotDirectError(f"a model of the framework {version.framework} is a black box")
     key = layout.artifact(version.id)
     if (size := objects.size(key)) > MAX_BYTES:

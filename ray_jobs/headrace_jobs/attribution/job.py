@@ -1,7 +1,8 @@
 """The attribution job: what the answers of a window depend on, feature by feature, and the rows that were looked at."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from headrace_jobs import inputs
 from headrace_jobs.attribution.direct import Found, by_trees, middle
 from headrace_jobs.attribution.ensembles import NotDirectError
 from headrace_jobs.attribution.rows import Choice, Chosen, Looking, choose_rows
-from headrace_jobs.attribution.training import keep, of_values
+from headrace_jobs.attribution.training import keep, of_values, shares
 from headrace_jobs.execution import Executor
 from headrace_jobs.explain.background import read_background
 from headrace_jobs.explain.endpoint import Endpoint
@@ -42,6 +43,9 @@ SHOWN = 50
 PARTS = 5
 """Features that are told of a row."""
 NAMED = 3
+LEAST = 30
+"""Explained rows below which no shift of a share is told."""
+Z99 = 2.5758
 EXACT_BACKGROUND = 16
 
 Progress = Callable[[int, int, str], None]
@@ -86,7 +90,8 @@ class AttributionRun:
                 found = self._by_asking(model, chosen.rows, background)
         if self.choice == "training":
             keep(objects, version.id, of_values(version, found.values))
-        return self._describe(version, found, chosen, outcome, model.asked, notes)
+        trained = shares(objects, version) if self.choice != "training" else {}
+        return self._describe(version, found, chosen, outcome, model.asked, notes, trained)
 
     def _by_asking(self, model: "_Model", rows: Array, background: Array) -> "Found":
         features = rows.shape[1]
@@ -103,7 +108,14 @@ class AttributionRun:
         return Found("exact" if whole else "permutation", "as the output", values, base, answers)
 
     def _describe(
-        self, version: Version, found: "Found", chosen: Chosen, outcome: Outcome, asked: int, notes: tuple[Note, ...]
+        self,
+        version: Version,
+        found: "Found",
+        chosen: Chosen,
+        outcome: Outcome,
+        asked: int,
+        notes: tuple[Note, ...],
+        trained: Mapping[str, float],
     ) -> AttributionReport:
         names = [f.name for f in features_of(version.signature)]
         size = np.abs(found.values)
@@ -117,6 +129,7 @@ class AttributionRun:
                 share=float(importance[i]) / total if total else 0.0,
                 mean=float(found.values[:, i].mean()),
                 top=int(top[i]) if total else 0,
+                **shift(size, i, trained.get(name)),
             )
             for i, name in enumerate(names)
         ]
@@ -175,6 +188,21 @@ class _Model:
         return outputs
 
 
+def shift(size: Array, place: int, trained: float | None) -> dict[str, Any]:
+    """How a feature's share of ``size`` = |SHAP| ``(n, d)`` differs from its share in training, and whether chance explains that.
+
+    The share is a ratio of means; its error is that of the linearised ratio (Cochran 1977, 6.3), taken as large again for the
+    training rows, which are as many at least.
+    """
+    totals = size.sum(axis=1)
+    n, total = len(size), float(totals.sum())
+    if trained is None or total <= 0 or n < LEAST:
+        return {"trained": trained, "shift": None, "told": False}
+    now = float(size[:, place].sum()) / total
+    error = float(np.std(size[:, place] - now * totals, ddof=1)) * np.sqrt(n) / total
+    return {"trained": trained, "shift": now - trained, "told": bool(abs(now - trained) > Z99 * np.sqrt(2) * error)}
+
+
 def _row(names: list[str], chosen: Chosen, found: Found, i: int) -> AttributedRow:
     order = np.argsort(-np.abs(found.values[i]), kind="stable")[:PARTS].tolist()
     return AttributedRow(
@@ -200,4 +228,9 @@ def _sentence(outcome: Outcome, fields: list[AttributedField], rows: int, choice
     leading = ", ".join(f"`{f.name}` ({share(f.share)})" for f in fields[:NAMED] if f.importance > 0)
     if not leading:
         return f"{outcome.name} depends on no input over {over} ({counted(rows)})."
-    return f"Over {over} ({counted(rows)}), {outcome.name} was moved most by {leading}."
+    said = f"Over {over} ({counted(rows)}), {outcome.name} was moved most by {leading}."
+    moved = max((f for f in fields if f.told and f.shift), key=lambda f: abs(f.shift or 0.0), default=None)
+    if moved is None:
+        return said
+    more = "more" if (moved.shift or 0.0) > 0 else "less"
+    return f"{said} It depends {more} on `{moved.name}` than in training: {share(moved.trained or 0.0)} → {share(moved.share)}."

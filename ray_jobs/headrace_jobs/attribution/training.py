@@ -19,6 +19,7 @@ from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Version
 from headrace_functions.views import Array
 from headrace_jobs import inputs
+from headrace_jobs.attribution.artifact import WITH_TREES
 from headrace_jobs.attribution.direct import by_trees, middle
 from headrace_jobs.attribution.ensembles import NotDirectError
 from headrace_jobs.columns import columns_of
@@ -75,7 +76,7 @@ def training_rows(objects: ObjectStore, version: Version, count: int) -> tuple[A
 
 
 def _from_trees(objects: ObjectStore, version: Version) -> Mapping[str, float]:
-    if version.framework != "sklearn":
+    if version.framework not in WITH_TREES:
         raise NotDirectError(f"a model of the framework {version.framework} is a black box")
     features_of(version.signature)  # refuses what cannot be taken apart
     if any(f.size is None for f in version.signature.outputs):

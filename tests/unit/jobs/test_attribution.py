@@ -24,7 +24,7 @@ from headrace_functions.version import Version
 from headrace_jobs.attribution.direct import by_trees
 from headrace_jobs.attribution.ensembles import UNITS, Ensemble, NotDirectError
 from headrace_jobs.attribution.estimators import ensemble
-from headrace_jobs.attribution.job import AttributionRun
+from headrace_jobs.attribution.job import AttributionRun, shift
 from headrace_jobs.attribution.trees import MAX_PATH, Tree, tree_shap
 from headrace_jobs.explain.outcome import Outcome
 from headrace_jobs.report.models import AttributionReport
@@ -185,3 +185,31 @@ def test_limits_are_told(options: dict[str, int], field: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         AttributionRun(CHURN, HOUR, "http://127.0.0.1:1", **options)  # type: ignore[arg-type]
     assert caught.value.field == field
+
+
+def test_a_window_like_training_stands_beside_training_without_a_shift(objects: ObjectStore) -> None:
+    forest = RandomForestRegressor(20, max_depth=5, random_state=0)
+    version, predict = given_model(objects, forest, (SCORE,), answered=True)
+    found = {f.name: f for f in attribute(objects, version, predict).fields}
+    assert all(f.trained is not None and f.shift is not None for f in found.values())
+    assert not any(f.told for f in found.values()), "the window is like training"
+    assert 1.0 == pytest.approx(sum(f.trained or 0.0 for f in found.values()))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_of_equal_shares_few_are_told_and_a_planted_shift_is(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    told = 0
+    for _ in range(200):
+        size = random.exponential(1.0, (100, 4)) * np.array([4.0, 3.0, 2.0, 1.0])
+        told += shift(size, 0, 0.4)["told"]
+    assert told <= 8  # 2 are expected where the training share is exact
+    moved = random.exponential(1.0, (100, 4)) * np.array([4.0, 3.0, 2.0, 8.0])
+    assert shift(moved, 3, 0.1)["told"]
+    assert shift(moved, 3, 0.1)["shift"] > 0.2
+
+
+def test_few_rows_and_features_without_a_share_in_training_tell_nothing() -> None:
+    size = np.ones((5, 2))
+    assert {"trained": 0.5, "shift": None, "told": False} == shift(size, 0, 0.5)
+    assert {"trained": None, "shift": None, "told": False} == shift(np.ones((100, 2)), 0, None)

@@ -15,6 +15,14 @@ class AttributedField(Part):
     share: Number = Field(description="of the sum over all features")
     mean: Number = Field(description="mean of SHAP: whether it raised or lowered the answers")
     top: int = Field(description="rows in which no other feature moved the answer as much")
+    trained: Number | None = Field(
+        default=None,
+        description="its share on training data; null where that was never worked out, or of training data itself",
+    )
+    shift: Number | None = Field(
+        default=None, description="share less trained: how much more the answers depend on it now"
+    )
+    told: bool = Field(default=False, description="whether the shift is beyond what rows by chance show (99 %)")
 
 
 class RowPart(Part):
