@@ -193,7 +193,7 @@ class Explosive:
         ({"model.joblib": b""}, {"framework": "sklearn"}, "cut short or no model file"),
         ({"model.pkl": pickled(LinearRegression().fit([[0.0], [1.0]], [0.0, 1.0]))[:-40]}, {"framework": "sklearn"}, "cut short"),
         ({"model.pkl": pickled({"not": "a model"})}, {"framework": "sklearn"}, "holds no estimator"),
-        ({"model.onnx": b"x"}, {}, "framework: the payload does not say"),
+        ({"model.weights": b"x"}, {}, "framework: the payload does not say"),
         ({"model.onnx": b"x"}, {"framework": "sklearn"}, "model"),
         ({"function.py": "def other(model): return {}"}, {"framework": "python"}, "predict"),
         ({"function.py": "def predict(model, wrong, names): return {}"}, {"framework": "python"}, "'wrong'"),
