@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from controller_support import make_platform, release, serving, wait_until
 from fixtures_jobs import UNTIL, given_log
 from headrace_controller import clock
-from headrace_controller.api import create_app
+from headrace_controller.api.application import create_app
 from headrace_controller.cli.entrypoint import front
 from headrace_controller.collector.scoring import Scoring
 from headrace_controller.comparison import intervals

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from controller_support import make_platform, release, serving
 from fixtures_jobs import UNTIL, given_log
-from headrace_controller.api import create_app
+from headrace_controller.api.application import create_app
 from headrace_controller.cli.entrypoint import front
 from headrace_controller.collector.scoring import Scoring
 from headrace_controller.monitoring.specs import MetricSpec
