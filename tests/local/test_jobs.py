@@ -138,7 +138,7 @@ def test_a_killed_worker_changes_nothing(jobs_python: Path, objects: ObjectStore
 def started_drift(python: Path, objects: ObjectStore) -> Iterator[subprocess.Popen[str]]:
     """A drift run on Ray of which the first file is done."""
     kept = {k: v for k, v in os.environ.items() if k in {"PATH", "HOME", "TMPDIR"}}
-    command = [str(python), "-m", "headrace_jobs", "drift", *WINDOW, "--storage", objects.url]
+    command = [str(python), "-m", "headrace_jobs", "drift", *WINDOW, "--storage", objects.url, "--address", "local"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=kept) as job:
         assert job.stderr is not None
         first = job.stderr.readline()
