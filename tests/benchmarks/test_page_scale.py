@@ -10,7 +10,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from controller_support import FakeServices, make_platform
-from headrace_controller.api import create_app
+from headrace_controller.api.application import create_app
 from headrace_controller.health.frame import Frame, joined
 from headrace_controller.health.plan import plan_of
 from headrace_controller.health.table import LOG, HealthTables
