@@ -1,12 +1,11 @@
 """What a window is compared with: the training data, or another window of the log."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from headrace_functions.errors import InvalidInput
 from headrace_functions.names import VersionId
@@ -90,20 +89,38 @@ def counted(objects: ObjectStore, version: Version, sample: int, together: int) 
             hint="give training-data in its definition and apply it again, or compare with --against previous",
         )
     answers = inputs.read_answers(objects, version.id)
+    return count_training(
+        version,
+        training.metadata.num_rows,
+        lambda name: inputs.column(training, name),
+        None if answers is None else lambda name: inputs.column(answers, name),
+        answers.metadata.num_rows if answers is not None else 0,
+        (sample, together),
+    )
+
+
+ColumnOf = Callable[[str], Any]
+"""An Arrow column by its name, or None where there is no such column."""
+
+
+def count_training(
+    version: Version, rows: int, training: ColumnOf, answers: ColumnOf | None, answered: int, kept: tuple[int, int]
+) -> Baseline:
+    """The baseline of ``rows`` training rows, and of the answers on ``answered`` of them; ``kept`` rows are kept raw and whole."""
+    sample, together = kept
     grid = grid_for(sampling.views_of(columns_of(version.signature)))
     references: dict[str, Reference] = {}
     views: dict[str, tuple[Column, ViewName]] = {}
     notes: list[tuple[str, str]] = []
-    rows = training.metadata.num_rows
     whole = {"input": dict[str, Array](), "output": dict[str, Array]()}
-    answered = spread_rows(rows, answers.metadata.num_rows) if answers is not None else np.empty(0, np.int64)
+    places = spread_rows(rows, answered) if answers is not None else np.empty(0, np.int64)
     outputs = _answers(version, answers)
     importances: dict[str, float] = {}
     for column in columns_of(version.signature):
-        file, name = (training, column.field.name) if column.side == "input" else (answers, column.name)
-        values: Any | None = inputs.column(file, name) if file is not None else None
+        of, name = (training, column.field.name) if column.side == "input" else (answers, column.name)
+        values: Any | None = of(name) if of is not None else None
         if values is None:
-            notes.append((column.field.name, _absent(column, file is not None)))
+            notes.append((column.field.name, _absent(column, of is not None)))
             continue
         try:
             found = series(column.field, values)
@@ -115,7 +132,7 @@ def counted(objects: ObjectStore, version: Version, sample: int, together: int) 
             views[column.key(view)] = (column, view)
             chosen = lowest(priorities(str(version.id), len(values)), together)
             whole[column.side][column.key(view)] = take(one, chosen)
-            share = importance(one, answered, outputs) if column.side == "input" else None
+            share = importance(one, places, outputs) if column.side == "input" else None
             if share is not None:
                 importances[column.key(view)] = share
     ranking: Ranking = "variance" if importances else "severity"
@@ -136,11 +153,11 @@ def _by_view(found: Mapping[str, float], views: Mapping[str, tuple[Column, ViewN
     return given
 
 
-def _answers(version: Version, answers: pq.ParquetFile | None) -> list[Array]:
+def _answers(version: Version, answers: ColumnOf | None) -> list[Array]:
     """The answers kept from training as numbers ``(n,)``, in the order of their rows."""
     found: list[Array] = []
     for column in columns_of(version.signature):
-        values = inputs.column(answers, column.name) if answers is not None and column.side == "output" else None
+        values = answers(column.name) if answers is not None and column.side == "output" else None
         if values is None:
             continue
         try:

@@ -1,6 +1,6 @@
 """A leaf of the plan: one file of a log counted against the references; and how two of them add up."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -81,13 +81,20 @@ def scan(file: LogFile, task: Task) -> Part:
     if not answered.rows:
         return Part(failed=answered.failed)
     times = answered.received.cast(pa.int64()).to_numpy(zero_copy_only=False)
-    steps = history.step_of(times, *task.window.microseconds())
     numbers = answered.column("row")
     row = np.zeros(answered.rows, np.int64) if numbers is None else numbers.cast(pa.int64()).to_numpy()
+    return count_rows(task, times, row, answered.column, answered.failed)
+
+
+def count_rows(
+    task: Task, times: Array, row: Array, column_of: Callable[[str], pa.ChunkedArray | None], failed: int = 0
+) -> Part:
+    """Count answered rows received at ``times`` (microseconds), with numbers ``row`` in their requests; columns by their name."""
+    steps = history.step_of(times, *task.window.microseconds())
     leaf = _Leaf(task, times, steps, logged_priorities(times, row))
     for column in task.columns:
-        leaf.add(column, answered.column(column.name))
-    return leaf.part(answered.failed)
+        leaf.add(column, column_of(column.name))
+    return leaf.part(failed)
 
 
 def _is_of_words(column: Column) -> bool:

@@ -1,6 +1,6 @@
 """The drift job: a window of a version's log against its training data or another window, field by field."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from headrace_functions.errors import InvalidInput
@@ -10,8 +10,8 @@ from headrace_functions.version import Version
 from headrace_functions.views import names
 from headrace_jobs import inputs
 from headrace_jobs.baseline import Against, Baseline, from_log
-from headrace_jobs.columns import columns_of
-from headrace_jobs.detectors.base import Detector, Finding
+from headrace_jobs.columns import Column, columns_of
+from headrace_jobs.detectors.base import Detector, Finding, WholeTest
 from headrace_jobs.detectors.methods import Methods
 from headrace_jobs.drift.baseline_cache import from_training
 from headrace_jobs.drift.chunks import coarse, judge_chunks
@@ -22,7 +22,7 @@ from headrace_jobs.execution import Executor
 from headrace_jobs.plan import ROOT, by_leaf, plan
 from headrace_jobs.report.models import DriftReport
 from headrace_jobs.sampling import size_for
-from headrace_jobs.scan import Part, Task
+from headrace_jobs.scan import Part, Reference, Task
 from headrace_jobs.verdict import DEFAULT, Policy
 from headrace_jobs.window import Window
 
@@ -61,27 +61,40 @@ class DriftRun:
         version = inputs.read_version(objects, self.version)
         columns = columns_of(version.signature)
         self.methods.check({c.field.name: {view.kind for view in names(c.field)} for c in columns})
-        together = [self.detector.whole(name) for name in self.together if name != CONCEPT]
-        rows = size_for(columns, max([self.detector.sample, *(test.rows for test in together)], default=0))
+        tests = self._tests()
+        rows = size_for(columns, max([self.detector.sample, *(test.rows for test in tests)], default=0))
         base = self._baseline(objects, version, rows, executor, progress)
         files = inputs.log_files(objects, self.version, self.window)
-        thin = coarse(base.references, len(self.chunks)) if self.chunks else {}
+        part = self._count(files, self.task(columns, base, rows), executor, progress)
+        return self.conclude(base, part, len(files), self._concept(objects, version, files, executor))
+
+    def _tests(self) -> list[WholeTest]:
+        return [self.detector.whole(name) for name in self.together if name != CONCEPT]
+
+    def task(self, columns: tuple[Column, ...], base: Baseline, rows: int) -> Task:
+        """What is counted of the window, of which ``rows`` are kept raw."""
         starts = tuple(piece.microseconds()[0] for piece in self.chunks)
-        whole = self._count(files, Task(self.window, columns, base.references, rows, starts, thin), executor, progress)
+        return Task(self.window, columns, base.references, rows, starts, self._thin(base))
+
+    def _thin(self, base: Baseline) -> Mapping[str, Reference]:
+        return coarse(base.references, len(self.chunks)) if self.chunks else {}
+
+    def conclude(self, base: Baseline, part: Part, files: int, more: tuple[Finding, ...] = ()) -> DriftReport:
+        """Test and judge what was counted; ``more`` are findings about all fields that were made elsewhere."""
         sides = Comparison(
             base.rows,
             base.references,
             base.views,
-            whole,
-            len(files),
+            part,
+            files,
             base.sample,
             self.methods,
-            together,
-            self._concept(objects, version, files, executor),
+            self._tests(),
+            more,
             base.importance,
         )
         tested = compare(sides, self.detector, self.policy)
-        pieces = judge_chunks(self.chunks, sides, thin, self.detector, self.policy)
+        pieces = judge_chunks(self.chunks, sides, self._thin(base), self.detector, self.policy)
         told = Told(
             self.version, self.window, self.against, self.detector, self.policy, base.notes, pieces, base.ranking
         )
