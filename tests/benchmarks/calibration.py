@@ -27,7 +27,9 @@ from headrace_jobs.baseline import Baseline, count_training
 from headrace_jobs.columns import columns_of
 from headrace_jobs.detectors.base import Finding
 from headrace_jobs.detectors.native import Native
+from headrace_jobs.drift import concept
 from headrace_jobs.drift.job import DriftRun
+from headrace_jobs.performance.problem import Classes
 from headrace_jobs.report.models import DriftReport
 from headrace_jobs.sampling import size_for
 from headrace_jobs.scan import count_rows
@@ -223,6 +225,36 @@ def power(options: argparse.Namespace) -> Iterator[str]:
         rate = np.mean([np.mean([hit for hit, _ in seen]) for seen in of])
         hits = [first for seen in of for hit, first in seen if hit]
         yield f"| **all** | {rows:,} | {sum(map(len, of))} | **{rate:.1%}** | **{np.mean(hits):.1%}** |"
+
+
+def concept_found(case: tuple[int, int, float], seed: int) -> bool:
+    """Labels of a score of known meaning, some of which are exchanged: is concept drift among the findings that count?"""
+    before, now, flipped = case
+    random = np.random.default_rng([SEEDS + seed, before, now, round(100 * flipped)])
+    problem = Classes("label", SCORE, ("no", "yes"), None)
+    tables: list[Array] = []
+    cut: concept.Cut | None = None
+    for rows, share in ((before, 0.0), (now, flipped)):
+        score = 1 / (1 + np.exp(-random.normal(0, 2, rows)))
+        yes = (random.random(rows) < score) != (random.random(rows) < share)
+        columns, labels = {output_column(SCORE): arrow(score)}, pa.array(np.where(yes, "yes", "no"))
+        cut = cut or concept.cut_of(problem, columns, labels)
+        tables.append(cut.table(columns, labels))
+    finding = concept.compare(*tables)
+    fields = tuple(law(name).field(f"f{i}") for i, name in enumerate(MIX))
+    sides = [drawn(MIX, 500, random) for _ in range(2)]
+    report = judged(fields, *sides, () if finding is None else (finding,))
+    return any(test.test == "concept" and test.severity != "none" for test in report.whole)
+
+
+def concept_drift(options: argparse.Namespace) -> Iterator[str]:
+    yield "| labelled rows, reference → window | labels exchanged | runs | found |\n|---|---|---|---|"
+    cases = [
+        (n, m, share) for share in (0.0, 0.1) for n, m in ((500, 500), (2000, 2000), (10_000, 2000), (10_000, 10_000))
+    ]
+    answers = take_turns(cases, concept_found, min(options.runs, 200), options.minutes, options.first)
+    for (n, m, share), seen in zip(cases, answers, strict=True):
+        yield f"| {n:,} → {m:,} | {share:.0%} | {len(seen)} | {np.mean(seen):.1%} |" if seen else ""
 
 
 PARTS: Mapping[str, Callable[[argparse.Namespace], Iterator[str]]] = {

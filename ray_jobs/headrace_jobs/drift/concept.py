@@ -88,7 +88,7 @@ def concept(
     if labels is None:
         return None
     columns = {name: inputs.column(source.answers, name) for name in problem.columns}
-    cut = _cut(problem, columns, source.target)
+    cut = cut_of(problem, columns, source.target)
     newest = of_newest(labels, files, window, executor).table
     leaves = [(count_file, file, window, cut, newest) for file in files]
     now: Array = executor.run(tree(leaves, merge_all), ROOT, lambda _: None)
@@ -185,7 +185,8 @@ def _flipped(gap: Array, pooled: Array, share: Array, variance: Array) -> tuple[
     return float(weight @ gap) / total * moved, float(np.sqrt(weight**2 @ variance)) / total * moved
 
 
-def _cut(problem: Problem, columns: dict[str, Any], labels: Any) -> Cut:
+def cut_of(problem: Problem, columns: dict[str, Any], labels: Any) -> Cut:
+    """How the reference's answers and labels cut rows."""
     steps = np.linspace(0, 1, STRATA + 1)[1:-1]
     if isinstance(problem, Number):
         answers, truth = problem.read(columns), numbers_of(labels)
