@@ -129,8 +129,7 @@ def _cut(at: Array, ends: Array, upto: Array, ranks: Array) -> tuple[Array, Arra
     Which rows are on which side must not decide where a cut is, or the p-values of what is between them would not hold.
     """
     place = np.minimum(np.searchsorted(ends, ranks, "left"), len(ends) - 1)
-    starts = ends[place] - np.diff([0.0, *ends])[place]
-    first = np.where(place > 0, upto[place - 1], 0.0)
+    starts, first = (np.where(place > 0, side[place - 1], 0.0) for side in (ends, upto))
     share = (ranks - starts) / (ends[place] - starts)
     share = np.where(at[place], np.round(share), share)
     cut = np.round(starts + share * (ends[place] - starts))

@@ -23,6 +23,7 @@ LARGEST = 20
 """A row that more than one in so many rows is equal to is a value of its own weight, such as that of a sensor that is stuck, and no repeat."""
 TIMES_NATURE = 3.0
 """More of the repeated rows than this many times what chance explains must be unknown to the other side."""
+FACTOR = np.uint64(0xD6E8FEB86659FD93)
 EVERYTHING = np.uint64(2**64 - 1)
 
 
@@ -37,7 +38,7 @@ class RowCounts:
 
     @classmethod
     def of(cls, hashes: Array, kept: int = KEPT) -> "RowCounts":
-        keys, counts = np.unique(hashes, return_counts=True)
+        keys, counts = np.unique(mixed(np.uint64(0), hashes), return_counts=True)
         return cls(len(hashes), EVERYTHING, keys, counts).cut(kept)
 
     @classmethod
@@ -64,7 +65,8 @@ class RowCounts:
 def folded(hashes: Array, one: Series | Array) -> Array:
     """The hashes of rows, uint64 ``(n,)``, with one more column: a series, or hashes of its values."""
     with np.errstate(over="ignore"):
-        return mixed(np.uint64(0), hashes * np.uint64(31) + _bits(one))
+        found = (hashes ^ _bits(one)) * FACTOR
+    return np.asarray(np.bitwise_xor(found, found >> np.uint64(32), out=found))
 
 
 def _bits(one: Series | Array) -> Array:
