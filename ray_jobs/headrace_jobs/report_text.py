@@ -94,6 +94,28 @@ def repeats_sentence(counted: Rows) -> str:
     return f" Rows are repeated or belong together: {' and '.join(sides)}." if sides else ""
 
 
+def refused_sentence(counted: Rows) -> str:
+    """That rows were refused or failed, where they are more than one in a hundred: nobody has compared them."""
+    if counted.failed * 100 < counted.window or not counted.failed:
+        return ""
+    what = "more row was" if counted.failed == 1 else "more rows were"
+    return f" {counted.failed:,} {what} refused or failed, and not compared."
+
+
+def usual_sentence(windows: int) -> str:
+    """That a field lies where it lay before."""
+    return f"; no further than in the {windows} windows before"
+
+
+def nothing_new_sentence(known: int, drifted: int, windows: int) -> str:
+    """How many of the drifted fields lie where they lay in the windows before; empty where none does."""
+    if not known:
+        return ""
+    which = "All of it" if known == drifted else f"{known} of these fields"
+    verb = "is" if known == drifted else "are"
+    return f" {which} {verb} no further from the reference than in the {windows} windows before: not new."
+
+
 def drift_sentence(fields: Sequence[FieldDrift], whole: Sequence[Test] = (), words: Words = TRAINING) -> str:
     """What a whole run found."""
     drifted = [f for f in fields if f.verdict == "drift"]

@@ -1,25 +1,21 @@
 """From judged findings to the report: verdicts of fields, their pictures, sentences and ranking."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
-
-import numpy as np
+from dataclasses import dataclass, field
+from typing import Literal
 
 from headrace_functions.names import VersionId
 from headrace_jobs import report_text
 from headrace_jobs.baseline import Against, Ranking
 from headrace_jobs.content import LABEL
-from headrace_jobs.detectors import distances
-from headrace_jobs.detectors.base import CategoryPair, Detector
+from headrace_jobs.detectors.base import Detector
 from headrace_jobs.drift import charts
+from headrace_jobs.drift import sides as sides_of
 from headrace_jobs.drift.advice import advice
 from headrace_jobs.drift.compare import WHOLE, Comparison
+from headrace_jobs.drift.usual import Usual
 from headrace_jobs.report import models as report
-from headrace_jobs.report.models import Chunk, DriftReport, FieldDrift, Note, Rows, Side, Span, Test, Thresholds
-from headrace_jobs.scan import Reference, Summary
-from headrace_jobs.statistics.categories import CategoryPartial, CategoryReference
-from headrace_jobs.statistics.numbers import NumberPartial, NumberReference
+from headrace_jobs.report.models import Chunk, DriftReport, FieldDrift, Note, Rows, Span, Test, Thresholds
 from headrace_jobs.verdict import SEVERITIES, Judged, Policy, Verdict, worst
 from headrace_jobs.window import Window, text
 
@@ -36,6 +32,7 @@ class Told:
     notes: Sequence[tuple[str, str]] = ()
     chunks: tuple[Chunk, ...] = ()
     ranking: Ranking = "severity"
+    usual: Usual = field(default_factory=Usual)
 
 
 def describe(told: Told, sides: Comparison, judged: Mapping[str, Sequence[Judged]]) -> DriftReport:
@@ -46,6 +43,7 @@ def describe(told: Told, sides: Comparison, judged: Mapping[str, Sequence[Judged
     weighed = any(f.importance is not None for f in told_of.values())
     alone = {key: any(j.alone and j.severity != "none" for j in judged[key]) for key in told_of}
     fields = [f for _, f in sorted(told_of.items(), key=lambda i: _order(i[1], alone=alone[i[0]], weighed=weighed))]
+    fields = [_with_usual(f, told.usual) for f in fields]
     enough = sides.enough(policy)
     named = {key: view.of(column.field) for key, (column, view) in sides.views.items()}
     whole = tuple(_test(j, named) for j in judged.get(WHOLE, ()))
@@ -101,6 +99,15 @@ def _engine(detector: Detector) -> Literal["native", "alibi"]:
     return "alibi" if detector.name == "alibi" else "native"
 
 
+def _with_usual(one: FieldDrift, usual: Usual) -> FieldDrift:
+    """A field with how far it usually goes, and a word of it where its drift is nothing new."""
+    highest = usual.highest.get(one.name)
+    if highest is None:
+        return one
+    added = report_text.usual_sentence(usual.windows) if one.verdict == "drift" and _effect(one) <= highest else ""
+    return one.model_copy(update={"usual": highest, "sentence": one.sentence + added})
+
+
 def _order(field: FieldDrift, *, alone: bool, weighed: bool) -> tuple[float, ...]:
     """Inputs that drifted, then outputs that did; the rest by what moved.
 
@@ -125,7 +132,7 @@ def _sentence(
         return (
             report_text.drift_sentence(fields, whole, told.against.words)
             + report_text.chunks_sentence(told.chunks)
-            + report_text.repeats_sentence(_rows(sides))
+            + _besides(sides, fields, told)
         )
     if sides.enough(told.policy):
         return report_text.nothing_to_compare(fields)
@@ -138,6 +145,17 @@ def _sentence(
 def _apart_notes(sides: Comparison) -> list[tuple[str, str]]:
     named = {key: view.of(column.field) for key, (column, view) in sides.views.items()}
     return [(named[key], f"set apart: {why}") for key, why in sides.apart.items()]
+
+
+def _besides(sides: Comparison, fields: Sequence[FieldDrift], told: Told) -> str:
+    """What a verdict is not to be read without: repeated rows, refused ones, and that a drift is nothing new."""
+    drifted = [f for f in fields if f.verdict == "drift"]
+    known = [f for f in drifted if f.usual is not None and _effect(f) <= f.usual]
+    return (
+        report_text.repeats_sentence(_rows(sides))
+        + report_text.refused_sentence(_rows(sides))
+        + report_text.nothing_new_sentence(len(known), len(drifted), told.usual.windows)
+    )
 
 
 def _log_notes(sides: Comparison) -> list[tuple[str, str]]:
@@ -176,10 +194,10 @@ def _field(key: str, sides: Comparison, judged: Sequence[Judged], told: Told) ->
         sentence="",
         since=charts.since(shown, told.policy.moved[0]) if severity != "none" else None,
         tests=tests,
-        distances=_distances(before, now),
-        reference=_reference_side(before),
-        window=_window_side(now, sides.lost().get(key, 0)),
-        bars=_bars(before, now),
+        distances=sides_of.distances_of(before, now),
+        reference=sides_of.reference_side(before),
+        window=sides_of.window_side(now, sides.lost().get(key, 0)),
+        bars=sides_of.bars(before, now),
         history=shown,
     )
     return field.model_copy(update={"sentence": report_text.field_sentence(field.name, field, told.against.words)})
@@ -223,72 +241,3 @@ def _test(judged: Judged, named: Mapping[str, str] | None = None) -> Test:
             "about": tuple((named or {}).get(key, key) for key in f.about),
         }
     )
-
-
-def _bars(before: Reference, now: Summary | None) -> tuple[Any, ...]:
-    if isinstance(before, NumberReference) and isinstance(now, NumberPartial):
-        return charts.number_bars(before, now)
-    if isinstance(before, CategoryReference) and isinstance(now, CategoryPartial) and now.count:
-        return charts.category_bars(before, now)
-    return ()
-
-
-def _distances(before: Reference, now: Summary | None) -> dict[str, float]:
-    if now is None or not before.count or not now.count:
-        return {}
-    if isinstance(before, NumberReference) and isinstance(now, NumberPartial):
-        return _number_distances(before, now)
-    if isinstance(before, CategoryReference) and isinstance(now, CategoryPartial):
-        table = CategoryPair(before, now, ()).table()
-        moved = distances.total_variation(CategoryPair(before, now, ()))
-        return {**_divergences(table[0], table[1]), "total_variation": moved}
-    return {}
-
-
-def _number_distances(before: NumberReference, now: NumberPartial) -> dict[str, float]:
-    if not len(before.grid):
-        return {}
-    found = _divergences(*distances.bin_counts(before, now))
-    area = distances.wasserstein(before, now)
-    if area is not None:
-        found["wasserstein"] = area
-        spread = before.profile.std
-        if spread and np.isfinite(area / spread):
-            found["wasserstein_sd"] = area / spread
-    return found
-
-
-def _divergences(before: Any, now: Any) -> dict[str, float]:
-    return {
-        "jensen_shannon": distances.jensen_shannon(before, now),
-        "psi": distances.population_stability(before, now),
-    }
-
-
-def _reference_side(before: Reference) -> Side:
-    if isinstance(before, CategoryReference):
-        return Side(rows=before.rows, missing=before.missing, distinct=before.profile.distinct)
-    p = before.profile
-    quantiles = dict(p.quantiles) if p.quantiles else None
-    return Side(
-        rows=before.rows,
-        missing=before.missing,
-        mean=p.mean,
-        std=p.std,
-        min=p.min,
-        max=p.max,
-        quantiles=quantiles,
-        infinite=p.infinite,
-        distinct=p.distinct,
-    )
-
-
-def _window_side(now: Summary | None, lost: int) -> Side:
-    if now is None:
-        return Side(rows=lost, missing=lost)
-    if isinstance(now, CategoryPartial):
-        return Side(rows=now.rows + lost, missing=now.missing + lost, distinct=len(now.counts) + len(now.names))
-    known = [x if np.isfinite(x) and now.finite else None for x in (now.mean, now.std, now.min, now.max)]
-    mean, std, low, high = known
-    rows, missing = now.rows + lost, now.missing + lost
-    return Side(rows=rows, missing=missing, mean=mean, std=std, min=low, max=high, infinite=now.infinite)

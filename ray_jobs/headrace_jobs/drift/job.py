@@ -21,6 +21,7 @@ from headrace_jobs.drift.chunks import coarse, judge_chunks
 from headrace_jobs.drift.compare import Comparison, compare
 from headrace_jobs.drift.concept import concept
 from headrace_jobs.drift.describe import Told, describe
+from headrace_jobs.drift.usual import Usual, usual
 from headrace_jobs.execution import Executor
 from headrace_jobs.plan import ROOT, by_leaf, plan
 from headrace_jobs.report.models import DriftReport
@@ -87,7 +88,9 @@ class DriftRun:
         base = self._baseline(objects, version, rows, executor, progress)
         files = inputs.log_files(objects, self.version, self.window)
         part = self._count(files, self.task(columns, base, rows), executor, progress)
-        return self.conclude(base, part, len(files), self._concept(objects, version, files, executor))
+        words = self.against.words.kind
+        before = usual(objects, self.version, self.window, words, self.detector.name)
+        return self.conclude(base, part, len(files), self._concept(objects, version, files, executor), before)
 
     def _tests(self) -> list[WholeTest]:
         return [self.detector.whole(name) for name in self.together if name != CONCEPT]
@@ -100,13 +103,23 @@ class DriftRun:
     def _thin(self, base: Baseline) -> Mapping[str, Reference]:
         return coarse(base.references, len(self.chunks)) if self.chunks else {}
 
-    def conclude(self, base: Baseline, part: Part, files: int, more: tuple[Finding, ...] = ()) -> DriftReport:
-        """Test and judge what was counted; ``more`` are findings about all fields that were made elsewhere."""
+    def conclude(
+        self, base: Baseline, part: Part, files: int, more: tuple[Finding, ...] = (), before: Usual | None = None
+    ) -> DriftReport:
+        """Test and judge what was counted; ``more`` are findings about all fields that were made elsewhere, ``before`` is what earlier windows had."""
         sides = self._sides(base, part, files, more)
         tested = compare(sides, self.detector, self.policy)
         pieces = judge_chunks(self.chunks, sides, self._thin(base), self.detector, self.policy)
         told = Told(
-            self.version, self.window, self.against, self.detector, self.policy, base.notes, pieces, base.ranking
+            self.version,
+            self.window,
+            self.against,
+            self.detector,
+            self.policy,
+            base.notes,
+            pieces,
+            base.ranking,
+            before or Usual(),
         )
         return describe(told, sides, tested)
 

@@ -246,7 +246,10 @@ def test_a_list_of_metrics_stays_a_list_so_that_the_same_definition_is_the_same_
     ],
 )
 def test_a_rule_that_cannot_be_is_refused_at_its_place(rule: str, said: str) -> None:
-    text = MODEL.split("monitoring:")[0] + f"monitoring: {rule if rule.startswith('{') else '{' + rule + '}'}\n"
+    text = (
+        MODEL.split("monitoring:", maxsplit=1)[0]
+        + f"monitoring: {rule if rule.startswith('{') else '{' + rule + '}'}\n"
+    )
 
     with pytest.raises(InvalidInput) as caught:
         read_text(text)

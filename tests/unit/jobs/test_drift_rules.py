@@ -1,13 +1,14 @@
 """What a version's rules, and what no feature is, make of a drift report; over real Delta tables."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fixtures_jobs import CHURN, InProcess, category, given_log, given_version, number, objects
+from fixtures_jobs import CHURN, UNTIL, InProcess, category, given_log, given_version, number, objects
 from headrace_functions.drift_rules import DriftRules
 from headrace_functions.errors import InvalidInput
 from headrace_functions.signature import Field, Signature, dtype
@@ -20,6 +21,7 @@ from headrace_jobs.detectors.native import Native
 from headrace_jobs.drift.job import DriftRun
 from headrace_jobs.report.models import DriftReport
 from headrace_jobs.report.page import page
+from headrace_jobs.report.report_store import keep
 from headrace_jobs.window import Window
 
 __all__ = ["objects"]
@@ -257,3 +259,58 @@ def test_a_relation_that_changed_is_named_in_the_sentence(objects: ObjectStore) 
     given_log(objects, version, {"a": d, "b": normal(6, 2000), "c": 0.5 * d + 0.75**0.5 * e})
 
     assert drift(objects).sentence.endswith("Most of all `a` with `c`.")
+
+
+def test_refused_rows_are_said_beside_the_verdict(objects: ObjectStore) -> None:
+    version = given_version(objects, [number("x"), number("y")], {"x": normal(1), "y": normal(2)})
+    given_log(objects, version, {"x": normal(3), "y": normal(4)})
+    given_log(objects, version, {"x": normal(5, 61), "y": normal(6, 61)}, outcome="refused")
+
+    report = drift(objects)
+
+    assert (report.verdict, report.rows.failed) == ("no-drift", 61)
+    assert report.sentence.endswith(" 61 more rows were refused or failed, and not compared.")
+
+
+def test_that_a_model_may_not_depend_on_an_input_is_not_said_of_one_that_its_answers_depend_on(
+    objects: ObjectStore,
+) -> None:
+    x, z = normal(1), normal(2)
+    version = given_version(objects, [number("x"), number("z")], {"x": x, "z": z}, answers={"score": x})
+    now = normal(3) + 1
+    given_log(objects, version, {"x": now, "z": normal(4), "score": np.random.default_rng(5).permutation(x)})
+
+    assert not [sentence for sentence in drift(objects).advice if "may not depend" in sentence]
+
+
+def earlier(objects: ObjectStore, version: Version, windows: int, move: float) -> None:
+    """Reports of so many hours before the last one, in each of which x lies elsewhere than in training."""
+    for i in range(windows, 0, -1):
+        until = UNTIL - timedelta(hours=i)
+        given_log(objects, version, {"x": normal(100 + i) + move, "y": normal(200 + i)}, until=until)
+        run = DriftRun(CHURN, Window(until - timedelta(hours=1), until, "1h"), Native())
+        report = run.report(objects, InProcess(), lambda *_: None)
+        keep(objects, CHURN, run.window.slug, report, page(report))
+
+
+def test_a_drift_that_the_windows_before_had_too_is_said_to_be_nothing_new(objects: ObjectStore) -> None:
+    version = given_version(objects, [number("x"), number("y")], {"x": normal(1), "y": normal(2)})
+    earlier(objects, version, 8, 0.8)
+    given_log(objects, version, {"x": normal(3) + 0.8, "y": normal(4)})
+
+    report = drift(objects)
+
+    assert report.verdict == "drift"
+    assert report.fields[0].sentence.endswith("; no further than in the 8 windows before")
+    assert report.sentence.endswith(
+        " All of it is no further from the reference than in the 8 windows before: not new."
+    )
+
+
+@pytest.mark.parametrize(("windows", "move"), [(8, 3.0), (7, 0.8)])
+def test_a_drift_beyond_the_band_or_without_one_is_new(objects: ObjectStore, windows: int, move: float) -> None:
+    version = given_version(objects, [number("x"), number("y")], {"x": normal(1), "y": normal(2)})
+    earlier(objects, version, windows, 0.8)
+    given_log(objects, version, {"x": normal(3) + move, "y": normal(4)})
+
+    assert "not new" not in drift(objects).sentence

@@ -73,6 +73,9 @@ class FieldDrift(Part):
         default=0.0,
         description="score times importance (1 for an output, or where none is known); the ranking of inputs that drifted, and of outputs after them",
     )
+    usual: Number | None = Field(
+        default=None, description="effect up to which the field went in the windows before; null with too few of them"
+    )
     sentence: str
     since: str | None = Field(default=None, description="start of the first step from which on the field stays moved")
     tests: tuple[Test, ...] = ()
