@@ -5,7 +5,7 @@ p-values hold at every size, however unequal the sides are (Fisher 1935).
 """
 
 from collections.abc import Sequence
-from typing import Any
+from math import lgamma
 
 import numpy as np
 
@@ -57,10 +57,11 @@ def _upper(k: int, drawn: int, hits: int, total: int) -> float:
 
 
 def _log_mass(k: int, drawn: int, hits: int, total: int) -> float:
-    log = _scipy().gammaln
-    of = [(hits, k), (total - hits, drawn - k), (total, drawn)]
-    a, b, c = (log(x + 1) - log(y + 1) - log(x - y + 1) for x, y in of)
-    return float(a + b - c)
+    return _log_choices(hits, k) + _log_choices(total - hits, drawn - k) - _log_choices(total, drawn)
+
+
+def _log_choices(n: int, k: int) -> float:
+    return lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1)
 
 
 def surprise(before: Array, n: float, now: Array, m: float) -> Array:
@@ -90,9 +91,3 @@ def smallest(before: Array, n: float, now: Array, m: float, tests: int) -> tuple
 def least(p_values: Sequence[tuple[float, float]]) -> float:
     """One p-value of some with weights that sum to at most 1: weighted Bonferroni, valid however they depend on each other."""
     return float(min([1.0, *(p / weight for p, weight in p_values)]))
-
-
-def _scipy() -> Any:
-    from scipy import special  # takes a while to import; an explanation does without
-
-    return special
