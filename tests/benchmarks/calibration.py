@@ -36,6 +36,8 @@ from headrace_jobs.scan import count_rows
 from headrace_jobs.window import Window
 
 SEEDS = 2_600_000_000
+BATCH = 3
+"""Runs that a cell makes before another has its turn."""
 UNTIL = datetime(2026, 11, 22, 12, tzinfo=UTC)
 WINDOW = Window(UNTIL - timedelta(hours=1), UNTIL, "1h")
 SCORE = Field("score", dtype("float64"), profile="numerical")
@@ -161,7 +163,7 @@ def take_turns(
             break
         at = min(open_, key=lambda i: spent[i])
         started = time.monotonic()
-        for _ in range(min(10, runs - len(found[at]))):
+        for _ in range(min(BATCH, runs - len(found[at]))):
             found[at].append(run(cells[at], first + len(found[at])))
             if time.monotonic() > end:
                 break

@@ -17,8 +17,9 @@ from headrace_functions.storage.documents import Documents
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Version
 from headrace_functions.views import Array
+from headrace_jobs.detectors.alibi import AlibiDetect
 from headrace_jobs.detectors.native import Native
-from headrace_jobs.drift.job import DriftRun
+from headrace_jobs.drift.job import CONCEPT, DriftRun
 from headrace_jobs.report.models import DriftReport
 from headrace_jobs.report.page import page
 from headrace_jobs.report.report_store import keep
@@ -314,3 +315,11 @@ def test_a_drift_beyond_the_band_or_without_one_is_new(objects: ObjectStore, win
     given_log(objects, version, {"x": normal(3) + move, "y": normal(4)})
 
     assert "not new" not in drift(objects).sentence
+
+
+def test_each_engine_has_every_test_of_all_fields_that_a_run_takes_by_default() -> None:
+    """Alibi Detect is not installed here: what it is asked for needs none of it."""
+    theirs = AlibiDetect.__new__(AlibiDetect)
+    wanted = [name for name in DriftRun(CHURN, WINDOW, Native()).together if name != CONCEPT]
+
+    assert [engine.whole(name).name for engine in (theirs, Native()) for name in wanted] == [*wanted, *wanted]
