@@ -33,6 +33,7 @@ from headrace_jobs.performance.problem import Classes
 from headrace_jobs.report.models import DriftReport
 from headrace_jobs.sampling import size_for
 from headrace_jobs.scan import count_rows
+from headrace_jobs.verdict import SEVERITIES
 from headrace_jobs.window import Window
 
 SEEDS = 2_600_000_000
@@ -257,6 +258,21 @@ def concept_drift(options: argparse.Namespace) -> Iterator[str]:
     answers = take_turns(cases, concept_found, min(options.runs, 200), options.minutes, options.first)
     for (n, m, share), seen in zip(cases, answers, strict=True):
         yield f"| {n:,} → {m:,} | {share:.0%} | {len(seen)} | {np.mean(seen):.1%} |" if seen else ""
+
+
+def severity(move: float, seed: int) -> str:
+    """Of a shift of one field of a million rows a side."""
+    random = np.random.default_rng([SEEDS + seed, round(1000 * move)])
+    before, now = ({"f0": random.normal(shift, 1, 1_000_000)} for shift in (0.0, move))
+    return judged((declared("number", "f0"),), before, now).severity
+
+
+def million(options: argparse.Namespace) -> Iterator[str]:
+    yield "| 1,000,000 rows a side, shift | runs | " + " | ".join(SEVERITIES) + " |\n|---|---|" + "---|" * 4
+    moves = (0.0, 0.01, 0.05, 0.1, 0.3)
+    answers = take_turns(moves, severity, min(options.runs, 20), options.minutes, options.first)
+    for move, seen in zip(moves, answers, strict=True):
+        yield f"| {move} sd | {len(seen)} | " + " | ".join(str(seen.count(s)) for s in SEVERITIES) + " |"
 
 
 PARTS: Mapping[str, Callable[[argparse.Namespace], Iterator[str]]] = {

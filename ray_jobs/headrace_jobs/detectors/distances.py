@@ -33,6 +33,7 @@ def _beyond(window: NumberPartial) -> tuple[float, float, float]:
 
 def share_bound(effect: float, a: float, b: float, n: float, m: float) -> float:
     """One-sided 95 % lower bound of a difference of two shares ``a`` of ``n`` and ``b`` of ``m`` rows (Wald)."""
+    a, b = min(max(a, 0.0), 1.0), min(max(b, 0.0), 1.0)  # sums of shares may be beyond by what was rounded
     error = Z * np.sqrt(a * (1 - a) / n + b * (1 - b) / m)
     return float(max(0.0, effect - error))
 

@@ -13,6 +13,7 @@ from headrace_jobs.detectors import tails
 from headrace_jobs.detectors.base import CategoryPair, Rows
 from headrace_jobs.detectors.content import content
 from headrace_jobs.detectors.contingency import chi_square, contingency, new_categories
+from headrace_jobs.detectors.distances import share_bound
 from headrace_jobs.detectors.ordered import Cells, intervals, moved, ordered, spread
 from headrace_jobs.detectors.relations import relations
 from headrace_jobs.statistics.categories import CategoryPartial, CategoryReference
@@ -193,3 +194,10 @@ def test_vectors_of_one_law_are_seldom_told_apart_and_a_cluster_of_them_is_found
     found = content(draw(), draw(0.15))
     assert found is not None
     assert (found.p < 1e-3, found.effect_low > 0.02) == (True, True)
+
+
+def test_sides_that_share_nothing_have_moved_as_a_whole_whatever_was_rounded() -> None:
+    before, now = np.arange(49.0) / 7, 100 + np.arange(49.0) / 3
+
+    assert moved(cells(before, now)) == (1.0, 1.0)
+    assert share_bound(1.0, 1 + 1e-15, -1e-15, 49, 49) == 1.0
