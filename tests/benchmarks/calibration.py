@@ -279,6 +279,8 @@ PARTS: Mapping[str, Callable[[argparse.Namespace], Iterator[str]]] = {
     "quiet": quiet,
     "held-back": held_back,
     "power": power,
+    "concept": concept_drift,
+    "million": million,
 }
 
 
