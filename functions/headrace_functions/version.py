@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
+from headrace_functions.drift_rules import USUAL, DriftRules
 from headrace_functions.names import VersionId
 from headrace_functions.signature import Signature
 
@@ -91,6 +92,7 @@ class Version:
     """What callers are told of an exception of user code: ``terse``, its type, or ``detailed``, its type and text."""
     lacking: tuple[str, ...] = ()
     """Those of them that the runtime image lacks, each with the reason; a layer brings them."""
+    drift: DriftRules = USUAL
 
     @property
     def served(self) -> bool:
@@ -120,6 +122,7 @@ class Version:
             "requirements": list(self.requirements),
             "lacking": list(self.lacking),
             "errors": self.errors,
+            "drift": self.drift.to_document(),
         }
 
     @classmethod
@@ -145,6 +148,7 @@ class Version:
             requirements=tuple(document.get("requirements", ())),
             lacking=tuple(document.get("lacking", ())),
             errors=str(document.get("errors", "terse")),
+            drift=DriftRules.from_document(document.get("drift", {})),
         )
 
     def with_number(self, number: int) -> "Version":

@@ -1,12 +1,11 @@
 """What a window is compared with: the training data, or another window of the log."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from headrace_functions.errors import InvalidInput
 from headrace_functions.names import VersionId
@@ -18,14 +17,17 @@ from headrace_functions.views import Array, ViewName, names
 from headrace_jobs import inputs, sampling
 from headrace_jobs.attribution.training import shares
 from headrace_jobs.columns import Column, columns_of, series
+from headrace_jobs.content import content_of, has_content
+from headrace_jobs.content import key as content_key
 from headrace_jobs.detectors.base import Rows
 from headrace_jobs.execution import Executor
 from headrace_jobs.importance import answers_of, importance
 from headrace_jobs.report_text import FIXED, PREVIOUS, TRAINING, Words
 from headrace_jobs.sampling import Progress, SampleTask
-from headrace_jobs.scan import Reference, reference, take
+from headrace_jobs.scan import Reference, reference, row_hashes, take
 from headrace_jobs.statistics.categories import CategoryReference
 from headrace_jobs.statistics.numbers import GRID, NumberReference, grid_for
+from headrace_jobs.statistics.repeats import RowCounts
 from headrace_jobs.window import Window, rows_of
 
 Ranking = Literal["shap", "variance", "severity"]
@@ -45,6 +47,9 @@ class Baseline:
     """How much the answers depend on an input, 0 to 1, where answers on training rows were kept."""
     ranking: Ranking = "severity"
     """What ``importance`` is: shares of mean |SHAP|, or of the answers' variance; without any, fields are ranked by severity."""
+    told_by: tuple[str, ...] = ()
+    """Columns whose values together tell rows apart."""
+    repeats: RowCounts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +85,10 @@ def ranked(objects: ObjectStore, version: Version, base: Baseline) -> Baseline:
     return replace(base, importance=shap, ranking="shap") if shap else base
 
 
-def counted(objects: ObjectStore, version: Version, sample: int, together: int) -> Baseline:
-    """What depends on the version alone."""
+def counted(
+    objects: ObjectStore, version: Version, sample: int, together: int, grouping: str | None = None
+) -> Baseline:
+    """What depends on the version alone; with a ``grouping`` input rows are told apart by that alone."""
     training = inputs.read_training(objects, version)
     if training is None:
         raise InvalidInput(
@@ -90,37 +97,71 @@ def counted(objects: ObjectStore, version: Version, sample: int, together: int) 
             hint="give training-data in its definition and apply it again, or compare with --against previous",
         )
     answers = inputs.read_answers(objects, version.id)
+    return count_training(
+        version,
+        training.metadata.num_rows,
+        lambda name: inputs.column(training, name),
+        None if answers is None else lambda name: inputs.column(answers, name),
+        answers.metadata.num_rows if answers is not None else 0,
+        (sample, together),
+        grouping,
+    )
+
+
+ColumnOf = Callable[[str], Any]
+"""An Arrow column by its name, or None where there is no such column."""
+
+
+def count_training(
+    version: Version,
+    rows: int,
+    training: ColumnOf,
+    answers: ColumnOf | None,
+    answered: int,
+    kept: tuple[int, int],
+    grouping: str | None = None,
+) -> Baseline:
+    """The baseline of ``rows`` training rows, and of the answers on ``answered`` of them; ``kept`` rows are kept raw and whole."""
+    sample, together = kept
     grid = grid_for(sampling.views_of(columns_of(version.signature)))
     references: dict[str, Reference] = {}
     views: dict[str, tuple[Column, ViewName]] = {}
     notes: list[tuple[str, str]] = []
-    rows = training.metadata.num_rows
     whole = {"input": dict[str, Array](), "output": dict[str, Array]()}
-    answered = spread_rows(rows, answers.metadata.num_rows) if answers is not None else np.empty(0, np.int64)
+    places = spread_rows(rows, answered) if answers is not None else np.empty(0, np.int64)
     outputs = _answers(version, answers)
+    hashes, told_by, contents = np.zeros(rows, np.uint64), list[str](), dict[str, Array]()
+    chosen = lowest(priorities(str(version.id), rows), together)
     importances: dict[str, float] = {}
     for column in columns_of(version.signature):
-        file, name = (training, column.field.name) if column.side == "input" else (answers, column.name)
-        values: Any | None = inputs.column(file, name) if file is not None else None
+        of, name = (training, column.field.name) if column.side == "input" else (answers, column.name)
+        values: Any | None = of(name) if of is not None else None
         if values is None:
-            notes.append((column.field.name, _absent(column, file is not None)))
+            notes.append((column.field.name, _absent(column, of is not None)))
             continue
         try:
             found = series(column.field, values)
         except InvalidInput as error:
             notes.append((column.field.name, f"training data: {error.message}"))
             continue
+        kept_rows = chosen if column.side == "input" else lowest(priorities(str(version.id), len(values)), together)
+        if column.side == "input" and grouping in (None, column.field.name):
+            hashes = row_hashes(hashes, column, values, found)
+            told_by.append(column.name)
+        if together and has_content(column.field):
+            inside = content_of(column.field, values, kept_rows)
+            contents |= {content_key(column): inside} if inside is not None else {}
         for view, one in found.items():
             references[column.key(view)] = reference(one, column.side, sample, grid)
             views[column.key(view)] = (column, view)
-            chosen = lowest(priorities(str(version.id), len(values)), together)
-            whole[column.side][column.key(view)] = take(one, chosen)
-            share = importance(one, answered, outputs) if column.side == "input" else None
+            whole[column.side][column.key(view)] = take(one, kept_rows)
+            share = importance(one, places, outputs) if column.side == "input" else None
             if share is not None:
                 importances[column.key(view)] = share
     ranking: Ranking = "variance" if importances else "severity"
-    sampled = Rows(whole["input"], whole["output"])
-    return Baseline(rows, references, views, tuple(notes), sampled, importances, ranking)
+    sampled = Rows(whole["input"], whole["output"], contents)
+    repeats = RowCounts.of(hashes) if told_by else None
+    return Baseline(rows, references, views, tuple(notes), sampled, importances, ranking, tuple(told_by), repeats)
 
 
 def _by_view(found: Mapping[str, float], views: Mapping[str, tuple[Column, ViewName]]) -> dict[str, float]:
@@ -136,11 +177,11 @@ def _by_view(found: Mapping[str, float], views: Mapping[str, tuple[Column, ViewN
     return given
 
 
-def _answers(version: Version, answers: pq.ParquetFile | None) -> list[Array]:
+def _answers(version: Version, answers: ColumnOf | None) -> list[Array]:
     """The answers kept from training as numbers ``(n,)``, in the order of their rows."""
     found: list[Array] = []
     for column in columns_of(version.signature):
-        values = inputs.column(answers, column.name) if answers is not None and column.side == "output" else None
+        values = answers(column.name) if answers is not None and column.side == "output" else None
         if values is None:
             continue
         try:
@@ -153,13 +194,20 @@ def _answers(version: Version, answers: pq.ParquetFile | None) -> list[Array]:
 
 
 def from_log(
-    objects: ObjectStore, version: Version, window: Window, sample: int, executor: Executor, progress: Progress
+    objects: ObjectStore,
+    version: Version,
+    window: Window,
+    sample: int,
+    executor: Executor,
+    progress: Progress,
+    grouping: str | None = None,
 ) -> Baseline:
     """A window of the log itself: a random sample of its rows, always the same one, of at most ``sampling.ROWS``."""
     columns = columns_of(version.signature)
     files = inputs.log_files(objects, version.id, window)
     grid = grid_for(sampling.views_of(columns))
-    task = SampleTask(window, columns, sampling.size_for(columns))
+    told_by = tuple(c.name for c in columns if c.side == "input" and grouping in (None, c.field.name))
+    task = SampleTask(window, columns, sampling.size_for(columns), told_by=told_by)
     found = sampling.sample(files, task, executor, progress)
     references: dict[str, Reference] = {}
     views: dict[str, tuple[Column, ViewName]] = {}
@@ -169,11 +217,15 @@ def from_log(
             if key in found.columns:
                 references[key] = of_rows(found.columns[key], sample, grid)
                 views[key] = (column, view)
-    kept = Rows(*({k: v for k, v in found.columns.items() if views[k][0].side == side} for side in ("input", "output")))
+    given, outputs = (
+        {k: v for k, v in found.columns.items() if k in views and views[k][0].side == side}
+        for side in ("input", "output")
+    )
+    kept = Rows(given, outputs, {k: v for k, v in found.columns.items() if k not in views})
     rows = len(next(iter(found.columns.values()))) if found.columns else 0
     fields = {column.name: column.field.name for column in columns}
     notes = tuple((fields[name], f"reference window: {problem}") for name, problem in found.problems.items())
-    return Baseline(rows, references, views, notes, kept)
+    return Baseline(rows, references, views, notes, kept, told_by=told_by, repeats=found.repeats)
 
 
 def of_rows(values: Array, sample: int, grid: int = GRID) -> Reference:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from headrace_jobs.report.models import Bar, Chunk, FieldDrift, Side, Test
+from headrace_jobs.report.models import Bar, Chunk, FieldDrift, Rows, Side, Test
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,8 @@ def rows(count: int) -> str:
 
 def field_sentence(name: str, field: FieldDrift, words: Words = TRAINING) -> str:
     """What changed in a field, e.g. "`age`: mean 41 → 55, share above the training maximum 0 % → 12 %"."""
+    if field.apart is not None and field.verdict != "drift":
+        return f"`{name}`: set apart, {field.apart}"
     if field.verdict == "not-enough-data" or field.reference is None or field.window is None:
         return f"`{name}`: too few values to compare"
     counted = {t.test for t in field.tests if t.severity != "none"}
@@ -64,6 +66,56 @@ def field_sentence(name: str, field: FieldDrift, words: Words = TRAINING) -> str
     return f"`{name}`: {said}" if said else f"`{name}`: no change that matters"
 
 
+def content_sentence(name: str, least: float, verdict: str) -> str:
+    """What is said of the content of a text or vector."""
+    if verdict == "not-enough-data":
+        return f"`{name}`: too few values to compare"
+    if verdict == "no-drift":
+        return f"`{name}`: no change that matters"
+    return f"`{name}`: what is in it is told from what was there, in at least {share(least)} of rows"
+
+
+def nothing_to_compare(fields: Sequence[FieldDrift]) -> str:
+    """Why there is no verdict though there are enough rows."""
+    names = ", ".join(f"`{f.name}`" for f in fields[:NAMED])
+    return f"No verdict: no field can be compared ({names}{' and others' if len(fields) > NAMED else ''})."
+
+
+def repeats_sentence(counted: Rows) -> str:
+    """What repeated or grouped rows count for, as one more sentence; empty where each counts for one."""
+    sides = [
+        f"the {rows(all_)} of the {name} count as {independent:,}"
+        for name, all_, independent in (
+            ("reference", counted.reference, counted.effective_reference),
+            ("window", counted.window, counted.effective_window),
+        )
+        if independent is not None
+    ]
+    return f" Rows are repeated or belong together: {' and '.join(sides)}." if sides else ""
+
+
+def refused_sentence(counted: Rows) -> str:
+    """That rows were refused or failed, where they are more than one in a hundred: nobody has compared them."""
+    if counted.failed * 100 < counted.window or not counted.failed:
+        return ""
+    what = "more row was" if counted.failed == 1 else "more rows were"
+    return f" {counted.failed:,} {what} refused or failed, and not compared."
+
+
+def usual_sentence(windows: int) -> str:
+    """That a field lies where it lay before."""
+    return f"; no further than in the {windows} windows before"
+
+
+def nothing_new_sentence(known: int, drifted: int, windows: int) -> str:
+    """How many of the drifted fields lie where they lay in the windows before; empty where none does."""
+    if not known:
+        return ""
+    which = "All of it" if known == drifted else f"{known} of these fields"
+    verb = "is" if known == drifted else "are"
+    return f" {which} {verb} no further from the reference than in the {windows} windows before: not new."
+
+
 def drift_sentence(fields: Sequence[FieldDrift], whole: Sequence[Test] = (), words: Words = TRAINING) -> str:
     """What a whole run found."""
     drifted = [f for f in fields if f.verdict == "drift"]
@@ -73,9 +125,11 @@ def drift_sentence(fields: Sequence[FieldDrift], whole: Sequence[Test] = (), wor
         together = [t for t in whole if t.severity != "none"]
         if together:
             least = share(max(t.effect_low for t in together))
+            pair = next((t.about for t in together if t.about), ())
+            names = f" Most of all `{pair[0]}` with `{pair[1]}`." if len(pair) == 2 else ""
             return (
                 f"No field has moved by itself, but their combinations have: at least {least} of rows lie "
-                f"where {words.short} has fewer."
+                f"where {words.short} has fewer.{names}"
             )
         tested = sum(f.verdict == "no-drift" for f in fields)
         return f"No field of {tested} has moved away from {words.whole}."

@@ -12,11 +12,14 @@ from headrace_functions.statistics.sample import RowSample, logged_priorities, l
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.views import Array, ViewName, names
 from headrace_jobs import inputs
-from headrace_jobs.columns import Column, series
+from headrace_jobs.columns import Column, Series, series
+from headrace_jobs.content import content_of, has_content
+from headrace_jobs.content import key as content_key
 from headrace_jobs.execution import Executor
 from headrace_jobs.inputs import LogFile
 from headrace_jobs.plan import ROOT, by_leaf, tree
-from headrace_jobs.scan import take
+from headrace_jobs.scan import repeats_of, row_hashes, take
+from headrace_jobs.statistics.repeats import RowCounts
 from headrace_jobs.window import Window
 
 ROWS = 100_000
@@ -40,6 +43,8 @@ class SampleTask:
     """Whether rows bear their request id, number and time."""
     wanted: tuple[str, int] | None = None
     """Request id and number of a row that the sample shall have if the window has it."""
+    told_by: tuple[str, ...] = ()
+    """Columns whose values together tell rows apart; with some of them rows bear the content of texts and vectors too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,7 @@ class Sampled:
     failed: int = 0
     sample: RowSample | None = None
     problems: Mapping[str, str] = field(default_factory=dict)
+    repeats: RowCounts | None = None
 
     def merge(self, other: "Sampled") -> "Sampled":
         return Sampled(
@@ -57,6 +63,7 @@ class Sampled:
             self.failed + other.failed,
             self.sample.merge(other.sample) if self.sample and other.sample else self.sample or other.sample,
             {**other.problems, **self.problems},
+            repeats_of(self, other),
         )
 
     @property
@@ -102,9 +109,19 @@ def sample_file(file: LogFile, task: SampleTask) -> Sampled:
         ids = answered.column(REQUEST)
         named = [None] * len(chosen) if ids is None else ids.cast(pa.string()).take(pa.array(chosen)).to_pylist()
         raw = {REQUEST: np.array(named, object), ROW: row[chosen], RECEIVED: times[chosen]}
+    hashes, told = np.zeros(answered.rows, np.uint64), set[str]()
     for column in task.columns:
-        raw |= _views(column, answered.column(column.name), chosen, problems)
-    return Sampled(answered.rows, answered.failed, RowSample(task.size, priority[chosen], raw), problems)
+        values = answered.column(column.name)
+        read = _read(column, values, problems)
+        raw |= _views(column, read, chosen)
+        if column.name in task.told_by and read:
+            hashes = row_hashes(hashes, column, values, read)
+            told.add(column.name)
+        if task.told_by and read and has_content(column.field):
+            inside = content_of(column.field, values, chosen)
+            raw |= {content_key(column): inside} if inside is not None else {}
+    repeats = RowCounts.of(hashes) if told and told == set(task.told_by) else None
+    return Sampled(answered.rows, answered.failed, RowSample(task.size, priority[chosen], raw), problems, repeats)
 
 
 def merge_all(*parts: Sampled) -> Sampled:
@@ -123,13 +140,21 @@ def _is(answered: inputs.Answered, row: Array, request_id: str, number: int) -> 
     return np.asarray(same & (row == number))
 
 
-def _views(column: Column, values: pa.ChunkedArray | None, chosen: Array, problems: dict[str, str]) -> dict[str, Array]:
-    """Chosen rows of each view; a column that is not there, or cannot be read, is missing throughout."""
-    if values is not None:
-        try:
-            return {column.key(view): take(one, chosen) for view, one in series(column.field, values).items()}
-        except InvalidInput as error:
-            problems[column.name] = error.message
+def _read(column: Column, values: pa.ChunkedArray | None, problems: dict[str, str]) -> Mapping[ViewName, Series]:
+    """The views of a column; none of one that is not there, or that cannot be read."""
+    if values is None:
+        return {}
+    try:
+        return series(column.field, values)
+    except InvalidInput as error:
+        problems[column.name] = error.message
+        return {}
+
+
+def _views(column: Column, read: Mapping[ViewName, Series], chosen: Array) -> dict[str, Array]:
+    """Chosen rows of each view; those of a column without views are missing throughout."""
+    if read:
+        return {column.key(view): take(one, chosen) for view, one in read.items()}
     return {column.key(view): _nothing(view, len(chosen)) for view in names(column.field)}
 
 

@@ -1,7 +1,8 @@
 """A leaf of the plan: one file of a log counted against the references; and how two of them add up."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -9,13 +10,17 @@ import pyarrow as pa
 from headrace_functions.errors import InvalidInput
 from headrace_functions.statistics.sample import RowSample, logged_priorities, lowest, priorities
 from headrace_functions.storage.objects import ObjectStore
-from headrace_functions.views import Array, names
+from headrace_functions.views import Array, ViewName, names
 from headrace_jobs import inputs
 from headrace_jobs.columns import Coded, Column, Numbers, Series, series
+from headrace_jobs.content import content_of, has_content, text_hashes
+from headrace_jobs.content import key as content_key
 from headrace_jobs.inputs import LogFile
 from headrace_jobs.statistics import history
 from headrace_jobs.statistics.categories import CategoryPartial, CategoryReference
 from headrace_jobs.statistics.numbers import GRID, NumberPartial, NumberReference
+from headrace_jobs.statistics.order import Trend
+from headrace_jobs.statistics.repeats import RowCounts, folded
 from headrace_jobs.window import Window
 
 Reference = NumberReference | CategoryReference
@@ -34,6 +39,8 @@ class Task:
     """Starts of the window's chunks, microseconds since the epoch, ascending; none for a run without chunks."""
     coarse: Mapping[str, Reference] = field(default_factory=dict)
     """The references that chunks are counted against."""
+    told_by: tuple[str, ...] = ()
+    """Columns whose values together tell rows apart: those that count as equal may be repeats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +59,10 @@ class Part:
     sample: RowSample | None = None
     chunks: "Mapping[int, Part]" = field(default_factory=dict)
     """Parts of the window's chunks by their place, those that have rows."""
+    trends: Mapping[str, Trend] = field(default_factory=dict)
+    """Of numbers with the time of their rows."""
+    repeats: RowCounts | None = None
+    """None where rows cannot be told apart."""
 
     def merge(self, other: "Part") -> "Part":
         return Part(
@@ -63,6 +74,8 @@ class Part:
             {k: self.lost.get(k, 0) + other.lost.get(k, 0) for k in {**self.lost, **other.lost}},
             self.sample.merge(other.sample) if self.sample and other.sample else self.sample or other.sample,
             {k: _both(self.chunks.get(k), other.chunks.get(k)) for k in {**self.chunks, **other.chunks}},
+            {k: _trend(self.trends.get(k), other.trends.get(k)) for k in {**self.trends, **other.trends}},
+            repeats_of(self, other),
         )
 
 
@@ -81,13 +94,20 @@ def scan(file: LogFile, task: Task) -> Part:
     if not answered.rows:
         return Part(failed=answered.failed)
     times = answered.received.cast(pa.int64()).to_numpy(zero_copy_only=False)
-    steps = history.step_of(times, *task.window.microseconds())
     numbers = answered.column("row")
     row = np.zeros(answered.rows, np.int64) if numbers is None else numbers.cast(pa.int64()).to_numpy()
+    return count_rows(task, times, row, answered.column, answered.failed)
+
+
+def count_rows(
+    task: Task, times: Array, row: Array, column_of: Callable[[str], pa.ChunkedArray | None], failed: int = 0
+) -> Part:
+    """Count answered rows received at ``times`` (microseconds), with numbers ``row`` in their requests; columns by their name."""
+    steps = history.step_of(times, *task.window.microseconds())
     leaf = _Leaf(task, times, steps, logged_priorities(times, row))
     for column in task.columns:
-        leaf.add(column, answered.column(column.name))
-    return leaf.part(answered.failed)
+        leaf.add(column, column_of(column.name))
+    return leaf.part(failed)
 
 
 def _is_of_words(column: Column) -> bool:
@@ -104,11 +124,14 @@ class _Leaf:
         self._steps = steps
         self._stride = -(-self._rows // history.ROWS)
         self._chunks = _chunks(times, task.starts)
+        self._times = (times - times.min()).astype(np.float64)
+        self._hashes = np.zeros(self._rows, np.uint64)
         self._of_chunks: dict[int, dict[str, Summary]] = {place: {} for place in self._chunks}
         self._chosen = lowest(priority, task.sample)
         self._priority = priority[self._chosen]
         self._views: dict[str, Summary] = {}
         self._histories: dict[str, Array] = {}
+        self._trends: dict[str, Trend] = {}
         self._raw: dict[str, Array] = {}
         self._problems: dict[str, str] = {}
         self._lost: dict[str, int] = {}
@@ -124,6 +147,10 @@ class _Leaf:
             self._problems[column.name] = error.message
             self._lost[column.name] = self._rows  # what cannot be read holds no value
             return
+        if column.name in self._task.told_by:
+            self._hashes = row_hashes(self._hashes, column, values, found)
+        if self._task.sample and has_content(column.field):
+            self._keep_content(column, values)
         for view, one in found.items():
             key = column.key(view)
             reference = self._task.references.get(key)
@@ -132,8 +159,15 @@ class _Leaf:
             self._views[key] = summary(one, reference, self._rows)
             self._histories[key] = history.count(one, self._steps, reference, self._stride)
             self._raw[key] = take(one, self._chosen)
+            if isinstance(one, Numbers):
+                self._trends[key] = Trend.of(one.values[:: self._stride], self._times[:: self._stride])
             for place, rows in self._chunks.items():
                 self._of_chunks[place][key] = summary(pick(one, rows), self._task.coarse[key], len(rows))
+
+    def _keep_content(self, column: Column, values: pa.ChunkedArray) -> None:
+        found = content_of(column.field, values, self._chosen)
+        if found is not None:
+            self._raw[content_key(column)] = found
 
     def part(self, failed: int) -> Part:
         size = self._task.sample
@@ -142,7 +176,19 @@ class _Leaf:
             place: Part(len(rows), views=self._of_chunks[place], lost=dict.fromkeys(self._lost, len(rows)))
             for place, rows in self._chunks.items()
         }
-        return Part(self._rows, failed, self._views, self._histories, self._problems, self._lost, sample, chunks)
+        told = self._task.told_by and not set(self._task.told_by) & set(self._lost)
+        return Part(
+            self._rows,
+            failed,
+            self._views,
+            self._histories,
+            self._problems,
+            self._lost,
+            sample,
+            chunks,
+            self._trends,
+            RowCounts.of(self._hashes) if told else None,
+        )
 
 
 def _chunks(times: Array, starts: tuple[int, ...]) -> dict[int, Array]:
@@ -190,6 +236,36 @@ def _add(a: Summary | None, b: Summary | None) -> Summary:
     if one is None:
         raise TypeError("there is nothing to add")
     return one
+
+
+def row_hashes(hashes: Array, column: Column, values: pa.ChunkedArray, found: Mapping[ViewName, Series]) -> Array:
+    """Hashes of rows ``(n,)`` with one more column: of a text all of it, of other fields their views."""
+    if column.field.is_scalar and column.field.profile == "text":
+        return folded(hashes, text_hashes(values))
+    for one in found.values():
+        hashes = folded(hashes, one)
+    return hashes
+
+
+class Counted(Protocol):
+    """What has rows that were told apart."""
+
+    @property
+    def rows(self) -> int: ...
+
+    @property
+    def repeats(self) -> RowCounts | None: ...
+
+
+def repeats_of(a: Counted, b: Counted) -> RowCounts | None:
+    """Of both parts; a part without rows says nothing, one whose rows cannot be told apart takes it from both."""
+    if not a.rows or not b.rows:
+        return a.repeats if a.rows else b.repeats
+    return a.repeats.merge(b.repeats) if a.repeats and b.repeats else None
+
+
+def _trend(a: Trend | None, b: Trend | None) -> Trend:
+    return a.merge(b) if a is not None and b is not None else a or b or Trend()
 
 
 def _both(a: Part | None, b: Part | None) -> Part:

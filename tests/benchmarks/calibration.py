@@ -1,106 +1,149 @@
-"""How often drift runs cry wolf, and what they hear: ``python tests/benchmarks/calibration.py [--full] [--part NAME]``.
+"""How often drift runs cry wolf, and what they hear: ``python tests/benchmarks/calibration.py --minutes 30 [--part NAME]``.
 
-Every run draws a reference and a window of n rows and d fields of four kinds in turn (smooth, with ties, with 5 % missing, with
-rare categories) and judges them as the job does, the test of the whole model included. Seeds begin at ``SEEDS``: no constant of
-the verdict was set on any of them, and none may be. Without ``--full`` big cells take fewer runs, as the table says. Set
-OPENBLAS_NUM_THREADS=1 where the machine has other work.
+Each run draws a reference and a window, counts both as a job does, and reads the verdict of the whole model from the report. One
+process; cells take turns until each has its runs or the time is over, and every cell says how many it had.
 """
 
 import argparse
-from collections.abc import Callable, Iterator, Sequence
-from multiprocessing import get_context
+import time
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
+from drift_laws import HELD_BACK, LAWS, Law, declared
+from drift_shifts import BASE, SHIFTS, Shift, base
 from scipy import stats
 
-from headrace_functions.signature import Field, dtype
-from headrace_functions.statistics.sample import RowSample
-from headrace_functions.views import Array, names
-from headrace_jobs.columns import Coded, Column, Numbers, Series
-from headrace_jobs.detectors import domain_classifier
-from headrace_jobs.detectors.base import Rows
+from headrace_functions.logtable import input_column, output_column
+from headrace_functions.names import VersionId
+from headrace_functions.signature import Field, Signature, dtype
+from headrace_functions.version import Version
+from headrace_functions.views import Array
+from headrace_jobs.baseline import Baseline, count_training
+from headrace_jobs.columns import columns_of
+from headrace_jobs.detectors.base import Finding
 from headrace_jobs.detectors.native import Native
-from headrace_jobs.drift.compare import Comparison, compare
-from headrace_jobs.scan import Part, reference, summary, take
-from headrace_jobs.verdict import DEFAULT, SEVERITIES, worst
+from headrace_jobs.drift import concept
+from headrace_jobs.drift.job import DriftRun
+from headrace_jobs.performance.problem import Classes
+from headrace_jobs.report.models import DriftReport
+from headrace_jobs.sampling import size_for
+from headrace_jobs.scan import count_rows
+from headrace_jobs.verdict import SEVERITIES
+from headrace_jobs.window import Window
 
-SEEDS = 1_800_000_000
-KINDS = ("smooth", "ties", "missing", "rare")
-ROWS = (100, 500, 1000, 10_000, 100_000)
-FIELDS = (1, 10, 100)
-RUNS = 1000
-WEIGHTS = 0.5 ** np.arange(1, 13)
-REDUCED = {(10_000, 100): 195, (100_000, 100): 107}
-
-
-def draw(kind: str, rows: int, random: np.random.Generator, move: float = 0.0) -> Series:
-    """A field of one kind."""
-    if kind == "rare":
-        return Coded(random.choice(12, rows, p=WEIGHTS / WEIGHTS.sum()), tuple(f"c{i}" for i in range(12)))
-    values = random.normal(move, 1, rows)
-    if kind == "ties":
-        values = values.round()
-    if kind == "missing":
-        values[random.random(rows) < 0.05] = np.nan
-    return Numbers(values)
-
-
-def judged(before: dict[str, Series], now: dict[str, Series], rows: int) -> dict[str, str]:
-    """The severity of each field, and of the whole model under ``*``."""
-    views, references, counted = {}, {}, {}
-    first = np.arange(min(rows, domain_classifier.ROWS))
-    sides: list[dict[str, Array]] = [{}, {}]
-    for name, one in before.items():
-        kind, profile = ("string", "categorical") if isinstance(one, Coded) else ("float64", "numerical")
-        column = Column(Field(name, dtype(kind), profile=profile), "input", f"in.{name}")  # type: ignore[arg-type]
-        (view,) = names(column.field)
-        key = column.key(view)
-        views[key] = (column, view)
-        references[key] = reference(one, key, 0)
-        counted[key] = summary(now[name], references[key], rows)
-        for side, series in zip(sides, (one, now[name]), strict=True):
-            side[key] = take(series, first)
-    sample = RowSample(domain_classifier.ROWS, first.astype(np.uint64), sides[1])
-    window = Part(rows=rows, views=counted, sample=sample)
-    native = Native()
-    both = Comparison(rows, references, views, window, 1, Rows(sides[0]), together=[native.whole("joint")])
-    found = compare(both, native, DEFAULT)
-    return {key.removeprefix("in.").removesuffix("|"): worst([j.severity for j in some]) for key, some in found.items()}
+SEEDS = 2_600_000_000
+BATCH = 3
+"""Runs that a cell makes before another has its turn."""
+UNTIL = datetime(2026, 11, 22, 12, tzinfo=UTC)
+WINDOW = Window(UNTIL - timedelta(hours=1), UNTIL, "1h")
+SCORE = Field("score", dtype("float64"), profile="numerical")
+MIX = (
+    "normal", "few categories", "zero-inflated", "Zipf 200", "pareto", "counts", "missing 30 %", "prices", "rare category", "bimodal",
+)  # fmt: skip
+HELD_MIX = (
+    "Student t, 2 df", "Yule categories", "99 % zeros", "40 equal categories", "negative binomial", "beta (0.5, 0.5)", "half rounded",
+    "one in 300", "missing 99 %", "short words",
+)  # fmt: skip
+SIZES = ((100, 100), (500, 500), (2000, 2000), (500, 20_000), (20_000, 500))
+Table = dict[str, Any]
 
 
-def still(arguments: tuple[int, int, int]) -> bool:
-    """Whether a run without drift raises an alarm."""
-    rows, fields, seed = arguments
-    random = np.random.default_rng(SEEDS + seed)
-    kinds = [KINDS[(i + seed * (fields == 1)) % len(KINDS)] for i in range(fields)]
-    before, now = ({f"f{i}": draw(kind, rows, random) for i, kind in enumerate(kinds)} for _ in range(2))
-    return any(severity != "none" for severity in judged(before, now, rows).values())
+@dataclass(frozen=True)
+class Cell:
+    """A cell of the table: fields by their laws, rows of both sides, and how often each row is repeated."""
+
+    name: str
+    laws: tuple[str, ...]
+    rows: tuple[int, int]
+    repeats: int = 1
 
 
-def shifted(seed: int) -> bool:
-    """+0.3 standard deviations in one smooth field of ten, 500 rows a side: is that field found?"""
-    random = np.random.default_rng(SEEDS + 10_000_000 + seed)
-    kinds = [KINDS[i % len(KINDS)] for i in range(10)]
-    before = {f"f{i}": draw(kind, 500, random) for i, kind in enumerate(kinds)}
-    now = {f"f{i}": draw(kind, 500, random, 0.3 * (i == 0)) for i, kind in enumerate(kinds)}
-    return judged(before, now, 500)["f0"] != "none"
+def law(name: str) -> Law:
+    return {**LAWS, **HELD_BACK, "clock": Law("number", lambda n, _: np.arange(n) * 1.0)}[name]
 
 
-def correlated(arguments: tuple[int, int]) -> bool:
-    """A correlation of 0 that becomes 0.6 with equal margins, 2000 rows a side: is the run's verdict drift?"""
-    fields, seed = arguments
-    random = np.random.default_rng(SEEDS + 20_000_000 + seed)
-    before, now = (random.normal(size=(fields, 2000)) for _ in range(2))
-    now[1] = 0.6 * now[0] + 0.8 * now[1]
-    sides = ({f"f{i}": Numbers(x[i]) for i in range(fields)} for x in (before, now))
-    return any(severity != "none" for severity in judged(*sides, 2000).values())
+def drawn(laws: Sequence[str], rows: int, random: np.random.Generator) -> Table:
+    return {f"f{i}": law(name).draw(rows, random) for i, name in enumerate(laws)}
 
 
-def million(arguments: tuple[float, int]) -> str:
-    """The severity of a shift of one field, a million rows a side."""
-    move, seed = arguments
-    random = np.random.default_rng(SEEDS + 30_000_000 + seed)
-    return judged({"x": draw("smooth", 10**6, random)}, {"x": draw("smooth", 10**6, random, move)}, 10**6)["x"]
+def repeated(table: Table, times: int, random: np.random.Generator) -> Table:
+    """Each row ``times`` over, in random order."""
+    order = random.permutation(np.repeat(np.arange(len(next(iter(table.values())))), times))
+    return {
+        name: values[order] if isinstance(values, np.ndarray) else [values[i] for i in order]
+        for name, values in table.items()
+    }
+
+
+def scored(table: Table, random: np.random.Generator) -> Array:
+    """The answers of a model that looks at the numbers of the first fields."""
+    numbers = [v for v in table.values() if isinstance(v, np.ndarray) and v.ndim == 1 and v.dtype.kind == "f"][:4]
+    rows = len(next(iter(table.values())))
+    total = sum((np.tanh(np.nan_to_num(v) / 3) for v in numbers), np.zeros(rows))
+    return np.asarray(1 / (1 + np.exp(-total - random.normal(0, 0.3, rows))))
+
+
+def judged(fields: tuple[Field, ...], before: Table, now: Table, more: tuple[Finding, ...] = ()) -> DriftReport:
+    """The report of a window of rows ``now`` against the training rows ``before``; both may hold ``score``."""
+    version = Version(VersionId("study", 1), "python", Signature(fields, (SCORE,)), "0" * 64, "env", "content")
+    run = DriftRun(version.id, WINDOW, Native())
+    columns = columns_of(version.signature)
+    kept = size_for(columns, max([test.rows for test in run._tests()], default=0))
+    training, window = ({k: arrow(v) for k, v in side.items()} for side in (before, now))
+    answers = {output_column(SCORE): training["score"]} if "score" in training else {}
+    rows, count = len(next(iter(before.values()))), len(next(iter(now.values())))
+    counted: Baseline = count_training(
+        version, rows, training.get, answers.get if answers else None, rows if answers else 0, (0, kept)
+    )
+    named = {input_column(f): window[f.name] for f in fields} | {output_column(SCORE): window.get("score")}
+    since, until = WINDOW.microseconds()
+    received = np.linspace(since, until - 1, count).astype(np.int64)
+    part = count_rows(run.task(columns, counted, kept), received, np.zeros(count, np.int64), named.get)
+    return run.conclude(counted, part, 1, more)
+
+
+def arrow(values: Any) -> pa.ChunkedArray:
+    if isinstance(values, np.ndarray) and values.ndim == 2:
+        flat = pa.array(values.reshape(-1))
+        return pa.chunked_array([pa.FixedSizeListArray.from_arrays(flat, values.shape[1])])
+    return pa.chunked_array([pa.array(values)])
+
+
+def sides(cell: Cell, seed: int) -> tuple[Table, Table]:
+    """Training rows and a window without any change between them, but that a clock went on."""
+    random = np.random.default_rng([SEEDS + seed, zlib.crc32(repr(cell).encode())])
+    found = []
+    for rows in cell.rows:
+        table = drawn(cell.laws, rows // cell.repeats, random)
+        table = repeated(table, cell.repeats, random) if cell.repeats > 1 else table
+        found.append({**table, "score": scored(table, random)})
+    for i, name in enumerate(cell.laws):
+        if name == "clock":  # training rows in random order, as most people keep them
+            found[0][f"f{i}"] = random.permutation(1.7e9 + np.cumsum(random.integers(1, 60, cell.rows[0])))
+            found[1][f"f{i}"] = 1.9e9 + np.cumsum(random.integers(1, 60, cell.rows[1])) * 1.0
+    return found[0], found[1]
+
+
+def alarm(cell: Cell, seed: int) -> bool:
+    fields = tuple(law(name).field(f"f{i}") for i, name in enumerate(cell.laws))
+    return judged(fields, *sides(cell, seed)).verdict == "drift"
+
+
+def quiet_cells(laws: Mapping[str, Law], mix: Sequence[str], wide: Sequence[int]) -> list[Cell]:
+    """Each law alone, mixtures, and mixtures with each row five times."""
+    names = [*laws, *(["clock"] if "normal" in laws else [])]
+    alone = [Cell(name, (name,), rows) for name in names for rows in SIZES]
+    mixed = [
+        Cell(f"mixture of {d}", tuple(mix[i % len(mix)] for i in range(d)), rows) for d in (10, *wide) for rows in SIZES
+    ]
+    clusters = [Cell("mixture of 10, each row five times", tuple(mix), rows, 5) for rows in SIZES]
+    single = [Cell("normal, each row five times", ("normal",), rows, 5) for rows in SIZES] if "normal" in laws else []
+    return [*alone, *mixed, *clusters, *single]
 
 
 def bounds(hits: int, runs: int) -> tuple[float, float]:
@@ -109,54 +152,151 @@ def bounds(hits: int, runs: int) -> tuple[float, float]:
     return low, float(stats.beta.ppf(0.95, hits + 1, runs - hits)) if hits < runs else 1.0
 
 
-def false_alarms(run: Callable[..., Iterator[bool]], *, full: bool, sizes: Sequence[int] = ROWS) -> Iterator[str]:
-    yield "| rows a side | fields | runs | with an alarm | rate | 95 % bound |\n|---|---|---|---|---|---|"
-    for rows in sizes:
-        for fields in FIELDS:
-            runs = RUNS if full else REDUCED.get((rows, fields), RUNS)
-            hits = sum(run(still, [(rows, fields, seed) for seed in range(runs)]))
-            yield f"| {rows:,} | {fields} | {runs} | {hits} | {hits / runs:.1%} | ≤ {bounds(hits, runs)[1]:.1%} |"
+def take_turns(
+    cells: Sequence[Any], run: Callable[[Any, int], Any], runs: int, minutes: float, first: int
+) -> list[list[Any]]:
+    """Answers of each cell; cells that are quick get ahead, so that the time is shared evenly."""
+    end = time.monotonic() + 60 * minutes
+    spent, found = np.zeros(len(cells)), [[] for _ in cells]  # type: ignore[var-annotated]
+    while time.monotonic() < end:
+        open_ = [i for i in range(len(cells)) if len(found[i]) < runs]
+        if not open_:
+            break
+        at = min(open_, key=lambda i: spent[i])
+        started = time.monotonic()
+        for _ in range(min(BATCH, runs - len(found[at]))):
+            found[at].append(run(cells[at], first + len(found[at])))
+            if time.monotonic() > end:
+                break
+        spent[at] += time.monotonic() - started
+    return found
 
 
-def power(run: Callable[..., Iterator[bool]], *, full: bool) -> Iterator[str]:
-    yield "| case | runs | found | rate | 95 % bound |\n|---|---|---|---|---|"
-    runs = RUNS if full else 400
-    hits = sum(run(shifted, list(range(runs))))
-    yield f"| +0.3 sd in 1 of 10 fields, 500 rows | {runs} | {hits} | {hits / runs:.1%} | ≥ {bounds(hits, runs)[0]:.1%} |"
-    for fields in (2, 10, 30):
-        hits = sum(run(correlated, [(fields, seed) for seed in range(runs)]))
-        rate = f"{hits / runs:.1%} | ≥ {bounds(hits, runs)[0]:.1%}"
-        yield f"| correlation 0 → 0.6, {fields} fields, 2000 rows | {runs} | {hits} | {rate} |"
+def false_alarms(cells: Sequence[Cell], options: argparse.Namespace) -> Iterator[str]:
+    yield "| law | fields | reference → window | runs | with an alarm | rate | 95 % bound |\n|---|---|---|---|---|---|---|"
+    chosen = [c for c in cells if options.only in c.name]
+    for cell, found in zip(
+        chosen, take_turns(chosen, alarm, options.runs, options.minutes, options.first), strict=True
+    ):
+        if found:
+            hits, runs = sum(found), len(found)
+            rows = f"{cell.rows[0]:,} → {cell.rows[1]:,}"
+            bound = f"{hits / runs:.1%} | ≤ {bounds(hits, runs)[1]:.1%}"
+            yield f"| {cell.name} | {len(cell.laws)} | {rows} | {runs} | {hits} | {bound} |"
 
 
-def big(run: Callable[..., Iterator[str]], *, full: bool) -> Iterator[str]:
+def quiet(options: argparse.Namespace) -> Iterator[str]:
+    return false_alarms(quiet_cells(LAWS, MIX, (50, 100)), options)
+
+
+def held_back(options: argparse.Namespace) -> Iterator[str]:
+    return false_alarms(quiet_cells(HELD_BACK, HELD_MIX, (50,)), options)
+
+
+@dataclass(frozen=True)
+class Planted:
+    shift: Shift
+    rows: int
+
+
+def found(case: Planted, seed: int) -> tuple[bool, bool]:
+    """Whether a planted shift is found, and whether the guilty field comes first (of a relation: is named)."""
+    random = np.random.default_rng([SEEDS + seed, case.rows, zlib.crc32(case.shift.name.encode())])
+    before, now = (base(case.rows, random) for _ in range(2))
+    now[case.shift.guilty[-1]] = case.shift.change(now, random)
+    fields = tuple(declared(kind, name) for name, kind in BASE.items())
+    report = judged(fields, *({**side, "score": scored(side, random)} for side in (before, now)))
+    if report.verdict != "drift":
+        return False, False
+    guilty = case.shift.guilty
+    named = any(set(t.about) == set(guilty) for t in report.whole if t.severity != "none")
+    first = report.fields[0].name.split("[")[0].split(" ")[0]
+    return True, named if len(guilty) > 1 else first == guilty[0]
+
+
+def power(options: argparse.Namespace) -> Iterator[str]:
+    yield "| planted shift | rows a side | runs | found | guilty field first |\n|---|---|---|---|---|"
+    cases = [Planted(shift, rows) for rows in options.rows for shift in SHIFTS if options.only in shift.name]
+    answers = take_turns(cases, found, min(options.runs, 40), options.minutes, options.first)
+    for case, seen in zip(cases, answers, strict=True):
+        hits = [first for hit, first in seen if hit]
+        if seen:
+            first = f"{sum(hits)} of {len(hits)}"
+            yield f"| {case.shift.name} | {case.rows:,} | {len(seen)} | {len(hits) / len(seen):.0%} | {first} |"
+    for rows in options.rows:
+        of = [seen for case, seen in zip(cases, answers, strict=True) if case.rows == rows and seen]
+        rate = np.mean([np.mean([hit for hit, _ in seen]) for seen in of])
+        hits = [first for seen in of for hit, first in seen if hit]
+        yield f"| **all** | {rows:,} | {sum(map(len, of))} | **{rate:.1%}** | **{np.mean(hits):.1%}** |"
+
+
+def concept_found(case: tuple[int, int, float], seed: int) -> bool:
+    """Labels of a score of known meaning, some of which are exchanged: is concept drift among the findings that count?"""
+    before, now, flipped = case
+    random = np.random.default_rng([SEEDS + seed, before, now, round(100 * flipped)])
+    problem = Classes("label", SCORE, ("no", "yes"), None)
+    tables: list[Array] = []
+    cut: concept.Cut | None = None
+    for rows, share in ((before, 0.0), (now, flipped)):
+        score = 1 / (1 + np.exp(-random.normal(0, 2, rows)))
+        yes = (random.random(rows) < score) != (random.random(rows) < share)
+        columns, labels = {output_column(SCORE): arrow(score)}, pa.array(np.where(yes, "yes", "no"))
+        cut = cut or concept.cut_of(problem, columns, labels)
+        tables.append(cut.table(columns, labels))
+    finding = concept.compare(*tables)
+    fields = tuple(law(name).field(f"f{i}") for i, name in enumerate(MIX))
+    sides = [drawn(MIX, 500, random) for _ in range(2)]
+    report = judged(fields, *sides, () if finding is None else (finding,))
+    return any(test.test == "concept" and test.severity != "none" for test in report.whole)
+
+
+def concept_drift(options: argparse.Namespace) -> Iterator[str]:
+    yield "| labelled rows, reference → window | labels exchanged | runs | found |\n|---|---|---|---|"
+    cases = [
+        (n, m, share) for share in (0.0, 0.1) for n, m in ((500, 500), (2000, 2000), (10_000, 2000), (10_000, 10_000))
+    ]
+    answers = take_turns(cases, concept_found, min(options.runs, 200), options.minutes, options.first)
+    for (n, m, share), seen in zip(cases, answers, strict=True):
+        yield f"| {n:,} → {m:,} | {share:.0%} | {len(seen)} | {np.mean(seen):.1%} |" if seen else ""
+
+
+def severity(move: float, seed: int) -> str:
+    """Of a shift of one field of a million rows a side."""
+    random = np.random.default_rng([SEEDS + seed, round(1000 * move)])
+    before, now = ({"f0": random.normal(shift, 1, 1_000_000)} for shift in (0.0, move))
+    return judged((declared("number", "f0"),), before, now).severity
+
+
+def million(options: argparse.Namespace) -> Iterator[str]:
     yield "| 1,000,000 rows a side, shift | runs | " + " | ".join(SEVERITIES) + " |\n|---|---|" + "---|" * 4
-    runs = 100 if full else 20
-    for move in (0.0, 0.01, 0.05, 0.1, 0.3):
-        found = list(run(million, [(move, seed) for seed in range(runs)]))
-        yield f"| {move} sd | {runs} | " + " | ".join(str(found.count(s)) for s in SEVERITIES) + " |"
+    moves = (0.0, 0.01, 0.05, 0.1, 0.3)
+    answers = take_turns(moves, severity, min(options.runs, 20), options.minutes, options.first)
+    for move, seen in zip(moves, answers, strict=True):
+        yield f"| {move} sd | {len(seen)} | " + " | ".join(str(seen.count(s)) for s in SEVERITIES) + " |"
 
 
-PARTS = {"false-alarms": false_alarms, "power": power, "million": big}
+PARTS: Mapping[str, Callable[[argparse.Namespace], Iterator[str]]] = {
+    "quiet": quiet,
+    "held-back": held_back,
+    "power": power,
+    "concept": concept_drift,
+    "million": million,
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--full", action="store_true", help="1000 runs of every cell: hours")
     parser.add_argument("--part", choices=PARTS, action="append", help="one table (default: all)")
-    parser.add_argument("--rows", type=int, choices=ROWS, action="append", help="false alarms of these sizes only")
-    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--minutes", type=float, default=30, help="for each table (default: %(default)s)")
+    parser.add_argument("--runs", type=int, default=1000, help="of each cell at most (default: %(default)s)")
+    parser.add_argument("--first", type=int, default=0, help="the first seed (default: %(default)s)")
+    parser.add_argument("--only", default="", help="cells whose name contains this")
+    parser.add_argument("--rows", type=int, nargs="+", default=[500, 2000, 10_000], help="of planted shifts")
     options = parser.parse_args()
-    with get_context("fork").Pool(options.processes) as pool:
-
-        def run(function: Callable[..., object], cases: list[object]) -> Iterator[object]:
-            return pool.imap_unordered(function, cases)
-
-        for part in options.part or PARTS:
-            chosen = {"sizes": options.rows} if part == "false-alarms" and options.rows else {}
-            for line in PARTS[part](run, full=options.full, **chosen):  # type: ignore[operator]
-                print(line, flush=True)
-            print(flush=True)
+    for part in options.part or PARTS:
+        for line in PARTS[part](options):
+            print(line, flush=True)
+        print(flush=True)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from headrace_functions.names import Reference, VersionId
 
 resource = Resource("analysis")
 
-DRIFT_OPTIONS = ("against", "chunks", "method", "detector")
+DRIFT_OPTIONS = ("against", "chunks", "method", "detector", "settings")
 ROWS = re.compile(r"[1-9]\d{0,8}rows")
 OWN_OPTIONS = {
     "rate": "outliers",
@@ -66,6 +66,10 @@ class JobBody(Body):
     method: str | None = Field(default=None, description="drift: tests of fields, e.g. age=cvm,categorical=g")
     detector: str | None = Field(
         default=None, description="drift: tests of all fields together, e.g. joint,mmd, or none"
+    )
+    settings: str | None = Field(
+        default=None,
+        description="drift: settings of this run in place of the version's, a line each, e.g. monitoring.alpha=0.01",
     )
     until: str | None = Field(default=None, description="RFC 3339 time; now by default")
     output: str | None = Field(

@@ -8,6 +8,7 @@ from headrace_controller import clock
 from headrace_controller.api import schemas
 from headrace_controller.catalog.catalog import Catalog, ModelVersion
 from headrace_controller.catalog.series import State
+from headrace_controller.definitions.monitoring import metrics_in
 from headrace_controller.service.aliases import Position
 from headrace_controller.service.jobs import Job
 from headrace_controller.service.reports import ReportSummary
@@ -44,7 +45,7 @@ def version(found: ModelVersion, catalog: Catalog) -> schemas.VersionView:
         scaling=made.scaling.to_document() if made else dict(definition.get("scaling", {})),
         limits=made.limits.to_document() if made else dict(definition.get("limits", {})),
         metadata=dict(found.metadata),
-        monitoring=list(definition.get("monitoring", [])),
+        monitoring=metrics_in(definition.get("monitoring")),
         aliases=sorted(name for name, number in aliases.items() if number == found.id.number),
     )
 

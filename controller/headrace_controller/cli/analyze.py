@@ -40,8 +40,15 @@ def analyze() -> None:
 @click.option(
     "--detector",
     metavar="NAME,…",
-    help="Tests of all fields together: joint, concept (where labels came), mmd, reconstruction, uncertainty; with alibi also classifier, tabular, lsdd; "
-    "or none.  [default: joint,concept]",
+    help="Tests of all fields together: joint, relations, concept (where labels came), mmd, reconstruction, uncertainty; with alibi also classifier, tabular, lsdd; "
+    "or none.  [default: joint,relations,concept]",
+)
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A setting of this run in place of the definition's, e.g. monitoring.alpha=0.01; may be repeated.",
 )
 @click.option(
     "--chunks", metavar="LENGTH", help="Also give a verdict for each piece of the window of this length, e.g. 1h."
@@ -56,11 +63,14 @@ def analyze() -> None:
 @click.option("--no-wait", is_flag=True, help="Start the run and return without waiting for it.")
 @json_option
 @connected
-def analyze_drift(client: Client, model: str, no_wait: bool, as_json: bool, **options: str | None) -> None:
+def analyze_drift(
+    client: Client, model: str, no_wait: bool, as_json: bool, settings: tuple[str, ...], **options: str | None
+) -> None:
     """Compare a window of the log with the training data or another window, and write a report.
 
     The first run of an engine builds its environment, which can take minutes.
     """
+    options["settings"] = "\n".join(settings) or None
     _follow(client, client.start_job("drift", model, **options), no_wait, as_json)
 
 

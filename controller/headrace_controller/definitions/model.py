@@ -6,7 +6,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from headrace_controller.definitions.fields import Contract, Document, Duration, Name, Text, located, refuse
+from headrace_controller.definitions.fields import Contract, Document, Duration, Name, Text, refuse
+from headrace_controller.definitions.monitoring import Monitoring, MonitoringDefinition
 from headrace_controller.monitoring.specs import MetricSpec
 from headrace_functions import version
 from headrace_functions.runtime.frameworks import EXTERNAL
@@ -62,18 +63,6 @@ class LimitsDefinition(Document):
         return version.Limits(**self.model_dump())
 
 
-class MonitoringDefinition(Document):
-    """One metric of a version; kept with the version and read by the monitoring that computes it."""
-
-    name: Name
-    config: dict[str, Any] = Field(default_factory=dict)
-
-    @model_validator(mode="after")
-    def _is_a_metric(self) -> "MonitoringDefinition":
-        located(lambda config: MetricSpec.of_config(self.name, config))(self.config)
-        return self
-
-
 def _external(value: Any) -> Any:
     """``true`` is an external model of which nothing more is said."""
     return {} if value is True else None if value is False else value
@@ -127,7 +116,7 @@ class ModelDefinition(Document):
     errors: Literal["detailed", "terse"] = "terse"
     options: dict[str, Any] = Field(default_factory=dict)
     metadata: dict[str, Text] = Field(default_factory=dict, max_length=MAX_METADATA)
-    monitoring: list[MonitoringDefinition] = Field(default_factory=list)
+    monitoring: Monitoring = MonitoringDefinition()
     scaling: ScalingDefinition = ScalingDefinition()
     limits: LimitsDefinition = LimitsDefinition()
     image: str | None = None
@@ -192,7 +181,7 @@ class ModelDefinition(Document):
 
     def metrics(self) -> list[MetricSpec]:
         """The metrics of ``monitoring``, but the outliers that the platform is to learn by itself."""
-        found = (MetricSpec.of_config(m.name, m.config) for m in self.monitoring)
+        found = (MetricSpec.of_config(m.name, m.config) for m in self.monitoring.metrics)
         return [spec for spec in found if spec is not None]
 
     def installed_file(self) -> str | None:

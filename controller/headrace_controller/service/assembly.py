@@ -95,6 +95,7 @@ class Assembly:
         sample = data.typed_sample(declared) if data is not None else {}
         inputs, outputs = self._room.signature(ground, question, sample, given.folder, log)
         signature = Signature(inputs, outputs)
+        definition.monitoring.to_rules().check(signature)
         log("inputs:  " + ", ".join(_show(f) for f in signature.inputs))
         log("outputs: " + ", ".join(_show(f) for f in signature.outputs))
         for metric in definition.metrics():
@@ -122,6 +123,7 @@ class Assembly:
         """A version that answers elsewhere and cannot be asked: its contract is declared, its answers are told by its exchanges."""
         data = read_training(definition, given, log)
         signature = Signature(inputs_of(definition, data), definition.contract.output_fields())
+        definition.monitoring.to_rules().check(signature)
         for metric in definition.metrics():
             if metric.expression:
                 check_metric_formula(metric, signature)
@@ -181,7 +183,8 @@ def _described(
         target=tuple(definition.target),
         options=definition.options,
         metadata=definition.metadata,
-        monitoring=tuple(m.to_document() for m in definition.monitoring),
+        monitoring=tuple(m.to_document() for m in definition.monitoring.metrics),
+        drift=definition.monitoring.to_rules(),
         created=clock.now(),
     )
 

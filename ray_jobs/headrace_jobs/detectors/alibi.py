@@ -27,6 +27,8 @@ LICENCE = (
 SAMPLE = 20_000
 TOGETHER = 2000
 """Rows of a side that tests of all fields look at."""
+OURS = ("joint", "relations")
+"""Tests of all fields that are the native engine's: Alibi Detect has none of the kind."""
 ALIBI = {"classifier": "ClassifierDrift", "tabular": "TabularDrift", "mmd": "MMDDrift", "lsdd": "LSDDDrift"}
 
 
@@ -47,14 +49,14 @@ class AlibiDetect:
         return [self._category(pair) for pair in pairs]
 
     def whole(self, name: str) -> WholeTest:
-        if name == "joint":
-            return WHOLE["joint"]
+        if name in OURS:
+            return WHOLE[name]
         runs = {n: WholeTest(n, TOGETHER, partial(_together, self._detectors, n)) for n in ALIBI}
         runs["uncertainty"] = WholeTest("uncertainty", SAMPLE, partial(_uncertainty, self._detectors))
         if name in ("mmd", "lsdd") and importlib.util.find_spec("torch") is None:
             message = f"detector: Alibi Detect's {name} needs torch, which this environment has not"
             raise InvalidInput(message, field="detector", got=name, hint="use --engine native --detector mmd")
-        return whole_test(name, {"joint": WHOLE["joint"], **runs}, self.name)
+        return whole_test(name, {**{ours: WHOLE[ours] for ours in OURS}, **runs}, self.name)
 
     def _number(self, pair: NumberPair) -> TestResult:
         name = "CVMDrift" if pair.method == "cvm" else "KSDrift"

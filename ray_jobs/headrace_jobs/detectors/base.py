@@ -30,6 +30,8 @@ class Finding:
     effect_low: float
     """One-sided 95 % lower confidence bound of the effect."""
     scale: Scale
+    about: tuple[str, ...] = ()
+    """Keys of the views that a finding about all fields is about most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,17 @@ class Rows:
 
     inputs: Mapping[str, Array] = field(default_factory=dict)
     outputs: Mapping[str, Array] = field(default_factory=dict)
+    contents: Mapping[str, Array] = field(default_factory=dict)
+    """Texts and vectors as ``(n, k)`` numbers each, by their own keys; those of inputs are of the rows of ``inputs``."""
+
+    def some(self, rows: Array) -> "Rows":
+        """Only the ``rows`` of inputs and of what goes with them; ``outputs`` stay where they have not as many."""
+        inputs = {k: v[rows] for k, v in self.inputs.items()}
+        count = len(next(iter(self.inputs.values()))) if self.inputs else 0
+        outputs, contents = (
+            {k: v[rows] if len(v) == count else v for k, v in side.items()} for side in (self.outputs, self.contents)
+        )
+        return Rows(inputs, outputs, contents)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +76,8 @@ class NumberPair:
     sample: Array
     method: str = ""
     """One of ``methods.NUMBER``, or empty for the engine's own choice."""
+    scale: tuple[float, float] = (1.0, 1.0)
+    """Effective rows a row of either side: below 1 where rows are repeated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +91,9 @@ class CategoryPair:
     """One of ``methods.CATEGORY``, or empty for the engine's own choice."""
     name: str = ""
     """Of the field, for messages."""
+
+    scale: tuple[float, float] = (1.0, 1.0)
+    """Effective rows a row of either side."""
 
     def table(self) -> Array:
         """Counts ``(2, k)`` of reference and window: each known category, and all others in the last column."""

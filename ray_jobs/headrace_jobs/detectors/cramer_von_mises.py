@@ -19,22 +19,26 @@ def cramer_von_mises(reference: NumberReference, window: NumberPartial) -> tuple
     Without ties T and p are Anderson's. With ties Anderson's T is wrong by the squares of their lengths unless both sides have
     the same size, so T is that of the mean of the functions' left and right limits, and p that of its own limit (``_tied``).
     """
-    n, m = reference.count, window.count
-    before, now = (_cells(side, total) for side, total in ((reference, n), (window, m)))
-    at = (
-        np.arange(len(before)) % 2 == 1
-    )  # cells are: under the first point, at it, between it and the next, at that one, …
-    if ((before + now)[at] > 1).any():
-        return _tied(*_merged(before, now))
-    statistic = _anderson(before, now)
-    return statistic, _anderson_p(statistic, n, m)
+    before, now = cells_of(reference, reference.count), cells_of(window, window.count)
+    # Cells are: under the first point, at it, between it and the next, at that one, …
+    return statistic_of(before, now, np.arange(len(before)) % 2 == 1)
 
 
-def _anderson(before: Array, now: Array) -> float:
+def statistic_of(before: Array, now: Array, at: Array, scale: tuple[float, float] = (1.0, 1.0)) -> tuple[float, float]:
+    """The same of counts of ordered cells ``(k,)``, of which those ``at`` one value may be ties.
+
+    ``scale`` are the effective rows a row of either side: where rows are repeated there are fewer independent ones.
+    """
+    if ((before + now)[at] > 1).any() or min(scale) < 1:
+        return _tied(*_merged(before, now), scale)
+    statistic = _anderson(before, now, at)
+    return statistic, _anderson_p(statistic, int(before.sum()), int(now.sum()))
+
+
+def _anderson(before: Array, now: Array, at: Array) -> float:
     """T of rows without ties. Between the points of a grid that holds not every value both sides count as evenly mixed."""
     n, m = float(before.sum()), float(now.sum())
     a, b = (np.concatenate(([0.0], np.cumsum(cells)[:-1])) for cells in (before, now))
-    at = np.arange(len(before)) % 2 == 1
     of_reference = np.where(at, before * b**2, before * (b**2 + b * now + now**2 / 3)).sum()
     of_window = np.where(at, now * a**2, now * (a**2 + a * before + before**2 / 3)).sum()
     u = n * of_reference + m * of_window
@@ -51,7 +55,7 @@ def _merged(before: Array, now: Array) -> tuple[Array, Array]:
     return np.bincount(place, before), np.bincount(place, now)
 
 
-def _tied(before: Array, now: Array) -> tuple[float, float]:
+def _tied(before: Array, now: Array, scale: tuple[float, float]) -> tuple[float, float]:
     """T and p of counts ``(k,)`` of ordered cells.
 
     In the limit T is a sum of chi-squares weighted by the eigenvalues of the scores' covariance (as Anderson and Darling
@@ -59,8 +63,9 @@ def _tied(before: Array, now: Array) -> tuple[float, float]:
     """
     n, m = before.sum(), now.sum()
     share = (before + now) / (n + m)
+    rows = n * scale[0] * m * scale[1] / (n * scale[0] + m * scale[1])
     gap = np.cumsum(before / n - now / m) - (before / n - now / m) / 2
-    statistic = float(n * m / (n + m) * (share * gap**2).sum())
+    statistic = float(rows * (share * gap**2).sum())
     middle = np.cumsum(share) - share / 2
     scores = np.tri(len(share), k=-1) + np.eye(len(share)) / 2
     covariance = (scores * share) @ scores.T - np.outer(middle, middle)
@@ -99,7 +104,7 @@ def _limit(x: float) -> float:
             return total
 
 
-def _cells(side: NumberReference | NumberPartial, count: int) -> Array:
+def cells_of(side: NumberReference | NumberPartial, count: int) -> Array:
     """Rows under the first grid point, at it, between it and the second, …, beyond the last; float64 ``(2 g + 1,)``."""
     ends = np.stack((side.below, side.upto), axis=1).reshape(-1)
     return np.diff(np.concatenate(([0], ends, [count]))).astype(np.float64)

@@ -31,8 +31,9 @@ def _beyond(window: NumberPartial) -> tuple[float, float, float]:
     return finite, 0.0, finite
 
 
-def share_bound(effect: float, a: float, b: float, n: int, m: int) -> float:
+def share_bound(effect: float, a: float, b: float, n: float, m: float) -> float:
     """One-sided 95 % lower bound of a difference of two shares ``a`` of ``n`` and ``b`` of ``m`` rows (Wald)."""
+    a, b = min(max(a, 0.0), 1.0), min(max(b, 0.0), 1.0)  # sums of shares may be beyond by what was rounded
     error = Z * np.sqrt(a * (1 - a) / n + b * (1 - b) / m)
     return float(max(0.0, effect - error))
 
@@ -85,14 +86,19 @@ def bin_counts(reference: NumberReference, window: NumberPartial) -> tuple[Array
     return reference.bins(), binned(window.below, reference.cuts, window.count)
 
 
-def total_variation(pair: CategoryPair) -> tuple[float, float]:
-    """Share of rows that would have to change their category to make both sides alike, and its lower bound.
+def total_variation(pair: CategoryPair) -> float:
+    """Share of rows that would have to change their category to make both sides alike; all unknown ones count as one."""
+    table = pair.table()
+    return float(np.abs(table[0] / table[0].sum() - table[1] / table[1].sum()).sum() / 2)
+
+
+def shares_apart(table: Array) -> tuple[float, float]:
+    """The total variation distance of the rows of a ``(2, k)`` table of counts, and its lower bound.
 
     Random differences add up over categories, so the bound takes off the distance expected without any drift, half the
     sum of the mean absolute differences of the shares, and the error of the share of the categories that grew.
     """
-    table = pair.table()
-    n, m = pair.reference.count, pair.window.count
+    n, m = table.sum(axis=1)
     p, q = table[0] / n, table[1] / m
     distance = float(np.abs(p - q).sum() / 2)
     pooled = table.sum(axis=0) / (n + m)

@@ -2,19 +2,21 @@
 
 A classifier is asked to tell rows of the window from rows of training. It learns on one half and is judged on the other, so
 its p-value needs no repetition: if both sides have one distribution, its scores on rows that it has not seen are exchangeable
-(Lopez-Paz and Oquab 2017), and the Mann-Whitney test of them is valid whatever it learnt. Then the halves change places.
+(Lopez-Paz and Oquab 2017), and the Mann-Whitney test of them, and the exact tests of their intervals, are valid whatever it learnt. Then the halves change places.
 The classifier is kernel ridge regression with a quadratic kernel over normal scores, which is enough for any
 change of means, spreads and correlations, and takes numpy alone.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import erfc, sqrt
 
 import numpy as np
 
 from headrace_functions.views import Array
+from headrace_jobs.detectors import tails
 from headrace_jobs.detectors.base import Finding, Z
+from headrace_jobs.detectors.ordered import Cells, intervals, moved
 
 ROWS = 2000
 """Rows of a side that are looked at."""
@@ -25,7 +27,7 @@ CATEGORIES = 8
 PENALTY = 0.03
 """Of the ridge, for each row that it learns from."""
 PART = 256  # rows that are judged at a time, which bounds memory
-METHOD = "domain classifier (quadratic kernel ridge, two halves), Mann-Whitney"
+METHOD = "domain classifier (quadratic kernel ridge, two halves), ranks and intervals of its scores"
 
 
 def joint(reference: Mapping[str, Array], window: Mapping[str, Array]) -> Finding | None:
@@ -42,14 +44,20 @@ def joint(reference: Mapping[str, Array], window: Mapping[str, Array]) -> Findin
     if min(n, m) < MIN_ROWS:
         return None
     x = np.column_stack([_scores(reference[k][:n], window[k][:m]) for k in keys])
+    return Finding("joint", METHOD, *told_apart(x, n, m), "moved")
+
+
+Learner = Callable[[Array, Array, Array], Array]
+"""From rows, whether they are the window's, and other rows to scores of these: the larger, the more they look like the window."""
+
+
+def told_apart(x: Array, n: int, m: int, learnt: Learner | None = None) -> tuple[float, float, float, float]:
+    """By the quadratic kernel, or by ``learnt``: area under the ROC curve, p-value, effect and its lower bound of ``n`` and ``m`` rows, columns of mean about 0 and variance about 1."""
     now = np.arange(n + m) >= n
     first = _halves(n, m)
-    found = [_judged(x, now, learn, ~learn) for learn in (first, ~first)]
-    area, p, effect, error = np.array(found).T
-    share = float(effect.mean())
-    # The halves share their rows, so neither their p-values nor their errors are independent.
-    low = max(share - Z * float(error.mean()), 0.0)
-    return Finding("joint", METHOD, float(area.mean()), min(2 * float(p.min()), 1.0), max(share, 0.0), low, "moved")
+    area, p, effect, low = np.array([_judged(x, now, learn, ~learn, learnt or _learnt) for learn in (first, ~first)]).T
+    # The halves share their rows, so their p-values are not independent.
+    return float(area.mean()), min(2 * float(p.min()), 1.0), max(float(effect.mean()), 0.0), max(float(low.mean()), 0.0)
 
 
 def scores_of(reference: Mapping[str, Array], window: Mapping[str, Array]) -> Array:
@@ -109,20 +117,30 @@ def _ranks(values: Array) -> Array:
     return np.asarray((ends - (counts - 1) / 2)[place])
 
 
-def _judged(x: Array, now: Array, learn: Array, judge: Array) -> tuple[float, float, float, float]:
-    """Area, one-sided p-value, share told right beyond chance and its standard error, on rows that were not learnt."""
-    scores = _learnt(x[learn], now[learn], x[judge])
+def _judged(x: Array, now: Array, learn: Array, judge: Array, learnt: Learner) -> tuple[float, float, float, float]:
+    """Area, p-value, share told right beyond chance and its lower bound, on rows that were not learnt.
+
+    Half of the error belongs to the ranks of the scores, half to the intervals of them: few rows that are strange are at the end.
+    """
+    scores = learnt(x[learn], now[learn], x[judge])
     positive = now[judge]
     n, m = int((~positive).sum()), int(positive.sum())
     ranks = _ranks(scores)
     area = (ranks[positive].sum() - m * (m + 1) / 2) / (n * m)
-    _, ties = np.unique(scores, return_counts=True)
+    values, place, ties = np.unique(scores, return_inverse=True, return_counts=True)
     total = n + m
     spread = (total + 1 - (ties**3 - ties).sum() / (total * (total - 1))) / (12 * n * m)
-    p = erfc((area - 0.5) / sqrt(max(spread, 1e-300)) / sqrt(2)) / 2
+    by_rank = erfc((area - 0.5) / sqrt(max(spread, 1e-300)) / sqrt(2)) / 2
+    cells = Cells(
+        np.bincount(place[~positive], minlength=len(values)) * 1.0,
+        np.bincount(place[positive], minlength=len(values)) * 1.0,
+        np.ones(len(values), bool),
+    )
+    p = tails.least([(float(by_rank), 0.5), (intervals(cells), 0.5)])
     hits, alarms = float((scores[positive] > 0).mean()), float((scores[~positive] > 0).mean())
     error = sqrt((hits * (1 - hits) + 0.25 / m) / m + (alarms * (1 - alarms) + 0.25 / n) / n)
-    return float(area), float(p), hits - alarms, error
+    effect, low = moved(cells) if area > 0.5 else (0.0, 0.0)
+    return float(area), p, max(hits - alarms, effect), max(hits - alarms - Z * error, low)
 
 
 def _learnt(x: Array, now: Array, at: Array) -> Array:
@@ -141,6 +159,16 @@ def _learnt(x: Array, now: Array, at: Array) -> Array:
         return np.asarray(_products(at) @ found)
     found = _solved(_kernel(x, x), PENALTY * len(x) / weight, target)
     return np.concatenate([_kernel(at[i : i + PART], x) @ found for i in range(0, len(at), PART)])
+
+
+def plane(penalty: float, x: Array, now: Array, at: Array) -> Array:
+    """Scores of rows ``at`` by linear ridge regression with a ``penalty`` for each row; both sides weigh the same."""
+    weight = np.sqrt(np.where(now, 0.5 / now.mean(), 0.5 / (~now).mean()))
+    known, target = x * weight[:, None], np.where(now, 1.0, -1.0) * weight
+    size = len(x)
+    if x.shape[1] <= size:
+        return np.asarray(at @ _solved(known.T @ known, np.full(x.shape[1], penalty * size), known.T @ target))
+    return np.asarray(at @ (known.T @ _solved(known @ known.T, np.full(size, penalty * size), target)))
 
 
 def _solved(matrix: Array, penalty: Array, target: Array) -> Array:

@@ -37,10 +37,15 @@ def mmd(reference: Rows, window: Rows) -> Finding | None:
     if min(n, m) < MIN_ROWS:
         return None
     x = matrix(reference.inputs, window.inputs, keys, n, m)
+    return Finding("mmd", METHOD, *discrepancy(x, n), "moved")
+
+
+def discrepancy(x: Array, n: int) -> tuple[float, float, float, float]:
+    """Statistic, p-value, effect and its lower bound of float32 rows, the first ``n`` of which are the reference's."""
     z = _features(x)
     p, statistic = _permuted(z[:n], z[n:])
     effect, low = _told_apart(z[:n], z[n:])
-    return Finding("mmd", METHOD, statistic, p, effect, low, "moved")
+    return statistic, p, effect, low
 
 
 def _features(x: Array) -> Array:

@@ -7,6 +7,8 @@ from headrace_jobs.report.models import FieldDrift
 from headrace_jobs.report_text import TRAINING, Words
 
 NAMED = 4
+NEEDED = 0.1
+"""Share of what the answers depend on, from which on an input counts as needed."""
 SAME = 0.08  # decades that a ratio may be off a power of ten
 
 
@@ -39,7 +41,7 @@ def advice(fields: Sequence[FieldDrift], words: Words = TRAINING) -> tuple[str, 
         if outputs and not inputs
         else "",
         "The inputs moved but the outputs did not: the model may not depend on them."
-        if inputs and _tested(fields) and not outputs
+        if inputs and _tested(fields) and not outputs and not _needed(inputs)
         else "",
         "Retrain on the window's rows if the change is here to stay."
         if drifted and not scaled and words is TRAINING
@@ -67,6 +69,11 @@ def _with(fields: Sequence[FieldDrift], test: str) -> list[FieldDrift]:
 
 def _tested(fields: Sequence[FieldDrift]) -> bool:
     return any(f.side == "output" and f.verdict == "no-drift" for f in fields)
+
+
+def _needed(inputs: Sequence[FieldDrift]) -> bool:
+    """Whether the answers are known to depend on one of them: then they stand still for another reason."""
+    return any((f.importance or 0.0) >= NEEDED for f in inputs)
 
 
 def _about(fields: Sequence[FieldDrift], sentence: str) -> str:

@@ -25,32 +25,35 @@ from headrace_functions.storage import layout
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Version
 from headrace_functions.views import Array
-from headrace_jobs import baseline, columns, importance, scan
+from headrace_jobs import baseline, columns, content, importance, scan
 from headrace_jobs.baseline import Baseline
 from headrace_jobs.detectors.base import Rows
 from headrace_jobs.scan import Reference
-from headrace_jobs.statistics import categories, numbers
+from headrace_jobs.statistics import categories, numbers, repeats
 from headrace_jobs.statistics.categories import CategoryReference
 from headrace_jobs.statistics.numbers import NumberReference
+from headrace_jobs.statistics.repeats import RowCounts
 
 DAMAGED = (zipfile.BadZipFile, EOFError, ValueError, KeyError)
 """What reading a file that was cut short raises; it is only a copy, and is made again."""
 ARRAYS = ("grid", "below", "upto", "sum_below", "cuts", "sample")
 SCALARS = ("rows", "missing", "count", "finite", "infinite_low")
-COUNTING = (baseline, columns, importance, scan, categories, numbers, sample, profile, views)
+COUNTING = (baseline, columns, content, importance, scan, categories, numbers, repeats, sample, profile, views)
 """Modules that decide what a baseline holds."""
 
 
-def from_training(objects: ObjectStore, version: Version, raw: int, together: int) -> Baseline:
+def from_training(
+    objects: ObjectStore, version: Version, raw: int, together: int, grouping: str | None = None
+) -> Baseline:
     """As ``baseline.from_training``, counted in the first run alone. What ranks the fields may come later and is asked each time."""
-    return baseline.ranked(objects, version, _counted(objects, version, raw, together))
+    return baseline.ranked(objects, version, _counted(objects, version, raw, together, grouping))
 
 
-def _counted(objects: ObjectStore, version: Version, raw: int, together: int) -> Baseline:
-    key = layout.baseline(version.id, digest(COUNTING, raw, together))
+def _counted(objects: ObjectStore, version: Version, raw: int, together: int, grouping: str | None) -> Baseline:
+    key = layout.baseline(version.id, digest(COUNTING, raw, together, grouping))
     with suppress(NotFound, *DAMAGED):
         return decoded(version, objects.get(key))
-    found = baseline.counted(objects, version, raw, together)
+    found = baseline.counted(objects, version, raw, together, grouping)
     objects.put(key, encoded(found))  # who else does so at once writes the same
     return found
 
@@ -71,6 +74,9 @@ def encoded(found: Baseline) -> bytes:
         "references": {key: _told(one, place) for key, one in found.references.items()},
         "inputs": {key: _row(column, place) for key, column in found.sample.inputs.items()},
         "outputs": {key: _row(column, place) for key, column in found.sample.outputs.items()},
+        "contents": {key: place(column) for key, column in found.sample.contents.items()},
+        "told_by": found.told_by,
+        "repeats": _repeats(found.repeats, place),
     }
     file = io.BytesIO()
     np.savez(file, np.frombuffer(orjson.dumps(told), np.uint8), *arrays)
@@ -89,19 +95,31 @@ def decoded(version: Version, body: bytes) -> Baseline:
         sides = (
             {k: _column(one, at) for k, one in told["inputs"].items()},
             {k: _column(one, at) for k, one in told["outputs"].items()},
+            {k: at(one) for k, one in told["contents"].items()},
+        )
+        counted = told["repeats"] and RowCounts(
+            told["repeats"]["rows"], np.uint64(at(told["repeats"]["limit"])[0]), *map(at, told["repeats"]["arrays"])
         )
     known = {c.key(v): (c, v) for c in columns.columns_of(version.signature) for v in views.names(c.field)}
     notes = tuple((name, reason) for name, reason in told["notes"])
     seen = {key: known[key] for key in references}
-    return Baseline(told["rows"], references, seen, notes, Rows(*sides), told["importance"], told["ranking"])
+    ranks = told["importance"], told["ranking"]
+    return Baseline(told["rows"], references, seen, notes, Rows(*sides), *ranks, tuple(told["told_by"]), counted)
 
 
-def digest(modules: Iterable[ModuleType], *asked: int) -> str:
+def digest(modules: Iterable[ModuleType], *asked: int | str | None) -> str:
     """Of a question and of the code that answers it."""
     found = hashlib.sha256(orjson.dumps(asked))
     for module in modules:
         found.update(Path(str(module.__file__)).read_bytes())
     return found.hexdigest()[:16]
+
+
+def _repeats(found: RowCounts | None, place: Any) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    arrays = [place(found.keys), place(found.counts)]
+    return {"rows": found.rows, "limit": place(np.array([found.limit], np.uint64)), "arrays": arrays}
 
 
 def _told(one: Reference, place: Any) -> dict[str, Any]:

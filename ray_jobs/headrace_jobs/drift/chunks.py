@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from headrace_jobs.detectors.base import Detector
-from headrace_jobs.drift.compare import Comparison, findings, judged
+from headrace_jobs.drift.compare import Comparison, findings, judged, shares
 from headrace_jobs.report.models import Chunk, Moved
 from headrace_jobs.scan import Part, Reference
 from headrace_jobs.statistics.numbers import NumberReference
@@ -38,10 +38,15 @@ def judge_chunks(
         (i, key): some
         for i, part in enumerate(parts)
         for key, some in findings(
-            replace(sides, references=references, window=part, together=(), more=()), detector, policy
+            replace(sides, references=references, window=part, together=(), more=(), contents={}), detector, policy
         ).items()
     }
-    answers = judged(found, policy)
+    weights = {
+        (i, key): [weight / len(parts) for weight in some]
+        for i in range(len(parts))
+        for key, some in shares({key: found[i, key] for key in sides.views}).items()
+    }
+    answers = judged(found, policy, sides, weights, lambda place: place[1])
     return tuple(
         _chunk(piece, part, {key: answers[i, key] for key in sides.views}, sides, policy)
         for i, (piece, part) in enumerate(zip(pieces, parts, strict=True))
@@ -53,7 +58,7 @@ def _chunk(
 ) -> Chunk:
     moved = [_moved(sides, key, some) for key, some in answers.items() if any(j.severity != "none" for j in some)]
     moved.sort(key=lambda m: (-SEVERITIES.index(m.severity), -m.effect, m.name))
-    enough = min(part.rows, sides.reference_rows) >= policy.min_rows
+    enough = replace(sides, window=part).enough(policy)
     severity = worst([m.severity for m in moved])
     return Chunk(
         since=text(piece.since),

@@ -29,10 +29,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--detector",
-        default="joint,concept",
+        default="joint,relations,concept",
         metavar="NAME,…",
-        help="tests of all fields together: joint, concept (where labels came), mmd, reconstruction, uncertainty; with alibi also classifier, tabular, lsdd; "
+        help="tests of all fields together: joint, relations, concept (where labels came), mmd, reconstruction, uncertainty; with alibi also classifier, tabular, lsdd; "
         "or none (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--settings",
+        default="",
+        metavar="KEY=VALUE\\n…",
+        help="settings of this run in place of the version's, a line each: monitoring.alpha, .effect, .exclude, .fields.NAME, .grouping",
     )
     parser.add_argument("--chunks", metavar="LENGTH", help="judge pieces of the window by themselves too, e.g. 1h")
     parser.add_argument("--engine", default="native", choices=ENGINES, help="who does the tests (default: %(default)s)")
@@ -47,6 +53,7 @@ def run(call: Call) -> Answer:
         against=against_of(call.objects, call.version, options.against, window),
         chunks=window.chunks(options.chunks) if options.chunks else (),
         methods=Methods.parse(options.method),
+        settings=tuple(line for line in options.settings.splitlines() if line.strip()),
         together=tuple(n for n in options.detector.split(",") if n and n != "none"),
     )
     if drift.detector.licence is not None:

@@ -17,7 +17,8 @@ from headrace_functions.version import Version
 from headrace_functions.views import Array
 from headrace_jobs import inputs
 from headrace_jobs.detectors.base import Finding, Z
-from headrace_jobs.detectors.native import pool
+from headrace_jobs.detectors.contingency import pool
+from headrace_jobs.detectors.tails import least
 from headrace_jobs.execution import Executor
 from headrace_jobs.inputs import LogFile
 from headrace_jobs.performance import reference
@@ -34,7 +35,7 @@ RESIDUALS = 4
 MIN_ROWS = 30
 """Labelled rows that a side must have."""
 MIN_STRATUM = 10
-METHOD = "chi-square of labels within strata of the answer"
+METHOD = "chi-square of labels within strata of the answer, and contrasts of lower and upper strata"
 
 Progress = Callable[[int, int, str], None]
 
@@ -87,7 +88,7 @@ def concept(
     if labels is None:
         return None
     columns = {name: inputs.column(source.answers, name) for name in problem.columns}
-    cut = _cut(problem, columns, source.target)
+    cut = cut_of(problem, columns, source.target)
     newest = of_newest(labels, files, window, executor).table
     leaves = [(count_file, file, window, cut, newest) for file in files]
     now: Array = executor.run(tree(leaves, merge_all), ROOT, lambda _: None)
@@ -113,32 +114,79 @@ def merge_all(*tables: Array) -> Array:
 
 
 def compare(before: Array, now: Array) -> Finding | None:
-    """The finding of two tables ``(strata, labels)``; None with too few rows on a side."""
+    """The finding of two tables ``(strata, labels)``; None with too few rows on a side.
+
+    Half of the error belongs to a chi-square test of every label in every stratum, half to contrasts: the shares of each label in the
+    lower and in the upper strata, at every cut. A change of what answers mean is seldom without an order, so that few of them hear it.
+    """
     if now.shape != before.shape or min(before.sum(), now.sum()) < MIN_ROWS:
         return None
-    statistic, freedom, moved, chance, variance = 0.0, 0, 0.0, 0.0, 0.0
     kept = np.minimum(before.sum(axis=1), now.sum(axis=1)) >= MIN_STRATUM
-    share = now.sum(axis=1) * kept / max(float((now.sum(axis=1) * kept).sum()), 1.0)
-    for a, b, weight in zip(before[kept], now[kept], share[kept], strict=True):
+    before, now = before[kept], now[kept]
+    statistic, freedom = _chi_square(before, now)
+    if not freedom:
+        return None
+    share = now.sum(axis=1) / now.sum()
+    n, m = before.sum(axis=1), now.sum(axis=1)
+    pooled = (before + now) / (n + m)[:, None]
+    apart = np.abs(before / n[:, None] - now / m[:, None]).sum(axis=1) / 2
+    error = np.sqrt(2 / np.pi * pooled * (1 - pooled) * (1 / n + 1 / m)[:, None]).sum(axis=1) / 2
+    effect = max(float(share @ (apart - error)), 0.0)
+    noise = float(np.sqrt((share**2 * 0.25 * (1 / n + 1 / m)).sum()))
+    by_contrast, contrast, low = _contrasts(before, now, share)
+    p = least([(float(_stats().chi2.sf(statistic, freedom)), 0.5), (by_contrast, 0.5)])
+    return Finding("concept", METHOD, statistic, p, max(effect, contrast), max(effect - Z * noise, low, 0.0), "moved")
+
+
+def _chi_square(before: Array, now: Array) -> tuple[float, int]:
+    """Statistic and degrees of freedom, summed over the strata."""
+    statistic, freedom = 0.0, 0
+    for a, b in zip(before, now, strict=True):
         table = pool(np.stack((a, b))[:, (a + b) > 0])
         if table.shape[1] > 1:
             found = _stats().chi2_contingency(table, correction=False)
             statistic, freedom = statistic + float(found.statistic), freedom + found.dof
-        n, m = a.sum(), b.sum()
-        pooled = (a + b) / (n + m)
-        moved += weight * float(np.abs(a / n - b / m).sum() / 2)
-        noise = np.sqrt(2 / np.pi * pooled * (1 - pooled) * (1 / n + 1 / m)).sum() / 2
-        chance += weight * float(noise)
-        variance += weight**2 * 0.25 * (1 / n + 1 / m)
-    if not freedom:
-        return None
-    effect = max(moved - chance, 0.0)
-    low = max(effect - Z * float(np.sqrt(variance)), 0.0)
-    p = float(_stats().chi2.sf(statistic, freedom))
-    return Finding("concept", METHOD, statistic, min(max(p, 0.0), 1.0), effect, low, "moved")
+    return statistic, freedom
 
 
-def _cut(problem: Problem, columns: dict[str, Any], labels: Any) -> Cut:
+def _contrasts(before: Array, now: Array, share: Array) -> tuple[float, float, float]:
+    """p-value, effect and its lower bound of the clearest contrast: how a label's share rose in the upper strata and fell in the lower.
+
+    One contrast a label and cut, and one without a cut; p is by Bonferroni's correction over them.
+    """
+    n, m = before.sum(axis=1), now.sum(axis=1)
+    places, labels = before.shape
+    looked_at = range(1 if labels == 2 else 0, labels)  # of two labels one tells all
+    found = []
+    for label in looked_at:
+        gap = now[:, label] / m - before[:, label] / n
+        pooled = (before[:, label] + now[:, label] + 0.5) / (n + m + 1)
+        error = share**2 * pooled * (1 - pooled) * (1 / n + 1 / m)
+        for cut in range(places):
+            sign = np.where(np.arange(places) < cut, -1.0, 1.0)
+            found.append((float(sign @ (share * gap)), float(np.sqrt(error.sum()))))
+        if labels == 2:
+            found.append(_flipped(gap, pooled, share, error / share**2))
+    tests = len(found)
+    effect, error_of = max(found, key=lambda one: abs(one[0]) / one[1])
+    p = min(1.0, tests * 2 * float(_stats().norm.sf(abs(effect) / error_of)))
+    bound = abs(effect) - float(_stats().norm.isf(0.05 / tests)) * error_of
+    return p, abs(effect), max(bound, 0.0)
+
+
+def _flipped(gap: Array, pooled: Array, share: Array, variance: Array) -> tuple[float, float]:
+    """Effect and standard error of labels that were exchanged at random: gaps are then a share of 1 - 2 p, for which this is the best estimate."""
+    slope = 1 - 2 * pooled
+    weight = share * slope / (pooled * (1 - pooled))
+    total = float(weight @ slope)
+    if not total > 1e-9:
+        return 0.0, 1.0
+    moved = float(share @ np.abs(slope))
+    return float(weight @ gap) / total * moved, float(np.sqrt(weight**2 @ variance)) / total * moved
+
+
+def cut_of(problem: Problem, columns: dict[str, Any], labels: Any) -> Cut:
+    """How the reference's answers and labels cut rows."""
     steps = np.linspace(0, 1, STRATA + 1)[1:-1]
     if isinstance(problem, Number):
         answers, truth = problem.read(columns), numbers_of(labels)

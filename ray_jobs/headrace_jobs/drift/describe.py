@@ -1,24 +1,21 @@
 """From judged findings to the report: verdicts of fields, their pictures, sentences and ranking."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
-
-import numpy as np
+from dataclasses import dataclass, field
+from typing import Literal
 
 from headrace_functions.names import VersionId
 from headrace_jobs import report_text
 from headrace_jobs.baseline import Against, Ranking
-from headrace_jobs.detectors import distances
-from headrace_jobs.detectors.base import CategoryPair, Detector
+from headrace_jobs.content import LABEL
+from headrace_jobs.detectors.base import Detector
 from headrace_jobs.drift import charts
+from headrace_jobs.drift import sides as sides_of
 from headrace_jobs.drift.advice import advice
 from headrace_jobs.drift.compare import WHOLE, Comparison
+from headrace_jobs.drift.usual import Usual
 from headrace_jobs.report import models as report
-from headrace_jobs.report.models import Chunk, DriftReport, FieldDrift, Note, Rows, Side, Span, Test, Thresholds
-from headrace_jobs.scan import Reference, Summary
-from headrace_jobs.statistics.categories import CategoryPartial, CategoryReference
-from headrace_jobs.statistics.numbers import NumberPartial, NumberReference
+from headrace_jobs.report.models import Chunk, DriftReport, FieldDrift, Note, Rows, Span, Test, Thresholds
 from headrace_jobs.verdict import SEVERITIES, Judged, Policy, Verdict, worst
 from headrace_jobs.window import Window, text
 
@@ -35,16 +32,21 @@ class Told:
     notes: Sequence[tuple[str, str]] = ()
     chunks: tuple[Chunk, ...] = ()
     ranking: Ranking = "severity"
+    usual: Usual = field(default_factory=Usual)
 
 
 def describe(told: Told, sides: Comparison, judged: Mapping[str, Sequence[Judged]]) -> DriftReport:
     """The report of a run."""
     policy, words = told.policy, told.against.words
-    fields = [_field(key, sides, judged[key], told) for key in sides.views]
-    weighed = any(f.importance is not None for f in fields)
-    fields.sort(key=lambda f: _order(f, weighed=weighed))
-    enough = min(sides.window.rows, sides.reference_rows) >= policy.min_rows
-    whole = tuple(_test(j) for j in judged.get(WHOLE, ()))
+    told_of = {key: _field(key, sides, judged[key], told) for key in sides.views}
+    told_of |= {key: _content(key, sides, judged[key]) for key in sides.contents}
+    weighed = any(f.importance is not None for f in told_of.values())
+    alone = {key: any(j.alone and j.severity != "none" for j in judged[key]) for key in told_of}
+    fields = [f for _, f in sorted(told_of.items(), key=lambda i: _order(i[1], alone=alone[i[0]], weighed=weighed))]
+    fields = [_with_usual(f, told.usual) for f in fields]
+    enough = sides.enough(policy)
+    named = {key: view.of(column.field) for key, (column, view) in sides.views.items()}
+    whole = tuple(_test(j, named) for j in judged.get(WHOLE, ()))
     severity = worst([*(f.severity for f in fields), *(t.severity for t in whole)])
     verdict: Verdict = "not-enough-data" if not enough else "drift" if severity != "none" else "no-drift"
     if enough and fields and all(f.verdict == "not-enough-data" for f in fields):
@@ -55,9 +57,7 @@ def describe(told: Told, sides: Comparison, judged: Mapping[str, Sequence[Judged
         licence=told.detector.licence,
         against=_against(told.against),
         window=Span(since=text(told.window.since), until=text(told.window.until), length=told.window.length),
-        rows=Rows(
-            reference=sides.reference_rows, window=sides.window.rows, failed=sides.window.failed, files=sides.files
-        ),
+        rows=_rows(sides),
         verdict=verdict,
         severity=severity,
         sentence=_sentence(verdict, sides, fields, whole, told),
@@ -66,8 +66,25 @@ def describe(told: Told, sides: Comparison, judged: Mapping[str, Sequence[Judged
         ranking=told.ranking,
         whole=whole,
         chunks=told.chunks,
-        notes=tuple(Note(name=n, reason=r) for n, r in (*told.notes, *_log_notes(sides))),
-        thresholds=Thresholds(alpha=policy.alpha, min_rows=policy.min_rows, moved=policy.moved, defect=policy.defect),
+        notes=tuple(Note(name=n, reason=r) for n, r in (*told.notes, *_apart_notes(sides), *_log_notes(sides))),
+        thresholds=Thresholds(
+            alpha=policy.alpha,
+            min_rows=policy.min_rows,
+            moved=policy.thresholds("moved", policy.effect),
+            defect=policy.thresholds("defect", policy.effect),
+        ),
+    )
+
+
+def _rows(sides: Comparison) -> Rows:
+    before, now = (round(rows) if share < 1 else None for rows, share in zip(sides.effective, sides.scale, strict=True))
+    return Rows(
+        reference=sides.reference_rows,
+        window=sides.window.rows,
+        failed=sides.window.failed,
+        files=sides.files,
+        effective_reference=before,
+        effective_window=now,
     )
 
 
@@ -82,11 +99,26 @@ def _engine(detector: Detector) -> Literal["native", "alibi"]:
     return "alibi" if detector.name == "alibi" else "native"
 
 
-def _order(field: FieldDrift, *, weighed: bool) -> tuple[float, ...]:
-    """What drifted by its impact where importances are known, else by severity; the rest by what moved."""
+def _with_usual(one: FieldDrift, usual: Usual) -> FieldDrift:
+    """A field with how far it usually goes, and a word of it where its drift is nothing new."""
+    highest = usual.highest.get(one.name)
+    if highest is None:
+        return one
+    added = report_text.usual_sentence(usual.windows) if one.verdict == "drift" and _effect(one) <= highest else ""
+    return one.model_copy(update={"usual": highest, "sentence": one.sentence + added})
+
+
+def _order(field: FieldDrift, *, alone: bool, weighed: bool) -> tuple[float, ...]:
+    """Inputs that drifted, then outputs that did; the rest by what moved.
+
+    Of either side those first whose evidence holds ``alone``, then those that are believed because others drifted too; each by its impact where
+    importances are known, else by severity.
+    """
     severity = SEVERITIES.index(field.severity)
     drifted = field.verdict == "drift"
-    return (-drifted, -field.impact if weighed else -severity, -severity, -field.score, -_effect(field))
+    output = drifted and field.side == "output"
+    impact = -field.impact if weighed else -severity
+    return (-drifted, output, -alone, impact, -severity, -field.score, -_effect(field))
 
 
 def _effect(field: FieldDrift) -> float:
@@ -97,10 +129,33 @@ def _sentence(
     verdict: Verdict, sides: Comparison, fields: Sequence[FieldDrift], whole: Sequence[Test], told: Told
 ) -> str:
     if verdict != "not-enough-data":
-        return report_text.drift_sentence(fields, whole, told.against.words) + report_text.chunks_sentence(told.chunks)
-    reference, window = report_text.rows(sides.reference_rows), report_text.rows(sides.window.rows)
-    have = f"the window has {window}, {told.against.words.whole} {reference}"
+        return (
+            report_text.drift_sentence(fields, whole, told.against.words)
+            + report_text.chunks_sentence(told.chunks)
+            + _besides(sides, fields, told)
+        )
+    if sides.enough(told.policy):
+        return report_text.nothing_to_compare(fields)
+    reference, window = report_text.rows(round(sides.effective[0])), report_text.rows(round(sides.effective[1]))
+    kind = "" if sides.scale == (1.0, 1.0) else " that do not depend on each other"
+    have = f"the window has {window}{kind}, {told.against.words.whole} {reference}"
     return f"Not enough data for a verdict: {have}, and {told.policy.min_rows} are needed."
+
+
+def _apart_notes(sides: Comparison) -> list[tuple[str, str]]:
+    named = {key: view.of(column.field) for key, (column, view) in sides.views.items()}
+    return [(named[key], f"set apart: {why}") for key, why in sides.apart.items()]
+
+
+def _besides(sides: Comparison, fields: Sequence[FieldDrift], told: Told) -> str:
+    """What a verdict is not to be read without: repeated rows, refused ones, and that a drift is nothing new."""
+    drifted = [f for f in fields if f.verdict == "drift"]
+    known = [f for f in drifted if f.usual is not None and _effect(f) <= f.usual]
+    return (
+        report_text.repeats_sentence(_rows(sides))
+        + report_text.refused_sentence(_rows(sides))
+        + report_text.nothing_new_sentence(len(known), len(drifted), told.usual.windows)
+    )
 
 
 def _log_notes(sides: Comparison) -> list[tuple[str, str]]:
@@ -132,22 +187,46 @@ def _field(key: str, sides: Comparison, judged: Sequence[Judged], told: Told) ->
         kind=view.kind,
         verdict="drift" if severity != "none" else verdict,
         severity=severity,
+        apart=sides.apart.get(key),
         score=score,
         importance=share,
         impact=score * (1.0 if share is None else share),
         sentence="",
         since=charts.since(shown, told.policy.moved[0]) if severity != "none" else None,
         tests=tests,
-        distances=_distances(before, now),
-        reference=_reference_side(before),
-        window=_window_side(now, sides.lost().get(key, 0)),
-        bars=_bars(before, now),
+        distances=sides_of.distances_of(before, now),
+        reference=sides_of.reference_side(before),
+        window=sides_of.window_side(now, sides.lost().get(key, 0)),
+        bars=sides_of.bars(before, now),
         history=shown,
     )
     return field.model_copy(update={"sentence": report_text.field_sentence(field.name, field, told.against.words)})
 
 
-def _test(judged: Judged) -> Test:
+def _content(key: str, sides: Comparison, judged: Sequence[Judged]) -> FieldDrift:
+    """What is said of the content of a text or vector."""
+    column = sides.contents[key]
+    severity = worst([j.severity for j in judged])
+    score = max((j.finding.effect_low for j in judged if j.severity != "none"), default=0.0)
+    found = [share for k, share in sides.importance.items() if sides.views.get(k, (None,))[0] == column]
+    share = max(found, default=None)
+    name = f"{column.field.name} {LABEL}"
+    drifted: Verdict = "drift" if severity != "none" else "no-drift" if judged else "not-enough-data"
+    return FieldDrift(
+        name=name,
+        side="input" if column.side == "input" else "output",
+        kind="number",
+        verdict=drifted,
+        severity=severity,
+        score=score,
+        importance=share,
+        impact=score * (1.0 if share is None else share),
+        sentence=report_text.content_sentence(name, judged[0].finding.effect_low if judged else 0.0, drifted),
+        tests=tuple(_test(j) for j in judged),
+    )
+
+
+def _test(judged: Judged, named: Mapping[str, str] | None = None) -> Test:
     f = judged.finding
     return Test.model_validate(
         {
@@ -159,74 +238,6 @@ def _test(judged: Judged) -> Test:
             "effect": f.effect,
             "effect_low": f.effect_low,
             "severity": judged.severity,
+            "about": tuple((named or {}).get(key, key) for key in f.about),
         }
     )
-
-
-def _bars(before: Reference, now: Summary | None) -> tuple[Any, ...]:
-    if isinstance(before, NumberReference) and isinstance(now, NumberPartial):
-        return charts.number_bars(before, now)
-    if isinstance(before, CategoryReference) and isinstance(now, CategoryPartial) and now.count:
-        return charts.category_bars(before, now)
-    return ()
-
-
-def _distances(before: Reference, now: Summary | None) -> dict[str, float]:
-    if now is None or not before.count or not now.count:
-        return {}
-    if isinstance(before, NumberReference) and isinstance(now, NumberPartial):
-        return _number_distances(before, now)
-    if isinstance(before, CategoryReference) and isinstance(now, CategoryPartial):
-        table = CategoryPair(before, now, ()).table()
-        moved = distances.total_variation(CategoryPair(before, now, ()))[0]
-        return {**_divergences(table[0], table[1]), "total_variation": moved}
-    return {}
-
-
-def _number_distances(before: NumberReference, now: NumberPartial) -> dict[str, float]:
-    if not len(before.grid):
-        return {}
-    found = _divergences(*distances.bin_counts(before, now))
-    area = distances.wasserstein(before, now)
-    if area is not None:
-        found["wasserstein"] = area
-        spread = before.profile.std
-        if spread and np.isfinite(area / spread):
-            found["wasserstein_sd"] = area / spread
-    return found
-
-
-def _divergences(before: Any, now: Any) -> dict[str, float]:
-    return {
-        "jensen_shannon": distances.jensen_shannon(before, now),
-        "psi": distances.population_stability(before, now),
-    }
-
-
-def _reference_side(before: Reference) -> Side:
-    if isinstance(before, CategoryReference):
-        return Side(rows=before.rows, missing=before.missing, distinct=before.profile.distinct)
-    p = before.profile
-    quantiles = dict(p.quantiles) if p.quantiles else None
-    return Side(
-        rows=before.rows,
-        missing=before.missing,
-        mean=p.mean,
-        std=p.std,
-        min=p.min,
-        max=p.max,
-        quantiles=quantiles,
-        infinite=p.infinite,
-        distinct=p.distinct,
-    )
-
-
-def _window_side(now: Summary | None, lost: int) -> Side:
-    if now is None:
-        return Side(rows=lost, missing=lost)
-    if isinstance(now, CategoryPartial):
-        return Side(rows=now.rows + lost, missing=now.missing + lost, distinct=len(now.counts) + len(now.names))
-    known = [x if np.isfinite(x) and now.finite else None for x in (now.mean, now.std, now.min, now.max)]
-    mean, std, low, high = known
-    rows, missing = now.rows + lost, now.missing + lost
-    return Side(rows=rows, missing=missing, mean=mean, std=std, min=low, max=high, infinite=now.infinite)

@@ -15,6 +15,7 @@ from headrace_controller.definitions import (
     read_text,
 )
 from headrace_controller.definitions.fields import parse_duration, show_duration
+from headrace_functions.drift_rules import DriftRules
 from headrace_functions.errors import InvalidInput, NotFound
 
 MODEL = """
@@ -211,3 +212,46 @@ def test_an_image_that_may_be_another_one_tomorrow_is_refused(image: str) -> Non
     error = refused(f"kind: Model\nname: m\npayload: [f]\nimage: {image!r}\n")
     assert "fixed tag or digest" in error.message
     assert "must stay what it is" in str(error.hint)
+
+
+MONITORED = MODEL.replace(
+    "monitoring: [", "monitoring:\n  alpha: 0.01\n  exclude: [plan]\n  fields: {age: {effect: 0.2}}\n  metrics: ["
+)
+
+
+def test_monitoring_may_say_when_drift_counts_besides_the_metrics() -> None:
+    ((definition, _),) = read_text(MONITORED)
+
+    assert isinstance(definition, ModelDefinition)
+    assert definition.monitoring.to_rules() == DriftRules(alpha=0.01, exclude=("plan",), fields={"age": 0.2})
+    assert [m.name for m in definition.monitoring.metrics] == ["outliers"]
+    assert check_document(definition.to_document()) == definition
+
+
+def test_a_list_of_metrics_stays_a_list_so_that_the_same_definition_is_the_same_version() -> None:
+    ((definition, _),) = read_text(MODEL)
+
+    (metric,) = definition.to_document()["monitoring"]
+    assert metric["name"] == "outliers"
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ("alpha: 0", "monitoring.alpha"),
+        ("effect: 2", "monitoring.effect"),
+        ("alfa: 0.1", "did you mean 'alpha'?"),
+        ("fields: {age: {efect: 0.2}}", "did you mean 'effect'?"),
+        ("{exclude: [age], grouping: age}", "monitoring.grouping"),
+    ],
+)
+def test_a_rule_that_cannot_be_is_refused_at_its_place(rule: str, said: str) -> None:
+    text = (
+        MODEL.split("monitoring:", maxsplit=1)[0]
+        + f"monitoring: {rule if rule.startswith('{') else '{' + rule + '}'}\n"
+    )
+
+    with pytest.raises(InvalidInput) as caught:
+        read_text(text)
+
+    assert said in f"{caught.value.message} {caught.value.details()}"

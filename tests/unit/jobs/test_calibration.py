@@ -14,7 +14,7 @@ from headrace_jobs.scan import Part, reference, summary
 from headrace_jobs.verdict import DEFAULT
 
 KINDS = ("normal", "ties", "missing", "rare")
-RUNS = 300
+RUNS = 200
 
 
 def values(kind: str, rows: int, random: np.random.Generator, move: float = 0.0) -> Numbers | Coded:

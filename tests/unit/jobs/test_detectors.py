@@ -17,6 +17,7 @@ from headrace_jobs.detectors.cramer_von_mises import cramer_von_mises
 from headrace_jobs.detectors.methods import Methods
 from headrace_jobs.detectors.mmd import mmd
 from headrace_jobs.detectors.native import Native
+from headrace_jobs.detectors.ordered import METHOD
 from headrace_jobs.detectors.reconstruction import reconstruction
 from headrace_jobs.detectors.uncertainty import uncertainty
 from headrace_jobs.statistics.categories import CategoryPartial, CategoryReference
@@ -117,7 +118,7 @@ def test_each_field_gets_the_method_that_was_chosen_for_it() -> None:
     window = NumberPartial.of(np.arange(40.0) + 0.5, reference.grid)
     pairs = [NumberPair(reference, window, np.empty(0), method) for method in ("ks", "cvm", "")]
 
-    assert [r.method for r in Native().numbers(pairs)] == ["Kolmogorov-Smirnov", "Cramér-von Mises", "Cramér-von Mises"]
+    assert [r.method for r in Native().numbers(pairs)] == ["Kolmogorov-Smirnov", "Cramér-von Mises", METHOD]
 
 
 def test_methods_are_read_by_field_and_by_kind() -> None:
@@ -244,4 +245,4 @@ def test_an_unknown_test_of_all_fields_is_refused_with_those_there_are() -> None
     with pytest.raises(InvalidInput, match="has no 'lsdd'") as caught:
         Native().whole("lsdd")
 
-    assert "joint, mmd, reconstruction, uncertainty" in str(caught.value.details())
+    assert "joint, relations, mmd, reconstruction, uncertainty" in str(caught.value.details())

@@ -262,7 +262,7 @@ def test_vectors_texts_flags_and_codes_are_compared_by_what_they_show(objects: O
     severities = {f.name: f.severity for f in drift(objects).fields}
 
     assert severities.pop("pair[no]") == "none"
-    assert set(severities) == {"pair[yes]", "note length", "flag", "code", "many mean", "many norm"}
+    assert set(severities) == {"pair[yes]", "note length", "note content", "flag", "code", "many mean", "many norm"}
     assert "none" not in severities.values()
 
 

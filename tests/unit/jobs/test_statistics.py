@@ -16,7 +16,8 @@ from headrace_functions.statistics.sample import RowSample, lowest, priorities
 from headrace_jobs.columns import Coded, Numbers, series
 from headrace_jobs.detectors import defects, distances
 from headrace_jobs.detectors.base import CategoryPair, NumberPair
-from headrace_jobs.detectors.native import Native, pool
+from headrace_jobs.detectors.contingency import Shares, new_categories, pool
+from headrace_jobs.detectors.native import Native
 from headrace_jobs.statistics import numbers
 from headrace_jobs.statistics.categories import CategoryPartial, CategoryReference
 from headrace_jobs.statistics.lookup import Lookup
@@ -159,7 +160,7 @@ def coded(values: list[str | None]) -> Coded:
 def test_chi_square_equals_scipys_where_no_category_is_rare() -> None:
     before, now = {"a": 500, "b": 300, "c": 200}, {"a": 210, "b": 160, "c": 130}
     reference = CategoryReference.of(before, 1000)
-    pair = CategoryPair(reference, CategoryPartial.of(now, 500, reference), ())
+    pair = CategoryPair(reference, CategoryPartial.of(now, 500, reference), (), "chi2")
 
     (found,) = Native().categories([pair])
 
@@ -191,9 +192,8 @@ def test_total_variation_of_many_categories_is_not_taken_for_drift_without_any()
         return dict(zip(names, random.multinomial(rows, np.full(100, 0.01)).tolist(), strict=True))
 
     reference = CategoryReference.of(sample(2000), 2000)
-    distance, low = distances.total_variation(
-        CategoryPair(reference, CategoryPartial.of(sample(500), 500, reference), ())
-    )
+    pair = CategoryPair(reference, CategoryPartial.of(sample(500), 500, reference), ())
+    distance, low = Shares.of(pair).moved()
 
     assert distance > 0.1
     assert low < 0.02
@@ -272,7 +272,7 @@ def test_as_many_new_categories_as_training_had_rare_ones_are_expected() -> None
     reference = CategoryReference.of(rare, 1000)
     window = CategoryPartial.of({**{f"new {i}": 1 for i in range(10)}, "common": 90}, 100, reference)
 
-    assert defects.new_categories(reference, window) is None
+    assert new_categories(CategoryPair(reference, window, ())) is None
 
 
 POINTS = st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=60, unique=True)

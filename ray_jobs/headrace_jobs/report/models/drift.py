@@ -18,7 +18,9 @@ class Test(Part):
         "range",
         "new-category",
         "column",
+        "content",
         "joint",
+        "relations",
         "mmd",
         "reconstruction",
         "uncertainty",
@@ -34,6 +36,7 @@ class Test(Part):
     effect: Number = Field(description="share of rows concerned")
     effect_low: Number = Field(description="one-sided 95 % lower confidence bound of the effect")
     severity: Severity
+    about: tuple[str, ...] = Field(default=(), description="views that a test of all fields is about most")
 
 
 class Side(Part):
@@ -58,12 +61,20 @@ class FieldDrift(Part):
     kind: Literal["number", "category"]
     verdict: Literal["drift", "no-drift", "not-enough-data"]
     severity: Severity
+    apart: str | None = Field(
+        default=None,
+        description="why a field is set apart, with its missing values alone compared; null for one that is not",
+    )
     score: Number = Field(description="the largest lower bound of a finding that counts")
     importance: Number | None = Field(
         default=None, description="share of what the answers depend on, see ranking; null where unknown"
     )
     impact: Number = Field(
-        default=0.0, description="score times importance (1 for an output, or where none is known); the ranking"
+        default=0.0,
+        description="score times importance (1 for an output, or where none is known); the ranking of inputs that drifted, and of outputs after them",
+    )
+    usual: Number | None = Field(
+        default=None, description="effect up to which the field went in the windows before; null with too few of them"
     )
     sentence: str
     since: str | None = Field(default=None, description="start of the first step from which on the field stays moved")

@@ -61,5 +61,9 @@ class Note(Part):
 class Rows(Part):
     reference: int
     window: int
+    effective_reference: int | None = Field(
+        default=None, description="independent rows of the reference, where rows are repeated or grouped; drift alone"
+    )
+    effective_window: int | None = Field(default=None, description="the same of the window")
     failed: int = Field(description="lines of exchanges that were refused or failed; they are not analysed")
     files: int

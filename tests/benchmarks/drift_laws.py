@@ -1,0 +1,194 @@
+"""Laws that fields of made-up data follow: each draws independent rows. ``calibration.py`` studies drift verdicts on them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from headrace_functions.signature import Field, dtype
+from headrace_functions.views import Array
+
+Draw = Callable[[int, np.random.Generator], Any]
+
+
+@dataclass(frozen=True)
+class Law:
+    """How a field is declared, and its values of ``n`` rows."""
+
+    kind: str
+    """``number``, ``category``, ``text``, ``embedding``."""
+    draw: Draw
+
+    def field(self, name: str) -> Field:
+        return declared(self.kind, name)
+
+
+def declared(kind: str, name: str) -> Field:
+    """A field of a kind as a contract declares it."""
+    if kind == "number":
+        return Field(name, dtype("float64"), profile="numerical")
+    if kind == "embedding":
+        return Field(name, dtype("float32"), (VECTOR,), profile="embedding")
+    return Field(name, dtype("string"), profile="text" if kind == "text" else "categorical")
+
+
+VECTOR = 48
+DIRECTIONS = np.random.default_rng(77).normal(size=(VECTOR, 6))
+WORDS = {
+    "en": [
+        "order",
+        "late",
+        "again",
+        "please",
+        "refund",
+        "item",
+        "broken",
+        "was",
+        "delivered",
+        "yesterday",
+        "thanks",
+        "support",
+        "answer",
+        "account",
+        "price",
+        "box",
+        "wrong",
+        "size",
+        "colour",
+        "need",
+        "help",
+        "with",
+        "my",
+        "last",
+        "invoice",
+        "why",
+        "is",
+        "this",
+        "not",
+        "working",
+        "call",
+        "me",
+        "back",
+        "soon",
+    ],
+    "de": [
+        "bestellung",
+        "schon",
+        "wieder",
+        "falsch",
+        "bitte",
+        "geld",
+        "lieferung",
+        "kaputt",
+        "gestern",
+        "danke",
+        "antwort",
+        "konto",
+        "preis",
+        "karton",
+        "größe",
+        "farbe",
+        "brauche",
+        "hilfe",
+        "mit",
+        "meiner",
+        "letzten",
+        "rechnung",
+        "warum",
+        "geht",
+        "das",
+        "nicht",
+        "bald",
+        "zurück",
+        "rufen",
+    ],
+    "spam": [
+        "win",
+        "cash",
+        "prize",
+        "now",
+        "click",
+        "free",
+        "bonus",
+        "casino",
+        "crypto",
+        "offer",
+        "http",
+        "cheap",
+        "pills",
+        "urgent",
+        "winner",
+        "$$$",
+        "deal",
+    ],
+}
+
+
+def zipf(values: int, n: int, random: np.random.Generator, tilt: float = 1.0) -> Array:
+    share = 1 / np.arange(1, values + 1) ** tilt
+    return random.choice(values, n, p=share / share.sum())
+
+
+def named(codes: Array, prefix: str = "c") -> list[str]:
+    return [f"{prefix}{i}" for i in codes.tolist()]
+
+
+def text(n: int, random: np.random.Generator, words: str = "en", mean: float = 9.0) -> list[str]:
+    known = WORDS[words]
+    lengths = 1 + random.poisson(mean, n)
+    chosen = zipf(len(known), int(lengths.sum()), random, 0.7).tolist()
+    ends = np.cumsum(lengths).tolist()
+    return [
+        " ".join(known[c] for c in chosen[end - length : end])
+        for end, length in zip(ends, lengths.tolist(), strict=True)
+    ]
+
+
+def vectors(n: int, random: np.random.Generator) -> Array:
+    return (random.normal(size=(n, 6)) @ DIRECTIONS.T + random.normal(size=(n, VECTOR))).astype(np.float32)
+
+
+def holes(values: Array, share: float, random: np.random.Generator) -> Array:
+    return np.where(random.random(len(values)) < share, np.nan, values)
+
+
+def inflated(n: int, random: np.random.Generator, zeros: float = 0.7, scale: float = 1.0) -> Array:
+    return np.where(random.random(n) < zeros, 0.0, random.lognormal(2, 0.8, n) * scale)
+
+
+LAWS: Mapping[str, Law] = {
+    "normal": Law("number", lambda n, r: r.normal(size=n)),
+    "pareto": Law("number", lambda n, r: r.pareto(1.2, n) + 1),
+    "zero-inflated": Law("number", inflated),
+    "counts": Law("number", lambda n, r: r.poisson(3, n) * 1.0),
+    "rounded": Law("number", lambda n, r: r.normal(size=n).round()),
+    "uniform": Law("number", lambda n, r: r.random(n)),
+    "bimodal": Law("number", lambda n, r: r.normal(size=n) + 5 * (r.random(n) < 0.3)),
+    "prices": Law("number", lambda n, r: r.lognormal(3, 0.7, n).round(2)),
+    "missing 30 %": Law("number", lambda n, r: holes(r.normal(size=n), 0.3, r)),
+    "rare flag": Law("number", lambda n, r: (r.random(n) < 0.02) * 1.0),
+    "rare category": Law("category", lambda n, r: named(r.random(n) < 0.02)),
+    "few categories": Law("category", lambda n, r: named(zipf(6, n, r))),
+    "Zipf 200": Law("category", lambda n, r: named(zipf(200, n, r))),
+    "Zipf 2000": Law("category", lambda n, r: named(zipf(2000, n, r))),
+    "5000 categories": Law("category", lambda n, r: named(r.integers(0, 5000, n))),
+    "identifiers": Law("category", lambda n, r: named(r.integers(0, 1 << 60, n))),
+    "text": Law("text", text),
+    "vector": Law("embedding", vectors),
+    "constant": Law("number", lambda n, _: np.full(n, 3.0)),
+}
+"""``clock`` is a law besides, of which every row is later than the one before: see ``calibration.sides``."""
+HELD_BACK: Mapping[str, Law] = {
+    "Student t, 2 df": Law("number", lambda n, r: r.standard_t(2, n)),
+    "beta (0.5, 0.5)": Law("number", lambda n, r: r.beta(0.5, 0.5, n)),
+    "negative binomial": Law("number", lambda n, r: r.negative_binomial(0.3, 0.02, n) * 1.0),
+    "99 % zeros": Law("number", lambda n, r: inflated(n, r, 0.99)),
+    "half rounded": Law("number", lambda n, r: np.where(r.random(n) < 0.5, r.normal(size=n).round(), r.normal(size=n))),
+    "Yule categories": Law("category", lambda n, r: named(np.minimum(r.zipf(1.3, n), 1 << 40))),
+    "40 equal categories": Law("category", lambda n, r: named(r.integers(0, 40, n))),
+    "one in 300": Law("category", lambda n, r: named(r.random(n) < 1 / 300)),
+    "missing 99 %": Law("number", lambda n, r: holes(r.normal(size=n), 0.99, r)),
+    "short words": Law("text", lambda n, r: text(n, r, "de", 1.0)),
+}
+"""Laws that no constant of the verdict was chosen on."""
