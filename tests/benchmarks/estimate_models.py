@@ -39,7 +39,7 @@ FIRST = 7_300_000
 Rows = tuple[np.ndarray, np.ndarray]
 
 
-def drawn(make: Callable[..., Rows], rows: int = 14_000, **options: Any) -> Callable[[int], Rows]:
+def drawn(make: Callable[..., Rows], rows: int = 15_000, **options: Any) -> Callable[[int], Rows]:
     return lambda seed: make(n_samples=rows, random_state=seed, **options)
 
 
@@ -59,7 +59,7 @@ def bundled(
 def saturated(seed: int) -> Rows:
     """Two classes: one row in seven lies where a model is certain, and one in thirty of these is of the other class."""
     random = np.random.default_rng(seed)
-    x = random.normal(size=(14_000, 6))
+    x = random.normal(size=(15_000, 6))
     logit = 1.4 * x[:, 0] - x[:, 1] + 0.7 * x[:, 2] * x[:, 3]
     sure = random.random(len(x)) < 0.14
     x[:, 4] = np.where(sure, np.sign(logit) * random.uniform(6, 9, len(x)), x[:, 4])
@@ -71,20 +71,24 @@ def saturated(seed: int) -> Rows:
 def skewed(seed: int) -> Rows:
     """Numbers whose errors are skewed and grow with an input (log-normal)."""
     random = np.random.default_rng(seed)
-    x = random.normal(size=(9000, 5))
-    return x, np.exp(0.6 * x[:, 0] + 0.3 * x[:, 1]) * random.lognormal(0, 0.5 + 0.2 * (x[:, 2] > 0), 9000) * 20
+    x = random.normal(size=(15_000, 5))
+    return x, np.exp(0.6 * x[:, 0] + 0.3 * x[:, 1]) * random.lognormal(0, 0.5 + 0.2 * (x[:, 2] > 0), 15_000) * 20
 
 
 def heavy(seed: int) -> Rows:
     """Numbers whose errors have heavy tails (Student's t with 4 degrees of freedom)."""
     random = np.random.default_rng(seed)
-    x = random.normal(size=(9000, 5))
-    return x, 10 * x[:, 0] + 5 * np.sin(3 * x[:, 1]) + 6 * random.standard_t(4, 9000) * (1 + (x[:, 2] > 1))
+    x = random.normal(size=(15_000, 5))
+    return x, 10 * x[:, 0] + 5 * np.sin(3 * x[:, 1]) + 6 * random.standard_t(4, 15_000) * (1 + (x[:, 2] > 1))
 
 
 CLASSES: dict[str, tuple[Callable[[int], Rows], Callable[[], Any]]] = {
     "saturated, boosted trees": (saturated, lambda: HistGradientBoostingClassifier(max_iter=150)),
     "saturated, forest": (saturated, lambda: RandomForestClassifier(60)),
+    "saturated, network that knows its rows by heart": (
+        saturated,
+        lambda: make_pipeline(StandardScaler(), MLPClassifier((40,), alpha=0, learning_rate_init=0.01, max_iter=150)),
+    ),
     "moons, naive Bayes": (drawn(datasets.make_moons, noise=0.35), GaussianNB),
     "hastie, boosted trees": (drawn(datasets.make_hastie_10_2), lambda: HistGradientBoostingClassifier(max_iter=80)),
     "hastie, forest": (drawn(datasets.make_hastie_10_2), lambda: RandomForestClassifier(60)),
@@ -122,8 +126,8 @@ CLASSES: dict[str, tuple[Callable[[int], Rows], Callable[[], Any]]] = {
     ),
 }
 NUMBERS: dict[str, tuple[Callable[[int], Rows], Callable[[], Any]]] = {
-    "friedman 1, forest": (drawn(datasets.make_friedman1, 9000, noise=1.5), lambda: RandomForestRegressor(40)),
-    "friedman 2, boosted trees": (drawn(datasets.make_friedman2, 9000, noise=60.0), HistGradientBoostingRegressor),
+    "friedman 1, forest": (drawn(datasets.make_friedman1, 15_000, noise=1.5), lambda: RandomForestRegressor(40)),
+    "friedman 2, boosted trees": (drawn(datasets.make_friedman2, 15_000, noise=60.0), HistGradientBoostingRegressor),
     "skewed errors, linear": (skewed, LinearRegression),
     "skewed errors, boosted trees": (skewed, HistGradientBoostingRegressor),
     "heavy tails, boosted trees": (heavy, HistGradientBoostingRegressor),
@@ -134,7 +138,7 @@ NUMBERS: dict[str, tuple[Callable[[int], Rows], Callable[[], Any]]] = {
 def sizes(rows: int) -> tuple[int, int, int]:
     """Rows to train on, of the reference, and of the window."""
     if rows >= 9000:
-        return 2000, 3000, 2000
+        return 2000, 3000, 4000
     return (rows // 6, rows // 2, rows // 3) if rows > 500 else (60, 310, rows - 370)
 
 
@@ -187,8 +191,18 @@ def realised(side: Side, actual: np.ndarray) -> Mapping[str, float]:
     return known_classes(side.answers, side.answered, actual, binary=side.answers.shape[1] == 1).metrics()
 
 
-def runs(name: str, count: int, first: int, kept: Path | None) -> Iterator[tuple[str, str, float, float, bool]]:
-    """Window, metric, error of the estimate, of "same as reference", whether the interval held; by run."""
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Of one metric of one window: errors of the estimate, of the estimate without weights, of "same as reference"; whether the interval held."""
+
+    error: float
+    plain: float
+    same: float
+    held: bool
+
+
+def runs(name: str, count: int, first: int, kept: Path | None) -> Iterator[tuple[str, str, Found]]:
+    """Window, metric, and what was found of it, run by run."""
     rows, model = {**CLASSES, **NUMBERS}[name]
     for seed in range(first, first + count):
         with warnings.catch_warnings():
@@ -198,15 +212,24 @@ def runs(name: str, count: int, first: int, kept: Path | None) -> Iterator[tuple
         for window, (now, actual) in found.windows.items():
             truth = realised(now, actual)
             estimate = of_classes if now.answered is not None else of_numbers
-            for metric, one in estimate(found.reference, found.actual, now).items():
-                held = one.low <= truth[metric] <= one.high
-                yield window, metric, abs(one.value - truth[metric]), abs(same[metric] - truth[metric]), held
+            ours = estimate(found.reference, found.actual, now)
+            plain = ours if window == "same" else estimate(found.reference, found.actual, now, weighted=False)
+            for metric in ours.keys() & plain.keys():
+                one, met = ours[metric], truth[metric]
+                errors = (abs(value - met) for value in (one.value, plain[metric].value, same[metric]))
+                yield window, metric, Found(*errors, one.low <= met <= one.high)
             if kept is not None and now.answered is not None and now.answers.shape[1] == 1:
-                np.savez(
-                    kept / f"{name.replace(' ', '_').replace(',', '')}-{seed}-{window}.npz",
-                    x=found.reference.features, p=found.reference.answers[:, 0], y=found.actual,
-                    x1=now.features, p1=now.answers[:, 0], y1=actual,
-                )  # fmt: skip
+                keep(kept / f"{name.replace(' ', '_').replace(',', '')}-{seed}-{window}.npz", found, now, actual)
+
+
+def keep(file: Path, found: Case, now: Side, actual: np.ndarray) -> None:
+    before = found.reference
+    np.savez(file, x=before.features, p=before.answers, y=found.actual, x1=now.features, p1=now.answers, y1=actual)
+
+
+def line(found: list[Found]) -> str:
+    errors = np.array([(f.error, f.plain, f.same) for f in found]).mean(axis=0)
+    return " | ".join((*(f"{e:.4f}" for e in errors), f"{np.mean([f.held for f in found]):.0%}"))
 
 
 def main() -> None:
@@ -214,28 +237,39 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=20, help="of each data set and model (default: %(default)s)")
     parser.add_argument("--first", type=int, default=FIRST, help="first seed (default: %(default)s)")
     parser.add_argument("--only", choices=(*CLASSES, *NUMBERS), action="append", help="these only (default: all)")
-    parser.add_argument("--minutes", type=float, default=20.0, help="no new set is begun after (default: %(default)s)")
+    parser.add_argument("--minutes", type=float, default=25.0, help="no new set is begun after (default: %(default)s)")
     parser.add_argument("--rows", type=Path, help="folder to keep the rows of two classes in")
     options = parser.parse_args()
     started = time.monotonic()
-    every: dict[tuple[str, str], list[tuple[float, float, bool]]] = defaultdict(list)
-    print("| set, model | window | metric | error of the estimate | of same as reference | interval held |")
-    print("|---|---|---|---|---|---|")
+    every: dict[tuple[str, str], dict[str, list[Found]]] = defaultdict(dict)
+    print(
+        "| set, model | window | metric | error of the estimate | without weights | same as reference | interval held |"
+    )
+    print("|---|---|---|---|---|---|---|")
     for name in options.only or (*CLASSES, *NUMBERS):
         if time.monotonic() - started > 60 * options.minutes:
-            print(f"| {name} | left out: time is up | | | | |")
+            print(f"| {name} | left out: time is up | | | | | |")
             continue
-        mine: dict[tuple[str, str], list[tuple[float, float, bool]]] = defaultdict(list)
-        for window, metric, ours, theirs, held in runs(name, options.runs, options.first, options.rows):
-            mine[window, metric].append((ours, theirs, held))
-            every[window, metric].append((ours / max(theirs, 1e-9), 1.0, held))
-        for (window, metric), found in sorted(mine.items()):
-            ours, theirs, held = np.mean(np.array(found, np.float64), axis=0)
-            print(f"| {name} | {window} | `{metric}` | {ours:.4f} | {theirs:.4f} | {held:.0%} |", flush=True)
-    print("\n| window | metric | runs | interval held |\n|---|---|---|---|")
-    for (window, metric), found in sorted(every.items()):
-        print(f"| {window} | `{metric}` | {len(found)} | {np.mean([f[2] for f in found]):.1%} |")
-    print(f"\n{time.monotonic() - started:.0f} s")
+        for window, metric, found in runs(name, options.runs, options.first, options.rows):
+            every[window, metric].setdefault(name, []).append(found)
+        for (window, metric), sets in sorted(every.items()):
+            if name in sets:
+                print(f"| {name} | {window} | `{metric}` | {line(sets[name])} |", flush=True)
+    print(
+        "\n| window | metric | sets | error by that of same as reference | the same without weights | interval held | least, of a set |"
+    )
+    print("|---|---|---|---|---|---|---|")
+    for (window, metric), sets in sorted(every.items()):
+        print(f"| {window} | `{metric}` | {len(sets)} | {summary(list(sets.values()))} |")
+    print(f"\n{options.runs} runs of each, {time.monotonic() - started:.0f} s")
+
+
+def summary(sets: list[list[Found]]) -> str:
+    """Geometric means over the sets of mean errors by those of "same as reference"; how often intervals held, and in the worst set."""
+    means = np.array([[np.mean([getattr(f, n) for f in found]) for n in ("error", "plain", "same")] for found in sets])
+    ratio, plain = np.exp(np.log(means[:, :2] / means[:, 2:]).mean(axis=0))
+    held = [np.mean([f.held for f in found]) for found in sets]
+    return f"{ratio:.2f} | {plain:.2f} | {np.mean(held):.1%} | {min(held):.0%}"
 
 
 if __name__ == "__main__":

@@ -56,18 +56,20 @@ def drawing(answers: multiclass.Answers, scores: Array | None, seed: int = 0) ->
     return lambda calibration: multiclass.drawn(calibration, answers, seed)
 
 
-def of_classes(reference: Side, actual: Array, window: Side) -> Mapping[str, Estimate]:
-    """Estimates of classes from rows alone."""
+def of_classes(reference: Side, actual: Array, window: Side, *, weighted: bool = True) -> Mapping[str, Estimate]:
+    """Estimates of classes from rows alone; those without weights are for comparison."""
     assert reference.answered is not None
     assert window.answered is not None
     answers = multiclass.Answers(window.answers, window.answered, len(window.answers))
     scores = count(window.answers, window.answered) if window.answers.shape[1] == 1 else None
     rows = Reference.of(reference.answers, reference.answered, actual)
-    ratio = weights(*(np.column_stack((s.answers, s.features)) for s in (reference, window)))
+    ratio = weights(*(np.column_stack((s.answers, s.features)) for s in (reference, window))) if weighted else None
     return estimate_classes(rows, drawing(answers, scores), ratio).estimates
 
 
-def of_numbers(reference: Side, actual: Array, window: Side) -> Mapping[str, Estimate]:
-    """Estimates of a number from rows alone."""
+def of_numbers(reference: Side, actual: Array, window: Side, *, weighted: bool = True) -> Mapping[str, Estimate]:
+    """Estimates of a number from rows alone; those without weights are for comparison."""
     features, now = (np.column_stack([s.answers, s.features]) for s in (reference, window))
-    return dle.estimate(features, reference.answers - actual, now, len(now), actual, weights(features, now))
+    return dle.estimate(
+        features, reference.answers - actual, now, len(now), actual, weights(features, now) if weighted else None
+    )
