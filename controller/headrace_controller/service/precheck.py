@@ -21,6 +21,12 @@ def check(definition: ModelDefinition, given: Given) -> None:
     for one, name in ((file, key), (given.reference, "reference-data")):
         if one is not None:
             _check_targets(definition, one, name)
+    if given.reference is not None and definition.external is not None and definition.external.url is None:
+        raise InvalidInput(
+            "reference-data: a model that runs elsewhere and has no url cannot be asked about these rows",
+            field="reference-data",
+            hint="give the url of the model, or leave out reference-data",
+        )
     if given.reference is not None and not definition.target:
         raise InvalidInput(
             "reference-data: there is no target", field="target", hint="name the label column of the file as 'target'"

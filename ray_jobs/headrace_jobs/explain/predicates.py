@@ -90,5 +90,3 @@ def fulfils(predicate: Predicate, column: Array) -> Array:
     numbers = column.astype(np.float64)
     with np.errstate(invalid="ignore"):
         return np.asarray(numbers <= predicate.value if predicate.relation == "<=" else numbers > predicate.value)
-
-
