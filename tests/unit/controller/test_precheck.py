@@ -9,7 +9,6 @@ from headrace_controller.service import precheck
 from headrace_controller.service.assembly import Given
 from headrace_functions.errors import InvalidInput
 
-
 FIELD = {"a": {"type": "double", "shape": "scalar", "profile": "numerical"}}
 
 
