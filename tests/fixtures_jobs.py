@@ -77,6 +77,13 @@ def given_version(
     return described
 
 
+def given_reference_data(objects: ObjectStore, version: Version, rows: Table) -> None:
+    """Rows that the version has not learnt from: inputs, targets and outputs by field name."""
+    outputs = {f.name: output_column(f) for f in version.signature.outputs}
+    named = {outputs.get(name, name): pa.array(column) for name, column in rows.items()}
+    _put(objects, layout.reference_data(version.id), pa.table(named))
+
+
 def given_log(
     objects: ObjectStore,
     version: Version,

@@ -170,7 +170,12 @@ class Client:
         """Send a model; answers while it is built, see ``follow_build``."""
         with ExitStack() as stack:
             files: dict[str, Any] = {"payload": ("payload.tar.zst", stack.enter_context(package.payload.open("rb")))}
-            for name, path in (("training-data", package.training), ("sample", package.sample)):
+            given = (
+                ("training-data", package.training),
+                ("sample", package.sample),
+                ("reference-data", package.reference),
+            )
+            for name, path in given:
                 if path is not None:
                     files[name] = (path.name, stack.enter_context(path.open("rb")))
             data = {"definition": orjson.dumps(package.definition.to_document()).decode()}

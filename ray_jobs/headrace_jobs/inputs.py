@@ -108,6 +108,12 @@ def read_answers(objects: ObjectStore, version: VersionId) -> pq.ParquetFile | N
     return open_parquet(objects, key) if objects.exists(key) else None
 
 
+def read_reference_data(objects: ObjectStore, version: VersionId) -> pq.ParquetFile | None:
+    """Rows that the model has not learnt from, with labels and its answers (``out.<column>``), or None where the definition named none."""
+    key = layout.reference_data(version)
+    return open_parquet(objects, key) if objects.exists(key) else None
+
+
 def column(file: pq.ParquetFile, name: str) -> Any | None:
     """One column of a file as a chunked array, or None where the file has no such column."""
     if name not in _names(file):

@@ -1,21 +1,25 @@
 """``python tests/benchmarks/estimates.py``: estimates of performance without labels, held against the truth on fresh seeds.
 
-Worlds of known covariate shift: inputs move, what they mean stays. Each run draws a reference, learns nothing but its calibration,
+Worlds of known covariate shift: inputs move, what they mean stays; the estimate sees the scores alone. Each run draws a reference, learns nothing but its calibration,
 and estimates a window; the realised metrics are then counted. The table of docs/reports.md is what this prints. Its seeds start at
 ``FIRST``, far from those that tests and choices were made with; they are not looked at to choose anything.
 """
 
 import argparse
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from headrace_jobs.performance import cbpe, multiclass
-from headrace_jobs.performance.calibration import learn
-from headrace_jobs.performance.cbpe import Estimate, Known
+from headrace_jobs.performance.calibration import Reference
+from headrace_jobs.performance.cbpe import Known
 from headrace_jobs.performance.counting import known_classes
+from headrace_jobs.performance.estimate import Estimate
+from headrace_jobs.performance.estimators import drawing, estimate_classes
+from headrace_jobs.performance.multiclass import Answers
+from headrace_jobs.performance.scores import count
+from headrace_jobs.performance.weighting import weights
 
 FIRST = 900_000
 WIDTH = 5
@@ -123,13 +127,13 @@ WORLDS: dict[str, World] = {
 }  # fmt: skip
 
 
-def estimated(reference: Rows, window: Rows, seed: int) -> dict[str, Estimate]:
+def estimated(reference: Rows, window: Rows, seed: int) -> Mapping[str, Estimate]:
     """What the job makes of a reference and a window."""
-    if reference.binary:
-        now = window.known()
-        return cbpe.estimate(cbpe.calibration_of(reference.known()), now.positives + now.negatives, seed)
-    answers = multiclass.Answers(window.probabilities, window.answered, len(window.actual))
-    return multiclass.estimate(learn(reference.probabilities, reference.actual), answers, seed)
+    answers = Answers(window.probabilities, window.answered, len(window.actual))
+    scores = count(window.probabilities, window.answered) if window.binary else None
+    rows = Reference.of(reference.probabilities, reference.answered, reference.actual)
+    ratio = weights(reference.probabilities, window.probabilities)
+    return estimate_classes(rows, drawing(answers, scores, seed), ratio).estimates
 
 
 def study(world: World, runs: int, reference: int, window: int, first: int) -> dict[str, tuple[float, float, float]]:

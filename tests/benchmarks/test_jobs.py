@@ -10,10 +10,12 @@ import pytest
 
 from fixtures_jobs import category, environment, given_log, given_version, number, objects, run_job
 from headrace_functions.storage.objects import ObjectStore
-from headrace_jobs.performance import cbpe, multiclass
-from headrace_jobs.performance.calibration import learn
-from headrace_jobs.performance.counting import SAMPLE, known_classes
+from headrace_jobs.performance import multiclass
+from headrace_jobs.performance.calibration import Reference
+from headrace_jobs.performance.counting import SAMPLE
+from headrace_jobs.performance.estimators import drawing, estimate_classes
 from headrace_jobs.performance.scores import count
+from headrace_jobs.performance.weighting import weights
 from support.memory import peak
 
 REFERENCE, WINDOW = 10_000, 100_000
@@ -26,14 +28,16 @@ def test_performance_of_a_hundred_thousand_rows() -> None:
     """The best of five, from probabilities in memory to intervals: others may use the machine too."""
     random = np.random.default_rng(0)
     p = random.beta(0.7, 0.7, (REFERENCE, 1))
-    known = known_classes(p, p >= 0.5, (random.random(REFERENCE) < p[:, 0]).astype(int), binary=True)
+    reference = Reference.of(p, p >= 0.5, (random.random(REFERENCE) < p[:, 0]).astype(int))
     window = random.beta(0.9, 0.6, (WINDOW, 1))
-    cbpe.estimate(cbpe.calibration_of(known), known.positives)  # imports what it needs
+    answers = multiclass.Answers(window[:SAMPLE], window[:SAMPLE] >= 0.5, WINDOW)
+    estimate_classes(reference, drawing(answers, count(window, window >= 0.5)))  # imports what it needs
 
     taken = []
     for _ in range(5):
         started = time.perf_counter()
-        cbpe.estimate(cbpe.calibration_of(known), count(window, window >= 0.5))
+        ratio = weights(p, window[:SAMPLE])
+        estimate_classes(reference, drawing(answers, count(window, window >= 0.5)), ratio)
         taken.append(time.perf_counter() - started)
 
     print(f"\nCBPE of {WINDOW:,} rows: best {min(taken):.3f} s, median {np.median(taken):.3f} s")
@@ -50,7 +54,9 @@ def test_performance_of_a_hundred_thousand_rows_of_several_classes() -> None:
         taken = []
         for _ in range(6):
             started = time.process_time()
-            multiclass.estimate(learn(p, actual), window)
+            estimate_classes(
+                Reference.of(p, p.argmax(axis=1)[:, None] == np.arange(classes), actual), drawing(window, None)
+            )
             taken.append(time.process_time() - started)
         known = taken[1:]  # the first imports what it needs
         print(f"| {classes} | {min(known):.2f} | {np.median(known):.2f} |")

@@ -99,7 +99,7 @@ def list_versions(platform: Platform, model: str, query: VersionQuery) -> schema
 
 @resource.route("POST", "/models/<model>/versions", answer=schemas.SubmittedView, status=202)
 def create_version(platform: Platform, model: str) -> schemas.SubmittedView:
-    """Build a version from multipart parts: 'definition' (JSON), 'payload' (tar.zst), optional 'training-data' and 'sample' files.
+    """Build a version from multipart parts: 'definition' (JSON), 'payload' (tar.zst), optional 'training-data', 'sample' and 'reference-data' files.
 
     Answers at once; follow the build log until it is done.
     """
@@ -227,11 +227,12 @@ def _given(folder: Path) -> Given:
     payload = folder / "payload.tar.zst"
     digests = {payload: _save(files["payload"], payload, archive.MAX_ARCHIVE)}
     data: dict[str, Path] = {}
-    for name in ("training-data", "sample"):
+    for name in ("training-data", "sample", "reference-data"):
         if name in files:
             data[name], digest = _save_table(files[name], folder, name)
             digests[data[name]] = digest
-    return Given(folder, payload, digests[payload], data.get("training-data"), data.get("sample"), digests)
+    training, sample, reference = (data.get(name) for name in ("training-data", "sample", "reference-data"))
+    return Given(folder, payload, digests[payload], training, sample, digests, reference)
 
 
 def _save_table(part: FileStorage, folder: Path, name: str, limit: int = source.MAX_BYTES) -> tuple[Path, str]:

@@ -96,6 +96,7 @@ def _upload() -> dict[str, Any]:
         "payload": binary,
         "training-data": binary,
         "sample": binary,
+        "reference-data": binary,
     }
     return {"type": "object", "required": ["definition", "payload"], "properties": properties}
 

@@ -107,6 +107,8 @@ class ModelDefinition(Document):
     external: Annotated[ExternalDefinition | None, BeforeValidator(_external)] = None
     requirements: str | list[str] | None = None
     training_data: str | None = None
+    reference_data: str | None = None
+    """Rows that the model has not learnt from, with the columns of ``training_data``: what performance is held against."""
     sample: str | None = None
     target: Strings = Field(default_factory=list)
     missing_values: list[str] | None = Field(default=None, max_length=100)
@@ -134,7 +136,7 @@ class ModelDefinition(Document):
             )
         return value
 
-    @field_validator("training_data", "sample")
+    @field_validator("training_data", "reference_data", "sample")
     @classmethod
     def _is_a_file(cls, value: str | None) -> str | None:
         if value is not None and "://" in value:

@@ -23,6 +23,7 @@ class Package:
     payload: Path
     training: Path | None
     sample: Path | None
+    reference: Path | None = None
 
 
 def package(definition: ModelDefinition, source: Source, folder: Path) -> Package:
@@ -41,6 +42,7 @@ def package(definition: ModelDefinition, source: Source, folder: Path) -> Packag
         payload,
         _file(definition.training_data, source, "training-data"),
         _file(definition.sample, source, "sample"),
+        _file(definition.reference_data, source, "reference-data"),
     )
 
 

@@ -18,8 +18,10 @@ from headrace_controller.definitions import ModelDefinition
 from headrace_controller.environments import requirements
 from headrace_controller.service import hydrosphere
 from headrace_controller.service.metrics import check_metric_formula
+from headrace_controller.service.reference_data import keep_reference_data
 from headrace_controller.training import inference, source, tables
 from headrace_controller.training.data import Kept, TrainingData, open_training
+from headrace_controller.training.tables import Columns
 from headrace_functions.errors import InvalidInput, Malformed
 from headrace_functions.names import VersionId
 from headrace_functions.runtime import RUNTIME_REQUIREMENTS, frameworks
@@ -46,6 +48,7 @@ class Given:
     sample: Path | None = None
     digests: Mapping[Path, str] = field(default_factory=dict)
     """SHA-256 of files, where it was taken as they came."""
+    reference: Path | None = None
 
     def digest(self, file: Path) -> str:
         return self.digests.get(file) or archive.digest(file)
@@ -54,10 +57,12 @@ class Given:
 def content_digest(definition: ModelDefinition, given: Given) -> str:
     """SHA-256 over everything the user gave but the names of files and what Git knows about them."""
     document = definition.to_document()
-    for key in ("payload", "training-data", "sample"):
+    for key in ("payload", "training-data", "sample", "reference-data"):
         document.pop(key, None)
     document["metadata"] = {k: v for k, v in definition.metadata.items() if not k.startswith(GIT)}
     digests = [given.payload_digest, *(given.digest(f) if f else "" for f in (given.training, given.sample))]
+    if given.reference is not None:
+        digests.append(given.digest(given.reference))
     return hashlib.sha256(orjson.dumps([document, digests], option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
@@ -110,10 +115,11 @@ class Assembly:
             lacking=ground.lacking,
             options=options,
         )
+        asked = replace(question, inputs=signature.inputs, outputs=signature.outputs)
+        self._keep_reference_data(ground, asked, made, definition, given, log)
         if given.training is None or data is None:
             return made
         kept = self._keep_training(made, data, given.folder, log)
-        asked = replace(question, inputs=signature.inputs, outputs=signature.outputs)
         self._keep_reference(ground, asked, made, kept, given.folder, log)
         return replace(made, training=layout.training(version))
 
@@ -144,6 +150,17 @@ class Assembly:
         self._documents.objects.put(layout.artifact(version), given.payload)
         log(f"artifact {given.payload_digest[:12]}: {', '.join(archive.names(given.payload)[:10])}")
         return folder
+
+    def _keep_reference_data(
+        self, ground: Ground, question: Question, version: Version, definition: ModelDefinition, given: Given, log: Log
+    ) -> None:
+        if given.reference is None:
+            return
+
+        def answers(rows: Columns) -> Columns:
+            return self._room.answers(ground, question, rows, given.folder, log)
+
+        keep_reference_data(self._documents.objects, version, definition, given.reference, answers, log)
 
     def _keep_training(self, version: Version, data: TrainingData, folder: Path, log: Log) -> Kept:
         """Training data as Parquet, columns named by fields and targets; and its profile."""

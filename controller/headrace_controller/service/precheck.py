@@ -1,5 +1,7 @@
 """What can be told of a submission before it gets a version number: an unknown framework, columns that its file does not have."""
 
+from pathlib import Path
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -16,8 +18,22 @@ def check(definition: ModelDefinition, given: Given) -> None:
     if definition.framework is not None:
         frameworks.check(definition.framework)
     file, key = (given.training, "training-data") if given.training else (given.sample, "sample")
-    if file is None:
-        return
+    for one, name in ((file, key), (given.reference, "reference-data")):
+        if one is not None:
+            _check_targets(definition, one, name)
+    if given.reference is not None and definition.external is not None and definition.external.url is None:
+        raise InvalidInput(
+            "reference-data: a model that runs elsewhere and has no url cannot be asked about these rows",
+            field="reference-data",
+            hint="give the url of the model, or leave out reference-data",
+        )
+    if given.reference is not None and not definition.target:
+        raise InvalidInput(
+            "reference-data: there is no target", field="target", hint="name the label column of the file as 'target'"
+        )
+
+
+def _check_targets(definition: ModelDefinition, file: Path, key: str) -> None:
     tables.check_file(file, key)
     try:
         names = CsvFile(file, key).names if file.suffix == ".csv" else pq.read_schema(file).names

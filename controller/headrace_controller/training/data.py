@@ -39,12 +39,14 @@ class TrainingData:
         """The sample's columns of some fields, as these say."""
         return self._typed(fields, self.sample, 0)
 
-    def keep(self, fields: Sequence[Field], others: Sequence[str], file: Path, seed: str) -> "Kept":
+    def keep(
+        self, fields: Sequence[Field], others: Sequence[str], file: Path, seed: str, *, limit: int = REFERENCE_ROWS
+    ) -> "Kept":
         """Write the columns of ``fields`` as these say, and the ``others`` as they are, to a Parquet file.
 
-        ``seed`` names the data for its profile. Raises ``InvalidInput`` naming field and row for values that do not fit their field.
+        ``seed`` names the data for its profile, ``limit`` says how many rows are given back at most. Raises ``InvalidInput`` naming field and row for values that do not fit their field.
         """
-        picked = Picked(spread_rows(self.source.rows, self._reference_rows()))
+        picked = Picked(spread_rows(self.source.rows, self._reference_rows(limit)))
         with ParquetSink(file) as sink:
             profile = profile_batches(self._passed(fields, others, sink, picked), fields, seed)
         return Kept(profile, picked.columns())
@@ -71,14 +73,14 @@ class TrainingData:
             if f.name in batch
         }
 
-    def _reference_rows(self) -> int:
+    def _reference_rows(self, limit: int) -> int:
         a_row = max(1, self.source.values // self.source.rows)
-        return min(REFERENCE_ROWS, max(1, REFERENCE_VALUES // a_row))
+        return min(limit, max(1, REFERENCE_VALUES // a_row))
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """The profile of the typed rows, and some of these: at most ``REFERENCE_ROWS``, as ``spread_rows`` chooses them."""
+    """The profile of the typed rows, and some of these: at most so many as were asked for, as ``spread_rows`` chooses them."""
 
     profile: Profile
     rows: Columns

@@ -86,6 +86,11 @@ def baseline(v: VersionId, digest: str) -> str:
     return f"{version(v)}baseline/{digest}.npz"
 
 
+def reference_data(v: VersionId) -> str:
+    """Rows of the definition's ``reference-data``: inputs and targets by name, the model's answers on them as ``out.<column>``."""
+    return version(v) + "reference-data.parquet"
+
+
 def reference(v: VersionId) -> str:
     """The model's own answers on (a sample of) its training rows, columns ``out.<column>``: the reference of score drift."""
     return version(v) + "reference.parquet"

@@ -13,8 +13,9 @@ import numpy as np
 
 from headrace_functions.errors import InvalidInput
 from headrace_functions.views import Array
-from headrace_jobs.explain.anchors import CUTS, DELTA, LONGEST, TARGET, Anchor, Background, Model, halves, measured
-from headrace_jobs.explain.anchors import Predicate as Condition
+from headrace_jobs.explain.anchors import DELTA, LONGEST, TARGET, Anchor, Background, Model, halves, measured
+from headrace_jobs.explain.predicates import CUTS
+from headrace_jobs.explain.predicates import Predicate as Condition
 from headrace_jobs.optional_engines import without_alibi
 
 LICENCE = (

@@ -6,7 +6,7 @@ import time
 
 from headrace_functions.errors import InvalidInput
 from headrace_jobs.command import LOG, Answer, Call, Command, progress
-from headrace_jobs.explain import alibi, cache, methods
+from headrace_jobs.explain import alibi, anchors, cache, methods
 from headrace_jobs.explain.job import BUDGET, ExplainRun
 
 log = logging.getLogger(LOG)
@@ -27,7 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--engine", default="native", choices=ENGINES, help="who looks for anchors (default: %(default)s)"
     )
-    parser.add_argument("--budget", type=int, help="rows to ask the endpoint (default: 2000; 100000 with alibi)")
+    parser.add_argument(
+        "--budget", type=int, help="rows to ask the endpoint (default: 2000; 5000 for anchors, 100000 with alibi)"
+    )
     parser.add_argument(
         "--output", metavar="NAME", help="what to explain, e.g. probabilities[yes] (default: the prediction)"
     )
@@ -38,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(call: Call) -> Answer:
     options = call.options
-    usual = alibi.BUDGET if options.engine == "alibi" else BUDGET
+    usual = alibi.BUDGET if options.engine == "alibi" else anchors.BUDGET if options.method == "anchors" else BUDGET
     asked = ExplainRun(
         call.version,
         options.request_id,

@@ -4,9 +4,10 @@ import numpy as np
 
 from headrace_functions.storage.objects import ObjectStore
 from headrace_jobs.explain import alibi
-from headrace_jobs.explain.anchors import Background, Predicate, anchor
+from headrace_jobs.explain.anchors import Anchor, Background, anchor
 from headrace_jobs.explain.features import features_of
 from headrace_jobs.explain.job import ExplainRun, Progress
+from headrace_jobs.explain.predicates import Predicate
 from headrace_jobs.explain.question import (
     Question,
     answers_of,
@@ -29,9 +30,13 @@ def explain_by_rule(run: ExplainRun, objects: ObjectStore, progress: Progress) -
             return _explain_by_parts(question, objects)
         names = [f.name for f in features_of(question.version.signature)]
         background, _ = question.subject.background(objects)
+        background = background[: max(run.budget // 2 - 1, 1)]  # the rest is for the search
         same, answers = answers_of(question, background)
-        find = alibi.rule if run.engine == "alibi" else anchor
-        found = find(having(question, same), question.row, Background(background, same.of(answers)))
+        known = Background(background, same.of(answers), question.subject.more(objects))
+        if run.engine == "alibi":
+            found = alibi.rule(having(question, same), question.row, known)
+        else:
+            found = anchor(having(question, same), question.row, known, budget=run.budget - question.asked)
     rule = tuple(_part(names[p.feature], p) for p in found.predicates)
     said = " and ".join(map(_said, rule)) or "nothing in particular holds"
     return AnchorReport(
@@ -48,8 +53,19 @@ def explain_by_rule(run: ExplainRun, objects: ObjectStore, progress: Progress) -
         precision_low=found.precision_low,
         coverage=found.coverage,
         held_out=found.held_out,
+        real=found.real,
         asked=question.asked,
-        sentence=f"Where {said}, {same.said} in {share(found.precision)} of rows; that is so for {share(found.coverage)} of the training data.",
+        sentence=_sentence(said, same.said, found, run.budget),
+    )
+
+
+def _sentence(rule: str, answer: str, found: Anchor, budget: int) -> str:
+    ended = (
+        f" The budget of {budget:,} rows ended the search: a larger one may find a better rule." if found.spent else ""
+    )
+    return (
+        f"Where {rule}, {answer} in {share(found.precision)} of rows, at least in {share(found.precision_low)}; "
+        f"that is so for {share(found.coverage)} of the training data.{ended}"
     )
 
 

@@ -23,7 +23,7 @@ from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Version
 from headrace_functions.views import Array
 from headrace_jobs import inputs
-from headrace_jobs.explain.background import BACKGROUND, read_background
+from headrace_jobs.explain.background import BACKGROUND, read_background, read_more
 from headrace_jobs.explain.features import matrix
 
 Source = Literal["training", "log"]
@@ -97,6 +97,12 @@ class Subject:
             expected=f"a stage that takes all inputs of the sequence, with training data or {LEAST} answered rows in its log",
             hint="explain the stage itself: headrace explain MODEL:NUMBER REQUEST_ID",
         )
+
+    def more(self, objects: ObjectStore) -> Array:
+        """More rows of the training data of a version; none of a sequence."""
+        if self.sequence:
+            return np.empty((0, sum(f.size or 1 for f in self.version.signature.inputs)), object)
+        return read_more(objects, self.version)
 
     def _rows_of_log(self, objects: ObjectStore, version: Version) -> Array:
         """The newest whole rows that the sequence sent this version."""

@@ -4,6 +4,8 @@
 - ``mahalanobis``: distance from a robust centre by a robust covariance: the concentration steps of the fast minimum
   covariance determinant (Rousseeuw and Van Driessen 1999) from a robust start (Hubert, Rousseeuw and Verdonck 2012).
 - ``forest``: isolation forest (Liu, Ting and Zhou 2008).
+- ``neighbours``: distance to the nearest of some training rows (Ramaswamy, Rastogi and Shim 2000).
+- ``density``: that distance by what it is for these neighbours (local outlier factor: Breunig, Kriegel, Ng and Sander 2000).
 """
 
 from collections.abc import Callable, Mapping
@@ -20,6 +22,11 @@ STEPS = 20
 TINY = 1e-6  # a spread below is none
 SHRINKAGE = 1e-3
 """Share of the mean variance added to each: columns that are constant or follow from others leave no inverse."""
+
+POINTS, NEAREST = 1000, 10
+"""Training rows that others are held against, and how many of them count as near."""
+CLOSE = 0.05
+"""Of the typical distance of kept rows, the smallest that a row's own neighbourhood is taken for."""
 
 State = Mapping[str, Array]
 
@@ -119,9 +126,34 @@ class _Tree:
         self._grow(2 * node + 2, level + 1, rows[column > cut])
 
 
+def fit_neighbours(rows: Array, seed: int = 0) -> State:
+    """``POINTS`` of the rows, their columns in standard deviations, and of each the mean distance to its own nearest ``NEAREST``."""
+    random = np.random.default_rng(seed)
+    spread = rows.std(axis=0)
+    spread = np.where(spread > TINY, spread, 1.0)
+    chosen = np.sort(random.choice(len(rows), min(len(rows), POINTS), replace=False))
+    points = rows[chosen] / spread
+    count = max(min(NEAREST, len(points) - 1), 1)
+    squares = (points**2).sum(axis=1)
+    apart = np.sqrt(np.maximum(squares[:, None] + squares[None, :] - 2 * points @ points.T, 0.0))
+    if len(points) > 1:
+        np.fill_diagonal(apart, np.inf)
+    own = np.partition(apart, count - 1, axis=1)[:, :count].mean(axis=1)
+    typical = float(np.median(own))
+    least = CLOSE * typical if typical > 0 else 1.0  # copies of a row are as near to each other as can be
+    return {
+        "points": points.astype(np.float32),
+        "spread": spread,
+        "own": np.maximum(own, least),
+        "count": np.array(count),
+    }
+
+
 CANDIDATES: Mapping[str, Callable[[Array], State]] = {
     "tails": fit_tails,
     "mahalanobis": fit_mahalanobis,
     "forest": fit_forest,
+    "neighbours": fit_neighbours,
+    "density": fit_neighbours,
 }
-"""The quickest to score first: of two that are as good, the first is taken."""
+"""The quickest to score first: of two that are nearly as good, the first is taken."""

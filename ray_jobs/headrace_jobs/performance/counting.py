@@ -22,7 +22,7 @@ from headrace_jobs.performance.scores import count
 from headrace_jobs.window import Window
 
 SAMPLE = 20_000
-"""Rows that an estimate is made for where a number or one of several classes is predicted; of more, those of lowest priority."""
+"""Rows of a window that are kept with their inputs; of more, those of lowest priority. Of two classes the scores of all rows are counted too."""
 JUDGED = 100_000
 """Labelled rows that a metric of the user's own sees."""
 ANSWER, ACTUAL = "answer", "actual"
@@ -135,6 +135,12 @@ def _classes(
     places, labels = labelled
     usable, probabilities, chosen = problem.read(columns)
     priority = priorities(file.key, answered.rows)[usable]
+    inside = lowest(priority, SAMPLE)
+    sample = RowSample(
+        SAMPLE,
+        priority[inside],
+        {**_raw(probabilities[inside], chosen[inside]), **_features(task, answered, np.flatnonzero(usable)[inside])},
+    )
     known, strangers, judged = None, 0, None
     if labels is not None:
         actual = np.full(answered.rows, _UNLABELLED)
@@ -147,7 +153,6 @@ def _classes(
             raw = {ACTUAL: actual[have], **_raw(probabilities[have], chosen[have])}
             judged = _kept(priority[have], raw, JUDGED)
     unusable = int((~usable).sum())
-    sample = None if problem.binary else _kept(priority, _raw(probabilities, chosen), SAMPLE)
     scores = count(probabilities, chosen)
     return Counted(answered.rows, answered.failed, unusable, strangers, scores, known, sample=sample, judged=judged)
 
@@ -168,14 +173,19 @@ def _numbers(
             judged = _kept(priorities(file.key, answered.rows)[places][have], raw, JUDGED)
     priority = np.where(usable, priorities(file.key, answered.rows), _LAST)
     chosen = lowest(priority, min(SAMPLE, int(usable.sum())))
-    raw = {ANSWER: answers[chosen]}
-    for column in task.columns:
-        values = answered.column(column.name)
-        raw |= encode(column, values, task.encodings, chosen)
+    raw = {ANSWER: answers[chosen], **_features(task, answered, chosen)}
     sample = RowSample(SAMPLE, priority[chosen], raw)
     return Counted(
         answered.rows, answered.failed, int((~usable).sum()), strangers, errors=errors, sample=sample, judged=judged
     )
+
+
+def _features(task: Task, answered: inputs.Answered, rows: Array) -> dict[str, Array]:
+    """The inputs of some rows as numbers, by key."""
+    found: dict[str, Array] = {}
+    for column in task.columns:
+        found |= encode(column, answered.column(column.name), task.encodings, rows)
+    return found
 
 
 def answered_places(answered: Array) -> Array:
@@ -186,8 +196,9 @@ def answered_places(answered: Array) -> Array:
 
 
 def probabilities_of(sample: RowSample) -> Array:
-    """The probabilities ``(m, k)`` of sampled rows of classes."""
-    return np.column_stack([sample.columns[name] for name in sample.columns if name not in (ACTUAL, ANSWER)])
+    """The probabilities ``(m, k)`` of sampled rows of classes; keys of inputs are no such names."""
+    count = sum(name.startswith("p") and name[1:].isdigit() for name in sample.columns)
+    return np.column_stack([sample.columns[f"p{i}"] for i in range(count)])
 
 
 def _raw(probabilities: Array, answered: Array) -> dict[str, Array]:

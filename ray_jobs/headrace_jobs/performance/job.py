@@ -10,25 +10,16 @@ from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.views import Array
 from headrace_jobs import inputs
 from headrace_jobs.execution import Executor
-from headrace_jobs.performance import cbpe, dle, judging, multiclass, reference
-from headrace_jobs.performance.calibration import Calibration, learn
-from headrace_jobs.performance.cbpe import Estimate, Known
-from headrace_jobs.performance.counting import (
-    ACTUAL,
-    ANSWER,
-    Counted,
-    Task,
-    answered_places,
-    count_file,
-    merge_all,
-    probabilities_of,
-)
-from headrace_jobs.performance.custom import Custom, Judged, judged_classes
-from headrace_jobs.performance.findings import Findings, describe
+from headrace_jobs.performance import classification, dle, judging, reference
+from headrace_jobs.performance.counting import ACTUAL, ANSWER, Counted, Task, count_file, merge_all
+from headrace_jobs.performance.custom import Custom, Judged
+from headrace_jobs.performance.estimate import Estimate
+from headrace_jobs.performance.findings import Findings, describe, with_metric
 from headrace_jobs.performance.labels import of_newest, read_labels
-from headrace_jobs.performance.metrics import CLASSIFICATION, REGRESSION, Errors, Values
-from headrace_jobs.performance.problem import Classes, Problem
-from headrace_jobs.performance.reference import NumberRows, Source
+from headrace_jobs.performance.metrics import REGRESSION, Errors, Values
+from headrace_jobs.performance.problem import Classes
+from headrace_jobs.performance.reference import NumberRows
+from headrace_jobs.performance.weighting import weights
 from headrace_jobs.plan import ROOT, by_leaf, tree
 from headrace_jobs.report.models import PerformanceReport
 from headrace_jobs.window import Window
@@ -44,7 +35,7 @@ class PerformanceRun:
     window: Window
     output: str | None = None
     custom: Custom | None = None
-    """A metric of the user's own, of realised and reference rows alone."""
+    """A metric of the user's own; of numbers it is not estimated."""
 
     def report(self, objects: ObjectStore, executor: Executor, progress: Progress) -> PerformanceReport:
         """Read, count, estimate and judge; ``NotFound`` for an unknown version, ``InvalidInput`` where nothing can be measured."""
@@ -58,79 +49,31 @@ class PerformanceRun:
         def count(task: Task) -> Counted:
             return _run([(count_file, file, task) for file in files], executor, progress)
 
+        judged = self.custom is not None or isinstance(problem, Classes)
         if isinstance(problem, Classes):
-            counted = count(Task(self.window, problem, labels, judged=self.custom is not None))
-            found = _classes(problem, source, counted)
-            known = reference.class_rows(problem, source)
-            rows_of = judged_classes(problem.names, known.actual, answered_places(known.answered), known.probabilities)
+            inside = reference.features(source, version)
+            counted = count(Task(self.window, problem, labels, inside.encodings, inside.columns, judged))
+            found = classification.findings(problem, source, inside, counted, self.custom)
         else:
             rows = reference.number_rows(problem, source, version)
-            counted = count(Task(self.window, problem, labels, rows.encodings, rows.columns, self.custom is not None))
+            counted = count(Task(self.window, problem, labels, rows.encodings, rows.columns, judged))
             found = _numbers(rows, counted)
-            rows_of = Judged(rows.actual, rows.answers)
-        if self.custom is not None:
-            found = _with(self.custom, found, rows_of, counted, problem)
+            if self.custom is not None:
+                known = Judged(rows.actual, rows.answers)
+                found = with_metric(self.custom, found, known, _judged(counted), counted, None)
+        found = replace(found, honest=source.honest)
         return describe(self.version, self.window, problem, counted, found, len(files), pushed)
 
 
-def _with(custom: Custom, found: Findings, rows: Judged, counted: Counted, problem: Problem) -> Findings:
-    """The findings with a metric of the user's own; nothing is estimated of it."""
-    name, size = custom.metric.name, judging.judged_rows(counted.usable, counted.labelled)
-    bands = judging.bands((custom.metric,), len(rows.actual), size, lambda c: {name: custom.value(rows.at(c))})
-    realised = {name: custom.value(_judged(counted, problem))} if counted.labelled else {}
-    return replace(
-        found,
-        metrics=(*found.metrics, custom.metric),
-        reference={**found.reference, name: custom.value(rows)},
-        bands={**found.bands, **bands},
-        realised={**found.realised, **realised},
-    )
-
-
-def _judged(counted: Counted, problem: Problem) -> Judged:
-    assert counted.judged is not None
-    columns = counted.judged.columns
-    if not isinstance(problem, Classes):
-        return Judged(columns[ACTUAL], columns[ANSWER])
-    return judged_classes(problem.names, columns[ACTUAL], columns[ANSWER], probabilities_of(counted.judged))
+def _judged(counted: Counted) -> Judged | None:
+    if counted.judged is None:
+        return None
+    return Judged(counted.judged.columns[ACTUAL], counted.judged.columns[ANSWER])
 
 
 def _run(leaves: list[tuple[object, ...]], executor: Executor, progress: Progress) -> Counted:
     whole: Counted = executor.run(tree(leaves, merge_all), ROOT, by_leaf(len(leaves), progress))
     return whole
-
-
-def _classes(problem: Classes, source: Source, counted: Counted) -> Findings:
-    rows = reference.class_rows(problem, source)
-    count = len(rows.actual)
-
-    def known(chosen: Array) -> Known:
-        return reference.known_of(problem, rows, chosen)
-
-    whole = known(np.arange(count))
-    size = judging.judged_rows(counted.usable, counted.labelled)
-    calibration = cbpe.calibration_of(whole) if problem.binary else learn(rows.probabilities, rows.actual)
-    estimates: Mapping[str, Estimate] = {}
-    if count >= judging.MIN_REFERENCE and counted.usable >= judging.MIN_ROWS:
-        estimates = _estimated(calibration, counted)
-    return Findings(
-        CLASSIFICATION,
-        f"confidence-based, {' and '.join(calibration.methods)} calibration",
-        count,
-        whole.metrics(),
-        judging.bands(CLASSIFICATION, count, size, lambda chosen: known(chosen).metrics()),
-        estimates,
-        counted.known.metrics() if counted.known is not None and counted.labelled else {},
-    )
-
-
-def _estimated(calibration: Calibration, counted: Counted) -> Mapping[str, Estimate]:
-    """Of two classes all rows are counted; of several some are kept whole."""
-    if counted.sample is not None:
-        places, probabilities = counted.sample.columns[ANSWER], probabilities_of(counted.sample)
-        answered = places[:, None] == np.arange(probabilities.shape[1])
-        return multiclass.estimate(calibration, multiclass.Answers(probabilities, answered, counted.usable))
-    return cbpe.estimate(calibration, counted.scores) if counted.scores is not None else {}
 
 
 def _numbers(rows: NumberRows, counted: Counted) -> Findings:
@@ -144,7 +87,14 @@ def _numbers(rows: NumberRows, counted: Counted) -> Findings:
     sample = counted.sample
     if count >= judging.MIN_REFERENCE and sample is not None and counted.usable >= judging.MIN_ROWS:
         window = np.column_stack([sample.columns[name] for name in reference.feature_names(rows)])
-        estimates = dle.estimate(rows.features, rows.answers - rows.actual, window, counted.usable, rows.actual)
+        estimates = dle.estimate(
+            rows.features,
+            rows.answers - rows.actual,
+            window,
+            counted.usable,
+            rows.actual,
+            weights(rows.features, window),
+        )
     return Findings(
         REGRESSION,
         "direct loss estimation",

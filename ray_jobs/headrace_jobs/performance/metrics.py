@@ -34,7 +34,10 @@ def _share(name: str) -> Metric:
 
 
 CLASSIFICATION: tuple[Metric, ...] = (
-    *(_share(name) for name in ("roc_auc", "f1", "precision", "recall", "accuracy")),
+    *(
+        _share(name)
+        for name in ("roc_auc", "average_precision", "f1", "precision", "recall", "specificity", "accuracy")
+    ),
     Metric("log_loss", "lower", 0.0, np.inf),
     Metric("brier", "lower", 0.0, 2.0),
     Metric("calibration_error", "lower", 0.0, 1.0),
@@ -66,7 +69,8 @@ def of_counts(positives: Array, negatives: Array, at: Array) -> Values:
     loss = (yes * surely).sum() + ((no * hardly).sum() if binary else 0.0)
     return {
         "roc_auc": _mean([_area(a, b) for a, b in zip(yes, no, strict=True)]),
-        **_rates(hit, hit + alarm, hit + miss),
+        "average_precision": float(np.mean(_average_precision(yes, no))),
+        **_rates(hit, hit + alarm, hit + miss, rows),
         "accuracy": float(right / rows),
         "log_loss": float(loss / rows),
         "brier": float(((yes * (1 - p) ** 2).sum() + (no * p**2).sum()) / rows),
@@ -85,6 +89,10 @@ class Sums:
     """Of the class, and answered so."""
     below: Array
     """Over the rows of the class: rows of any whose probability of it is lower, ties by half."""
+    yes: Array
+    """Rows of the class by bin, ascending: ``(k, m)``."""
+    no: Array
+    """Other rows by bin ``(k, m)``."""
     loss: float
     """Sum of the logarithmic losses."""
     brier: float
@@ -98,16 +106,18 @@ def of_sums(sums: Sums) -> Values:
     area = np.divide(ahead, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
     return {
         "roc_auc": float(area.mean()),
-        **_rates(sums.hit, sums.answered, sums.actual),
+        "average_precision": float(np.mean(_average_precision(sums.yes, sums.no))),
+        **_rates(sums.hit, sums.answered, sums.actual, sums.rows),
         "accuracy": float(sums.hit.sum() / rows),
         "log_loss": sums.loss / rows,
         "brier": sums.brier / rows,
     }
 
 
-def _rates(hit: Array, answered: Array, actual: Array) -> dict[str, float]:
-    """Means over the classes, from rows that are of a class and answered so, answered so, of it: ``(k,)`` each."""
+def _rates(hit: Array, answered: Array, actual: Array, rows: float) -> dict[str, float]:
+    """Means over the classes, from rows that are of a class and answered so, answered so, of it: ``(k,)`` each; of ``rows`` in all."""
     return {
+        "specificity": float(np.mean(_ratio(rows - answered - actual + hit, rows - actual))),
         "f1": float(np.mean(_ratio(2 * hit, answered + actual))),
         "precision": float(np.mean(_ratio(hit, answered))),
         "recall": float(np.mean(_ratio(hit, actual))),
@@ -178,6 +188,15 @@ def _area(positives: Array, negatives: Array) -> float:
     pairs = float(positives.sum() * negatives.sum())
     below = np.cumsum(negatives) - negatives / 2
     return float((positives * below).sum() / pairs) if pairs > 0 else np.nan
+
+
+def _average_precision(yes: Array, no: Array) -> Array:
+    """Mean of the precision over the rows of each class, ``(k,)``, those of equal scores taken together; ``yes`` and ``no`` are ``(k, m)``."""
+    hits = np.cumsum(yes[:, ::-1], axis=1)
+    all_above = hits + np.cumsum(no[:, ::-1], axis=1)
+    whole = hits[:, -1]
+    mean = (yes[:, ::-1] * _ratio(hits, all_above)).sum(axis=1)
+    return np.asarray(np.divide(mean, whole, out=np.full(len(whole), np.nan), where=whole > 0))
 
 
 def _miscalibration(yes: Array, no: Array, p: Array) -> float:

@@ -13,7 +13,7 @@ import numpy as np
 from headrace_functions.views import Array
 from headrace_jobs.performance import metrics
 from headrace_jobs.performance.calibration import Calibration, single_thread
-from headrace_jobs.performance.cbpe import DRAWS, Estimate, estimates
+from headrace_jobs.performance.estimate import CURVES, DRAWS, Drawn, variances
 from headrace_jobs.performance.scores import CENTRES, PROBABILITIES, bins_of
 
 BLOCK = 8
@@ -29,22 +29,23 @@ class Answers:
     rows: int
 
 
-def estimate(calibration: Calibration, window: Answers, seed: int = 0) -> dict[str, Estimate]:
-    """Each metric of the window's rows; undefined ones are left out.
+def drawn(calibration: Calibration, window: Answers, seed: int = 0) -> Drawn:
+    """Metrics of the window's rows, as ``cbpe.drawn`` has them.
 
-    The interval is made as that of ``cbpe.estimate``. Where the window has more rows than are given, each repetition takes them as
+    Where the window has more rows than are given, each repetition takes them as
     often as a Poisson variable of mean 1 says, which covers that they are a sample and is a little wider than it need be.
     """
     with single_thread():
-        return _estimate(calibration, window, seed)
+        return _drawn_metrics(calibration, window, seed)
 
 
-def _estimate(calibration: Calibration, window: Answers, seed: int) -> dict[str, Estimate]:
-    design, random = calibration.design(window.probabilities), np.random.default_rng(seed)
+def _drawn_metrics(calibration: Calibration, window: Answers, seed: int) -> Drawn:
+    design, random = calibration.design(window.probabilities, window.answered), np.random.default_rng(seed)
     counter = Counter.of(window)
     rows = len(window.probabilities)
     short = [part.astype(np.float32) for part in design]  # enough to draw a label by, in half the time
     draws: list[metrics.Values] = []
+    curves: list[metrics.Values] = []
     for first in range(0, DRAWS, BLOCK):
         thetas, chances, times = [], [], []
         for _ in range(first, min(first + BLOCK, DRAWS)):
@@ -52,9 +53,11 @@ def _estimate(calibration: Calibration, window: Answers, seed: int) -> dict[str,
             chances.append(random.random(rows))
             times.append(None if window.rows <= rows else poisson(random, rows))
         odds = calibration.odds(short, np.stack(thetas).astype(np.float32))
+        if first < CURVES:
+            curves += [counter.expected(part) for part in np.moveaxis(odds / odds.sum(axis=0), 0, 2)]
         labels = _drawn(odds, np.stack(chances).astype(np.float32))
         draws += [counter.drawn(actual, often) for actual, often in zip(labels, times, strict=True)]
-    return estimates(counter.expected(calibration.shares(design)), draws)
+    return Drawn(counter.expected(calibration.shares(design)), draws, variances(curves))
 
 
 def _drawn(odds: Array, chances: Array) -> Array:
@@ -99,6 +102,8 @@ class Counter:
     """``(m,)``: the logarithmic loss of a row of the class."""
     p: Array
     """``(m,)``"""
+    met: Array
+    """Rows by class and bin ``(k, m)``, met once each."""
     below: Array
     """Rows whose probability of the class is lower, ties by half: ``(k, m)``, of rows that are met once each."""
 
@@ -106,19 +111,22 @@ class Counter:
     def of(cls, window: Answers) -> "Counter":
         n, k = window.probabilities.shape
         bins = bins_of(window.probabilities)
-        met = np.bincount(bins.ravel()) > 0
-        at, bins = np.flatnonzero(met), (np.cumsum(met) - 1)[bins]
+        seen = np.bincount(bins.ravel()) > 0
+        at, bins = np.flatnonzero(seen), (np.cumsum(seen) - 1)[bins]
         p = PROBABILITIES[at]
         surely, squares = np.logaddexp(0.0, -CENTRES[at]), (p**2)[bins].sum(axis=1)
-        below = _below(bins, np.ones(n), len(at))
-        return cls(bins, window.answered.astype(np.float64), at, np.arange(n) * k, squares, surely, p, below)
+        met = _met(bins, np.ones(n), len(at))
+        first = np.arange(n) * k
+        return cls(bins, window.answered.astype(np.float64), at, first, squares, surely, p, met, _below(met))
 
-    def expected(self, shares: Array) -> metrics.Values:
-        """Metrics where a row is of each class by its share ``(n, k)``."""
+    def expected(self, shares: Array, weights: Array | None = None) -> metrics.Values:
+        """Metrics where a row is of each class by its share ``(n, k)``, and is met ``weights`` ``(n,)`` times, or once."""
         k = self.bins.shape[1]
+        times = np.ones(len(shares)) if weights is None else weights
         place = (self.bins + (self.answered.astype(np.int64) + 2 * np.arange(k)) * len(self.at)).ravel()
         of_class, others = (
-            np.bincount(place, w.ravel(), k * 2 * len(self.at)).reshape(k, 2, -1) for w in (shares, 1 - shares)
+            np.bincount(place, (w * times[:, None]).ravel(), k * 2 * len(self.at)).reshape(k, 2, -1)
+            for w in (shares, 1 - shares)
         )
         return metrics.of_counts(of_class, others, self.at)
 
@@ -128,7 +136,9 @@ class Counter:
         own = self.first + actual
         bins = self.bins.ravel().take(own)
         w = np.ones(n) if times is None else times
-        below = self.below if times is None else _below(self.bins, times, m)
+        met = self.met if times is None else _met(self.bins, times, m)
+        below = self.below if times is None else _below(met)
+        yes = np.bincount(actual * m + bins, w, k * m).reshape(k, m)
         return metrics.of_sums(
             metrics.Sums(
                 rows=float(w.sum()),
@@ -136,13 +146,19 @@ class Counter:
                 answered=w @ self.answered,
                 hit=np.bincount(actual, w * self.answered.ravel().take(own), k),
                 below=np.bincount(actual, w * below.ravel().take(actual * m + bins), k),
+                yes=yes,
+                no=met - yes,
                 loss=float(w @ self.surely.take(bins)),
                 brier=float(w @ (self.squares + 1 - 2 * self.p.take(bins))),
             )
         )
 
 
-def _below(bins: Array, times: Array, size: int) -> Array:
+def _met(bins: Array, times: Array, size: int) -> Array:
+    """Rows by class and bin ``(k, size)``."""
+    return np.stack([np.bincount(column, times, size) for column in bins.T])
+
+
+def _below(met: Array) -> Array:
     """For each class and bin the rows in bins under it, and half of those in it: ``(k, size)``."""
-    met = np.stack([np.bincount(column, times, size) for column in bins.T])
     return np.asarray(np.cumsum(met, axis=1) - met / 2)

@@ -1,4 +1,4 @@
-"""The reference: training rows with their labels and the version's own answers on them."""
+"""The reference: rows with their labels and the version's own answers on them, of the definition's ``reference-data``, else of its training data."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -22,13 +22,15 @@ from headrace_jobs.performance.problem import Classes, Number, Problem, codes, p
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Training rows that have an answer: columns of the training data are taken at ``rows``."""
+    """Rows that have an answer: columns of ``training`` (the reference data where ``honest``) are taken at ``rows``."""
 
     training: pq.ParquetFile
     answers: pq.ParquetFile
     rows: Array
     target: Any
     """Labels as an Arrow column ``(n,)``."""
+    honest: bool = False
+    """Whether the model has not learnt from these rows."""
 
     def column(self, name: str) -> Any | None:
         found = inputs.column(self.training, name)
@@ -36,12 +38,25 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class Features:
+    """Inputs of rows as numbers: ``matrix`` ``(n, d)`` by key in ``encodings``, of which ``columns`` a window has to have."""
+
+    matrix: Array
+    encodings: dict[str, Encoding]
+    columns: tuple[Column, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ClassRows:
-    """Reference rows of known class: ``probabilities`` and ``answered`` are ``(n, k)``, ``actual`` ``(n,)`` places of classes."""
+    """Reference rows of known class: ``probabilities`` and ``answered`` are ``(n, k)``, ``actual`` ``(n,)`` places of classes.
+
+    ``kept`` are their places among the rows of the source.
+    """
 
     probabilities: Array
     answered: Array
     actual: Array
+    kept: Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +76,9 @@ def read(objects: ObjectStore, version: Version, output: str | None) -> tuple[Pr
         given = ", ".join(version.target) or "none"
         message = f"{version.id}: one target column is needed to measure performance"
         raise InvalidInput(message, field="target", got=given, hint="name the label column as 'target' and apply again")
-    training = inputs.read_training(objects, version)
-    answers = inputs.read_answers(objects, version.id)
+    held = inputs.read_reference_data(objects, version.id)
+    training = inputs.read_training(objects, version) if held is None else held
+    answers = inputs.read_answers(objects, version.id) if held is None else held
     target = inputs.column(training, version.target[0]) if training is not None else None
     if training is None or answers is None or target is None:
         missing = "labels" if training is not None and answers is not None else "training data with answers"
@@ -71,7 +87,7 @@ def read(objects: ObjectStore, version: Version, output: str | None) -> tuple[Pr
         raise InvalidInput(message, field="training-data", hint=hint)
     problem = problem_of(version, target, answers, output)
     rows = spread_rows(training.metadata.num_rows, answers.metadata.num_rows)
-    return problem, Source(training, answers, rows, target.take(pa.array(rows)))
+    return problem, Source(training, answers, rows, target.take(pa.array(rows)), honest=held is not None)
 
 
 def class_rows(problem: Classes, source: Source) -> ClassRows:
@@ -80,11 +96,11 @@ def class_rows(problem: Classes, source: Source) -> ClassRows:
     usable, probabilities, answered = problem.read(columns)
     actual = codes(source.target, problem.names)[usable]
     known = actual >= 0
-    return ClassRows(probabilities[known], answered[known], actual[known])
+    return ClassRows(probabilities[known], answered[known], actual[known], np.flatnonzero(usable)[known])
 
 
-def number_rows(problem: Number, source: Source, version: Version) -> NumberRows:
-    """The reference rows whose label and answer are finite numbers, with features for a model of the loss."""
+def features(source: Source, version: Version) -> Features:
+    """The inputs of all rows of the source."""
     found, used = {}, []
     for column in columns_of(version.signature):
         values = source.column(column.field.name) if column.side == "input" else None
@@ -94,11 +110,20 @@ def number_rows(problem: Number, source: Source, version: Version) -> NumberRows
         found.update({column.key(view): one for view, one in views.items()})
         used.append(column)
     encodings = encodings_of(found)
+    matrix = np.column_stack(
+        [np.empty((len(source.rows), 0)), *(numbers(found[key], encodings[key]) for key in encodings)]
+    )
+    return Features(matrix, encodings, tuple(used))
+
+
+def number_rows(problem: Number, source: Source, version: Version) -> NumberRows:
+    """The reference rows whose label and answer are finite numbers, with features for a model of the loss."""
+    found = features(source, version)
     answers = problem.read({problem.columns[0]: inputs.column(source.answers, problem.columns[0])})
     actual = numbers_of(source.target)
     known = np.isfinite(answers) & np.isfinite(actual)
-    features = np.column_stack([answers, *(numbers(found[key], encodings[key]) for key in encodings)])
-    return NumberRows(features[known], encodings, tuple(used), answers[known], actual[known])
+    matrix = np.column_stack([answers, found.matrix])
+    return NumberRows(matrix[known], found.encodings, found.columns, answers[known], actual[known])
 
 
 def feature_names(rows: NumberRows) -> tuple[str, ...]:

@@ -58,7 +58,13 @@ def project(tmp_path: Path) -> Path:
 
 
 def submit(
-    platform: Platform, project: Path, files: dict[str, bytes | str], *, training: bool = True, **more: Any
+    platform: Platform,
+    project: Path,
+    files: dict[str, bytes | str],
+    *,
+    training: bool = True,
+    reference: str | None = None,
+    **more: Any,
 ) -> VersionId:
     for name, content in files.items():
         (project / name).write_bytes(content.encode() if isinstance(content, str) else content)
@@ -70,7 +76,12 @@ def submit(
     if training:
         table = folder / "train.csv"
         table.write_bytes((project / "train.csv").read_bytes())
-    return platform.builds.submit(definition, Given(folder, folder / "payload.tar.zst", digest, table)).version
+    held_out = None
+    if reference is not None:
+        held_out = folder / "reference.csv"
+        held_out.write_text(reference)
+    given = Given(folder, folder / "payload.tar.zst", digest, table, reference=held_out)
+    return platform.builds.submit(definition, given).version
 
 
 def build(platform: Platform, project: Path, files: dict[str, bytes | str], **more: Any) -> ModelVersion:
@@ -106,6 +117,47 @@ def test_a_function_becomes_a_version_with_signature_training_data_profile_and_r
     assert "orjson>=3.10" in version.requirements
     assert ("changed", "m") in services.heard
     assert list((platform.home / "builds").iterdir()) == []
+
+
+def test_reference_data_is_kept_with_its_labels_and_the_versions_own_answers(platform: Platform, project: Path) -> None:
+    held_out = "age,plan,churned\n" + "".join(f"{20 + i},{('free', 'paid')[i % 2]},{i % 2}\n" for i in range(40))
+    found = build(
+        platform, project, {"function.py": GOOD_FUNCTION}, framework="python", target="churned", reference=held_out
+    )
+    assert found.state == "released", found.status.reason
+    kept = tables.read_parquet(documents_of(platform).objects.get(layout.reference_data(found.id)))
+    assert list(kept) == ["age", "plan", "out.risk", "churned"]
+    np.testing.assert_allclose(kept["out.risk"], kept["age"] / 100 + (kept["plan"] == "free") * 0.1)
+    assert kept["churned"].tolist() == [i % 2 for i in range(40)]
+    assert "reference data: 40 rows, the answers on 40 of them" in platform.builds.log(found.id).text
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("age,churned\n20,1\n", "reference-data: reference.csv has no column 'plan'"),
+        ("age,plan,churned\nold,free,1\n", "age"),
+    ],
+)
+def test_reference_data_that_does_not_fit_the_version_fails_its_build_and_names_the_column(
+    platform: Platform, project: Path, text: str, says: str
+) -> None:
+    found = build(
+        platform, project, {"function.py": GOOD_FUNCTION}, framework="python", target="churned", reference=text
+    )
+    assert found.state == "failed"
+    assert says in found.status.reason
+
+
+def test_other_reference_data_is_another_version(platform: Platform, project: Path) -> None:
+    text = "age,plan,churned\n" + "20,free,1\n" * 9
+    versions = [
+        submit(platform, project, {"function.py": GOOD_FUNCTION}, framework="python", target="churned", reference=one)
+        for one in (None, text, text, text + "21,free,0\n")
+    ]
+    assert [v.number for v in versions] == [1, 2, 2, 3]
+    for version in versions:
+        assert platform.builds.wait(version, WAIT)
 
 
 def test_a_scikit_learn_classifier_answers_with_label_and_probabilities(platform: Platform, project: Path) -> None:

@@ -9,6 +9,8 @@ from headrace_controller.service import precheck
 from headrace_controller.service.assembly import Given
 from headrace_functions.errors import InvalidInput
 
+FIELD = {"a": {"type": "double", "shape": "scalar", "profile": "numerical"}}
+
 
 def check(folder: Path, **more: object) -> None:
     (folder / "train.csv").write_text("a,y\n1,0\n")
@@ -27,3 +29,22 @@ def test_an_unknown_framework_or_target_is_refused(tmp_path: Path, more: dict[st
 
 def test_what_fits_passes(tmp_path: Path) -> None:
     check(tmp_path, framework="sklearn", target="y")
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({}, "there is no target"),
+        ({"target": "label"}, "reference.csv has no column 'label'"),
+        ({"target": "y", "external": True, "contract": {"inputs": FIELD, "outputs": FIELD}}, "cannot be asked about"),
+    ],
+)
+def test_reference_data_without_labels_or_without_a_model_to_ask_is_refused(
+    tmp_path: Path, more: dict[str, object], said: str
+) -> None:
+    (tmp_path / "reference.csv").write_text("a,y\n1,0\n")
+    given = Given(tmp_path, tmp_path / "p", "d", reference=tmp_path / "reference.csv")
+    payload = {} if "external" in more else {"payload": ["f"]}
+    definition = ModelDefinition.model_validate({"name": "m", **payload, **more})
+    with pytest.raises(InvalidInput, match=said):
+        precheck.check(definition, given)

@@ -68,7 +68,8 @@ def test_it_sees_labels_and_answers_by_name_and_is_judged_like_the_others(object
     _, found = run(objects, sent(objects, COST, "cost"))
     expected = np.mean(np.where(label == "yes", 5.0, 1.0) * (label != answer))
     assert found.realised == pytest.approx(expected)
-    assert (found.better, found.estimated) == ("lower", None)
+    assert found.better == "lower"
+    assert found.low < expected < found.high
     assert found.reference is not None
     assert found.band_low is not None
     assert found.band_low < found.reference < found.band_high  # type: ignore[operator]
@@ -80,10 +81,11 @@ def test_it_sees_probabilities_in_the_order_of_the_classes(objects: ObjectStore)
     assert found.realised == pytest.approx(p.max(axis=1).mean())
 
 
-def test_without_labels_it_is_known_of_the_reference_alone(objects: ObjectStore) -> None:
+def test_without_labels_it_is_estimated_of_labels_that_are_drawn(objects: ObjectStore) -> None:
     given_classes(objects, labelled=0)
     report, found = run(objects, sent(objects, COST, "cost"))
     assert found.realised is None
+    assert found.low < found.estimated < found.high
     assert found.severity == "none"
     assert report.judged == "estimated"
 

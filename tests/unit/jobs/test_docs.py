@@ -8,7 +8,7 @@ import pytest
 
 from headrace_jobs.commands import _parser
 from headrace_jobs.detectors import domain_classifier
-from headrace_jobs.performance import calibration, counting, judging, problem
+from headrace_jobs.performance import counting, families, judging, problem
 from headrace_jobs.report import schema
 from headrace_jobs.report.models import (
     Contribution,
@@ -72,7 +72,7 @@ def test_the_limits_of_performance_are_the_documented_ones() -> None:
     assert f"{judging.TOLERANCE} of a metric up to 1" in REPORTS
     assert f"{judging.LOSS_TOLERANCE:.0%} of a loss".replace("%", " %") in REPORTS
     assert f"at most {problem.MAX_CLASSES} classes" in REPORTS
-    assert f"{calibration.ENOUGH} rows of the class" in REPORTS
+    assert f"{families.ENOUGH} rows of the class" in REPORTS
     assert f"{counting.SAMPLE:,} rows" in REPORTS
 
 

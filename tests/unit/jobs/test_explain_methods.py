@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.ensemble import RandomForestClassifier
 
@@ -13,11 +14,13 @@ from headrace_functions.signature import Field, Signature, dtype
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Version
 from headrace_jobs.commands import main
-from headrace_jobs.explain.anchors import TARGET, Background, Predicate, anchor, bounds, divergence, fulfils, uppers
+from headrace_jobs.explain.anchors import TARGET, Background, anchor, measured
 from headrace_jobs.explain.answer_equality import same_as
+from headrace_jobs.explain.bounds import bounds, divergence, lower, uppers
 from headrace_jobs.explain.counterfactuals import counterfactuals, scales
 from headrace_jobs.explain.job import ExplainRun
 from headrace_jobs.explain.methods import METHODS
+from headrace_jobs.explain.predicates import Predicate, fulfils
 from headrace_jobs.explain.saliency import masks_of, rise
 from headrace_jobs.report.page import page
 
@@ -136,8 +139,40 @@ def test_the_nearest_row_with_another_answer_may_be_one_of_the_log(objects: Obje
 def test_more_rows_than_the_budget_are_not_asked(objects: ObjectStore, version: Version) -> None:
     with Answering(version, predict) as endpoint:
         with pytest.raises(InvalidInput, match="budget"):
-            explained(objects, endpoint.url, "anchors", budget=500)
+            explained(objects, endpoint.url, "counterfactual", budget=100)
         assert endpoint.rows == 0
+
+
+@pytest.mark.parametrize("budget", [4, 100, 700, 3000])
+def test_an_anchor_within_any_budget_is_the_best_rule_so_far_with_an_honest_bound(
+    objects: ObjectStore, version: Version, budget: int
+) -> None:
+    with Answering(version, predict) as endpoint:
+        found = explained(objects, endpoint.url, "anchors", budget=budget)
+
+        assert endpoint.rows == found.asked <= budget
+    assert 0 <= found.precision_low <= found.precision <= 1
+    if budget < 1000:
+        assert "ended the search" in found.sentence
+
+
+def test_a_bound_of_few_independent_rows_is_low_however_many_are_perturbed() -> None:
+    """Five rows under the rule, all with the answer: 95 % sure of 0.549 (0.05 to the power of a fifth)."""
+    rows = np.arange(200.0)[:, None].astype(object)
+    background = Background(rows, np.ones(200, bool))
+    rule = [Predicate(0, ">", 194.5)]
+
+    found = measured(lambda given: np.ones(len(given), bool), rule, background, 0)
+
+    assert (found.real, found.precision) == (5, 1.0)
+    assert found.precision_low == pytest.approx(0.05 ** (1 / 5))
+
+
+@given(st.integers(0, 300), st.integers(0, 300))
+def test_the_lower_end_is_clopper_and_pearsons(hits: int, misses: int) -> None:
+    expected = stats.beta.ppf(0.05, hits, misses + 1) if hits else 0.0
+
+    assert lower(hits, hits + misses, 0.05) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("method", ["shap", "anchors", "counterfactual"])

@@ -6,14 +6,27 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fixtures_jobs import CHURN, SCORE, InProcess, given_labels, given_log, given_version, number, objects
+from fixtures_jobs import (
+    CHURN,
+    SCORE,
+    InProcess,
+    given_labels,
+    given_log,
+    given_reference_data,
+    given_version,
+    number,
+    objects,
+)
 from headrace_functions.errors import InvalidInput
 from headrace_functions.profile import spread_rows
 from headrace_functions.signature import Field, dtype
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Version
+from headrace_jobs.performance import judging
+from headrace_jobs.performance.estimate import Estimate
+from headrace_jobs.performance.findings import kindest
 from headrace_jobs.performance.job import PerformanceRun
-from headrace_jobs.performance.metrics import REALISED_ALONE
+from headrace_jobs.performance.metrics import REALISED_ALONE, Metric
 from headrace_jobs.report.models import MetricPerformance, PerformanceReport
 from headrace_jobs.report.page import page
 from headrace_jobs.report.report_store import encode
@@ -31,6 +44,8 @@ def performance(objects: ObjectStore, output: str | None = None) -> PerformanceR
     report = PerformanceRun(CHURN, window, output).report(objects, InProcess(), lambda *_: None)
     json.loads(encode(report))  # plain JSON without NaN, or this raises
     assert "<svg" in page(report) or report.verdict == "not-enough-data"
+    if report.tables:
+        assert all(sum(map(sum, table.confusion)) == pytest.approx(1) for table in report.tables)
     return report
 
 
@@ -46,11 +61,15 @@ def rows(count: int, seed: int, shift: float = 0.0) -> tuple[np.ndarray, np.ndar
     return x, p, np.where(random.random(count) < p, "yes", "no").astype(object)
 
 
-def given_classifier(objects: ObjectStore, count: int = 3000) -> Version:
+def given_classifier(objects: ObjectStore, count: int = 3000, *, honest: bool = True) -> Version:
+    """A classifier whose reference is of rows that it has not learnt from, or else its training data."""
     x, p, label = rows(count, 1)
     answers = {"probabilities": np.column_stack((1 - p, p)).tolist(), "label": np.where(p >= 0.5, "yes", "no")}
     training = {"x": x, "churned": label}
-    return given_version(objects, [number("x")], training, (LABEL, PROBABILITIES), answers, target=["churned"])
+    version = given_version(objects, [number("x")], training, (LABEL, PROBABILITIES), answers, target=["churned"])
+    if honest:
+        given_reference_data(objects, version, {**training, **answers})
+    return version
 
 
 def given_traffic(
@@ -96,6 +115,75 @@ def test_traffic_where_the_model_is_unsure_has_degraded_before_any_label_says_so
     assert (report.verdict, report.severity) == ("degraded", "severe")
     assert of(report, "accuracy").estimated == pytest.approx(realised, abs=0.03)
     assert report.sentence.startswith("Performance has degraded: `")
+
+
+def overfitted(count: int, seed: int, *, learnt: bool) -> dict[str, np.ndarray]:
+    """A model that is certain of rows that it has learnt, and right; of others it knows no more than ``x`` says."""
+    x, p, label = rows(count, seed)
+    p = np.where(label == "yes", 0.99, 0.01) if learnt else p
+    return {"x": x, "churned": (label == "yes").astype(np.int64), "probability": p}
+
+
+@pytest.mark.parametrize("labelled", [False, True], ids=["estimated", "realised"])
+def test_a_model_that_knows_its_training_data_by_heart_is_not_called_degraded(
+    objects: ObjectStore, labelled: bool
+) -> None:
+    """Without an honest reference the verdict says so; with one it is steady."""
+    training = overfitted(2000, 1, learnt=True)
+    version = given_version(objects, [number("x")], training, (PROBABILITY,), training, target=["churned"])
+    now = overfitted(1000, 2, learnt=False)
+    given_log(objects, version, {"x": now["x"], "probability": now["probability"]})
+    if labelled:
+        given_labels(objects, version, 1, {"request_id": ids(1000), "churned": now["churned"]})
+
+    by_heart = performance(objects)
+    given_reference_data(objects, version, overfitted(2000, 3, learnt=False))
+    honest = performance(objects)
+
+    assert (by_heart.verdict, by_heart.severity) == ("no-reference", "none")
+    assert {m.severity for m in by_heart.metrics} == {"none"}
+    assert "does not say that it has degraded" in by_heart.sentence
+    assert (honest.verdict, honest.severity) == ("steady", "none")
+    assert (
+        of(honest, "accuracy").low
+        <= ((now["probability"] >= 0.5) == now["churned"]).mean()
+        <= of(honest, "accuracy").high
+    )
+
+
+def test_rows_of_the_reference_data_are_all_used(objects: ObjectStore) -> None:
+    version = given_classifier(objects, honest=False)
+    x, p, label = rows(20_000, 3)
+    answers = {"probabilities": np.column_stack((1 - p, p)).tolist(), "label": np.where(p >= 0.5, "yes", "no")}
+    given_reference_data(objects, version, {"x": x, "churned": label, **answers})
+
+    assert performance(objects).rows.reference == 20_000
+
+
+def test_the_confusion_matrix_and_the_reliability_curve_are_what_was_met(objects: ObjectStore) -> None:
+    version = given_classifier(objects)
+    label = given_traffic(objects, version)
+    given_labels(objects, version, 1, {"request_id": ids(1000), "churned": label})
+    _, p, _ = rows(1000, 2)
+
+    report = performance(objects)
+    found = {table.of: table for table in report.tables}
+
+    assert list(found) == ["reference", "estimated", "realised"]
+    expected = [[((label == c) & ((p >= 0.5) == a)).mean() for a in (False, True)] for c in ("no", "yes")]
+    assert np.array(found["realised"].confusion)[:, :2] == pytest.approx(np.array(expected))
+    assert np.array(found["estimated"].confusion)[:, :2] == pytest.approx(np.array(expected), abs=0.03)
+    last = (p * 10).astype(int) == 9
+    assert found["realised"].met[9] == pytest.approx((label == "yes")[last].mean())
+
+
+def test_an_interval_that_covers_the_limit_is_not_called_degraded() -> None:
+    """Precision of 0.9489 to 0.9924 may be as good as the 0.985 that it has to reach."""
+    band, metric = judging.Band(0.995, 0.01), Metric("precision", "higher", 0.0, 1.0)
+    covering, beyond = Estimate(0.9778, 0.9489, 0.9924), Estimate(0.95, 0.93, 0.97)
+
+    assert band.severity(kindest(metric, covering), metric) == "none"
+    assert band.severity(kindest(metric, beyond), metric) == "medium"
 
 
 def test_labels_that_came_judge_instead_of_the_estimate(objects: ObjectStore) -> None:
@@ -242,7 +330,10 @@ def test_three_classes_are_measured_each_against_the_others(objects: ObjectStore
 
 def given_regressor(objects: ObjectStore) -> Version:
     x, y = line(2000, 1)
-    return given_version(objects, [number("x")], {"x": x, "price": y}, (SCORE,), {"score": 3 * x}, target=["price"])
+    training, answers = {"x": x, "price": y}, {"score": 3 * x}
+    version = given_version(objects, [number("x")], training, (SCORE,), answers, target=["price"])
+    given_reference_data(objects, version, {**training, **answers})
+    return version
 
 
 def line(count: int, seed: int, shift: float = 0.0) -> tuple[np.ndarray, np.ndarray]:

@@ -26,7 +26,7 @@ from headrace_jobs.report.models.outliers import (
     OutlierTime,
 )
 from headrace_jobs.report.models.parts import SCHEMA, Bar, Note, Number, Part, Rows, Scalar, Severity, Span, Step
-from headrace_jobs.report.models.performance import MetricPerformance, PerformanceReport, PerformanceRows
+from headrace_jobs.report.models.performance import ClassTable, MetricPerformance, PerformanceReport, PerformanceRows
 from headrace_jobs.report.models.profile import FieldProfile, ProfileReport, ProfileRows, SideProfile
 from headrace_jobs.report.models.projection import MapPoint, Neighbour, ProjectionReport
 
@@ -53,6 +53,7 @@ __all__ = [
     "Bar",
     "Change",
     "Chunk",
+    "ClassTable",
     "Contribution",
     "CounterfactualReport",
     "CounterfactualRow",

@@ -73,10 +73,13 @@ class AnchorReport(OfRow):
     kind: Literal["anchors"] = "anchors"
     answer: str = Field(description="what the rule keeps, e.g. ``label = yes``")
     rule: tuple[RulePart, ...] = Field(description="all of which the row fulfils")
-    precision: Number = Field(description="share of perturbed rows under the rule that have the answer")
-    precision_low: Number | None = Field(description="its lower 90 % bound; null of parts of an image")
+    precision: Number = Field(description="share of rows under the rule, not seen by the search, that have the answer")
+    precision_low: Number | None = Field(
+        description="its lower 95 % bound by independent real rows; null of parts of an image"
+    )
     coverage: Number = Field(description="share of the training data that fulfils the rule")
-    held_out: int = Field(description="perturbed rows that precision was measured on; 0 of parts of an image")
+    held_out: int = Field(description="rows that precision was measured on; 0 of parts of an image")
+    real: int = Field(default=0, description="those of them that are real rows, each once; the others are perturbed")
     engine: Literal["native", "alibi"] = Field(default="native", description="who found the rule")
     licence: str | None = Field(default=None, description="a notice that goes with the report, or null")
     input: str | None = Field(default=None, description="the image of which parts are told instead of a rule")

@@ -37,7 +37,7 @@ class OutlierStep(Part):
 class DetectorChoice(Part):
     """The detector that was taken, and how well each candidate found anomalies planted in training rows held out."""
 
-    method: Literal["tails", "mahalanobis", "forest", "online-mahalanobis", "iforest"]
+    method: Literal["tails", "mahalanobis", "forest", "neighbours", "density", "online-mahalanobis", "iforest"]
     candidates: dict[str, Number] = Field(description="mean area under the ROC curve")
     fitted: int
     held_out: int
