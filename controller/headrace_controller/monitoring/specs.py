@@ -117,7 +117,13 @@ class MetricSpec:
         ``operator`` is ``<=`` where it is left out. Raises ``InvalidInput`` naming the key.
         """
         automatic = name == OUTLIERS and "monitoring-model" not in config and "expression" not in config
-        formula = "expression" in config and "monitoring-model" not in config
+        formula = "expression" in config
+        if formula and "monitoring-model" in config:
+            raise InvalidInput(
+                f"{name}: a metric is either a model or an expression",
+                field="expression",
+                expected="one of monitoring-model and expression",
+            )
         known = (RATE,) if automatic else FORMULA_KEYS if formula else KEYS
         unknown = [key for key in config if key not in known]
         if unknown:

@@ -100,12 +100,9 @@ class Assembly:
         sample = data.typed_sample(declared) if data is not None else {}
         inputs, outputs = self._room.signature(ground, question, sample, given.folder, log)
         signature = Signature(inputs, outputs)
-        definition.monitoring.to_rules().check(signature)
+        _check_monitoring(definition, signature)
         log("inputs:  " + ", ".join(_show(f) for f in signature.inputs))
         log("outputs: " + ", ".join(_show(f) for f in signature.outputs))
-        for metric in definition.metrics():
-            if metric.expression:
-                check_metric_formula(metric, signature)
         made = replace(
             _described(version, definition, given, content, signature),
             framework=framework,
@@ -129,10 +126,7 @@ class Assembly:
         """A version that answers elsewhere and cannot be asked: its contract is declared, its answers are told by its exchanges."""
         data = read_training(definition, given, log)
         signature = Signature(inputs_of(definition, data), definition.contract.output_fields())
-        definition.monitoring.to_rules().check(signature)
-        for metric in definition.metrics():
-            if metric.expression:
-                check_metric_formula(metric, signature)
+        _check_monitoring(definition, signature)
         log("external: it answers elsewhere; its exchanges are logged as they are sent")
         made = _described(version, definition, given, content, signature)
         if given.training is None or data is None:
@@ -180,6 +174,14 @@ class Assembly:
         tables.write({f"out.{f.column}": answers[f.name] for f in version.signature.outputs}, file)
         self._documents.objects.put(layout.reference(version.id), file)
         log(f"reference: the answers on {_rows(answers)} training rows")
+
+
+def _check_monitoring(definition: ModelDefinition, signature: Signature) -> None:
+    """Raises ``InvalidInput`` where its rules or formulas speak of what the signature does not have."""
+    definition.monitoring.to_rules().check(signature)
+    for metric in definition.metrics():
+        if metric.expression:
+            check_metric_formula(metric, signature)
 
 
 def _described(
