@@ -1,8 +1,9 @@
 """Which candidate is taken, without labels: the one that is never far behind at telling held-out rows from anomalies made of them.
 
-Anomalies are planted in rows that no candidate was fitted to, in five ways that real ones take (after Han, Hu, Huang, Jiang
+Anomalies are planted in rows that no candidate was fitted to, in six ways that real ones take (after Han, Hu, Huang, Jiang
 and Zhao 2022): *global* rows lie anywhere in the range of training, *far* ones have fields of another order of magnitude, *local* ones are rows
-spread wider than they should be, *dependency* ones have columns of different rows, *scaled* ones are as a whole farther from the centre. Each candidate
+spread wider than they should be, *dependency* ones have columns of different rows, *field* ones one column of another row (a single sensor or
+field that is wrong), *scaled* ones are as a whole farther from the centre. Each candidate
 gets the area under the ROC curve for each way. Which way the real ones will take nobody knows, so the candidate is taken whose largest lag behind the
 best of a way is smallest (Savage 1951): a mean would favour those that are made for the way which is hardest for the others.
 """
@@ -33,8 +34,17 @@ def planted(rows: Array, seed: int = 0) -> Mapping[str, Array]:
         "far": rows + some * spread * random.choice((-1.0, 1.0), rows.shape) * random.uniform(*FAR, rows.shape),
         "local": centre + (rows - centre) * np.where(some, WIDER, 1.0),
         "dependency": random.permuted(rows, axis=0),
+        "field": _one_of_another(rows, random),
         "scaled": centre + (rows - centre) * random.uniform(*SCALED, (len(rows), 1)),
     }
+
+
+def _one_of_another(rows: Array, random: np.random.Generator) -> Array:
+    """Each row with one of its columns taken from another row."""
+    made, every = rows.copy(), np.arange(len(rows))
+    columns = random.integers(0, rows.shape[1], len(rows))
+    made[every, columns] = rows[random.permutation(len(rows)), columns]
+    return made
 
 
 def area(ordinary: Array, unusual: Array) -> float:

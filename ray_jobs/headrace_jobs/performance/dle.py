@@ -65,6 +65,7 @@ def estimate(
     are of repetitions with other rows of the reference, other models, and losses drawn from those of rows like each.
     """
     absolute = np.abs(errors)
+    _model()  # loads its threads' library: a limit that is set before knows nothing of it
     with single_thread():
         told = _fit(reference, absolute, window)
         squares = _Told(told.reference**2, told.window**2)

@@ -22,6 +22,7 @@ CERTAIN = 3.0
 
 def weights(reference: Array, window: Array) -> Array | None:
     """Weights ``(n,)`` of mean 1 of the rows of ``reference`` ``(n, d)``, or None where ``window`` ``(m, d)`` is like it."""
+    _model()  # loads its threads' library: a limit that is set before knows nothing of it
     with single_thread():
         return _weights(reference, window)
 

@@ -212,11 +212,10 @@ def test_what_a_build_keeps_is_the_same_for_any_batch(
     columns = tables.to_columns(table, "training-data")
     monkeypatch.setattr(source, "BATCH", batch)
     monkeypatch.setattr(source, "GROUP_BYTES", 5000)
-    monkeypatch.setattr(data, "REFERENCE_ROWS", 20)
 
     found = opened(tmp_path / "d.parquet")
     fields = inference.infer_fields(found.columns, ["label"])
-    kept = found.keep(fields, ["label"], tmp_path / "kept.parquet", "m:1")
+    kept = found.keep(fields, ["label"], tmp_path / "kept.parquet", "m:1", limit=20)
 
     assert fields == inference.infer_fields({n: Summary.of(c) for n, c in columns.items()}, ["label"])
     typed = {f.name: inference.as_declared(f, columns[f.name]) for f in fields}

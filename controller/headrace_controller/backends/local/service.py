@@ -12,6 +12,7 @@ Idle means no open lease and ``idle_timeout`` seconds since the last one closed.
 """
 
 import asyncio
+import logging
 import time
 from collections import deque
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from typing import Protocol
 from headrace_controller.backends.base import Observed, ServiceSpec
 from headrace_functions.errors import DeadlineExceeded, HeadraceError, NotReady
 from headrace_functions.gateway.leases import Endpoint
+
+log = logging.getLogger("headrace.local")
 
 _CRASHES, _CRASH_WINDOW = 3, 60.0
 _BACKOFF_FIRST, _BACKOFF_LAST = 1.0, 60.0
@@ -178,6 +181,9 @@ class LocalService:
             running = await self._launcher.launch(self.spec)
         except HeadraceError as error:
             self._back_off(error.message)
+        except Exception as error:  # whatever it is, the next start waits: without it, one begins with each look
+            log.exception("%s cannot be started", self.spec.name)
+            self._back_off(f"{type(error).__name__}: {error}")
         else:
             self._reason = ""
             self._add(running)
