@@ -99,7 +99,7 @@ def fit(
         areas[name] = {way: area(ordinary, METHODS[name](rows, state)) for way, rows in anomalies.items()}
         detectors[name] = Detector(encoding, name, state, np.sort(ordinary), typical)
     means = {name: float(np.mean(list(by_way.values()))) for name, by_way in areas.items()}
-    return Learnt(detectors[best(areas)], means, int((~out).sum()), skipped or {})
+    return Learnt(detectors[best(areas, min(len(kept), PLANTED))], means, int((~out).sum()), skipped or {})
 
 
 def kind_of(field: Field) -> str:
