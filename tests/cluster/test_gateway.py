@@ -14,9 +14,11 @@ from headrace_controller.collector.collect import Collector
 from headrace_functions.gateway.app import Gateway, GatewaySettings
 from headrace_functions.gateway.exchange import Exchange
 from headrace_functions.gateway.execution import SequenceRunner
+from headrace_functions.gateway.incluster import purpose_token
 from headrace_functions.gateway.metrics import GatewayMetrics
 from headrace_functions.gateway.resolve import Resolver
 from headrace_functions.gateway.upstream import Upstream
+from headrace_functions.platform_secret import PlatformSecret
 from headrace_functions.record import Record
 from headrace_functions.recording.shipper import Shipper
 from headrace_functions.sequence import Sequence, Stage, Variant
@@ -69,12 +71,13 @@ def test_a_sequence_wakes_answers_and_every_exchange_is_logged(
     """Three versions asleep, forty requests at once: forty answers, and forty rows in each of the three logs."""
     objects = ObjectStore(cluster_settings.storage)
     kept, measures = Kept(), GatewayMetrics()
+    secret = PlatformSecret(purpose_token(objects))  # known to the functions that start from now on
 
     async def answers() -> list[float]:
         backend = KServeBackend(Cluster(cluster_settings))
         await backend.open()
         upstream = Upstream()
-        exchange = Exchange(backend, upstream, kept, measures)
+        exchange = Exchange(backend, upstream, kept, measures, secret)
         runner = SequenceRunner(exchange, measures)
         gateway = Gateway(GatewaySettings("test"), Resolver(Documents(objects)), exchange, runner, upstream, measures)
         transport = httpx.ASGITransport(app=gateway)  # type: ignore[arg-type]
