@@ -16,8 +16,6 @@ from headrace_functions.views import Array
 
 MARGIN = 0.002
 """A candidate that is slower to score must lag by so much less."""
-NOISE = 0.125
-"""Of a lag, times the root of the rows: about a third of the standard error that an area of 0.8 has (Hanley and McNeil 1982), for candidates are tried on the same rows."""
 FAR = (3.0, 30.0)  # standard deviations
 WIDER = 3.0
 SCALED = (1.5, 2.5)
@@ -66,8 +64,8 @@ def lags(areas: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
 def best(areas: Mapping[str, Mapping[str, float]], rows: int) -> str:
     """The candidate to take; ``areas`` are by candidate, in the order of their speed, and way, each of ``rows`` held-out rows.
 
-    A slower one has to lead by more than so few rows show by chance.
+    A slower one has to lead by more than a single held-out row may make.
     """
     found = lags(areas)
-    most = min(found.values()) + MARGIN + NOISE / rows**0.5
+    most = min(found.values()) + MARGIN + 1 / rows
     return next(name for name, lag in found.items() if lag <= most)
