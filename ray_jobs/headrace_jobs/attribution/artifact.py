@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from headrace_functions.errors import HeadraceError
-from headrace_functions.runtime.frameworks.model_files import only_file
+from headrace_functions.runtime.frameworks.model_files import LIGHTGBM, XGBOOST, only_file
 from headrace_functions.runtime.frameworks.needs import model_file
 from headrace_functions.runtime.frameworks.pickles import Inert, UnreadablePickleError, contents
 from headrace_functions.storage import layout, members
@@ -28,7 +28,7 @@ from headrace_jobs.attribution.estimators import ensemble
 MAX_BYTES = 512 * 1024 * 1024
 """Of an artifact that is loaded."""
 BOOSTERS = ("lightgbm.basic.Booster", "xgboost.core.Booster")
-NATIVE = {"xgboost": (".json", ".ubj", ".bst", ".model"), "lightgbm": (".txt", ".lgb")}
+NATIVE = {"xgboost": XGBOOST, "lightgbm": LIGHTGBM}
 """Frameworks whose artifacts are boosters' own files, and how these end."""
 WITH_TREES = ("sklearn", *NATIVE)
 """Frameworks whose artifacts may hold trees that are read here."""

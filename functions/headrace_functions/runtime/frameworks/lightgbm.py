@@ -18,12 +18,11 @@ from headrace_functions.errors import InvalidInput
 from headrace_functions.protocol.rows import Array
 from headrace_functions.runtime.frameworks import boosted_outputs, features
 from headrace_functions.runtime.frameworks.boosted_outputs import Objective
-from headrace_functions.runtime.frameworks.model_files import only_file
+from headrace_functions.runtime.frameworks.model_files import LIGHTGBM, only_file
 from headrace_functions.runtime.frameworks.port import Description, Function, Options
 from headrace_functions.signature import Field, Signature, Tensors
 
 ROWS = True
-SUFFIXES = (".txt", ".lgb")
 _UNNAMED = re.compile(r"Column_\d+")
 _PLACE = re.compile(r"^feature_infos=(.*)$", re.MULTILINE)
 _PANDAS = re.compile(r"^pandas_categorical:(.*)$", re.MULTILINE)
@@ -48,7 +47,7 @@ def preload() -> None:
 
 def load(artifact: Path, options: Options) -> Booster:
     """The booster in a file. ``InvalidInput`` where it is none, or one that this version of LightGBM cannot read."""
-    path = only_file(artifact, options, SUFFIXES, "save it by model.booster_.save_model('model.txt')")
+    path = only_file(artifact, options, LIGHTGBM, "save it by model.booster_.save_model('model.txt')")
     lightgbm: Any = importlib.import_module("lightgbm")
     text = path.read_text("utf-8", "replace")
     try:

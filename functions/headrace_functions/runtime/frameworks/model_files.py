@@ -1,10 +1,17 @@
-"""Which file of an artifact is the model."""
+"""Which file of an artifact is the model. Imports no framework's library: builds and jobs ask here too."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from headrace_functions.errors import InvalidInput
 from headrace_functions.runtime.frameworks.port import Options
+
+PICKLED = (".joblib", ".pkl", ".pickle")
+"""How files end that hold a pickled estimator."""
+XGBOOST = (".json", ".ubj", ".bst", ".model")
+"""How the files end in which XGBoost keeps a booster, without the interface of scikit-learn."""
+LIGHTGBM = (".txt", ".lgb")
+"""How LightGBM's end."""
 
 
 def only_file(artifact: Path, options: Options, suffixes: Sequence[str], hint: str = "") -> Path:

@@ -5,13 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from headrace_functions.errors import InvalidInput
+from headrace_functions.runtime.frameworks.model_files import LIGHTGBM, PICKLED, XGBOOST, only_file
 from headrace_functions.runtime.frameworks.pickles import Inert, UnreadablePickleError, contents, libraries, of_sources
 from headrace_functions.runtime.frameworks.port import Options
 
-SUFFIXES = (".joblib", ".pkl", ".pickle")
-"""Of files that hold a pickled estimator."""
-NATIVE = (".ubj", ".bst", ".model", ".cbm", ".json", ".txt")
-"""Of files in which boosters keep themselves, without the interface of scikit-learn."""
+_NATIVE = (*XGBOOST, *LIGHTGBM, ".cbm")
+"""How boosters' own files end."""
 _BY_NAME = ("ColumnTransformer", "FunctionTransformer")
 _NUMPY_2 = "2"
 _KNOWS_NUMPY_2 = (1, 4, 2)
@@ -32,24 +31,9 @@ def requirements(framework: str, artifact: Path, options: Options) -> list[str]:
 
 def model_file(artifact: Path, options: Options) -> Path:
     """The one pickled model in an artifact, or the one that ``options.file`` names."""
-    if "file" in options:
-        path = (artifact / str(options["file"])).resolve()
-        found = [path] if path.is_file() and path.is_relative_to(artifact.resolve()) else []
-    else:
-        found = sorted(p for p in artifact.rglob("*") if p.suffix in SUFFIXES)
-    if len(found) == 1:
-        return found[0]
-    have = ", ".join(sorted(p.name for p in artifact.iterdir())[:20]) if artifact.is_dir() else "no folder"
-    native = next((p.name for p in sorted(artifact.rglob("*")) if p.suffix in NATIVE), None)
+    native = next((p.name for p in sorted(artifact.rglob("*")) if p.suffix in _NATIVE), None)
     dump = f"if {native} is a booster's own file, say framework: xgboost or framework: lightgbm, or dump the estimator: joblib.dump(model, 'model.joblib')"
-    several = "name the one to serve as options.file"
-    raise InvalidInput(
-        f"payload: {len(found)} model files, one is needed" if found else "payload: no model file",
-        field="payload",
-        expected=f"one file that ends in {', '.join(SUFFIXES)}, or options.file",
-        got=have or "nothing",
-        hint=several if found else dump if native else None,
-    )
+    return only_file(artifact, options, PICKLED, dump if native else "")
 
 
 def _pickled(artifact: Path, options: Options) -> list[str]:

@@ -2,7 +2,7 @@
 
 Options: ``file``, the file in the artifact where there are several. Inputs are the booster's features: by the names that it was trained with, else
 ``x0, x1, …``; a feature of type ``c`` takes the codes of its categories. Outputs follow from the objective, see ``boosted_outputs``:
-``binary:*`` and ``multi:softprob`` give ``label`` and ``probabilities``, ``multi:softmax`` gives ``label``, everything else ``value``.
+``binary:logistic`` and ``multi:softprob`` give ``label`` and ``probabilities``, ``multi:softmax`` gives ``label``, everything else ``value``.
 """
 
 import importlib
@@ -18,12 +18,11 @@ from headrace_functions.errors import InvalidInput
 from headrace_functions.protocol.rows import Array
 from headrace_functions.runtime.frameworks import boosted_outputs, features
 from headrace_functions.runtime.frameworks.boosted_outputs import Objective
-from headrace_functions.runtime.frameworks.model_files import only_file
+from headrace_functions.runtime.frameworks.model_files import XGBOOST, only_file
 from headrace_functions.runtime.frameworks.port import Description, Function, Options
 from headrace_functions.signature import Field, Signature, Tensors
 
 ROWS = True
-SUFFIXES = (".json", ".ubj", ".bst", ".model")
 _CATEGORY = "c"
 
 
@@ -44,7 +43,7 @@ def preload() -> None:
 
 def load(artifact: Path, options: Options) -> Booster:
     """The booster in a file. ``InvalidInput`` where it is none, or one that this version of XGBoost cannot read."""
-    path = only_file(artifact, options, SUFFIXES, "save it by model.save_model('model.ubj')")
+    path = only_file(artifact, options, XGBOOST, "save it by model.save_model('model.ubj')")
     xgboost: Any = importlib.import_module("xgboost")
     native = xgboost.Booster()
     try:
