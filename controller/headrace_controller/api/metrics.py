@@ -6,6 +6,7 @@ from headrace_controller.api import schemas
 from headrace_controller.api.routing import Body, Query, Resource
 from headrace_controller.monitoring.specs import MetricSpec
 from headrace_controller.monitoring.values import Health
+from headrace_controller.requestlog.literals import literal
 from headrace_controller.requestlog.reader import MAX_ROWS, LogQuery
 from headrace_controller.service.metrics import MetricState
 from headrace_controller.service.platform import Platform
@@ -67,8 +68,8 @@ def delete_metric(platform: Platform, model: str, number: int, name: str) -> Non
 def get_request(platform: Platform, model: str, number: int, request_id: str) -> schemas.RequestView:
     """Show the rows of one logged request, and what the metrics said of them."""
     version = VersionId(model, number)
-    quoted = request_id.replace("'", "''")
-    rows = platform.logs.query(version, LogQuery(where=f"request_id = '{quoted}'", limit=MAX_ROWS, ascending=True))
+    where = f"request_id = {literal(request_id)}"
+    rows = platform.logs.query(version, LogQuery(where=where, limit=MAX_ROWS, ascending=True))
     if not rows:
         raise NotFound(
             f"the log of {version} has no request {request_id!r}",

@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from headrace_controller import clock
 from headrace_controller.api import views
 from headrace_controller.pages.model import service_log
+from headrace_controller.requestlog.literals import literal
 from headrace_controller.requestlog.reader import LogQuery
 from headrace_controller.service.paging import PageRequest
 from headrace_controller.service.platform import Platform
@@ -27,7 +29,7 @@ Json = dict[str, Any]
 
 def content(platform: Platform, version_id: VersionId, request_id: str, row: int) -> Json:
     """Raises ``NotFound`` where the log has no such request or row."""
-    rows = _rows(platform, version_id, f"request_id = '{_quoted(request_id)}'")
+    rows = _rows(platform, version_id, f"request_id = {literal(request_id)}")
     if not rows:
         raise NotFound(
             f"the log of {version_id} has no request {request_id!r}",
@@ -64,10 +66,6 @@ def content(platform: Platform, version_id: VersionId, request_id: str, row: int
 
 def _rows(platform: Platform, version: VersionId, where: str, limit: int = 1000) -> list[Json]:
     return platform.logs.query(version, LogQuery(where=where, limit=limit, ascending=True))
-
-
-def _quoted(text: str) -> str:
-    return text.replace("'", "''")
 
 
 def _fields(version: Version, profile: Profile | None, row: Json, failed: set[str]) -> list[Json]:
@@ -133,7 +131,7 @@ def _stages(platform: Platform, row: Json) -> list[Json]:
     found = []
     for version in sorted(set(sequence.versions()), key=str):
         try:
-            rows = _rows(platform, version, f"request_id = '{_quoted(str(row['request_id']))}' AND row = 0", 10)
+            rows = _rows(platform, version, f"request_id = {literal(row['request_id'])} AND row = 0", 10)
         except HeadraceError:
             continue  # a stage whose log is away is left out of the picture
         found += [{**{k: r[k] for k in ("received", "latency_ms", "outcome", "status", "stage", "shadow")}, "version": str(version)} for r in rows]  # fmt: skip
@@ -142,7 +140,7 @@ def _stages(platform: Platform, row: Json) -> list[Json]:
 
 def _neighbours(platform: Platform, version: VersionId, row: Json) -> Json:
     """Links to the next older and newer request."""
-    at = f"arrow_cast('{row['received']}', 'Timestamp(Microsecond, Some(\"UTC\"))')"
+    at = literal(clock.parse(row["received"], field="received"))
     found: Json = {}
     for name, sign, ascending in (("older", "<", False), ("newer", ">", True)):
         query = LogQuery(where=f"received {sign} {at} AND row = 0", columns=("request_id", "received"), limit=1, ascending=ascending)  # fmt: skip

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from headrace_controller import clock
 from headrace_controller.pages import ranges
 from headrace_controller.pages.figures import csv_cell
+from headrace_controller.requestlog.literals import literal
 from headrace_controller.requestlog.reader import LogQuery
 from headrace_controller.service.platform import Platform
 from headrace_functions import logtable
@@ -129,9 +130,8 @@ def _after(place: str) -> str:
             f"before: {place!r} is not a place in the list", field="before", expected="a link of the page"
         )
     moment = clock.parse(parts[0], field="before")
-    at = f"arrow_cast('{clock.show(moment, 'microseconds')}', 'Timestamp(Microsecond, Some(\"UTC\"))')"
-    request = "~".join(parts[1:-1]).replace("'", "''")
-    same = f"received = {at} AND (request_id > '{request}' OR (request_id = '{request}' AND row > {int(parts[-1])}))"
+    at, request = literal(moment), literal("~".join(parts[1:-1]))
+    same = f"received = {at} AND (request_id > {request} OR (request_id = {request} AND row > {int(parts[-1])}))"
     return f"(received < {at} OR ({same}))"
 
 
@@ -191,12 +191,7 @@ def _narrowed(column: str, value: Any, chosen: str, where: str, span: ranges.Ran
 
 
 def _condition(column: str, value: Any) -> str:
-    if isinstance(value, bool):
-        return f"{column} = {str(value).lower()}"
-    if isinstance(value, int | float):
-        return f"{column} = {value!r}"
-    quoted = "'" + str(value).replace("'", "''") + "'"
-    return f"array_has(checks, {quoted})" if column == "checks" else f"{column} = {quoted}"
+    return f"array_has(checks, {literal(value)})" if column == "checks" else f"{column} = {literal(value)}"
 
 
 def _tokens(where: str, chosen: str, span: ranges.Range) -> list[Json]:

@@ -15,6 +15,7 @@ from deltalake import DeltaTable, QueryBuilder
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from headrace_controller import clock
+from headrace_controller.requestlog.literals import literal
 from headrace_controller.requestlog.plain_types import plain_batch, plain_schema
 from headrace_functions.errors import InvalidInput, StorageFailed
 from headrace_functions.logtable import PARTITION
@@ -126,13 +127,12 @@ class LogReader:
         table = self._table(version)
         if table is None:
             return []
-        quoted = metric.replace("'", "''")
         times = " AND ".join(_in_time(LogQuery(since=since)))
         sql = (
             "SELECT date_trunc('hour', received) AS start, count(*) AS rows, "  # noqa: S608 - a quoted name, times are ours
             "sum(CASE WHEN healthy = false THEN 1 ELSE 0 END) AS unhealthy, "
             "sum(CASE WHEN healthy IS NULL THEN 1 ELSE 0 END) AS errors "
-            f"FROM {TABLE} WHERE metric = '{quoted}' AND {times} GROUP BY start ORDER BY start"
+            f"FROM {TABLE} WHERE metric = {literal(metric)} AND {times} GROUP BY start ORDER BY start"
         )
         return [row for batch in execute(table, sql) for row in batch.to_pylist()]
 
@@ -286,13 +286,9 @@ def select(table: DeltaTable, query: LogQuery) -> str:
 def _in_time(query: LogQuery) -> Iterator[str]:
     # The partition column as well: it spares the files of other days.
     if query.since is not None:
-        yield f"received >= {_timestamp(query.since)} AND {PARTITION} >= '{_day(query.since)}'"
+        yield f"received >= {literal(query.since)} AND {PARTITION} >= '{_day(query.since)}'"
     if query.until is not None:
-        yield f"received < {_timestamp(query.until)} AND {PARTITION} <= '{_day(query.until)}'"
-
-
-def _timestamp(moment: datetime) -> str:
-    return f"arrow_cast('{clock.show(moment, 'microseconds')}', 'Timestamp(Microsecond, Some(\"UTC\"))')"
+        yield f"received < {literal(query.until)} AND {PARTITION} <= '{_day(query.until)}'"
 
 
 def _day(moment: datetime) -> str:

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from headrace_controller.requestlog.literals import literal
+
 Array = np.ndarray[Any, Any]
 COMPARED = ("outcome", "variant", "sequence", "protocol", "shadow")
 """Columns of an exchange that are compared beside inputs and outputs."""
@@ -130,7 +132,7 @@ def _values(name: str, column: Array, present: Sequence[Any]) -> list[_Condition
     frequent = unique[np.argsort(-counts, kind="stable")][:VALUES]
     texts = np.array([None if v is None else str(v) for v in column], dtype=object)
     kinds = {str(v): v for v in present}
-    return [_Condition(name, f"{name} = {_literal(kinds[v])}", texts == v) for v in frequent if len(unique) > 1]
+    return [_Condition(name, f"{name} = {literal(kinds[v])}", texts == v) for v in frequent if len(unique) > 1]
 
 
 def _ranges(name: str, column: Array, missing: Array) -> list[_Condition]:
@@ -146,11 +148,3 @@ def _ranges(name: str, column: Array, missing: Array) -> list[_Condition]:
                 inside = (numbers >= low) & (numbers < high)
                 found.append(_Condition(name, f"{name} >= {low:.6g} AND {name} < {high:.6g}", inside))
     return [c for c in found if 0 < c.rows.sum() < len(column)]
-
-
-def _literal(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int | float):
-        return repr(value)
-    return "'" + str(value).replace("'", "''") + "'"

@@ -11,6 +11,7 @@ from headrace_controller.monitoring.attached import attach, detach, metrics_of
 from headrace_controller.monitoring.specs import VALUE, MetricSpec
 from headrace_controller.monitoring.values import Health, total
 from headrace_controller.requestlog.formulas import check_formula
+from headrace_controller.requestlog.literals import literal
 from headrace_controller.requestlog.reader import MAX_ROWS, LogQuery, LogReader
 from headrace_functions.errors import InvalidInput, NotFound, NotReady
 from headrace_functions.names import VersionId
@@ -65,8 +66,7 @@ class Metrics:
 
     def of_request(self, version: VersionId, request_id: str) -> Values:
         """What the metrics said of each row of a request."""
-        quoted = request_id.replace("'", "''")
-        return self._values.query(version, LogQuery(where=f"request_id = '{quoted}'", limit=MAX_ROWS))
+        return self._values.query(version, LogQuery(where=f"request_id = {literal(request_id)}", limit=MAX_ROWS))
 
     def attach(self, version: VersionId, spec: MetricSpec) -> MetricState:
         """Score a version by a metric from now on, its log included.

@@ -16,6 +16,7 @@ from headrace_controller.incidents.evaluation import Step, evaluate
 from headrace_controller.incidents.limits import WANTED, chosen
 from headrace_controller.incidents.model import Movement, entry, told
 from headrace_controller.incidents.rules import Known, findings
+from headrace_controller.requestlog.literals import literal
 from headrace_controller.service.failures import Failures
 from headrace_controller.service.incidents import Incidents
 from headrace_controller.service.rules import RuleLimits
@@ -199,10 +200,10 @@ def _explains(fields: Sequence[str], first: Movement) -> bool:
 
 def _selection(movement: Movement, now: datetime) -> Selection | None:
     """The rows that a movement is about; None where no condition of the log says them."""
-    name = movement.field.partition("[")[0].replace("'", "''")
+    check = f"%{movement.field.partition('[')[0]}:%"
     chosen = {
         "errors": Selection("outcome <> 'ok'"),
         "metric": Selection(metric=movement.field or "?"),
-        "input": Selection(f"array_to_string(checks, ' ') LIKE '%{name}:%'"),
+        "input": Selection(f"array_to_string(checks, ' ') LIKE {literal(check)}"),
     }.get(movement.side if movement.what in ("moved", "checks") else movement.what)
     return replace(chosen, since=movement.first, until=now) if chosen is not None else None
