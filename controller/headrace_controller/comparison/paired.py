@@ -105,22 +105,17 @@ def _numbered(field: Field) -> str:
 
 
 def _answers(field: Field, pairs: Sequence[Pair]) -> tuple[Sequence[float], Sequence[float]]:
-    column = output_column(field)
-    first, second = (
-        _matrix([side[column] for side in sides])[:, -1].tolist()
-        for sides in ([p.first for p in pairs], [p.second for p in pairs])
-    )
-    return first, second
+    a, b = _matrices(pairs, output_column(field))
+    return a[:, -1].tolist(), b[:, -1].tolist()
 
 
 def _output(field: Field, pairs: Sequence[Pair]) -> tuple[OutputComparison, Array]:
     """The figures of one output, and how far apart the answers are by row: 0 the same, 1 for another word."""
     column = output_column(field)
-    first, second = [p.first.get(column) for p in pairs], [p.second.get(column) for p in pairs]
     if not (field.dtype.is_number and field.profile != "categorical"):
-        same = np.array([a == b for a, b in zip(first, second, strict=True)])
+        same = np.array([p.first.get(column) == p.second.get(column) for p in pairs])
         return OutputComparison(field.name, intervals.share(int(same.sum()), len(same)), None, None, None), ~same * 1.0
-    a, b = _matrix(first), _matrix(second)
+    a, b = _matrices(pairs, column)
     scale = np.maximum(np.abs(a), np.abs(b))
     same = ((np.abs(a - b) <= CLOSE * scale) | (np.isnan(a) & np.isnan(b))).all(axis=1)
     given = np.concatenate([a, b])
@@ -141,6 +136,11 @@ def _output(field: Field, pairs: Sequence[Pair]) -> tuple[OutputComparison, Arra
     return OutputComparison(field.name, agreement, difference, correlation, means), np.where(same, 0.0, apart)
 
 
+def _matrices(pairs: Sequence[Pair], column: str) -> tuple[Array, Array]:
+    """The numbers of both in one column of the log."""
+    return _matrix([p.first.get(column) for p in pairs]), _matrix([p.second.get(column) for p in pairs])
+
+
 def _matrix(values: Sequence[Any]) -> Array:
     """Numbers as ``(n, k)``, NaN where missing or of another length."""
     rows = [v if isinstance(v, list) else [v] for v in values]
@@ -152,10 +152,7 @@ def _matrix(values: Sequence[Any]) -> Array:
 
 def _latency(pairs: Sequence[Pair]) -> Figure | None:
     """Median milliseconds, and the median of the differences."""
-    a, b = (
-        np.array([float(side["latency_ms"]) for side in sides])
-        for sides in ([p.first for p in pairs], [p.second for p in pairs])
-    )
+    a, b = (side[:, 0] for side in _matrices(pairs, "latency_ms"))
     found = intervals.median_difference(b - a)
     return _figure("latency", float(np.median(a)), float(np.median(b)), found, len(a), more_is_better=False)
 
@@ -184,10 +181,7 @@ def _quality(outputs: Sequence[Field], pairs: Sequence[Pair]) -> Figure | None:
     if column is None:
         return None
     truth = np.array([float(p.label) for p in labelled])
-    a, b = (
-        np.abs(_matrix([side[column] for side in sides])[:, 0] - truth)
-        for sides in ([p.first for p in labelled], [p.second for p in labelled])
-    )
+    a, b = (np.abs(side[:, 0] - truth) for side in _matrices(labelled, column))
     known = np.isfinite(a) & np.isfinite(b)
     if not known.any():
         return None
@@ -230,10 +224,8 @@ def _number_of(outputs: Sequence[Field], labels: Sequence[Any]) -> str | None:
 
 
 def _accuracy(pairs: Sequence[Pair], answer: Callable[[Row], Any]) -> Figure:
-    a, b = (
-        np.array([_is(answer(side), p.label) for side, p in zip(sides, pairs, strict=True)])
-        for sides in ([p.first for p in pairs], [p.second for p in pairs])
-    )
+    a = np.array([_is(answer(p.first), p.label) for p in pairs])
+    b = np.array([_is(answer(p.second), p.label) for p in pairs])
     difference = intervals.difference_of_shares(a, b)
     return _figure("accuracy", a.mean(), b.mean(), difference, len(a), more_is_better=True)
 
