@@ -6,10 +6,9 @@ from headrace_controller.cli.connection import connected
 from headrace_controller.cli.groups import Commands
 from headrace_controller.cli.output import json_option, print_json, print_table
 from headrace_controller.client import Client
+from headrace_controller.incidents.limits import RULES
 
-_RULE = click.Choice(
-    ["moved", "checks", "errors", "metric", "latency", "silence", "drift", "performance", "build", "job", "service"]
-)
+_RULE = click.Choice(RULES)
 _COLUMNS = ["model", "rule", "field", "low", "medium", "severe", "of the last looks"]
 
 
