@@ -17,7 +17,7 @@ from headrace_functions.names import check_name, clean
 
 Outcome = Literal["ok", "refused", "failed", "timeout", "unreachable", "not-ready", "overloaded"]
 
-EXTERNAL = "external-"
+EXTERNAL_SPOOL = "external-"
 """How the names of spools begin that hold exchanges of elsewhere: an id that is in the log already is not logged again."""
 
 _FRAME = struct.Struct("<4sIIII")

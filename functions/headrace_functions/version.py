@@ -9,6 +9,8 @@ from headrace_functions.names import VersionId
 from headrace_functions.signature import Signature
 
 BuildState = Literal["assembling", "released", "failed"]
+EXTERNAL = "external"
+"""The framework of versions that answer elsewhere; a definition says so by ``external``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ class Version:
     @property
     def served(self) -> bool:
         """Whether requests can be sent to it here: an external version answers only where its URL is known."""
-        return self.framework != "external" or bool(self.options.get("url"))
+        return self.framework != EXTERNAL or bool(self.options.get("url"))
 
     def to_document(self) -> dict[str, Any]:
         return {

@@ -21,7 +21,7 @@ from headrace_controller.collector.tables import LogTables
 from headrace_functions.errors import DamagedDocument, NotFound, StorageFailed
 from headrace_functions.names import VersionId
 from headrace_functions.profile import Profile
-from headrace_functions.record import EXTERNAL, Record, Unreadable, encode, read
+from headrace_functions.record import EXTERNAL_SPOOL, Record, Unreadable, encode, read
 from headrace_functions.recording.shipper import Shipper
 from headrace_functions.storage import layout
 from headrace_functions.storage.documents import Documents, interpret
@@ -190,12 +190,12 @@ class Collector:
 
     def _once(self, version: VersionId, segments: list[Segment]) -> list[Segment]:
         """The segments without exchanges of elsewhere whose id the log has from the last ``REMEMBER_DAYS``, or an earlier one has."""
-        ids = {r.header.request_id for s in segments if s.spool.startswith(EXTERNAL) for r in s.records}
+        ids = {r.header.request_id for s in segments if s.spool.startswith(EXTERNAL_SPOOL) for r in s.records}
         if not ids:
             return segments
         oldest = datetime.now(UTC).date() - timedelta(days=REMEMBER_DAYS)
         known = self._tables.logged(version, ids, oldest)
-        return [_unknown(s, known) if s.spool.startswith(EXTERNAL) else s for s in segments]
+        return [_unknown(s, known) if s.spool.startswith(EXTERNAL_SPOOL) else s for s in segments]
 
     def _rows(self, version: Version, profile: Profile | None, segments: list[Segment]) -> pa.Table | None:
         """The rows of all records; a record that has none for a reason that nobody foresaw is set aside."""

@@ -10,7 +10,7 @@ from headrace_controller.definitions.fields import Contract, Document, Duration,
 from headrace_controller.definitions.monitoring import Monitoring, MonitoringDefinition
 from headrace_controller.monitoring.specs import MetricSpec
 from headrace_functions import version
-from headrace_functions.runtime.frameworks import EXTERNAL
+from headrace_functions.version import EXTERNAL
 
 MAX_METADATA = 100  # entries
 _URL = re.compile(r"https?://[^\s/?#]+(?:/[^\s?#]*)?")

@@ -29,7 +29,7 @@ from headrace_functions.runtime.frameworks import needs
 from headrace_functions.signature import Field, Signature
 from headrace_functions.storage import layout
 from headrace_functions.storage.documents import Documents
-from headrace_functions.version import Version
+from headrace_functions.version import EXTERNAL, Version
 
 MAX_UPLOAD = archive.MAX_ARCHIVE + source.MAX_BYTES + 16 * 1024 * 1024
 """Bytes of a submission: payload, training data, and what goes with them."""
@@ -190,7 +190,7 @@ def _described(
     """What the definition says of a version; of one that answers elsewhere that is all."""
     return Version(
         id=version,
-        framework=frameworks.EXTERNAL,
+        framework=EXTERNAL,
         signature=signature,
         artifact=given.payload_digest,
         environment="",
@@ -210,7 +210,7 @@ def _described(
 
 def _framework(definition: ModelDefinition, given: Given, log: Log) -> str:
     if definition.external is not None:
-        return frameworks.EXTERNAL
+        return EXTERNAL
     return definition.framework or guess_framework(archive.names(given.payload), log)
 
 

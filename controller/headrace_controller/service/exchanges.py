@@ -19,10 +19,10 @@ from headrace_controller.catalog.catalog import Catalog
 from headrace_functions.errors import HeadraceError, InvalidInput, NotReady
 from headrace_functions.names import VersionId, usable_request_id
 from headrace_functions.protocol.codec import decode_request, decode_response
-from headrace_functions.record import EXTERNAL, Outcome, Record, RecordHeader, encode
+from headrace_functions.record import EXTERNAL_SPOOL, Outcome, Record, RecordHeader, encode
 from headrace_functions.signature import Field
 from headrace_functions.storage import layout
-from headrace_functions.version import Version
+from headrace_functions.version import EXTERNAL, Version
 
 MAX_ROWS = 100_000
 """Exchanges of one call."""
@@ -99,7 +99,7 @@ class Exchanges:
             return
         segment = b"".join(map(encode, records))
         # The same content is the same segment: sent again at once it is not even collected twice.
-        spool = f"{EXTERNAL}{hashlib.sha256(segment).hexdigest()[:24]}"
+        spool = f"{EXTERNAL_SPOOL}{hashlib.sha256(segment).hexdigest()[:24]}"
         self._catalog.documents.objects.put(layout.inbox_segment(version.service, spool, 0), segment)
         self._arrived()
 
@@ -107,7 +107,7 @@ class Exchanges:
         found = self._catalog.get(version_id)
         if found.version is None:
             raise NotReady(f"{version_id} is {found.state}, so it takes no exchanges")
-        if found.version.framework != "external":
+        if found.version.framework != EXTERNAL:
             raise InvalidInput(
                 f"{version_id} is served here and logs its own exchanges",
                 field="version",
@@ -154,7 +154,7 @@ def record_of(version: Version, exchange: Any, now: datetime) -> Record:
         outcome=outcome,
         status=200 if outcome == "ok" else 0,
         error=str(exchange.get("error") or "")[:4000],
-        replica="external",
+        replica=EXTERNAL,
     )
     return Record(header, request, response)
 

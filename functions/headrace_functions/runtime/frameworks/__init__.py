@@ -9,9 +9,8 @@ from typing import cast
 
 from headrace_functions.errors import InvalidInput
 from headrace_functions.runtime.frameworks.port import Framework
+from headrace_functions.version import EXTERNAL
 
-EXTERNAL = "external"
-"""Of versions that answer elsewhere; a definition says so by ``external``."""
 FRAMEWORKS: dict[str, str] = {
     EXTERNAL: f"{__name__}.external",
     "lightgbm": f"{__name__}.lightgbm",
