@@ -21,6 +21,7 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from headrace_functions.errors import NotFound, StorageFailed
 from headrace_functions.logtable import PARTITION
 from headrace_functions.names import VersionId
+from headrace_functions.statistics.sample import logged_priorities
 from headrace_functions.storage import layout
 from headrace_functions.storage.documents import Documents
 from headrace_functions.storage.objects import ObjectStore
@@ -149,6 +150,19 @@ class Answered:
         if found is None:
             return None
         return found if self.keep is None else found.filter(self.keep)
+
+    def times(self) -> Array:
+        """When each was received, microseconds since the epoch, int64 ``(rows,)``."""
+        return np.asarray(self.received.cast(pa.int64()).to_numpy(zero_copy_only=False))
+
+    def numbers(self) -> Array:
+        """The number of each row in its request, int64 ``(rows,)``; 0 in logs that have none."""
+        found = self.column("row")
+        return np.zeros(self.rows, np.int64) if found is None else np.asarray(found.cast(pa.int64()).to_numpy())
+
+    def priorities(self) -> Array:
+        """The priority of each in samples, uint64 ``(rows,)``: the same in whatever file it is."""
+        return logged_priorities(self.times(), self.numbers())
 
 
 def answered(file: pq.ParquetFile, window: Window) -> Answered:

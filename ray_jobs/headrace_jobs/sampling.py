@@ -96,9 +96,7 @@ def sample_file(file: LogFile, task: SampleTask) -> Sampled:
     answered = inputs.answered(inputs.open_parquet(ObjectStore(file.storage), file.key), task.window)
     if not answered.rows:
         return Sampled(failed=answered.failed)
-    times = answered.received.cast(pa.int64()).to_numpy(zero_copy_only=False)
-    numbers = answered.column(ROW)
-    row = np.zeros(answered.rows, np.int64) if numbers is None else numbers.cast(pa.int64()).to_numpy()
+    times, row = answered.times(), answered.numbers()
     priority = logged_priorities(times, row)
     if task.wanted is not None:
         priority[_is(answered, row, *task.wanted)] = 0

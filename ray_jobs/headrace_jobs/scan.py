@@ -93,10 +93,7 @@ def scan(file: LogFile, task: Task) -> Part:
     answered = inputs.answered(inputs.open_parquet(ObjectStore(file.storage), file.key, words), task.window)
     if not answered.rows:
         return Part(failed=answered.failed)
-    times = answered.received.cast(pa.int64()).to_numpy(zero_copy_only=False)
-    numbers = answered.column("row")
-    row = np.zeros(answered.rows, np.int64) if numbers is None else numbers.cast(pa.int64()).to_numpy()
-    return count_rows(task, times, row, answered.column, answered.failed)
+    return count_rows(task, answered.times(), answered.numbers(), answered.column, answered.failed)
 
 
 def count_rows(

@@ -103,9 +103,7 @@ def sample_raw(file: LogFile, task: RawTask) -> Sampled:
     answered = inputs.answered(inputs.open_parquet(ObjectStore(file.storage), file.key), task.window)
     if not answered.rows:
         return Sampled(failed=answered.failed)
-    times = answered.received.cast(pa.int64()).to_numpy(zero_copy_only=False)
-    numbers = answered.column(ROW)
-    row = np.zeros(answered.rows, np.int64) if numbers is None else numbers.cast(pa.int64()).to_numpy()
+    times, row = answered.times(), answered.numbers()
     priority = logged_priorities(times, row)
     chosen = lowest(priority, task.size)
     ids = answered.column(REQUEST)

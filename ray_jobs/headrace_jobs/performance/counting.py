@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from headrace_functions.statistics.sample import RowSample, lowest, priorities
+from headrace_functions.statistics.sample import RowSample, lowest
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.views import Array
 from headrace_jobs import inputs
@@ -102,8 +102,8 @@ def count_file(file: LogFile, task: Task) -> Counted:
         return Counted(answered.rows, answered.failed, unusable=answered.rows)
     places, labels = _labels_of(answered, file, task.labels)
     if isinstance(task.problem, Classes):
-        return _classes(task, task.problem, file, answered, columns, (places, labels))
-    return _numbers(task.problem, task, file, answered, places, labels)
+        return _classes(task, task.problem, answered, columns, (places, labels))
+    return _numbers(task.problem, task, answered, places, labels)
 
 
 def known_classes(probabilities: Array, answered: Array, actual: Array, *, binary: bool) -> Known:
@@ -127,14 +127,13 @@ def _labels_of(answered: inputs.Answered, file: LogFile, labels: pa.Table | None
 def _classes(
     task: Task,
     problem: Classes,
-    file: LogFile,
     answered: inputs.Answered,
     columns: Mapping[str, Any],
     labelled: tuple[Array, Any],
 ) -> Counted:
     places, labels = labelled
     usable, probabilities, chosen = problem.read(columns)
-    priority = priorities(file.key, answered.rows)[usable]
+    priority = answered.priorities()[usable]
     inside = lowest(priority, SAMPLE)
     sample = RowSample(
         SAMPLE,
@@ -157,11 +156,9 @@ def _classes(
     return Counted(answered.rows, answered.failed, unusable, strangers, scores, known, sample=sample, judged=judged)
 
 
-def _numbers(
-    problem: Number, task: Task, file: LogFile, answered: inputs.Answered, places: Array, labels: Any
-) -> Counted:
+def _numbers(problem: Number, task: Task, answered: inputs.Answered, places: Array, labels: Any) -> Counted:
     answers = problem.read({problem.columns[0]: answered.column(problem.columns[0])})
-    usable = np.isfinite(answers)
+    usable, priority = np.isfinite(answers), answered.priorities()
     errors, strangers, judged = Errors(), 0, None
     if labels is not None:
         actual = numbers_of(labels)
@@ -170,8 +167,8 @@ def _numbers(
         errors = Errors.of(answers[places][have], actual[have])
         if task.judged:
             raw = {ACTUAL: actual[have], ANSWER: answers[places][have]}
-            judged = _kept(priorities(file.key, answered.rows)[places][have], raw, JUDGED)
-    priority = np.where(usable, priorities(file.key, answered.rows), _LAST)
+            judged = _kept(priority[places][have], raw, JUDGED)
+    priority = np.where(usable, priority, _LAST)
     chosen = lowest(priority, min(SAMPLE, int(usable.sum())))
     raw = {ANSWER: answers[chosen], **_features(task, answered, chosen)}
     sample = RowSample(SAMPLE, priority[chosen], raw)

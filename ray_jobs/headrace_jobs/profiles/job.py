@@ -3,11 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import pyarrow as pa
-
 from headrace_functions.names import VersionId
-from headrace_functions.statistics.sample import logged_priorities
 from headrace_functions.storage.objects import ObjectStore
 from headrace_jobs import inputs
 from headrace_jobs.columns import Column, columns_of
@@ -19,7 +15,7 @@ from headrace_jobs.profiles.presentation import tell
 from headrace_jobs.profiles.training import profiled
 from headrace_jobs.profiles.training_cache import profile_training
 from headrace_jobs.report.models import Note, ProfileReport, ProfileRows, Span
-from headrace_jobs.sampling import ROW, Progress
+from headrace_jobs.sampling import Progress
 from headrace_jobs.window import Window, text
 
 
@@ -53,8 +49,5 @@ def profile_file(file: LogFile, window: Window, columns: Sequence[Column]) -> Pr
     answered = inputs.answered(inputs.open_parquet(ObjectStore(file.storage), file.key), window)
     if not answered.rows:
         return Profiled(failed=answered.failed)
-    times = answered.received.cast(pa.int64()).to_numpy(zero_copy_only=False)
-    numbers = answered.column(ROW)
-    row = np.zeros(answered.rows, np.int64) if numbers is None else numbers.cast(pa.int64()).to_numpy()
     read = ((column, answered.column(column.name)) for column in columns)
-    return profiled(answered.rows, answered.failed, read, logged_priorities(times, row))
+    return profiled(answered.rows, answered.failed, read, answered.priorities())

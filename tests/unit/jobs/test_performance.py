@@ -2,13 +2,16 @@
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 
 import numpy as np
 import pytest
+from deltalake import DeltaTable
 
 from fixtures_jobs import (
     CHURN,
     SCORE,
+    UNTIL,
     InProcess,
     given_labels,
     given_log,
@@ -20,6 +23,7 @@ from fixtures_jobs import (
 from headrace_functions.errors import InvalidInput
 from headrace_functions.profile import spread_rows
 from headrace_functions.signature import Field, dtype
+from headrace_functions.storage import layout
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Version
 from headrace_jobs.performance import judging
@@ -115,6 +119,24 @@ def test_traffic_where_the_model_is_unsure_has_degraded_before_any_label_says_so
     assert (report.verdict, report.severity) == ("degraded", "severe")
     assert of(report, "accuracy").estimated == pytest.approx(realised, abs=0.03)
     assert report.sentence.startswith("Performance has degraded: `")
+
+
+@pytest.mark.parametrize("kind", ["classes", "numbers"])
+def test_the_same_rows_in_other_files_give_the_same_report(objects: ObjectStore, kind: str) -> None:
+    """A compaction of the log, or another store, changes no verdict: rows are ordered and folded by what they are."""
+    version = given_classifier(objects) if kind == "classes" else given_regressor(objects)
+    x, p, _ = rows(1000, 5, 0.7)
+    answers = {"probabilities": np.column_stack((1 - p, p)).tolist(), "label": np.where(p >= 0.5, "yes", "no")}
+    traffic = {"x": x, **(answers if kind == "classes" else {"score": 3 * x})}
+    given_log(objects, version, {k: v[:400] for k, v in traffic.items()}, until=UNTIL - timedelta(minutes=30))
+    given_log(objects, version, {k: v[400:] for k, v in traffic.items()}, span=timedelta(minutes=20), request="late")
+    before = performance(objects)
+
+    DeltaTable(objects.table_url(layout.log_table(version.id))).optimize.compact()
+    after = performance(objects)
+
+    assert (2, 1) == (before.rows.files, after.rows.files)
+    assert before == after.model_copy(update={"rows": before.rows})
 
 
 def overfitted(count: int, seed: int, *, learnt: bool) -> dict[str, np.ndarray]:
