@@ -52,7 +52,6 @@ MAX_PATHS = 20_000  # parsed inference paths that are remembered
 
 DEFINITIONS = b"x-headrace-definitions"
 """``last-known`` on an answer that was routed by a definition which could not be confirmed, because the store is away."""
-_UNCONFIRMED = "# TYPE headrace_unconfirmed_definitions gauge\nheadrace_unconfirmed_definitions {}\n"
 _PASSED_ON = {
     b"content-type",
     b"content-length",
@@ -145,7 +144,7 @@ class Gateway:
         if path in ("/v2/health/live", "/v2/health/ready"):
             return _json({path.rsplit("/", 1)[1]: True})
         if path == "/metrics":
-            text = self._measures.prometheus() + _UNCONFIRMED.format(self._resolver.unconfirmed)
+            text = self._measures.prometheus(self._resolver.unconfirmed)
             return Reply(200, [(b"content-type", b"text/plain; version=0.0.4")], text.encode())
         raise NotFound(f"nothing is served at {path}", hint="the routes are in docs/http-api.md")
 

@@ -54,7 +54,8 @@ class GatewayMetrics:
             "dropped_shadows": self._shadows_dropped.total(),
         }
 
-    def prometheus(self) -> str:
+    def prometheus(self, unconfirmed: int = 0) -> str:
+        """``unconfirmed`` is the number of definitions that the gateway answers by and cannot confirm."""
         lines = _head("headrace_exchanges_total", "counter", "Requests by the version that answered and HTTP status.")
         lines += [f'headrace_exchanges_total{{{_labels(v)},status="{s}"}} {n}' for (v, s), n in self._exchanges.items()]
         lines += _head("headrace_exchange_seconds", "histogram", "Time of an exchange at the gateway, waking included.")
@@ -78,6 +79,12 @@ class GatewayMetrics:
             f'headrace_sequence_requests_total{{sequence="{name}",status="{s}"}} {n}'
             for (name, s), n in self._sequences.items()
         ]
+        lines += _head(
+            "headrace_unconfirmed_definitions",
+            "gauge",
+            "Names answered by their last known definition: the store is away.",
+        )
+        lines.append(f"headrace_unconfirmed_definitions {unconfirmed}")
         return "\n".join(lines) + "\n"
 
 
