@@ -64,7 +64,7 @@ def delete_metric(platform: Platform, model: str, number: int, name: str) -> Non
     platform.metrics.detach(VersionId(model, number), name)
 
 
-@resource.route("GET", f"/logs/{_VERSION}/requests/<request_id>", answer=schemas.RequestView)
+@resource.route("GET", f"/logs/{_VERSION}/requests/<path:request_id>", answer=schemas.RequestView)
 def get_request(platform: Platform, model: str, number: int, request_id: str) -> schemas.RequestView:
     """Show the rows of one logged request, and what the metrics said of them."""
     version = VersionId(model, number)

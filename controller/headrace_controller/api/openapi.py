@@ -12,7 +12,7 @@ from headrace_controller.api import schemas
 from headrace_controller.api.routing import PREFIX, Operation, Resource
 from headrace_controller.definitions import ModelDefinition
 
-_PARAMETER = re.compile(r"<(?:(?P<type>int):)?(?P<name>\w+)>")
+_PARAMETER = re.compile(r"<(?:(?P<type>int|path):)?(?P<name>\w+)>")
 _PROBLEM = "application/problem+json"
 
 
@@ -58,7 +58,12 @@ def _operation(tag: str, operation: Operation) -> dict[str, Any]:
 
 def _path_parameters(operation: Operation) -> list[dict[str, Any]]:
     return [
-        {"name": m["name"], "in": "path", "required": True, "schema": {"type": "integer" if m["type"] else "string"}}
+        {
+            "name": m["name"],
+            "in": "path",
+            "required": True,
+            "schema": {"type": "integer" if m["type"] == "int" else "string"},
+        }
         for m in _PARAMETER.finditer(operation.path)
     ]
 

@@ -5,14 +5,14 @@ A browser says where a form comes from (``Origin`` or ``Sec-Fetch-Site``); one o
 
 from collections.abc import Callable
 from typing import Any, cast
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import flask
 import httpx
 import orjson
 from werkzeug.wrappers import Response
 
-from headrace_controller.pages import comparison, incidentpages, rules, sequence
+from headrace_controller.pages import comparison, incidentpages, links, rules, sequence
 from headrace_controller.pages.healthsource import DrawnBuckets
 from headrace_controller.service.explanations import ExplanationRequest
 from headrace_controller.service.jobs import JobRequest, Kind
@@ -69,8 +69,7 @@ class _Forms:
         version, request_id, row = VersionId.parse(field("version")), field("request_id"), number("row")
         asked = ExplanationRequest(Reference.parse(str(version)), request_id, row, method=field("method"))
         self._platform.explanations.start(asked)
-        where = f"/requests/{version.model}/{version.number}/{quote(request_id, safe='')}?row={row}"
-        return flask.redirect(where, 303)
+        return flask.redirect(links.request(version, request_id, row), 303)
 
     def roll_back(self, name: str) -> Response:
         self._platform.sequences.rollback(name, number("to"))

@@ -12,6 +12,7 @@ from headrace_controller import clock
 from headrace_controller.definitions.fields import parse_duration
 from headrace_controller.health.buckets import FieldHealth
 from headrace_controller.incidents.model import RANK, Event, Incident, Movement
+from headrace_controller.pages import links
 from headrace_controller.requestlog.reader import LogQuery
 from headrace_controller.service.paging import PageRequest
 from headrace_controller.service.platform import Platform
@@ -345,14 +346,7 @@ def _examples(platform: Platform, version: VersionId, since: datetime, until: da
             return []
         if found:
             break
-    return [
-        {
-            **r,
-            "href": f"/requests/{version.model}/{version.number}/{r['request_id']}"
-            + (f"?row={r['row']}" if r["row"] else ""),
-        }
-        for r in found
-    ]
+    return [{**r, "href": links.request(version, r["request_id"], r["row"])} for r in found]
 
 
 def _rollback(platform: Platform, incident: Incident, version: VersionId) -> Json | None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from headrace_controller import clock
 from headrace_controller.api import views
+from headrace_controller.pages import links
 from headrace_controller.pages.model import service_log
 from headrace_controller.requestlog.literals import literal
 from headrace_controller.requestlog.reader import LogQuery
@@ -146,7 +147,7 @@ def _neighbours(platform: Platform, version: VersionId, row: Json) -> Json:
         query = LogQuery(where=f"received {sign} {at} AND row = 0", columns=("request_id", "received"), limit=1, ascending=ascending)  # fmt: skip
         rows = platform.logs.query(version, query)
         if rows:
-            found[name] = f"/requests/{version.model}/{version.number}/{rows[0]['request_id']}"
+            found[name] = links.request(version, rows[0]["request_id"])
     return found
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import flask
 import orjson
@@ -111,7 +111,7 @@ def _table(platform: Platform, drawn: DrawnBuckets) -> tuple[Page, ...]:
         Page("/models/<name>", "model.html", "Overview", lambda name: model.content(platform, drawn, name, arguments(), now())),
         Page("/sequences/<name>", "sequence.html", "Overview", lambda name: sequence.content(platform, drawn, name, arguments(), now())),
         Page("/requests", "requests.html", "Requests", lambda: request_list.content(platform, arguments(), now())),
-        Page("/requests/<name>/<int:number>/<request_id>", "request.html", "Requests", one_request),
+        Page("/requests/<name>/<int:number>/<path:request_id>", "request.html", "Requests", one_request),
         Page("/incidents", "incidents.html", "Incidents", lambda: incidentpages.listing(platform, arguments())),
         Page("/incidents/<int:number>", "incident.html", "Incidents", lambda number: incidentpages.one(platform, number)),
         Page("/rules", "rules.html", "Rules", lambda: rules.content(platform)),
@@ -156,16 +156,13 @@ class _Views:
     def error(self, error: HeadraceError) -> Response:
         if flask.request.path.endswith(".json") or "parts" in flask.request.args:
             raise error  # the application answers with a problem document
-        again = flask.request.full_path.rstrip("?")
-        shown = {"message": error.message, "hint": error.hint, "expected": error.expected, "status": status_of(error), "again": again, "request_id": flask.g.get("request_id", "")}  # fmt: skip
+        shown = {"message": error.message, "hint": error.hint, "expected": error.expected, "status": status_of(error), "again": _asked(), "request_id": flask.g.get("request_id", "")}  # fmt: skip
         response = self.rendered("error.html", "", shown, "/index.json")
         response.status_code = status_of(error)
         return response
 
     def _twin_url(self, page: Page) -> str:
-        base = "/index.json" if page.path == "/" else f"{flask.request.path}.json"
-        query = flask.request.query_string.decode(errors="replace")
-        return f"{base}?{query}" if query else base
+        return _asked("/index.json" if page.path == "/" else f"{flask.request.path}.json")
 
     def _parts(self, page: Page, names: list[str], path: Mapping[str, Any]) -> Response:
         """The named blocks of a page as JSON, made at most once in ``PART_SECONDS`` whoever asks."""
@@ -189,6 +186,12 @@ class _Views:
             if block is not None:
                 found[name] = "".join(block(bound))
         return orjson.dumps(found)
+
+
+def _asked(path: str = "") -> str:
+    """What was asked for as a link, or another path with the same query."""
+    query = flask.request.query_string.decode(errors="replace")
+    return quote(path or flask.request.path) + (f"?{query}" if query else "")
 
 
 def _export(platform: Platform) -> Response:

@@ -1,14 +1,17 @@
 """Pages: they say what is there, have JSON twins, work without JavaScript and escape what users wrote."""
 
+from html import unescape
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from flask.testing import FlaskClient
 
 from controller_support import FakeServices, fail, make_platform, release
+from fixtures_jobs import given_log
 from headrace_controller.api.application import create_app
 from headrace_controller.definitions import SequenceDefinition
-from headrace_controller.pages import blueprint
+from headrace_controller.pages import blueprint, links
 from headrace_controller.service.platform import Platform
 
 
@@ -160,3 +163,27 @@ def test_pages_are_compressed_for_who_takes_it_and_static_files_may_be_kept(clie
     style = client.get(f"/static/ui.css{url}")
     assert "immutable" in style.headers["cache-control"]
     style.close()
+
+
+@pytest.mark.parametrize("prefix", ["order/7", "a?b=c", "x#y", "50%41", "it's<b>", "a.json"])
+def test_a_request_of_any_id_that_callers_may_choose_has_its_page_its_twin_and_its_neighbours(
+    tmp_path: Path, prefix: str
+) -> None:
+    platform = make_platform(tmp_path / "home")
+    version = release(platform.catalog, "m", inputs="x", outputs="y")
+    found = platform.catalog.get(version).version
+    assert found is not None
+    given_log(platform.catalog.documents.objects, found, {"x": [1.0, 2.0], "y": [0.0, 0.0]}, request=prefix)
+    client = create_app(platform, blueprint(platform)).test_client()
+    first, second = f"{prefix}-0", f"{prefix}-1"
+
+    page = client.get(links.request(version, second))
+    twin = client.get(unescape(page.text.split("This page as JSON")[0].rsplit('href="', 1)[1].split('"')[0]))
+    shown = twin.get_json()
+    older = client.get(shown["neighbours"]["older"] + ".json").get_json()
+    (of_api,) = client.get(f"/api/v1/logs/m/1/requests/{quote(second, safe='')}").get_json()["rows"]
+    nobody = client.get(links.request(version, f"{prefix}-nobody"))
+
+    assert (200, second) == (page.status_code, shown["request_id"])
+    assert (first, second) == (older["request_id"], of_api["request_id"])
+    assert (404, True) == (nobody.status_code, quote(f"{prefix}-nobody") in nobody.text)
