@@ -14,10 +14,10 @@ import numpy as np
 from sklearn import datasets
 
 from headrace_jobs.outliers.candidates import CANDIDATES
-from headrace_jobs.outliers.detector_selection import area
 from headrace_jobs.outliers.engines import NATIVE
 from headrace_jobs.outliers.scorer import FieldCode
 from headrace_jobs.outliers.training import fit
+from headrace_jobs.statistics.ranks import area
 
 FIRST = 9_400_000
 Set = Callable[[np.random.Generator], tuple[np.ndarray, np.ndarray]]

@@ -47,13 +47,6 @@ def _one_of_another(rows: Array, random: np.random.Generator) -> Array:
     return made
 
 
-def area(ordinary: Array, unusual: Array) -> float:
-    """How often an unusual row scores above an ordinary one, ties counted half (Mann and Whitney 1947)."""
-    ordered = np.sort(ordinary)
-    below = np.searchsorted(ordered, unusual, "left") + np.searchsorted(ordered, unusual, "right")
-    return float(below.mean() / 2 / len(ordered))
-
-
 def lags(areas: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     """How far each candidate is at most behind the best of a way; ``areas`` are by candidate and way."""
     ways = next(iter(areas.values()))

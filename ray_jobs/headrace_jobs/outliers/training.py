@@ -14,9 +14,10 @@ from headrace_functions.version import Version
 from headrace_functions.views import MAX_ELEMENTS, Array
 from headrace_jobs import inputs
 from headrace_jobs.columns import Coded, series
-from headrace_jobs.outliers.detector_selection import area, best, planted
+from headrace_jobs.outliers.detector_selection import best, planted
 from headrace_jobs.outliers.engines import NATIVE, OutlierEngine
 from headrace_jobs.outliers.scorer import METHODS, Detector, Encoding, FieldCode, spelling
+from headrace_jobs.statistics.ranks import area
 
 ROWS = 50_000
 """Training rows that are looked at."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from headrace_functions.views import Array
 from headrace_jobs.performance.calibration import single_thread
+from headrace_jobs.statistics.ranks import area
 
 FOLDS = 5
 MOST = 15.0
@@ -46,12 +47,8 @@ def _weights(reference: Array, window: Array) -> Array | None:
 
 def _apart(before: Array, now: Array) -> bool:
     """Whether the scores of the window's rows are larger than chance explains (Mann and Whitney 1947)."""
-    from scipy.stats import rankdata
-
     n, m = len(before), len(now)
-    ranks = rankdata(np.concatenate((before, now)))
-    area = (ranks[n:].sum() - m * (m + 1) / 2) / (n * m)
-    return bool((area - 0.5) / ((n + m + 1) / (12 * n * m)) ** 0.5 > CERTAIN)
+    return bool((area(before, now) - 0.5) / ((n + m + 1) / (12 * n * m)) ** 0.5 > CERTAIN)
 
 
 def _slope(scores: Array, side: Array) -> float:

@@ -22,7 +22,7 @@ from headrace_functions.errors import InvalidInput
 from headrace_functions.signature import Field, dtype
 from headrace_functions.storage.objects import ObjectStore
 from headrace_jobs.outliers.candidates import CANDIDATES, expected_path
-from headrace_jobs.outliers.detector_selection import area, best, lags
+from headrace_jobs.outliers.detector_selection import best, lags
 from headrace_jobs.outliers.engines import NATIVE
 from headrace_jobs.outliers.job import OutlierRun, interval
 from headrace_jobs.outliers.scorer import METHODS, FieldCode
@@ -30,6 +30,7 @@ from headrace_jobs.outliers.series import POINTS, outstanding, spectral_residual
 from headrace_jobs.outliers.training import fit, learn
 from headrace_jobs.report.models import OutlierReport
 from headrace_jobs.report.page import page
+from headrace_jobs.statistics.ranks import area
 from headrace_jobs.window import Window
 
 __all__ = ["objects"]
