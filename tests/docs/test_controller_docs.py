@@ -22,7 +22,7 @@ from headrace_controller.service import builds, jobs, labels, paging
 from headrace_controller.training import inference, source, summary, tables
 from headrace_functions.protocol import problems
 
-PARAMETER = re.compile(r"<(?:int:)?\w+>")
+PARAMETER = re.compile(r"<(?:\w+:)?\w+>")
 DOCS = Path(__file__).parents[2] / "docs"
 
 
