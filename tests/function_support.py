@@ -1,7 +1,6 @@
 """Small real things for tests of the function server: versions on disk, and servers as processes on Unix sockets."""
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -17,6 +16,7 @@ import httpx
 import joblib
 import orjson
 
+from headrace_functions.forking.process import identify
 from headrace_functions.names import VersionId
 from headrace_functions.runtime.settings import FunctionSettings
 from headrace_functions.signature import Field, Signature, dtype
@@ -164,9 +164,5 @@ def serving(deployed: Deployed, **changes: Any) -> Iterator[subprocess.Popen[byt
 
 
 def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    return state != "Z"
+    """Whether a process runs under this number; a zombie does not."""
+    return identify(pid) is not None

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from controller_support import wait_until
+from function_support import alive
 from headrace_controller.service.jobprocess import NICE, ProcessRunner
 from headrace_controller.service.jobs import CANCELLED, INTERRUPTED, Job, JobRequest, Jobs, arguments_of
 from headrace_controller.service.paging import PageRequest
@@ -54,14 +55,6 @@ def jobs(tmp_path: Path, script: Script) -> Iterator[Jobs]:
 
 def run(jobs: Jobs, request: JobRequest = DRIFT) -> Job:
     return jobs.wait(jobs.start(request).id, 30)
-
-
-def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
 
 
 def test_a_run_is_done_with_the_last_line_it_printed_as_its_result(jobs: Jobs, script: Script) -> None:
