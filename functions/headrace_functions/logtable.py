@@ -2,7 +2,8 @@
 
 One line is one row of a request. An exchange that could not be read into rows (refused, failed before decoding) is one
 line with ``row`` 0, empty field columns, and its raw request in ``raw``. Types are names of Arrow types; the tables are
-Delta tables, which have no unsigned and no 16-bit floating types, so those widen.
+Delta tables, which have no unsigned and no 16-bit floating types, so those widen: uint64 to decimals of twenty digits, which readers
+here turn back into uint64.
 """
 
 from headrace_functions.signature import Field, Signature
@@ -35,7 +36,7 @@ EXCHANGE_COLUMNS: dict[str, str] = {
 
 PARTITION = "date"
 
-_WIDER = {"uint8": "int16", "uint16": "int32", "uint32": "int64", "uint64": "float64", "float16": "float32"}
+_WIDER = {"uint8": "int16", "uint16": "int32", "uint32": "int64", "uint64": "decimal(20,0)", "float16": "float32"}
 
 
 def input_column(field: Field) -> str:

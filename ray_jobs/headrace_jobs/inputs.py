@@ -29,6 +29,9 @@ from headrace_functions.version import Version
 from headrace_functions.views import Array
 from headrace_jobs.window import EPOCH, MAX_LENGTH, Window, end_of, rows_of
 
+_STORED_UINT64 = pa.decimal128(20, 0)
+"""How log tables hold uint64, which Delta does not have."""
+
 FILTER_COLUMNS = ("received", "outcome")
 
 
@@ -119,7 +122,12 @@ def column(file: pq.ParquetFile, name: str) -> Any | None:
     """One column of a file as a chunked array, or None where the file has no such column."""
     if name not in _names(file):
         return None
-    return file.read(columns=[name], use_threads=False).column(name)
+    found = file.read(columns=[name], use_threads=False).column(name)
+    if found.type == _STORED_UINT64:
+        return found.cast(pa.uint64())
+    if pa.types.is_list(found.type) and found.type.value_type == _STORED_UINT64:
+        return found.cast(pa.list_(pa.uint64()))
+    return found
 
 
 _known: WeakKeyDictionary[pq.ParquetFile, frozenset[str]] = WeakKeyDictionary()

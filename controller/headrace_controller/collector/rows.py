@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from headrace_controller.requestlog.plain_types import STORED_UINT64
 from headrace_functions import logtable
 from headrace_functions.errors import HeadraceError
 from headrace_functions.profile import Profile
@@ -23,6 +24,7 @@ _TYPES = {
     "string": pa.string(),
     "bool": pa.bool_(),
     "timestamp": pa.timestamp("us", tz="UTC"),
+    "decimal(20,0)": STORED_UINT64,
     **{f"int{n}": getattr(pa, f"int{n}")() for n in (8, 16, 32, 64)},
     **{f"float{n}": getattr(pa, f"float{n}")() for n in (32, 64)},
 }
@@ -117,13 +119,12 @@ def _column(field: Field, sides: Sequence[Tensors | None], counts: np.ndarray[An
 
 def _scalars(field: Field, arrays: list[np.ndarray[Any, Any]], kind: pa.DataType) -> pa.Array:
     values = np.concatenate([a.reshape(len(a)) for a in arrays])
-    return pa.array(_plain(field, values), type=kind)
-
-
-def _plain(field: Field, values: np.ndarray[Any, Any]) -> Any:
-    """Text as ``str``; numbers as they are (pyarrow widens them)."""
     if field.dtype.name != "string":
-        return values.astype(np.float64) if values.dtype == np.uint64 else values
+        return pa.array(values).cast(kind)
+    return pa.array(_text(values), kind)
+
+
+def _text(values: np.ndarray[Any, Any]) -> list[str | None]:
     return [
         v.decode(errors="replace") if isinstance(v, bytes) else None if v is None else str(v) for v in values.tolist()
     ]
@@ -134,13 +135,7 @@ def _lists(arrays: list[np.ndarray[Any, Any]], kind: pa.ListType) -> pa.Array:
     offsets = np.concatenate([[0], np.cumsum(sizes)])
     values = np.concatenate([a.ravel() for a in arrays])
     if values.dtype == object:
-        items = pa.array(
-            [
-                v.decode(errors="replace") if isinstance(v, bytes) else v if v is None else str(v)
-                for v in values.tolist()
-            ],
-            type=kind.value_type,
-        )
+        items = pa.array(_text(values), kind.value_type)
     else:
         items = pa.array(values).cast(kind.value_type)
     return pa.ListArray.from_arrays(pa.array(offsets, type=pa.int32()), items)

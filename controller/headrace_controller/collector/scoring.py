@@ -22,6 +22,7 @@ from headrace_controller.monitoring.values import METRIC_COLUMNS
 from headrace_controller.requestlog import commits
 from headrace_controller.requestlog.formulas import evaluate
 from headrace_controller.requestlog.model_requests import AGAIN, Ask, Refused, Reply, Unanswered, ask_rows, columns_for
+from headrace_controller.requestlog.plain_types import as_logged
 from headrace_functions.errors import DamagedDocument, InvalidInput, NotFound
 from headrace_functions.loop_health import LoopHealth
 from headrace_functions.names import VersionId
@@ -224,7 +225,7 @@ class Scoring:
                     # Compacted, and vacuumed a day later: the metric was away for that long.
                     log.warning("%s is gone, its rows are not scored", file.key)
                     continue
-                table = pq.read_table(pa.BufferReader(data))
+                table = as_logged(pq.read_table(pa.BufferReader(data)))
                 tables.append(table.filter(pc.fill_null(pc.equal(table["outcome"], "ok"), False)))
             yield number, pa.concat_tables(tables, promote_options="default") if tables else _SCHEMA.empty_table()
 

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, QueryBuilder, Transaction, write_deltalake
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
+from headrace_controller.requestlog.plain_types import STORED_UINT64
 from headrace_functions import logtable
 from headrace_functions.errors import StorageFailed
 from headrace_functions.names import VersionId
@@ -20,7 +21,7 @@ _COMPACT_EVERY = 100
 _KEEP_HOURS = 24
 """Files that a compaction replaced stay this long for readers that still hold the older table."""
 
-
+_UINT64 = (STORED_UINT64, pa.list_(STORED_UINT64))
 _TRANSACTIONS = "delta.setTransactionRetentionDuration"
 
 
@@ -68,7 +69,7 @@ class LogTables:
         try:
             write_deltalake(
                 self._tables.get(version) or self._objects.table_url(self._place(version)),
-                rows,
+                rows if version not in self._tables else _in_types_of(self._tables[version], rows),
                 mode="append",
                 partition_by=[logtable.PARTITION],
                 commit_properties=properties,
@@ -135,3 +136,13 @@ class LogTables:
         except (DeltaError, OSError) as error:
             self._tables.pop(version, None)
             raise StorageFailed(f"cannot compact the log of {version}: {error}") from error
+
+
+def _in_types_of(table: DeltaTable, rows: pa.Table) -> pa.Table:
+    """The rows in the types that the table began with: earlier releases wrote float64 where uint64 is stored as decimals now."""
+    began = pa.schema(table.schema().to_arrow())
+    for place, column in enumerate(rows.schema):
+        stored = began.field(column.name).type if column.name in began.names else column.type
+        if column.type in _UINT64 and stored != column.type:
+            rows = rows.set_column(place, pa.field(column.name, stored), rows.column(place).cast(stored))
+    return rows

@@ -16,7 +16,7 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from headrace_controller import clock
 from headrace_controller.requestlog.literals import literal
-from headrace_controller.requestlog.plain_types import plain_batch, plain_schema
+from headrace_controller.requestlog.plain_types import batches_as_logged, plain_batch, plain_schema
 from headrace_functions.errors import InvalidInput, StorageFailed
 from headrace_functions.logtable import PARTITION
 from headrace_functions.names import VersionId
@@ -162,7 +162,8 @@ class LogReader:
         )
         builder = QueryBuilder().register("first", tables[0]).register("second", tables[1])
         try:
-            return [row for b in pa.RecordBatchReader.from_stream(builder.execute(sql)) for row in b.to_pylist()]
+            found = batches_as_logged(pa.RecordBatchReader.from_stream(builder.execute(sql)))
+            return [row for batch in found for row in batch.to_pylist()]
         except (DeltaError, OSError) as error:
             raise StorageFailed(f"the logs of {first} and {second} cannot be read: {first_line(error)}") from error
 
@@ -302,7 +303,7 @@ def _columns(table: DeltaTable) -> list[str]:
 def execute(table: DeltaTable, sql: str) -> pa.RecordBatchReader:
     """What the table ``log`` answers; raises ``InvalidInput`` in the words that people can use where the engine refuses."""
     try:
-        return pa.RecordBatchReader.from_stream(QueryBuilder().register(TABLE, table).execute(sql))
+        return batches_as_logged(pa.RecordBatchReader.from_stream(QueryBuilder().register(TABLE, table).execute(sql)))
     except (DeltaError, ValueError, RuntimeError) as error:
         raise _not_boolean(of_engine(str(error))) from error
 

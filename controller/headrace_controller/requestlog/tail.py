@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from headrace_controller.requestlog import commits
 from headrace_controller.requestlog.local_table import POSITION, local_table
+from headrace_controller.requestlog.plain_types import as_logged
 from headrace_controller.requestlog.reader import LogQuery, LogReader, execute, plain, select
 from headrace_functions.errors import InvalidInput, NotFound
 from headrace_functions.names import VersionId
@@ -117,7 +118,7 @@ class LogTail:
     def _chosen(self, rows: pa.Table, where: str) -> list[dict[str, Any]]:
         if where.strip():
             rows = _where(rows, where)
-        return [plain(row) for row in rows.to_pylist()]
+        return [plain(row) for row in as_logged(rows).to_pylist()]
 
 
 def _with_partition(rows: pa.Table, file: commits.Added) -> pa.Table:
