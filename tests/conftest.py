@@ -6,7 +6,7 @@ import pytest
 
 pytest.register_assert_rewrite("support.backend_contract")
 
-pytest_plugins = ["fixtures_platform", "fixtures_s3"]
+pytest_plugins = ["fixtures_platform", "fixtures_protocols", "fixtures_s3"]
 
 _HOW = {
     "benchmarks": "make bench",

@@ -54,6 +54,11 @@ class Settings:
     """Seconds without a record after which the collector process ends; the next record starts it."""
     drain: float = 15.0
     """Seconds that open requests get when the platform stops."""
+    grpc_port: int | None = None
+    """Port of the gRPC server on the same host; 0 takes any free one, None starts none."""
+    grpc_certificate: str = ""
+    """PEM file with the certificate of the gRPC server; with ``grpc_key`` calls are encrypted."""
+    grpc_key: str = ""
     insecure: bool = False
     """Whether other machines may connect, although nobody is asked who they are."""
 
@@ -61,6 +66,17 @@ class Settings:
         if not 0 <= self.port <= 65535:
             raise InvalidInput(
                 f"port: {self.port} is not a port number", field="port", expected="0 to 65535", got=str(self.port)
+            )
+        if self.grpc_port is not None and not 0 <= self.grpc_port <= 65535:
+            raise InvalidInput(
+                f"grpc-port: {self.grpc_port} is not a port number",
+                field="grpc-port",
+                expected="0 to 65535",
+                got=str(self.grpc_port),
+            )
+        if bool(self.grpc_certificate) != bool(self.grpc_key):
+            raise InvalidInput(
+                "grpc-certificate and grpc-key belong together", field="grpc-key", expected="both files, or neither"
             )
         if not self.insecure and not is_loopback(self.host):
             raise InvalidInput(

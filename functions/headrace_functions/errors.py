@@ -12,6 +12,7 @@ HeadraceError
 ├── Overloaded            a queue is full; try again after ``retry_after`` seconds
 ├── NotReady              the version cannot serve now (load failed, starting, backing off)
 ├── DeadlineExceeded      the caller's or the definition's time is over
+├── Cancelled             the caller hung up or took the call back before there was an answer
 ├── FunctionFailed        user code raised or answered what its signature forbids
 ├── Unreachable           the service's process went away with the request in flight
 ├── StorageFailed         object storage refuses or is away
@@ -107,6 +108,10 @@ class NotReady(HeadraceError):
 
 class DeadlineExceeded(HeadraceError):
     code = "deadline-exceeded"
+
+
+class Cancelled(HeadraceError):
+    code = "cancelled"
 
 
 class FunctionFailed(HeadraceError):

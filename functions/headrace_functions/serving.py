@@ -10,12 +10,15 @@ import contextlib
 import re
 import signal
 import socket
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, MutableMapping
+from typing import Any, cast
 
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import Server
+
+ON_DISCONNECT = "headrace.on_disconnect"
+"""Key of an ASGI scope: what an application leaves there is called if the caller hangs up before the answer is complete."""
 
 _HEAD = b"HTTP/1.1 "
 _INTERIM = b"HTTP/1.1 1"
@@ -73,6 +76,14 @@ class JoinedHttp(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(JoinedWrites(transport, asyncio.get_running_loop()))  # type: ignore[arg-type]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        cycle = getattr(self, "cycle", None)
+        open_scope = cast(MutableMapping[str, Any], self.scope) if cycle and not cycle.response_complete else {}
+        hang_up: Callable[[], object] | None = open_scope.get(ON_DISCONNECT)
+        super().connection_lost(exc)
+        if hang_up is not None:
+            hang_up()
 
     def data_received(self, data: bytes) -> None:
         if self._in_head:

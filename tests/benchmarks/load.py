@@ -6,14 +6,15 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+JSON_BODY = {"Content-Type": "application/json"}
 WRK = shutil.which("wrk")
 _SCRIPT = """
 wrk.method = "POST"
-wrk.headers["Content-Type"] = "application/json"
+{headers}
 local file = io.open("{body}", "rb")
 wrk.body = file:read("*a")
 file:close()
@@ -37,11 +38,17 @@ class Load:
     p99: float
 
 
-def wrk(url: str, body: bytes, folder: Path, *, connections: int, seconds: int) -> Load:
+def wrk(
+    url: str, body: bytes, folder: Path, *, connections: int, seconds: int, headers: Mapping[str, str] = JSON_BODY
+) -> Load:
     """Post ``body`` to ``url`` over ``connections`` from one thread."""
     (folder / "body").write_bytes(body)
     script = folder / "post.lua"
-    script.write_text(_SCRIPT.format(body=folder / "body"))
+    script.write_text(
+        _SCRIPT.format(
+            body=folder / "body", headers="\n".join(f'wrk.headers["{k}"] = "{v}"' for k, v in headers.items())
+        )
+    )
     command = [str(WRK), "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script), url]
     output = subprocess.run(command, check=True, capture_output=True, text=True, timeout=seconds + 60).stdout
     found = _RESULT.search(output)

@@ -21,6 +21,9 @@ from headrace_controller.requestlog import reader
 from headrace_controller.service import builds, jobs, labels, paging
 from headrace_controller.training import inference, source, summary, tables
 from headrace_functions.protocol import problems
+from headrace_functions.rpc.gateway import LONGEST
+from headrace_functions.rpc.server import MAX_CALLS, MAX_MESSAGE
+from headrace_functions.rpc.status import CODES
 
 PARAMETER = re.compile(r"<(?:\w+:)?\w+>")
 DOCS = Path(__file__).parents[2] / "docs"
@@ -116,3 +119,21 @@ def test_limits_are_documented_as_they_are(number: float, said: str, where: str)
 def test_the_package_of_the_users_name_gives_the_client() -> None:
     """``from headrace import Client`` is what README shows."""
     assert Client is headrace.Client
+
+
+def test_every_status_code_of_grpc_is_in_its_page_as_it_is() -> None:
+    table = page("grpc.md").split("## Errors")[1].split("## Encryption")[0]
+    said = {
+        int(status): code
+        for statuses, code in re.findall(r"^\| ([\d, ]+) \| `(\w+)` \|$", table, re.MULTILINE)
+        for status in statuses.split(", ")
+    }
+    assert {status: code.name for status, code in CODES.items()} == said
+
+
+def test_the_limits_of_grpc_are_documented_as_they_are() -> None:
+    text = page("grpc.md")
+    assert "64 MiB + 64 KiB" in text
+    assert MAX_MESSAGE == 64 * 1024**2 + 64 * 1024
+    assert f"calls open at once | {MAX_CALLS:,}" in text
+    assert f"call without a deadline | {LONGEST:.0f} s" in text

@@ -51,6 +51,15 @@ _home = click.option(
     help="Bytes of records that each process buffers while the object store is unavailable; records beyond that are dropped and counted.",
 )
 @click.option(
+    "--grpc-port",
+    type=click.IntRange(0, 65535),
+    help="Also serve gRPC (Open Inference Protocol) on this port; 0 chooses a free port. Needs headrace[grpc].",
+)
+@click.option(
+    "--grpc-certificate", default="", help="PEM file with the gRPC server's certificate; encrypts gRPC calls."
+)
+@click.option("--grpc-key", default="", help="PEM file with the private key of --grpc-certificate.")
+@click.option(
     "--detach",
     is_flag=True,
     help="Run in the background; returns once the platform answers. Stop it with: headrace down.",
@@ -83,11 +92,23 @@ def down(home: Path | None, *, as_json: bool) -> None:
 
 
 def _announce(url: str, settings: Settings, *, as_json: bool, **more: Any) -> None:
+    holder = holder_of(settings)
+    grpc = holder.grpc if holder else ""
     if as_json:
-        print_json({"url": url, "home": str(settings.home), "storage": settings.storage_url, **more})
+        served = {"grpc": grpc} if grpc else {}
+        print_json({"url": url, **served, "home": str(settings.home), "storage": settings.storage_url, **more})
     else:
-        click.echo(f"Headrace is up at {url}")
+        click.echo(f"Headrace is up at {url}" + (f", gRPC at {grpc}" if grpc else ""))
         progress(f"home {settings.home}, logs in {settings.logs}")
+
+
+def _grpc_options(settings: Settings) -> list[str]:
+    if settings.grpc_port is None:
+        return []
+    options = ["--grpc-port", str(settings.grpc_port)]
+    if settings.grpc_certificate:
+        options += ["--grpc-certificate", settings.grpc_certificate, "--grpc-key", settings.grpc_key]
+    return options
 
 
 def _detached(settings: Settings) -> Holder:
@@ -98,7 +119,7 @@ def _detached(settings: Settings) -> Holder:
     command = [
         sys.executable, "-m", "headrace_controller.cli", "up", "--home", str(settings.home),
         "--host", settings.host, "--port", str(settings.port), "--storage", settings.storage,
-        "--spool-cap", str(settings.spool_cap), *(["--insecure"] if settings.insecure else []),
+        "--spool-cap", str(settings.spool_cap), *(["--insecure"] if settings.insecure else []), *_grpc_options(settings),
     ]  # fmt: skip
     with log.open("ab") as output:
         child = subprocess.Popen(

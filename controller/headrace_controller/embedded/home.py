@@ -29,6 +29,8 @@ class Holder:
     identity: Identity
     url: str
     storage: str
+    grpc: str = ""
+    """``host:port`` of the gRPC server, empty where there is none."""
 
 
 class HomeLock:
@@ -64,12 +66,12 @@ class HomeLock:
                 f"the home {settings.home} is held by {who}", field="home", hint="stop it with: headrace down"
             ) from error
 
-    def announce(self, url: str, storage: str) -> None:
+    def announce(self, url: str, storage: str, grpc: str = "") -> None:
         """Tell the command line where the platform answers."""
         identity = identify(os.getpid())
         assert identity is not None
         self._file.truncate(0)
-        self._file.write(orjson.dumps({**identity.to_document(), "url": url, "storage": storage}))
+        self._file.write(orjson.dumps({**identity.to_document(), "url": url, "storage": storage, "grpc": grpc}))
         self._file.flush()
 
     def release(self) -> None:
@@ -102,7 +104,8 @@ def holder_of(settings: Settings) -> Holder | None:
     """Who holds the home and answers; None where nobody does."""
     try:
         document: dict[str, Any] = orjson.loads((settings.run / "up.lock").read_bytes())
-        holder = Holder(Identity(document["pid"], document["started"]), document["url"], document["storage"])
+        identity = Identity(document["pid"], document["started"])
+        holder = Holder(identity, document["url"], document["storage"], document.get("grpc", ""))
     except (OSError, ValueError, KeyError):
         return None
     return holder if is_alive(holder.identity) else None
@@ -122,6 +125,29 @@ def stop_holder(settings: Settings) -> Holder:
             )
         time.sleep(0.05)
     return holder
+
+
+def keep_port(settings: Settings) -> socket.socket:
+    """The gRPC server's port, kept for as long as the platform is up, so that the server may end and come back to it.
+
+    The socket does not listen; the server's own, which may share the port, does. ``Conflict`` if the port is taken.
+    """
+    kept = socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        probe = socket.socket(kept.family, socket.SOCK_STREAM)
+        with probe:  # a socket that shares no port sees whoever listens, one of ours that shares included
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((settings.host, settings.grpc_port or 0))
+        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        kept.bind((settings.host, settings.grpc_port or 0))
+    except OSError as error:
+        kept.close()
+        raise Conflict(
+            f"cannot serve gRPC on {settings.host}:{settings.grpc_port}: {error.strerror}",
+            field="grpc-port",
+            hint="another program listens there; choose another with --grpc-port, or 0 for any free one",
+        ) from error
+    return kept
 
 
 def listen(settings: Settings) -> socket.socket:

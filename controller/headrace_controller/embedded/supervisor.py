@@ -13,13 +13,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from headrace_controller.embedded.child import Child
 from headrace_controller.embedded.home import HomeLock, listen, replace_file, url_of
 from headrace_controller.embedded.process import write_settings
 from headrace_controller.embedded.remote import RemoteGateway
+from headrace_controller.embedded.transports import Transports
 from headrace_controller.settings import Settings
 from headrace_functions.errors import NotReady, Unreachable
 
@@ -28,7 +30,6 @@ log = logging.getLogger("headrace.supervisor")
 _TICK = 0.5
 _START_SECONDS = 30.0
 _COLLECT_SECONDS = 30.0
-_RESTART_PAUSE = 1.0  # after a second end within this many seconds; the first restart is immediate
 
 
 class ManagementApi(Protocol):
@@ -45,55 +46,6 @@ class ManagementApi(Protocol):
 
     def close(self) -> None:
         """Stop schedules, jobs and builds in order, then stop serving."""
-
-
-class Child:
-    """A process of the platform with its output in a log."""
-
-    def __init__(self, name: str, command: Sequence[str], log_file: Path, pass_fds: Sequence[int] = ()) -> None:
-        self.name = name
-        self._command = command
-        self._log_file = log_file
-        self._pass_fds = pass_fds
-        self._process: subprocess.Popen[bytes] | None = None
-        self._started = 0.0
-
-    @property
-    def pid(self) -> int | None:
-        return self._process.pid if self._process is not None and self._process.poll() is None else None
-
-    def start(self) -> None:
-        with self._log_file.open("ab") as output:
-            self._process = subprocess.Popen(
-                self._command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                pass_fds=self._pass_fds,
-                start_new_session=True,
-            )
-        self._started = time.monotonic()
-
-    def restart_if_ended(self) -> bool:
-        """Start again a child that ended; True if it did."""
-        if self._process is None or self._process.poll() is None:
-            return False
-        if time.monotonic() - self._started < _RESTART_PAUSE:
-            return False  # it ends at once: look again at the next tick
-        log.warning("%s ended with %s; starting it again", self.name, self._process.returncode)
-        self.start()
-        return True
-
-    def stop(self, grace: float) -> None:
-        if self._process is None or self._process.poll() is not None:
-            return
-        self._process.send_signal(signal.SIGTERM)
-        try:
-            self._process.wait(grace)
-        except subprocess.TimeoutExpired:
-            log.warning("%s did not stop in %.0f s and was killed", self.name, grace)
-            self._process.kill()
-            self._process.wait()
 
 
 class Supervisor:
@@ -128,6 +80,7 @@ class Supervisor:
             [public.fileno()],
         )
         collector = Child("collector", self._command("embedded.collector"), settings.logs / "collector.log")
+        transports = Transports(settings, public, self._command)
         remote = RemoteGateway(settings.gateway_socket)
         url = url_of(public)
         api = self._make_api(settings, remote, token, url)
@@ -137,12 +90,14 @@ class Supervisor:
             gateway.start()
             self._wait_for(gateway, remote)
             collector.start()
+            transports.start(self._stop)
             api.gateway_is_up()
-            lock.announce(url, settings.storage_url)
+            lock.announce(url, settings.storage_url, transports.grpc)
             on_ready(url)
-            self._keep(gateway, collector, remote, api)
+            self._keep(gateway, collector, remote, api, transports)
         finally:
             log.info("stopping")
+            transports.stop()
             gateway.stop(settings.drain + 30)
             api.close()
             # Last, so that it takes in what the functions sealed when they stopped.
@@ -150,7 +105,9 @@ class Supervisor:
             self._collect_the_rest()
             remote.close()
 
-    def _keep(self, gateway: Child, collector: Child, remote: RemoteGateway, api: ManagementApi) -> None:
+    def _keep(
+        self, gateway: Child, collector: Child, remote: RemoteGateway, api: ManagementApi, transports: Transports
+    ) -> None:
         while not self._stop.is_set():
             self._wake.wait(_TICK)
             self._wake.clear()
@@ -159,6 +116,7 @@ class Supervisor:
             if gateway.restart_if_ended():
                 self._wait_for(gateway, remote)
                 api.gateway_is_up()
+            transports.keep()
             if collector.pid is None and (self._to_score.is_set() or _records_wait(self._settings.spool)):
                 self._to_score.clear()
                 collector.start()

@@ -15,6 +15,7 @@ from urllib.parse import unquote
 import orjson
 
 from headrace_functions.errors import (
+    Cancelled,
     HeadraceError,
     InvalidInput,
     Malformed,
@@ -39,6 +40,7 @@ from headrace_functions.protocol import metadata
 from headrace_functions.protocol.budget import OPEN_BYTES, ByteBudget, HeldBytes
 from headrace_functions.protocol.encodings import decoded
 from headrace_functions.protocol.problems import problem, status_of
+from headrace_functions.serving import ON_DISCONNECT
 from headrace_functions.version import Limits, Version
 
 log = logging.getLogger("headrace.gateway")
@@ -205,10 +207,7 @@ class Gateway:
         try:
             route = self._resolver.known(reference) or await self._resolver.resolve(reference)
             call = await self._call(route, protocol, scope, receive, held)
-            if isinstance(route, SequenceRoute):
-                reply = await self._sequence(route, call)
-            else:
-                reply = await self._exchange.ask(route, call)
+            reply = await self._while_wanted(route, call, scope)
             if self._resolver.is_unconfirmed(reference):
                 reply.headers.append((DEFINITIONS, b"last-known"))
             await _answer(send, scope, reply, call.request_id)
@@ -216,11 +215,37 @@ class Gateway:
             self._open -= 1
             held.release()
 
+    async def _while_wanted(self, route: Route, call: Call, scope: Scope) -> Reply:
+        """Ask what the route leads to. If the caller hangs up, the asking is cancelled and ``Cancelled`` raised."""
+        asking = asyncio.current_task()
+        assert asking is not None
+        gone = False
+
+        def hang_up() -> None:
+            nonlocal gone
+            gone = True
+            asking.cancel()
+
+        scope[ON_DISCONNECT] = hang_up
+        try:
+            if isinstance(route, SequenceRoute):
+                return await self._sequence(route, call)
+            return await self._exchange.ask(route, call)
+        except asyncio.CancelledError:
+            if not gone:
+                raise
+            raise Cancelled("the caller hung up before the answer") from None
+        finally:
+            del scope[ON_DISCONNECT]
+
     async def _sequence(self, route: SequenceRoute, call: Call) -> Reply:
         try:
             reply = await self._runner.run(route, call)
         except HeadraceError as error:
             self._measures.sequence(route.sequence.name, status_of(error))
+            raise
+        except asyncio.CancelledError:
+            self._measures.sequence(route.sequence.name, status_of(Cancelled("")))
             raise
         self._measures.sequence(route.sequence.name, reply.status)
         return reply

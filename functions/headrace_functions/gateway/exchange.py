@@ -5,6 +5,7 @@ import time
 from typing import Protocol
 
 from headrace_functions.errors import (
+    Cancelled,
     DeadlineExceeded,
     HeadraceError,
     NotReady,
@@ -23,6 +24,7 @@ _OUTCOMES: tuple[tuple[type[HeadraceError], Outcome], ...] = (
     (DeadlineExceeded, "timeout"),
     (NotReady, "not-ready"),
     (Overloaded, "overloaded"),
+    (Cancelled, "cancelled"),
 )
 
 
@@ -35,6 +37,15 @@ class Recorder(Protocol):
 
     def append(self, record: Record) -> bool:
         """Keep the record; False if it had to be dropped."""
+
+
+class _Sending:
+    """Whether a call may have reached a function."""
+
+    __slots__ = ("begun",)
+
+    def __init__(self) -> None:
+        self.begun = False
 
 
 class Exchange:
@@ -61,10 +72,17 @@ class Exchange:
         recorded here, for the function could not. A call whose replica vanished before a byte was sent is sent again, ``RESEND_AFTER`` seconds later.
         """
         started = time.perf_counter()
+        sending = _Sending()
         try:
-            reply = await self._send_patiently(version, call)
+            reply = await self._send_patiently(version, call, sending)
         except HeadraceError as error:
             self._record_failure(version, call, error, time.perf_counter() - started)
+            raise
+        except asyncio.CancelledError:
+            # A function that has the call hears of the hang-up by its closed connection, and records it itself.
+            if not sending.begun:
+                gone = Cancelled("the caller hung up before the service was ready")
+                self._record_failure(version, call, gone, time.perf_counter() - started)
             raise
         self._measures.exchange(version.id, reply.status, time.perf_counter() - started)
         if reply.header(UNLOGGED):
@@ -81,16 +99,18 @@ class Exchange:
     def warm(self, version: Version) -> None:
         self._leases.warm(version)
 
-    async def _send_patiently(self, version: Version, call: Call) -> Reply:
+    async def _send_patiently(self, version: Version, call: Call, sending: "_Sending") -> Reply:
         for pause in RESEND_AFTER:
             try:
-                return await self._send(version, call)
+                return await self._send(version, call, sending)
             except NotSent:
+                sending.begun = False
                 await asyncio.sleep(min(pause, max(0.0, call.deadline - self._loop.time())))
-        return await self._send(version, call)
+        return await self._send(version, call, sending)
 
-    async def _send(self, version: Version, call: Call) -> Reply:
+    async def _send(self, version: Version, call: Call, sending: "_Sending") -> Reply:
         async with self._leases.lease(version, deadline=call.deadline) as endpoint:
+            sending.begun = True
             left = call.deadline - self._loop.time()
             lines = endpoint.headers + self._secret.proof_line() if call.is_marked else endpoint.headers
             head = call.head(version.id, endpoint.host, max(1, int(left * 1000)), lines)

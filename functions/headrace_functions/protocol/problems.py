@@ -22,6 +22,7 @@ _TABLE: dict[type[errors.HeadraceError], tuple[int, str]] = {
     errors.Overloaded: (429, "Too many requests are waiting"),
     errors.NotReady: (503, "The version cannot serve requests now"),
     errors.DeadlineExceeded: (504, "The deadline has passed"),
+    errors.Cancelled: (499, "The caller went away"),
     errors.FunctionFailed: (500, "The function failed"),
     errors.Unreachable: (502, "The service ended the connection"),
     errors.StorageFailed: (503, "The object store is unavailable"),

@@ -7,6 +7,8 @@ the request allows it by the parameter ``packed_output``, wants all outputs as b
 
 **FP16** has no JSON form. In JSON, an ``FP16`` input is sent as ``FP32`` and an ``FP16`` output is answered as ``FP32``.
 
+**BF16** is read from binary data, as ``FP32``. No output is ``BF16``.
+
 **BYTES** elements are ``str`` where the whole tensor is UTF-8, else ``bytes``. An output that is not UTF-8 needs binary data.
 """
 
@@ -26,6 +28,8 @@ from headrace_functions.signature import DTYPES, DType, Field, Signature, Tensor
 
 _BY_WIRE = {d.wire: d for d in DTYPES}
 _FP16, _FP32 = dtype("float16"), dtype("float32")
+_BF16 = DType("bfloat16", "BF16", np.dtype(np.uint16))
+"""Half of a ``FP32``, its more significant one. numpy has no such type, so it is read as ``FP32``, which holds it without loss."""
 PACKED = "rows"
 """The name we give to a packed tensor; any name is taken."""
 PACKED_OUTPUT = "packed_output"
@@ -91,7 +95,8 @@ def read_tensors(document: Mapping[str, Any], side: str, tail: memoryview, field
                 expected=f"0 to {len(tail) - at}",
                 got=repr(size),
             )
-        tensors[name] = unpack(tail[at : at + size], wire, shape, name)
+        found = unpack(tail[at : at + size], wire, shape, name)
+        tensors[name] = (found.astype(np.uint32) << 16).view(np.float32) if wire is _BF16 else found
         at += size
     if at != len(tail):
         raise Malformed(
@@ -110,7 +115,7 @@ def _head(item: Any, side: str) -> tuple[str, DType, tuple[int, ...]]:
         raise Malformed(
             f"tensor {name!r}: 'shape' is not a list of sizes", field=name, expected="a list of sizes", got=_kind(shape)
         )
-    found = _BY_WIRE.get(wire) if type(wire) is str else None
+    found = (_BF16 if wire == _BF16.wire else _BY_WIRE.get(wire)) if type(wire) is str else None
     if found is None:
         raise Malformed(
             f"tensor {name!r}: unknown datatype", field=name, expected=f"one of {', '.join(_BY_WIRE)}", got=repr(wire)
@@ -123,9 +128,12 @@ def _from_data(item: dict[str, Any], name: str, wire: DType, shape: tuple[int, .
         raise Malformed(
             f"tensor {name!r} has no data", field=name, expected="'data', or 'binary_data_size' in its parameters"
         )
-    if wire is _FP16:
+    if wire is _FP16 or wire is _BF16:
         raise Malformed(
-            f"tensor {name!r}: FP16 has no JSON form", field=name, expected="FP32 in JSON, or binary data", got="FP16"
+            f"tensor {name!r}: {wire.wire} has no JSON form",
+            field=name,
+            expected="FP32 in JSON, or binary data",
+            got=wire.wire,
         )
     if wire is _FP32 and field is not None and field.dtype is _FP16:
         wire = _FP16

@@ -99,6 +99,7 @@ class Batcher:
     async def submit(self, tensors: Tensors, seconds: float) -> Tensors:
         """The function's answer for one request.
 
+        A call that is cancelled while it waits never runs; one that runs is left to end, and its answer is dropped.
         Raises ``Overloaded`` where the queue is full, ``DeadlineExceeded`` after ``seconds``, waiting included,
         and what the function raises.
         """
@@ -113,13 +114,24 @@ class Batcher:
         waiting.timer = self.loop.call_later(seconds, self._expire, waiting, seconds)
         self._waiting.append(waiting)
         self._schedule()
-        return await waiting.answer
+        try:
+            return await waiting.answer
+        except asyncio.CancelledError:
+            self._give_up(waiting)
+            raise
 
     def close(self) -> None:
         """Fail what waits and start nothing more; runs under way are left to end."""
         while self._waiting:
             self._waiting.popleft().settle(Overloaded("the server is stopping"))
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _give_up(self, waiting: Waiting) -> None:
+        """Nobody wants the answer any more: what did not begin will not."""
+        if waiting.timer is not None:
+            waiting.timer.cancel()
+        if waiting in self._waiting:
+            self._waiting.remove(waiting)
 
     def _expire(self, waiting: Waiting, seconds: float) -> None:
         waiting.settle(DeadlineExceeded(f"no answer within {seconds:.3g} s"))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from headrace_functions.errors import (
+    Cancelled,
     DeadlineExceeded,
     FunctionFailed,
     HeadraceError,
@@ -29,6 +30,7 @@ _OUTCOMES: tuple[tuple[type[HeadraceError], Outcome], ...] = (
     (DeadlineExceeded, "timeout"),
     (Overloaded, "overloaded"),
     (NotReady, "not-ready"),
+    (Cancelled, "cancelled"),
     (FunctionFailed, "failed"),
     (HeadraceError, "refused"),
 )

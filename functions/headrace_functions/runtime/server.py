@@ -4,13 +4,14 @@ An exchange: read the body within its limit, decode and check, run, encode, spoo
 fails is spooled too. User errors answer as problem documents with the request id; tracebacks go to the service log only.
 """
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
-from headrace_functions.errors import Malformed, MethodNotAllowed, NotFound
+from headrace_functions.errors import Cancelled, Malformed, MethodNotAllowed, NotFound
 from headrace_functions.platform_secret import PROOF, PlatformSecret
 from headrace_functions.protocol import metadata
 from headrace_functions.protocol.budget import ByteBudget, HeldBytes
@@ -36,11 +37,13 @@ from headrace_functions.runtime.exchange import (
     text,
 )
 from headrace_functions.runtime.metrics import TEXT_TYPE, Metrics
+from headrace_functions.serving import ON_DISCONNECT
 from headrace_functions.version import Version
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Read = Callable[[], tuple[int, str, bytes]]
+Wanted = TypeVar("Wanted")
 
 
 class FunctionServer:
@@ -75,7 +78,7 @@ class FunctionServer:
         headers: Headers = dict(scope["headers"])
         protocol = self._infer.get(path)
         if protocol is not None and scope["method"] == "POST":
-            await self._exchange(protocol, headers, receive, send)
+            await self._exchange(protocol, headers, scope, receive, send)
             return
         request_id = request_id_of(headers)
         status, content_type, body = self._answer(path, scope["method"], request_id)
@@ -126,15 +129,15 @@ class FunctionServer:
 
     # The hot side: an exchange.
 
-    async def _exchange(self, protocol: Protocol, headers: Headers, receive: Receive, send: Send) -> None:
+    async def _exchange(self, protocol: Protocol, headers: Headers, scope: Scope, receive: Receive, send: Send) -> None:
         held = self._bytes.hold()
         try:
-            await self._held_exchange(protocol, headers, receive, send, held)
+            await self._held_exchange(protocol, headers, scope, receive, send, held)
         finally:
             held.release()
 
     async def _held_exchange(
-        self, protocol: Protocol, headers: Headers, receive: Receive, send: Send, held: HeldBytes
+        self, protocol: Protocol, headers: Headers, scope: Scope, receive: Receive, send: Send, held: HeldBytes
     ) -> None:
         received, started = time.time_ns(), time.perf_counter()
         request_id = request_id_of(headers)
@@ -144,7 +147,7 @@ class FunctionServer:
             held.at_least(min(number(headers, b"content-length") or 0, limit))
             body = decoded(await read_body(receive, headers, limit), headers.get(b"content-encoding"), limit)
             held.at_least(len(body))
-            answer = success(await self._predict(protocol, headers, body))
+            answer = success(await _while_wanted(scope, self._predict(protocol, headers, body)))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - every request is answered and recorded
             answer = failure(error, request_id, self.version)
             log_failure(error, request_id)
@@ -221,6 +224,28 @@ async def _reply(send: Send, status: int, extra: RawHeaders, body: bytes, reques
     headers = [*extra, (b"content-length", b"%d" % len(body)), (b"x-request-id", request_id.encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+async def _while_wanted(scope: Scope, answer: Awaitable[Wanted]) -> Wanted:
+    """The answer. If the caller hangs up before, what waits for it is cancelled and ``Cancelled`` raised."""
+    task = asyncio.current_task()
+    assert task is not None
+    gone = False
+
+    def hang_up() -> None:
+        nonlocal gone
+        gone = True
+        task.cancel()
+
+    scope[ON_DISCONNECT] = hang_up
+    try:
+        return await answer
+    except asyncio.CancelledError:
+        if not gone:
+            raise  # the server stops and waits no longer
+        raise Cancelled("the caller hung up before the answer") from None
+    finally:
+        del scope[ON_DISCONNECT]
 
 
 def _infer_paths(version: Version) -> dict[str, Protocol]:

@@ -326,3 +326,32 @@ def test_packed_rows_stay_packed_in_a_batch() -> None:
     parts = split(joined, [1, 2])
     assert [[[1, 2]], [[3, 4], [5, 6]]] == [p.matrix.tolist() for p in parts if isinstance(p, PackedRows)]
     assert [[1.0], [3.0, 5.0]] == [p["a"].tolist() for p in parts]  # type: ignore[index]
+
+
+def test_a_call_that_is_taken_back_while_it_waits_never_runs() -> None:
+    seen: list[float] = []
+    gate = threading.Event()
+
+    def function(tensors: Tensors) -> Tensors:
+        seen.extend(tensors["x"].tolist())
+        gate.wait(10)
+        return {"y": tensors["x"]}
+
+    async def calls() -> Tensors:
+        batcher = Batcher(function)
+        first = asyncio.create_task(batcher.submit({"x": np.array([1.0])}, 10))
+        while not batcher.running:
+            await asyncio.sleep(0)
+        gone = asyncio.create_task(batcher.submit({"x": np.array([2.0])}, 10))
+        while not batcher.waiting:
+            await asyncio.sleep(0)
+        gone.cancel()
+        await asyncio.wait([gone])
+        assert 0 == batcher.waiting
+        gate.set()
+        answer = await first
+        batcher.close()
+        return answer
+
+    assert [1.0] == asyncio.run(calls())["y"].tolist()
+    assert [1.0] == seen

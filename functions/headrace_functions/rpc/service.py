@@ -1,0 +1,250 @@
+"""The methods of ``inference.GRPCInferenceService``, each one request to the gateway."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+from urllib.parse import quote
+
+import grpc
+import orjson
+
+from headrace_functions.errors import HeadraceError, Malformed
+from headrace_functions.gateway.upstream import Reply
+from headrace_functions.names import Reference
+from headrace_functions.rpc.descriptors import METHODS, SERVICE, STREAM, message
+from headrace_functions.rpc.gateway import GatewayClient, header_lines, model_path
+from headrace_functions.rpc.status import Metadata, of_error, of_problem
+from headrace_functions.rpc.tensors import http_body, infer_response
+
+Context = Any
+"""``grpc.aio.ServicerContext``."""
+
+_JSON_LENGTH = b"inference-header-content-length"
+_VERSION = b"x-headrace-version"
+_DEFINITIONS = b"x-headrace-definitions"
+_PAGE = 1000
+_MAX_INDEX = 100_000
+"""Versions that ``RepositoryIndex`` lists at most."""
+
+REQUEST_ID = "x-request-id"
+
+
+class _Refused(Exception):
+    """An answer of the gateway that is no success."""
+
+    def __init__(self, reply: Reply) -> None:
+        self.reply = reply
+
+
+class InferenceService:
+    """Answers calls; one gateway behind it. Errors end calls with a status code and the problem in the trailing metadata."""
+
+    def __init__(self, gateway: GatewayClient) -> None:
+        self._gateway = gateway
+
+    def handler(self) -> Any:
+        """What a gRPC server registers."""
+        methods: dict[str, Callable[[Any, _Call], Awaitable[Any]]] = {
+            "ServerLive": self._server_live,
+            "ServerReady": self._server_ready,
+            "ModelReady": self._model_ready,
+            "ServerMetadata": self._server_metadata,
+            "ModelMetadata": self._model_metadata,
+            "ModelInfer": self._model_infer,
+            "RepositoryIndex": self._repository_index,
+            "RepositoryModelLoad": self._load,
+            "RepositoryModelUnload": self._unload,
+        }
+        handlers = {
+            name: grpc.unary_unary_rpc_method_handler(
+                _answering(methods[name], self._gateway),
+                request_deserializer=message(f"inference.{name}Request").FromString,
+                response_serializer=message(f"inference.{name}Response").SerializeToString,
+            )
+            for name in METHODS
+        }
+        handlers[STREAM] = grpc.stream_stream_rpc_method_handler(
+            self._stream,
+            request_deserializer=message("inference.ModelInferRequest").FromString,
+            response_serializer=message(f"inference.{STREAM}Response").SerializeToString,
+        )
+        return grpc.method_handlers_generic_handler(SERVICE, handlers)
+
+    async def _server_live(self, request: Any, call: "_Call") -> Any:
+        del request
+        return message("inference.ServerLiveResponse")(live=await call.succeeds("/v2/health/live"))
+
+    async def _server_ready(self, request: Any, call: "_Call") -> Any:
+        del request
+        return message("inference.ServerReadyResponse")(ready=await call.succeeds("/v2/health/ready"))
+
+    async def _model_ready(self, request: Any, call: "_Call") -> Any:
+        ready = await call.succeeds(f"{model_path(request.name, request.version)}/ready")
+        return message("inference.ModelReadyResponse")(ready=ready)
+
+    async def _server_metadata(self, request: Any, call: "_Call") -> Any:
+        del request
+        document = await call.document("GET", "/v2")
+        return message("inference.ServerMetadataResponse")(
+            name=document["name"], version=document["version"], extensions=document["extensions"]
+        )
+
+    async def _model_metadata(self, request: Any, call: "_Call") -> Any:
+        document = await call.document("GET", model_path(request.name, request.version))
+        response = message("inference.ModelMetadataResponse")(
+            name=document["name"], versions=document["versions"], platform=document["platform"]
+        )
+        for side in ("inputs", "outputs"):
+            for tensor in document[side]:
+                getattr(response, side).add(name=tensor["name"], datatype=tensor["datatype"], shape=tensor["shape"])
+        return response
+
+    async def _model_infer(self, request: Any, call: "_Call") -> Any:
+        return await call.infer(request)
+
+    async def _stream(self, requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
+        """Each request in turn; one that fails is answered by its words, and the stream goes on."""
+        respond = message(f"inference.{STREAM}Response")
+        async for request in requests:
+            call = _Call(self._gateway, context, fresh_id=True)
+            try:
+                response = await call.infer(request)
+            except _Refused as refused:
+                _, text, _ = of_problem(refused.reply.status, refused.reply.body)
+                yield respond(error_message=text, infer_response=_named(request))
+            except HeadraceError as error:
+                yield respond(error_message=of_error(error, call.request_id)[1], infer_response=_named(request))
+            else:
+                yield respond(infer_response=response)
+
+    async def _repository_index(self, request: Any, call: "_Call") -> Any:
+        response = message("inference.RepositoryIndexResponse")()
+        path = f"/api/v1/versions?limit={_PAGE}"
+        token = ""
+        while len(response.models) < _MAX_INDEX:
+            page = await call.document("GET", path + (f"&page-token={quote(token)}" if token else ""))
+            for item in page["items"]:
+                released = item["state"] == "released"
+                if released or not request.ready:
+                    response.models.add(
+                        name=item["model"],
+                        version=str(item["number"]),
+                        state="READY" if released else "LOADING" if item["state"] == "assembling" else "UNAVAILABLE",
+                        reason=item.get("reason") or "",
+                    )
+            token = page.get("next") or ""
+            if not token:
+                break
+        return response
+
+    async def _load(self, request: Any, call: "_Call") -> Any:
+        name = await self._tell("wake", request, call)
+        return message("inference.RepositoryModelLoadResponse")(model_name=name, isLoaded=True)
+
+    async def _unload(self, request: Any, call: "_Call") -> Any:
+        name = await self._tell("sleep", request, call)
+        return message("inference.RepositoryModelUnloadResponse")(model_name=name, isUnloaded=True)
+
+    async def _tell(self, verb: str, request: Any, call: "_Call") -> str:
+        """Start the service of a version, or stop one that nobody uses; a released version stays callable either way."""
+        name: str = request.model_name or request.repository_name
+        reference = Reference.parse(name, field="model_name")
+        model, number = reference.name, reference.number
+        if reference.alias is not None:
+            number = (await call.document("GET", f"/api/v1/models/{model}/aliases/{reference.alias}"))["version"]
+        elif number is None:
+            number = (await call.document("GET", f"/api/v1/models/{model}"))["released"]
+        if number is None:
+            raise Malformed(f"{name} has no released version", field="model_name", got=name)
+        await call.document("POST", f"/api/v1/services/{model}/{number}/{verb}")
+        return name
+
+
+class _Call:
+    """One call: its metadata and its deadline, as the gateway hears them."""
+
+    def __init__(self, gateway: GatewayClient, context: Context, *, fresh_id: bool = False) -> None:
+        metadata = {k: v for k, v in context.invocation_metadata() or () if isinstance(v, str)}
+        if fresh_id:
+            metadata.pop(REQUEST_ID, None)  # several requests of one stream cannot share one
+        self._gateway = gateway
+        self._seconds: float | None = context.time_remaining()
+        told = metadata.get("x-headrace-timeout", "")
+        if told.isascii() and told.isdigit() and len(told) < 12:
+            limit = int(told) / 1000
+            self._seconds = limit if self._seconds is None else min(limit, self._seconds)
+        self.request_id, self._headers = header_lines(metadata)
+        self.trailing: Metadata = [(REQUEST_ID, self.request_id)]
+
+    async def succeeds(self, path: str) -> bool:
+        """Whether the gateway says yes. What it is not asked about at all, such as a name that is none, is an error."""
+        reply = await self._gateway.ask("GET", path, self._headers, seconds=self._seconds)
+        if reply.status not in (200, 404, 503):
+            raise _Refused(reply)
+        return reply.status == 200
+
+    async def document(self, method: str, path: str) -> dict[str, Any]:
+        reply = await self._gateway.ask(method, path, self._headers, seconds=self._seconds)
+        if reply.status >= 300:
+            raise _Refused(reply)
+        found: dict[str, Any] = orjson.loads(reply.body) if reply.body else {}
+        return found
+
+    async def infer(self, request: Any) -> Any:
+        body, json_length = http_body(request)
+        headers = b"%bcontent-type: application/octet-stream\r\ninference-header-content-length: %d\r\n" % (
+            self._headers,
+            json_length,
+        )
+        path = f"{model_path(request.model_name, request.model_version)}/infer"
+        reply = await self._gateway.ask("POST", path, headers, body, self._seconds)
+        if reply.status != 200:
+            raise _Refused(reply)
+        for name in (_VERSION, _DEFINITIONS):
+            value = reply.header(name)
+            if value is not None:
+                self.trailing.append((name.decode(), value.decode("latin-1")))
+        length = reply.header(_JSON_LENGTH)
+        return infer_response(reply.body, int(length) if length is not None else None)
+
+
+def _answering(method: Callable[[Any, _Call], Awaitable[Any]], gateway: GatewayClient) -> Any:
+    """A method with its errors told as gRPC tells errors."""
+
+    async def handle(request: Any, context: Context) -> Any:
+        call = _Call(gateway, context)
+        try:
+            response = await method(request, call)
+        except _Refused as refused:
+            told = of_problem(refused.reply.status, refused.reply.body)
+            retry = refused.reply.header(b"retry-after")
+            if retry is not None:
+                call.trailing.append(("retry-after", retry.decode("latin-1")))
+        except HeadraceError as error:
+            told = of_error(error, call.request_id)
+        else:
+            context.set_trailing_metadata(tuple(call.trailing))
+            return response
+        code, text, details = told
+        await context.abort(code, text, (*call.trailing, *details))
+        return None
+
+    return handle
+
+
+def _named(request: Any) -> Any:
+    """An answer without tensors that says which request it belongs to."""
+    return message("inference.ModelInferResponse")(
+        model_name=request.model_name, model_version=request.model_version, id=request.id
+    )
+
+
+async def watch_readiness(gateway: GatewayClient, said: Callable[[bool], Awaitable[None]], every: float) -> None:
+    """Tell ``said`` every ``every`` seconds whether the gateway is ready, until cancelled."""
+    while True:
+        ready = False
+        with contextlib.suppress(HeadraceError):
+            ready = (await gateway.ask("GET", "/v2/health/ready", b"", seconds=every)).status == 200
+        await said(ready)
+        await asyncio.sleep(every)
