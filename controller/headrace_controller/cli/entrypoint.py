@@ -117,7 +117,7 @@ def show_error(error: HeadraceError) -> None:
     click.echo(error.message, err=True)
     for label, value in (("expected", error.expected), ("got", error.got), ("hint", error.hint)):
         if value:
-            click.echo(f"  {label}: {value}", err=True)
+            click.echo(f"{label}: {value}", err=True)
 
 
 def main() -> None:
