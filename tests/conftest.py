@@ -12,6 +12,7 @@ _HOW = {
     "benchmarks": "make bench",
     "cluster": "make test-cluster, which needs a Kubernetes with Knative and KServe",
     "tests/frameworks": "make test-frameworks, which trains a model of each framework in an environment of its own",
+    "tests/clients": "make test-clients, which builds a client in each language",
     "tests/monitoring": "make test-monitoring, which builds AlertManager with Go",
 }
 _ON_DEMAND = {Path(__file__).parent / name.removeprefix("tests/") for name in _HOW}
