@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
+import pyarrow as pa
 
 from headrace_functions.errors import InvalidInput
 from headrace_functions.names import VersionId
@@ -17,6 +18,7 @@ from headrace_functions.views import Array, ViewName, names
 from headrace_jobs import inputs, sampling
 from headrace_jobs.attribution.training import shares
 from headrace_jobs.columns import Column, columns_of, series
+from headrace_jobs.conditions import satisfied_in_training
 from headrace_jobs.content import content_of, has_content
 from headrace_jobs.content import key as content_key
 from headrace_jobs.detectors.base import Rows
@@ -31,6 +33,10 @@ from headrace_jobs.statistics.repeats import RowCounts
 from headrace_jobs.window import Window, rows_of
 
 Ranking = Literal["shap", "variance", "severity"]
+WHOLE_TRAINING = (
+    "training data",
+    "the condition reads what the training data do not have, so all their rows are the reference; --against previous holds both sides to it",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +72,10 @@ def against_of(objects: ObjectStore, version: VersionId, text: str, window: Wind
         return Against()
     if text == "previous":
         count = rows_of(window.length)
-        before = window.previous() if count is None else inputs.last_rows(objects, version, count, window.since)
+        before = window.previous() if count is None else inputs.last_rows(objects, version, count, window)
         return Against(PREVIOUS, before)
     if "/" in text:
-        return Against(FIXED, Window.between(text))
+        return Against(FIXED, replace(Window.between(text), where=window.where, time=window.time))
     expected = "training, previous, or START/END in RFC 3339"
     raise InvalidInput(f"against: {text!r} is not a reference", field="against", expected=expected, got=repr(text))
 
@@ -86,9 +92,17 @@ def ranked(objects: ObjectStore, version: Version, base: Baseline) -> Baseline:
 
 
 def counted(
-    objects: ObjectStore, version: Version, sample: int, together: int, grouping: str | None = None
+    objects: ObjectStore,
+    version: Version,
+    sample: int,
+    together: int,
+    grouping: str | None = None,
+    where: str = "",
 ) -> Baseline:
-    """What depends on the version alone; with a ``grouping`` input rows are told apart by that alone."""
+    """What depends on the version alone; with a ``grouping`` input rows are told apart by that alone.
+
+    Only rows that satisfy ``where`` count, if it is a condition over inputs alone; else all do, and a note says so.
+    """
     training = inputs.read_training(objects, version)
     if training is None:
         raise InvalidInput(
@@ -97,15 +111,35 @@ def counted(
             hint="give training-data in its definition and apply it again, or compare with --against previous",
         )
     answers = inputs.read_answers(objects, version.id)
+    answered = answers.metadata.num_rows if answers is not None else 0
+    mask = satisfied_in_training(training, version.signature, where) if where else None
+    if mask is None:
+        whole = count_training(
+            version,
+            training.metadata.num_rows,
+            lambda name: inputs.column(training, name),
+            None if answers is None else lambda name: inputs.column(answers, name),
+            np.arange(0) if answers is None else spread_rows(training.metadata.num_rows, answered),
+            (sample, together),
+            grouping,
+        )
+        return replace(whole, notes=(*whole.notes, WHOLE_TRAINING)) if where else whole
+    kept = mask.to_numpy(zero_copy_only=False)
+    places = spread_rows(len(kept), answered)
+    inside = pa.array(kept[places])
     return count_training(
         version,
-        training.metadata.num_rows,
-        lambda name: inputs.column(training, name),
-        None if answers is None else lambda name: inputs.column(answers, name),
-        answers.metadata.num_rows if answers is not None else 0,
+        int(kept.sum()),
+        lambda name: _filtered(inputs.column(training, name), mask),
+        None if answers is None else lambda name: _filtered(inputs.column(answers, name), inside),
+        (np.cumsum(kept) - 1)[places[kept[places]]],
         (sample, together),
         grouping,
     )
+
+
+def _filtered(column: Any | None, mask: Any) -> Any | None:
+    return None if column is None else column.filter(mask)
 
 
 ColumnOf = Callable[[str], Any]
@@ -117,18 +151,17 @@ def count_training(
     rows: int,
     training: ColumnOf,
     answers: ColumnOf | None,
-    answered: int,
+    places: Array,
     kept: tuple[int, int],
     grouping: str | None = None,
 ) -> Baseline:
-    """The baseline of ``rows`` training rows, and of the answers on ``answered`` of them; ``kept`` rows are kept raw and whole."""
+    """The baseline of ``rows`` training rows, and of the answers on those at ``places``; ``kept`` rows are kept raw and whole."""
     sample, together = kept
     grid = grid_for(sampling.views_of(columns_of(version.signature)))
     references: dict[str, Reference] = {}
     views: dict[str, tuple[Column, ViewName]] = {}
     notes: list[tuple[str, str]] = []
     whole = {"input": dict[str, Array](), "output": dict[str, Array]()}
-    places = spread_rows(rows, answered) if answers is not None else np.empty(0, np.int64)
     outputs = _answers(version, answers)
     hashes, told_by, contents = np.zeros(rows, np.uint64), list[str](), dict[str, Array]()
     chosen = lowest(priorities(str(version.id), rows), together)

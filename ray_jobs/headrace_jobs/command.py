@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from headrace_functions.errors import InvalidInput
 from headrace_functions.names import VersionId
 from headrace_functions.storage.objects import ObjectStore
 from headrace_jobs import execution
-from headrace_jobs.inputs import window_of
+from headrace_jobs.inputs import read_version, window_of
 from headrace_jobs.report.models import Report
 from headrace_jobs.report.page import page
 from headrace_jobs.report.report_store import encode, keep
@@ -46,8 +46,15 @@ class Call:
         return cls(ObjectStore(options.storage), version, options)
 
     def window(self) -> Window:
-        """The window that is asked for by ``window_arguments``."""
-        return window_of(self.objects, self.version, self.options.window, self.options.until)
+        """The window that is asked for by ``window_arguments``, by the version's rules where nothing was asked."""
+        version, asked = read_version(self.objects, self.version), self.options
+        rules = version.drift.with_settings((getattr(asked, "settings", None) or "").splitlines())
+        if asked.time:
+            rules = replace(rules, time=asked.time)
+        length = asked.window or rules.window
+        return window_of(
+            self.objects, self.version, length, asked.until, asked.where, rules.time_column(version.signature)
+        )
 
     def executor(self) -> AbstractContextManager[execution.Executor]:
         """Who runs the plan, as ``window_arguments`` say."""
@@ -81,9 +88,14 @@ class Command:
 def window_arguments(parser: argparse.ArgumentParser) -> None:
     """What jobs over a window of the log have in common."""
     parser.add_argument(
-        "--window", default="24h", help="length of the window: 30m, 24h, 7d or 10000rows (default: %(default)s)"
+        "--window", help="length of the window: 30m, 24h, 7d or 10000rows (default: the definition's, else 24h)"
     )
     parser.add_argument("--until", help="end of the window, RFC 3339 (default: now)")
+    parser.add_argument("--where", default="", help='only rows that satisfy this condition, e.g. "in.age > 30"')
+    parser.add_argument(
+        "--time",
+        help="when a row happened: received, caller_time, or an input or output (default: the definition's, else received)",
+    )
     parser.add_argument(
         "--address",
         default=os.environ.get("RAY_ADDRESS", "auto"),

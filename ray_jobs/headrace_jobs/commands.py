@@ -33,6 +33,8 @@ ASKED_WRONG = frozenset(
         "model",
         "window",
         "until",
+        "where",
+        "time",
         "against",
         "chunks",
         "method",

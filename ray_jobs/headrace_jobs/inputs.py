@@ -3,8 +3,8 @@
 import io
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
-from headrace_functions.errors import NotFound, StorageFailed
+from headrace_functions.errors import InvalidInput, NotFound, StorageFailed
 from headrace_functions.logtable import PARTITION
 from headrace_functions.names import VersionId
 from headrace_functions.statistics.sample import logged_priorities
@@ -27,12 +27,15 @@ from headrace_functions.storage.documents import Documents
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Version
 from headrace_functions.views import Array
+from headrace_jobs.conditions import satisfied
+from headrace_jobs.event_time import RECEIVED, event_times
 from headrace_jobs.window import EPOCH, MAX_LENGTH, Window, end_of, rows_of
 
 _STORED_UINT64 = pa.decimal128(20, 0)
 """How log tables hold uint64, which Delta does not have."""
 
 FILTER_COLUMNS = ("received", "outcome")
+TIME_WORDS = "received, caller_time, or an input or output as in.NAME or out.NAME"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +57,16 @@ def read_version(objects: ObjectStore, version: VersionId) -> Version:
 
 
 def log_files(objects: ObjectStore, version: VersionId, window: Window) -> tuple[LogFile, ...]:
-    """The files whose partition touches the window, in the order of their keys; none where nothing was logged yet."""
+    """The files whose partition touches the window, in the order of their keys; none where nothing was logged yet.
+
+    All files where another time than that of receipt counts, for the partitions say nothing of it.
+    """
     first, last = window.dates()
     table = open_log(objects, version)
     if table is None:
         return ()
-    uris = table.file_uris(file_pruning_predicate=[(PARTITION, ">=", first), (PARTITION, "<=", last)])
+    days = [(PARTITION, ">=", first), (PARTITION, "<=", last)] if window.time == RECEIVED else None
+    uris = table.file_uris(file_pruning_predicate=days)
     added = table.get_add_actions(flatten=True)
     sizes = dict(zip(added.column("path").to_pylist(), added.column("size_bytes").to_pylist(), strict=True))
     keys = sorted(_key(version, uri) for uri in uris)
@@ -176,11 +183,22 @@ class Answered:
 def answered(file: pq.ParquetFile, window: Window) -> Answered:
     """Which rows of a log file an analysis looks at."""
     received, outcome = file.read(columns=list(FILTER_COLUMNS), use_threads=False).columns
+    if window.time != RECEIVED:
+        received = event_times(_time_column(file, window.time), received)
     inside = in_window(received, window)
+    if window.where:
+        inside = pc.and_(inside, satisfied(file, window.where))
     mask = pc.and_(inside, pc.fill_null(pc.equal(outcome, "ok"), False))
     rows, seen = (int(pc.sum(m).as_py() or 0) for m in (mask, inside))
     keep = None if rows == len(mask) else mask
     return Answered(file, keep, received if keep is None else received.filter(keep), rows, seen - rows)
+
+
+def _time_column(file: pq.ParquetFile, name: str) -> Any:
+    found = column(file, name)
+    if found is None:
+        raise InvalidInput(f"time: the log has no column {name!r}", field="time", expected=TIME_WORDS, got=name)
+    return found
 
 
 def in_window(received: Any, window: Window) -> Any:
@@ -196,30 +214,42 @@ def _key(version: VersionId, uri: str) -> str:
     return table + unquote(uri[uri.rindex(table) + len(table) :])
 
 
-def window_of(objects: ObjectStore, version: VersionId, length: str, until: str | None) -> Window:
+def window_of(
+    objects: ObjectStore,
+    version: VersionId,
+    length: str,
+    until: str | None,
+    where: str = "",
+    time: str = RECEIVED,
+) -> Window:
     """The window that a user asks for: a length of time, or the newest so many answered rows (``10000rows``)."""
     count = rows_of(length)
-    return Window.parse(length, until) if count is None else last_rows(objects, version, count, end_of(until))
+    if count is None:
+        return replace(Window.parse(length, until), where=where, time=time)
+    end = end_of(until)
+    return last_rows(objects, version, count, Window(end, end, length, where, time))
 
 
-def last_rows(objects: ObjectStore, version: VersionId, count: int, until: datetime) -> Window:
-    """The window that holds the newest ``count`` rows answered before ``until``, and others received with the first of them.
+def last_rows(objects: ObjectStore, version: VersionId, count: int, end: Window) -> Window:
+    """The window that holds the newest ``count`` rows answered before ``end`` begins, and others of the time of the first of them.
 
-    With fewer rows than that it holds them all; without any it is empty. Dates are read from the newest on.
+    It has the condition and the time of ``end``. With fewer rows than that it holds them all; without any it is empty. Dates are read from
+    the newest on, all of them where another time than that of receipt counts.
     """
-    before = Window(until - MAX_LENGTH, until, f"{count}rows")
+    until = end.since
+    before = replace(end, since=until - MAX_LENGTH, until=until, length=f"{count}rows")
     table = open_log(objects, version)
     found: Array = np.empty(0, np.int64)
     for date, keys in groupby(newest_first(table, version) if table else [], key=lambda key: key.rsplit("/", 1)[0]):
-        if date.rsplit("=", 1)[-1] > before.dates()[1]:
+        if before.time == RECEIVED and date.rsplit("=", 1)[-1] > before.dates()[1]:
             continue
         for key in keys:
             received = answered(open_parquet(objects, key), before).received
             found = np.sort(np.concatenate((found, received.cast(pa.int64()).to_numpy())))[-count:]
-        if len(found) >= count:
+        if len(found) >= count and before.time == RECEIVED:
             break
     since = EPOCH + timedelta(microseconds=int(found[0])) if len(found) else until - timedelta(microseconds=1)
-    return Window(since, until, before.length)
+    return replace(before, since=since)
 
 
 def newest_first(table: DeltaTable, version: VersionId) -> list[str]:

@@ -1,10 +1,11 @@
-"""Windows: the half-open slice of time ``[since, until)`` of a log that a job analyses."""
+"""Windows: the half-open slice of time ``[since, until)`` of a log that a job analyses, and which of its rows."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from headrace_functions.errors import InvalidInput
+from headrace_jobs.event_time import RECEIVED
 
 MAX_LENGTH = timedelta(days=3660)
 MAX_CHUNKS = 500
@@ -22,6 +23,10 @@ class Window:
     since: datetime
     until: datetime
     length: str
+    where: str = ""
+    """A condition that its rows satisfy, in the SQL of log queries; all rows where it is empty."""
+    time: str = RECEIVED
+    """The column of the log that says when a row happened."""
 
     @classmethod
     def parse(cls, length: str, until: str | None = None) -> "Window":
@@ -45,7 +50,7 @@ class Window:
     def previous(self) -> "Window":
         """The window as long as this one that ends where this one begins."""
         try:
-            return Window(self.since - (self.until - self.since), self.since, self.length)
+            return replace(self, since=self.since - (self.until - self.since), until=self.since)
         except OverflowError as error:
             message = "against: the previous window is out of reach"
             raise InvalidInput(message, field="against", got="previous") from error
@@ -58,7 +63,7 @@ class Window:
             message = f"chunks: {length} would cut {self.length} into {count:,} chunks"
             raise InvalidInput(message, field="chunks", expected=f"at most {MAX_CHUNKS}", got=length)
         starts = [self.since + step * i for i in range(count)]
-        return tuple(Window(start, min(start + step, self.until), length) for start in starts)
+        return tuple(replace(self, since=s, until=min(s + step, self.until), length=length) for s in starts)
 
     @property
     def slug(self) -> str:

@@ -98,7 +98,7 @@ def judged(fields: tuple[Field, ...], before: Table, now: Table, more: tuple[Fin
     answers = {output_column(SCORE): training["score"]} if "score" in training else {}
     rows, count = len(next(iter(before.values()))), len(next(iter(now.values())))
     counted: Baseline = count_training(
-        version, rows, training.get, answers.get if answers else None, rows if answers else 0, (0, kept)
+        version, rows, training.get, answers.get if answers else None, np.arange(rows), (0, kept)
     )
     named = {input_column(f): window[f.name] for f in fields} | {output_column(SCORE): window.get("score")}
     since, until = WINDOW.microseconds()

@@ -20,6 +20,7 @@ from headrace_controller.environments import requirements
 from headrace_controller.requestlog import reader
 from headrace_controller.service import builds, jobs, labels, paging
 from headrace_controller.training import inference, source, summary, tables
+from headrace_functions import log_conditions
 from headrace_functions.protocol import problems
 from headrace_functions.rpc.gateway import LONGEST
 from headrace_functions.rpc.server import MAX_CALLS, MAX_MESSAGE
@@ -99,7 +100,7 @@ def test_every_setting_is_in_the_operations_page(name: str) -> None:
         (routing.JSON_BODY, "1 MiB", "http-api.md"),
         (paging.MAX_LIMIT, "at most 1000", "http-api.md"),
         (reader.MAX_ROWS, "10,000", "http-api.md"),
-        (reader.MAX_WHERE, "4000", "http-api.md"),
+        (log_conditions.MAX_WHERE, "4000", "http-api.md"),
         (events.MAX_STREAMS, "16", "http-api.md"),
         (builds.CONCURRENT_BUILDS, "builds at once | 2", "http-api.md"),
         (jobs.MAX_QUEUED, "100 of each", "http-api.md"),

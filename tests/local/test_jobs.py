@@ -377,6 +377,21 @@ def test_a_profile_is_made_once(jobs_python: Path, objects: ObjectStore) -> None
         (("drift", "--model", "churn:1", "--window", "soon", "--storage", "STORE"), 2, "not a length of time"),
         (("drift", "--model", "churn:1", "--storage", "ftp://x"), 2, "not a URL we know"),
         (("drift", "--storage", "STORE"), 2, "--model"),
+        (
+            (
+                "drift",
+                "--model",
+                "churn:1",
+                "--storage",
+                "STORE",
+                "--until",
+                f"{UNTIL:%FT%TZ}",
+                "--where",
+                "in.size > 1",
+            ),
+            2,
+            "where: there is no column 'in.size'",
+        ),
         (("weather",), 2, "invalid choice"),
         (
             ("explain", "--model", "churn:1", "--request-id", "r", "--endpoint", "nowhere", "--storage", "STORE"),

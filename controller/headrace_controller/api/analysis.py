@@ -72,6 +72,14 @@ class JobBody(Body):
         description="drift: settings of this run in place of the version's, a line each, e.g. monitoring.alpha=0.01",
     )
     until: str | None = Field(default=None, description="RFC 3339 time; now by default")
+    where: str | None = Field(
+        default=None,
+        description="only rows of the log that satisfy this condition, e.g. in.age > 30 AND outcome = 'ok'",
+    )
+    time: str | None = Field(
+        default=None,
+        description="when a row happened: received, caller_time, or an input or output; by default the definition's",
+    )
     output: str | None = Field(
         default=None, description="performance, fairness: the output that predicts; attribution: the one explained"
     )
@@ -180,7 +188,7 @@ def start_job(platform: Platform, body: JobBody) -> schemas.JobView:
         raise InvalidInput(
             "kind: explanations have a route of their own", field="kind", hint="POST /api/v1/explanations"
         )
-    names = ("window", "until", "output", *DRIFT_OPTIONS)
+    names = ("window", "until", "where", "time", "output", *DRIFT_OPTIONS)
     arguments = {name: value for name in names if (value := getattr(body, name)) is not None}
     refused = [name for name in DRIFT_OPTIONS if name in arguments and body.kind != "drift"]
     if refused:
@@ -198,6 +206,8 @@ def start_job(platform: Platform, body: JobBody) -> schemas.JobView:
     if body.window is not None and not ROWS.fullmatch(body.window):
         parse_duration(body.window)
     version = platform.versions.resolve(Reference.parse(body.model)).id
+    if body.where:
+        platform.logs.check(version, body.where)
     return views.job(platform.jobs.start(JobRequest(body.kind, version, body.engine, arguments, body.timeout)))
 
 

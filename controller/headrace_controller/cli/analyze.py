@@ -1,5 +1,6 @@
 """``headrace analyze``"""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,31 @@ from headrace_functions.errors import InvalidInput
 ENGINES = click.Choice(["native", "alibi"])
 
 
+def window_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Which rows of the log are analysed."""
+    for option in reversed(
+        (
+            click.option(
+                "--window",
+                help="Length of the window: 30m, 24h, 7d, or 10000rows.  [default: monitoring.window of the version, 24h]",
+            ),
+            click.option("--until", help="End of the window, RFC 3339. Default: now."),
+            click.option(
+                "--where",
+                metavar="CONDITION",
+                help="Only rows that satisfy this condition over the log's columns, e.g. \"in.age > 30 AND variant = 'b'\".",
+            ),
+            click.option(
+                "--time",
+                metavar="COLUMN",
+                help="When a row happened: received, caller_time, or an input or output.  [default: monitoring.time of the version, received]",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
 @click.group(cls=Commands)
 def analyze() -> None:
     """Analyse request logs: start, list, show and cancel runs."""
@@ -23,8 +49,7 @@ def analyze() -> None:
 
 @analyze.command("drift")
 @click.argument("model", metavar="MODEL:NUMBER")
-@click.option("--window", default="24h", show_default=True, help="Length of the window: 30m, 24h, 7d, or 10000rows.")
-@click.option("--until", help="End of the window, RFC 3339. Default: now.")
+@window_options
 @click.option(
     "--against",
     default="training",
@@ -76,8 +101,7 @@ def analyze_drift(
 
 @analyze.command("performance")
 @click.argument("model", metavar="MODEL:NUMBER")
-@click.option("--window", default="24h", show_default=True, help="Length of the window, e.g. 30m, 24h, 7d.")
-@click.option("--until", help="End of the window, RFC 3339. Default: now.")
+@window_options
 @click.option("--output", help="Output that predicts the target. Default: the first suitable one.")
 @click.option(
     "--metric-file",
@@ -113,8 +137,7 @@ def _function(place: str) -> dict[str, str | None]:
 
 @analyze.command("outliers")
 @click.argument("model", metavar="MODEL:NUMBER")
-@click.option("--window", default="24h", show_default=True, help="Length of the window, e.g. 30m, 24h, 7d.")
-@click.option("--until", help="End of the window, RFC 3339. Default: now.")
+@window_options
 @click.option("--rate", type=float, default=0.01, show_default=True, help="Target share of false alarms.")
 @click.option(
     "--engine",
@@ -139,8 +162,7 @@ def analyze_outliers(client: Client, model: str, no_wait: bool, as_json: bool, *
 @click.option("--group", required=True, metavar="FIELD", help="Input whose values define the groups.")
 @click.option("--positive", metavar="VALUE", help="The favourable prediction. Default: the second class.")
 @click.option("--output", help="Output that holds the prediction. Default: the first suitable one.")
-@click.option("--window", default="24h", show_default=True, help="Length of the window, e.g. 30m, 24h, 7d.")
-@click.option("--until", help="End of the window, RFC 3339. Default: now.")
+@window_options
 @click.option("--no-wait", is_flag=True, help="Start the run and return without waiting for it.")
 @json_option
 @connected
@@ -151,8 +173,7 @@ def analyze_fairness(client: Client, model: str, no_wait: bool, as_json: bool, *
 
 @analyze.command("attribution")
 @click.argument("model", metavar="MODEL:NUMBER")
-@click.option("--window", default="24h", show_default=True, help="Length of the window: 30m, 24h, 7d, or 10000rows.")
-@click.option("--until", help="End of the window, RFC 3339. Default: now.")
+@window_options
 @click.option(
     "--rows",
     type=click.Choice(["sample", "outliers", "drifted", "training"]),
@@ -177,8 +198,7 @@ def analyze_attribution(client: Client, model: str, no_wait: bool, as_json: bool
 
 @analyze.command("projection")
 @click.argument("model", metavar="MODEL:NUMBER")
-@click.option("--window", default="24h", show_default=True, help="Length of the window: 30m, 24h, 7d, or 10000rows.")
-@click.option("--until", help="End of the window, RFC 3339. Default: now.")
+@window_options
 @click.option("--dimensions", type=click.Choice(["2", "3"]), help="Dimensions of the map.  [default: 2]")
 @click.option(
     "--layout",
@@ -198,14 +218,16 @@ def analyze_projection(client: Client, model: str, no_wait: bool, as_json: bool,
 
 @analyze.command("profile")
 @click.argument("model", metavar="MODEL:NUMBER")
-@click.option("--window", default="24h", show_default=True, help="Length of the window: 30m, 24h, 7d, or 10000rows.")
-@click.option("--until", help="End of the window, RFC 3339. Default: now.")
+@window_options
 @click.option("--no-wait", is_flag=True, help="Start the run and return without waiting for it.")
 @json_option
 @connected
-def analyze_profile(client: Client, model: str, window: str, until: str | None, no_wait: bool, as_json: bool) -> None:
+def analyze_profile(
+    client: Client, model: str, window: str | None, no_wait: bool, as_json: bool, **options: str | None
+) -> None:
     """Show statistics of a window's fields beside those of the training data."""
-    _follow(client, client.start_job("profile", model, window=window, until=until), no_wait, as_json)
+    # Without a window the job makes the profile of the training data, as builds want it.
+    _follow(client, client.start_job("profile", model, window=window or "24h", **options), no_wait, as_json)
 
 
 def _follow(client: Client, job: JobView, no_wait: bool, as_json: bool) -> None:

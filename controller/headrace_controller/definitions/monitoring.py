@@ -37,6 +37,8 @@ class MonitoringDefinition(Document):
     exclude: list[str] = Field(default_factory=list, max_length=5000)
     fields: dict[str, FieldLimits] = Field(default_factory=dict, max_length=5000)
     grouping: str | None = None
+    time: str = "received"
+    window: str = "24h"
 
     @model_validator(mode="after")
     def _is_possible(self) -> "MonitoringDefinition":
@@ -45,7 +47,7 @@ class MonitoringDefinition(Document):
 
     def to_rules(self) -> DriftRules:
         limits = {name: one.effect for name, one in self.fields.items()}
-        return DriftRules(self.alpha, self.effect, tuple(self.exclude), limits, self.grouping)
+        return DriftRules(self.alpha, self.effect, tuple(self.exclude), limits, self.grouping, self.time, self.window)
 
     @model_serializer(mode="plain")
     def _as_given(self) -> Any:

@@ -13,8 +13,9 @@ from typing import Any
 import pyarrow as pa
 
 from headrace_controller.requestlog.local_table import POSITION, local_table
-from headrace_controller.requestlog.reader import boolean_expression, execute, of_engine
+from headrace_controller.requestlog.reader import execute
 from headrace_functions.errors import InvalidInput
+from headrace_functions.log_conditions import boolean_expression, of_engine
 from headrace_functions.logtable import column_type, input_column, output_column
 from headrace_functions.signature import Field, Signature
 

@@ -1,6 +1,5 @@
 """Queries over the log tables: SQL of DataFusion on Delta. The only reader of ``deltalake`` in the controller's API process."""
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from headrace_controller import clock
 from headrace_controller.requestlog.literals import literal
 from headrace_controller.requestlog.plain_types import batches_as_logged, plain_batch, plain_schema
 from headrace_functions.errors import InvalidInput, StorageFailed
+from headrace_functions.log_conditions import boolean_expression, not_boolean, of_engine
 from headrace_functions.logtable import PARTITION
 from headrace_functions.names import VersionId
 from headrace_functions.storage import layout
@@ -25,30 +25,9 @@ from headrace_functions.storage.objects import ObjectStore
 
 MAX_ROWS = 10_000
 """Rows of one answer; ``export`` has no limit."""
-MAX_WHERE = 4000  # characters
-
 TABLE = "log"
 """Name of the table in a query."""
 _EVERY_ROW = 2**62
-_TOKEN = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|--|/\*|[();]|[^\s'"();]+|\s+|['"]""")
-_QUOTES = ("'", '"')
-_FORBIDDEN = {
-    "select",
-    "with",
-    "values",
-    "table",
-    "union",
-    "intersect",
-    "except",
-    "insert",
-    "update",
-    "delete",
-    "create",
-    "drop",
-    "copy",
-    "order",
-    "limit",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,52 +200,6 @@ class LogReader:
             raise StorageFailed(f"the log of {version} cannot be read: {first_line(error)}") from error
 
 
-def boolean_expression(text: str, columns: Sequence[str]) -> str:
-    """``text`` as one SQL expression with the names of known ``columns`` quoted, e.g. ``in.age > 3`` as ``"in.age" > 3``.
-
-    Raises ``InvalidInput`` for a semicolon, a comment, a sub-query, an open quote or parentheses that do not pair.
-    """
-    if len(text) > MAX_WHERE:
-        raise _not_boolean(f"at most {MAX_WHERE} characters")
-    names = re.compile(
-        "|".join(rf"(?<![\w.]){re.escape(c)}(?![\w.])" for c in sorted(columns, key=len, reverse=True)) or r"(?!)"
-    )
-    result, depth, before, previous = [], 0, "", ""
-    for match in _TOKEN.finditer(text):
-        token = match[0]
-        if len(token) > 1 and token[0] in _QUOTES:
-            if before and (before[-1].isalnum() or before[-1] in "_&"):
-                raise _not_boolean(
-                    f"{before}{token[0]}…{token[0]} is a kind of text that is not taken: put a blank before it"
-                )
-            result.append(token)
-        else:
-            depth += {"(": 1, ")": -1}.get(token, 0)
-            _check_token(token, previous, depth)
-            result.append(names.sub(lambda m: f'"{m[0]}"', token))
-        before, previous = token, token if token.strip() else previous
-    if depth:
-        raise _not_boolean("its parentheses do not pair")
-    return "".join(result)
-
-
-def _check_token(token: str, previous: str, depth: int) -> None:
-    """Refuse what could end the expression or open another query; ``token`` is outside of quotes."""
-    word = token.lower()
-    if token in (";", *_QUOTES) or any(mark in token for mark in ("--", "/*", "$$")) or depth < 0:
-        raise _not_boolean(f"{token.strip()!r} cannot be part of it")
-    if word in _FORBIDDEN or (word == "from" and previous == "("):
-        raise _not_boolean(f"{token!r} would be a statement or sub-query")
-
-
-def _not_boolean(why: str) -> InvalidInput:
-    return InvalidInput(
-        f"where: {why}",
-        field="where",
-        expected="one boolean expression over the log's columns, e.g. latency_ms > 20 AND in.age < 30",
-    )
-
-
 def select(table: DeltaTable, query: LogQuery) -> str:
     known = _columns(table)
     for column in query.columns:
@@ -305,26 +238,7 @@ def execute(table: DeltaTable, sql: str) -> pa.RecordBatchReader:
     try:
         return batches_as_logged(pa.RecordBatchReader.from_stream(QueryBuilder().register(TABLE, table).execute(sql)))
     except (DeltaError, ValueError, RuntimeError) as error:
-        raise _not_boolean(of_engine(str(error))) from error
-
-
-_UNKNOWN_COLUMN = re.compile(r"No field named (?:rows\.)?\"?([^\"\n]+?)\"?\.(?:\s|$)")
-_ENGINE = re.compile(
-    r"^(?:[\w ]*?(?:error|planning|by)(?: during planning)?:? )+|\w*Error\((?=\")|\s*at Line: \d+, Column:? \d+",
-    re.IGNORECASE,
-)
-
-
-def of_engine(said: str) -> str:
-    """The query engine's words without its own names, and without places in a query that nobody wrote."""
-    unknown = _UNKNOWN_COLUMN.search(said)
-    if unknown:
-        return f"there is no column {unknown[1]!r}; columns of inputs and outputs are in.NAME and out.NAME"
-    line = said.strip().rpartition("caused by")[2].strip().splitlines()[0] if said.strip() else ""
-    text = _ENGINE.sub("", line).strip().strip("()\"'").strip()
-    if text.startswith("Expected: an expression, found"):
-        return "it ends where a value or a column is missing"
-    return text or "it is not a single boolean expression"
+        raise not_boolean(of_engine(str(error))) from error
 
 
 def plain(row: dict[str, Any]) -> dict[str, Any]:

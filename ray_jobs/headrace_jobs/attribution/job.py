@@ -34,7 +34,7 @@ from headrace_jobs.report.models import (
 )
 from headrace_jobs.report_text import rows as counted
 from headrace_jobs.report_text import share
-from headrace_jobs.window import Window, text
+from headrace_jobs.window import Window
 
 MAX_COUNT = 10_000
 MAX_BUDGET = 10_000_000
@@ -137,7 +137,7 @@ class AttributionRun:
         shown = 0 if self.choice == "training" else min(len(chosen), SHOWN)
         return AttributionReport(
             model=str(self.version),
-            window=Span(since=text(self.window.since), until=text(self.window.until), length=self.window.length),
+            window=Span.of(self.window),
             chosen=self.choice,
             method=found.method,  # type: ignore[arg-type]  # pydantic checks it
             output=outcome.name,

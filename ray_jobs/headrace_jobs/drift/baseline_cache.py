@@ -43,13 +43,22 @@ COUNTING = (baseline, columns, content, importance, scan, categories, numbers, r
 
 
 def from_training(
-    objects: ObjectStore, version: Version, raw: int, together: int, grouping: str | None = None
+    objects: ObjectStore,
+    version: Version,
+    raw: int,
+    together: int,
+    grouping: str | None = None,
+    where: str = "",
 ) -> Baseline:
     """As ``baseline.from_training``, counted in the first run alone. What ranks the fields may come later and is asked each time."""
-    return baseline.ranked(objects, version, _counted(objects, version, raw, together, grouping))
+    return baseline.ranked(objects, version, _counted(objects, version, raw, together, grouping, where))
 
 
-def _counted(objects: ObjectStore, version: Version, raw: int, together: int, grouping: str | None) -> Baseline:
+def _counted(
+    objects: ObjectStore, version: Version, raw: int, together: int, grouping: str | None, where: str
+) -> Baseline:
+    if where:  # asked once or twice, so it is not kept
+        return baseline.counted(objects, version, raw, together, grouping, where)
     key = layout.baseline(version.id, digest(COUNTING, raw, together, grouping))
     with suppress(NotFound, *DAMAGED):
         return decoded(version, objects.get(key))

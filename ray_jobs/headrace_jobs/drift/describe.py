@@ -56,7 +56,7 @@ def describe(told: Told, sides: Comparison, judged: Mapping[str, Sequence[Judged
         engine=_engine(told.detector),
         licence=told.detector.licence,
         against=_against(told.against),
-        window=Span(since=text(told.window.since), until=text(told.window.until), length=told.window.length),
+        window=Span.of(told.window),
         rows=_rows(sides),
         verdict=verdict,
         severity=severity,

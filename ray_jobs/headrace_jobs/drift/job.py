@@ -172,15 +172,15 @@ class DriftRun:
         self, objects: ObjectStore, version: Version, rows: int, executor: Executor, progress: Progress
     ) -> Baseline:
         if self.against.window is None:
-            return from_training(objects, version, self.detector.sample, rows, self.rules.grouping)
+            return from_training(objects, version, self.detector.sample, rows, self.rules.grouping, self.window.where)
         kept = self.detector.sample
         return from_log(objects, version, self.against.window, kept, executor, progress, self.rules.grouping)
 
     def _concept(
         self, objects: ObjectStore, version: Version, files: tuple[inputs.LogFile, ...], executor: Executor
     ) -> tuple[Finding, ...]:
-        if CONCEPT not in self.together or self.against.window is not None:
-            return ()
+        if CONCEPT not in self.together or self.against.window is not None or self.window.where:
+            return ()  # of some rows only the labels of all training rows say nothing
         found = concept(objects, version, self.window, files, executor)
         return () if found is None else (found,)
 

@@ -16,6 +16,7 @@ from headrace_functions.errors import NotFound
 from headrace_functions.names import VersionId
 from headrace_functions.storage import layout
 from headrace_functions.storage.objects import ObjectStore
+from headrace_jobs.event_time import RECEIVED
 from headrace_jobs.window import Window
 
 WINDOWS = 30
@@ -45,7 +46,11 @@ def usual(objects: ObjectStore, version: VersionId, window: Window, kind: str, e
     """
     found: dict[str, Mapping[str, float]] = {}
     for report in _reports(objects, version, window):
-        if report.get("against", {}).get("kind") == kind and report.get("engine") == engine:
+        same = (report["window"].get("where", ""), report["window"].get("time", RECEIVED)) == (
+            window.where,
+            window.time,
+        )
+        if same and report.get("against", {}).get("kind") == kind and report.get("engine") == engine:
             found[report["window"]["until"]] = _effects(report)
     last = [found[until] for until in sorted(found)[-WINDOWS:]]
     effects: dict[str, list[float]] = defaultdict(list)

@@ -22,7 +22,7 @@ from headrace_jobs.performance.problem import floats
 from headrace_jobs.plan import ROOT, by_leaf, tree
 from headrace_jobs.report.models import FairnessReport, Group, Note, Severity, ShareOf, Span
 from headrace_jobs.report_text import share
-from headrace_jobs.window import Window, text
+from headrace_jobs.window import Window
 
 MIN_ROWS = 30
 MAX_GROUPS = 50
@@ -73,7 +73,7 @@ class FairnessRun:
             notes.append(Note(name="equal opportunity", reason="no row of the window has a label yet"))
         return FairnessReport(
             model=str(self.version),
-            window=Span(since=text(self.window.since), until=text(self.window.until), length=self.window.length),
+            window=Span.of(self.window),
             group=self.group,
             output=answer.field.name,
             positive=answer.positive,

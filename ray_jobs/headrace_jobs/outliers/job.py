@@ -93,7 +93,7 @@ class OutlierRun:
             notes.append(Note(name="rows", reason=reason))
         return OutlierReport(
             model=str(self.version),
-            window=Span(since=text(self.window.since), until=text(self.window.until), length=self.window.length),
+            window=Span.of(self.window),
             engine=self.engine.name,  # type: ignore[arg-type]  # pydantic checks it
             licence=self.engine.licence,
             rows=rows,

@@ -25,7 +25,7 @@ from headrace_jobs.report.models import (
     Span,
 )
 from headrace_jobs.verdict import SEVERITIES, Severity, worst
-from headrace_jobs.window import Window, text
+from headrace_jobs.window import Window
 
 OPTIMISM = (
     "The reference is the training data. A model that fits it closer than new data promises too much, and so do its estimates: nothing is "
@@ -92,7 +92,7 @@ def describe(
     verdict = _verdict(beyond, enough=enough, honest=found.honest)
     return PerformanceReport(
         model=str(version),
-        window=Span(since=text(window.since), until=text(window.until), length=window.length),
+        window=Span.of(window),
         problem=_kind(problem),
         target=problem.target,
         output=problem.output.name,

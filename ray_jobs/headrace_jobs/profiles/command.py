@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(call: Call) -> Answer:
-    if call.options.window is None:
+    if call.options.window is None and not call.options.where:
         key = make_profile(call.objects, call.version)
         call.write(call.objects.get(key))
         return {"report": key}

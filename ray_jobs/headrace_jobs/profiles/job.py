@@ -16,7 +16,7 @@ from headrace_jobs.profiles.training import profiled
 from headrace_jobs.profiles.training_cache import profile_training
 from headrace_jobs.report.models import Note, ProfileReport, ProfileRows, Span
 from headrace_jobs.sampling import Progress
-from headrace_jobs.window import Window, text
+from headrace_jobs.window import Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class ProfileRun:
         notes = [*before.problems.items(), *zip(now.problems, names, strict=True)]
         return ProfileReport(
             model=str(self.version),
-            window=Span(since=text(self.window.since), until=text(self.window.until), length=self.window.length),
+            window=Span.of(self.window),
             rows=ProfileRows(training=before.rows, window=now.rows, failed=now.failed, files=len(files)),
             fields=tell(before, now),
             notes=tuple(Note(name=name, reason=reason) for name, reason in notes),

@@ -19,7 +19,7 @@ from headrace_jobs.projection.layout import METHODS, MIN_ROWS, Method, layout, n
 from headrace_jobs.report.models import MapPoint, Neighbour, ProjectionReport, Span
 from headrace_jobs.report_text import share
 from headrace_jobs.sampling import REQUEST, ROW, Progress, Sampled, SampleTask, sample
-from headrace_jobs.window import Window, text
+from headrace_jobs.window import Window
 
 MAX_POINTS = 4000
 """Points of a map, both sides together: the page stays under 1 MB."""
@@ -80,7 +80,7 @@ class ProjectionRun:
         points = _points(places, n, far, found.columns, colour)
         return ProjectionReport(
             model=str(self.version),
-            window=Span(since=text(self.window.since), until=text(self.window.until), length=self.window.length),
+            window=Span.of(self.window),
             method=self.method,
             dimensions=self.dimensions,
             training=base.rows,

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace_controller.requestlog.plain_types import plain_batch, plain_schema
-from headrace_controller.requestlog.reader import LogQuery, LogReader, boolean_expression
+from headrace_controller.requestlog.reader import LogQuery, LogReader
 from headrace_functions.errors import InvalidInput
+from headrace_functions.log_conditions import boolean_expression
 from headrace_functions.names import VersionId
 from headrace_functions.storage import layout
 from headrace_functions.storage.objects import ObjectStore

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headrace_controller.requestlog.reader import boolean_expression
 from headrace_controller.requestlog.segments import segments
+from headrace_functions.log_conditions import boolean_expression
 
 Array = np.ndarray[Any, Any]
 

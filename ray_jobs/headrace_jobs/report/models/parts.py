@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat
 
+from headrace_jobs.window import Window, text
+
 SCHEMA: Literal[1] = 1
 
 Severity = Literal["none", "low", "medium", "severe"]
@@ -30,6 +32,18 @@ class Span(Part):
     since: str
     until: str
     length: str
+    where: str = Field(default="", description="the condition that its rows satisfy; empty for all rows")
+    time: str = Field(default="received", description="the column that says when a row happened")
+
+    @classmethod
+    def of(cls, window: Window) -> "Span":
+        return cls(
+            since=text(window.since),
+            until=text(window.until),
+            length=window.length,
+            where=window.where,
+            time=window.time,
+        )
 
 
 class Bar(Part):
