@@ -8,13 +8,13 @@ from headrace_controller.projects import scaffold
 
 
 @click.command()
-@click.option("--template", required=True, help="Template to use; --list shows all.", metavar="NAME")
+@click.option("--template", required=True, help="Template to use, see below.", metavar="NAME")
 @click.option("--name", help="Name of the model. Default: the directory's name.")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 def new(template: str, name: str | None, folder: Path) -> None:
-    """Start a project in FOLDER from a template: sklearn or python.
+    """Start a project in FOLDER from a template.
 
-    Run the project's train.py, then apply it.
+    One for each framework: fastai, keras, kserve, lightgbm, mlflow, onnx, python, sklearn, skops, tensorflow, torch, xgboost. Run the project's train.py, then apply it.
     """
     files = scaffold.create(template, folder, name)
     for file in files:

@@ -117,6 +117,8 @@ class ModelDefinition(Document):
     batch: bool = True
     errors: Literal["detailed", "terse"] = "terse"
     options: dict[str, Any] = Field(default_factory=dict)
+    allow_unsafe: Strings = Field(default_factory=list, max_length=100)
+    """What the artifact may import or do beyond what models usually do: ``module.name``, or a module with all that is in it."""
     metadata: dict[str, Text] = Field(default_factory=dict, max_length=MAX_METADATA)
     monitoring: Monitoring = MonitoringDefinition()
     scaling: ScalingDefinition = ScalingDefinition()
@@ -180,6 +182,11 @@ class ModelDefinition(Document):
                 hint="list the packages under 'requirements' and remove install-command",
             )
         return self
+
+    def loader_options(self) -> dict[str, Any]:
+        """What the framework's loader is told: ``options``, and what else of the definition concerns it."""
+        unsafe = {"allow-unsafe": self.allow_unsafe} if self.allow_unsafe else {}
+        return {**self.options, **unsafe, **(self.external.options() if self.external else {})}
 
     def metrics(self) -> list[MetricSpec]:
         """The metrics of ``monitoring``, but the outliers that the platform is to learn by itself."""

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from headrace_controller import clock
 from headrace_controller.child_processes import Log
-from headrace_controller.environments import tool
-from headrace_functions.errors import Conflict
+from headrace_controller.environments import pytorch, tool
+from headrace_functions.errors import Conflict, InvalidInput
 from headrace_functions.storage import layout
 from headrace_functions.storage.documents import Documents
 
@@ -101,5 +101,13 @@ def _compile(requirements: Sequence[str], log: Log) -> Lock:
             "--generate-hashes",
         ]
         arguments += ["--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links"]
-        tool.run(arguments, log, folder=Path(folder), timeout=TIMEOUT, stdin="\n".join(requirements) + "\n")
+        listed = "\n".join(requirements) + "\n"
+        build = pytorch.resolving()
+        try:
+            tool.run([*arguments, *build], log, folder=Path(folder), timeout=TIMEOUT, stdin=listed)
+        except InvalidInput as error:
+            if not build or not pytorch.unreached(error.message):
+                raise
+            log(pytorch.UNREACHED)
+            tool.run(arguments, log, folder=Path(folder), timeout=TIMEOUT, stdin=listed)
         return Lock.of(target.read_text())

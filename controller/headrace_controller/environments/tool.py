@@ -8,6 +8,7 @@ import uv
 
 from headrace_controller import child_processes
 from headrace_controller.child_processes import Log
+from headrace_controller.environments import pytorch
 from headrace_functions.errors import DeadlineExceeded, InvalidInput
 
 
@@ -23,7 +24,10 @@ def run(arguments: Sequence[str], log: Log, *, folder: Path, timeout: float, std
     ``timeout`` is in seconds; past it uv is killed and ``DeadlineExceeded`` raised.
     """
     command = [uv.find_uv_bin(), *arguments]
-    ended = child_processes.follow(command, log, folder=folder, environment=environment(), timeout=timeout, stdin=stdin)
+    seen = environment()
+    if arguments[:2] == ["pip", "install"]:
+        seen.pop(pytorch.VARIABLE, None)  # a lock says itself which build it was made with
+    ended = child_processes.follow(command, log, folder=folder, environment=seen, timeout=timeout, stdin=stdin)
     what = f"uv {' '.join(arguments[:2])}"
     if ended.late:
         raise DeadlineExceeded(

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from headrace_controller.child_processes import Log
-from headrace_controller.environments import tool
+from headrace_controller.environments import pytorch, tool
 from headrace_functions.errors import StorageFailed
 
 TIMEOUT = 1800.0  # seconds that uv may take to download and install
@@ -68,6 +68,7 @@ class VirtualEnvironments:
             lock = staging / "lock.txt"
             lock.write_text(lock_text)
             install = ["pip", "install", "--python", str(python_of(staging)), "--no-deps", "--requirements", str(lock)]
+            install += pytorch.installing(lock_text)
             tool.run(install, log, folder=self.folder, timeout=TIMEOUT)
             (staging / _READY).write_text(digest)
             shutil.rmtree(self.path(name), ignore_errors=True)  # an older lock of the same name

@@ -25,7 +25,7 @@ from headrace_controller.training.tables import Columns
 from headrace_functions.errors import InvalidInput, Malformed
 from headrace_functions.names import VersionId
 from headrace_functions.runtime import RUNTIME_REQUIREMENTS, frameworks
-from headrace_functions.runtime.frameworks import needs
+from headrace_functions.runtime.frameworks import needs, safety
 from headrace_functions.signature import Field, Signature
 from headrace_functions.storage import layout
 from headrace_functions.storage.documents import Documents
@@ -81,7 +81,8 @@ class Assembly:
         folder = self._keep_artifact(version, given, log)
         definition = hydrosphere.adapted(definition, archive.names(given.payload), log)
         framework = _framework(definition, given, log)
-        options = {**definition.options, **(definition.external.options() if definition.external else {})}
+        options = definition.loader_options()
+        check_safety(definition, framework, folder, log)
         wanted = needed(definition, framework, folder, log)
         ground = self._room.prepare(wanted, log)
         data = read_training(definition, given, log)
@@ -233,6 +234,13 @@ def guess_framework(files: list[str], log: Log) -> str:
         )
     log(f"framework: {guess}, by the payload's files")
     return guess
+
+
+def check_safety(definition: ModelDefinition, framework: str, folder: Path, log: Log) -> None:
+    """What the artifact would import or do, told in the log; raises ``InvalidInput`` for what is unusual and not allowed, before it is loaded."""
+    frameworks.check(framework)
+    for note in safety.check(framework, folder, definition.options, definition.allow_unsafe):
+        log(f"safety: {note}")
 
 
 def needed(definition: ModelDefinition, framework: str, folder: Path, log: Log) -> Needs:

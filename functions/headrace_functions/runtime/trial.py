@@ -52,6 +52,9 @@ def try_artifact(trial: Trial) -> tuple[Signature, dict[str, Any]]:
     details: dict[str, Any] = {"load_seconds": round(time.perf_counter() - started, 3), "warnings": []}
     declared = _declared(trial.inputs)
     said = framework.describe(model, trial.options, declared)
+    if trial.sample is None and said.example is not None:
+        trial = replace(trial, sample=said.example)
+        log.info("tried with the %s rows of the artifact's own example", len(next(iter(said.example.values()))))
     inputs = declared or said.inputs or _inputs_of(trial.sample)
     outputs = _declared(trial.outputs) or said.outputs
     details["inferred"] = [side for side, given in (("inputs", trial.inputs), ("outputs", trial.outputs)) if not given]

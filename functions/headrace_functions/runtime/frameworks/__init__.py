@@ -13,10 +13,16 @@ from headrace_functions.version import EXTERNAL
 
 FRAMEWORKS: dict[str, str] = {
     EXTERNAL: f"{__name__}.external",
+    "fastai": f"{__name__}.fastai",
+    "keras": f"{__name__}.keras",
+    "kserve": f"{__name__}.kserve",
     "lightgbm": f"{__name__}.lightgbm",
+    "mlflow": f"{__name__}.mlflow",
     "onnx": f"{__name__}.onnx",
     "python": f"{__name__}.python",
     "sklearn": f"{__name__}.sklearn",
+    "tensorflow": f"{__name__}.tensorflow",
+    "torch": f"{__name__}.torch",
     "xgboost": f"{__name__}.xgboost",
 }
 

@@ -14,16 +14,19 @@ import lzma
 import math
 import pickle
 import re
+import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any, ClassVar
+from typing import IO, Any, ClassVar, Literal
 
 import numpy as np
 
+from headrace_functions.runtime.frameworks.usual_imports import Name, modern
+
 _ARRAY = "joblib.numpy_pickle.NumpyArrayWrapper"
 _CHUNK = 1 << 20
-_LIBRARIES = {
+LIBRARIES = {
     "sklearn": "scikit-learn",
     "joblib": "joblib",
     "pandas": "pandas",
@@ -48,12 +51,19 @@ _XGBOOST = re.compile(rb"\x07version\[#L\x00{7}\x03(i.i.i.)", re.DOTALL)
 """The version in a booster that XGBoost wrote as UBJSON: a list of three small integers."""
 
 
+Form = Literal["joblib", "pickle", "torch"]
+
+
 class UnreadablePickleError(Exception):
     """The file is not a pickle, is cut short, or uses a form that is not known here; ``found`` is what was read before that."""
 
     def __init__(self, message: str, found: "list[Inert] | None" = None) -> None:
         super().__init__(message)
         self.found = found or []
+
+
+_BY_ARGUMENT = ("builtins.getattr", "cloudpickle.cloudpickle._builtin_type")
+"""Functions that are as harmless as what they are asked for by name: a method of an object, a type of ``types``."""
 
 
 class Inert:
@@ -63,9 +73,15 @@ class Inert:
     """
 
     path = ""
+    origin = Name("", "")
+    """Where what it stands for is imported from, or whose member it is."""
     found: list["Inert"]
     """Where every stand-in of one reading notes itself."""
+    names: list[Name]
+    """Where every import of one reading is noted."""
+    arguments: tuple[Any, ...] = ()
     state: dict[str, Any]
+    raw_state: Any = None
     items: list[Any]
 
     def __new__(cls, *args: Any, **_kwargs: Any) -> "Inert":
@@ -75,6 +91,10 @@ class Inert:
         if kind.path in _BY_NAME_LOADED and args and isinstance(args[0], str):
             self.path = args[0]
         self.items = []
+        self.arguments = args
+        if kind.path in _BY_ARGUMENT and args:
+            self.origin = _asked_for(kind, args)
+            self.names.append(self.origin)
         kind.found.append(self)
         return self
 
@@ -82,6 +102,7 @@ class Inert:
         """Takes what the real one would."""
 
     def __setstate__(self, state: Any) -> None:
+        self.raw_state = state
         for part in state if isinstance(state, tuple) else (state,):
             if isinstance(part, dict):
                 self.state.update({str(k): v for k, v in part.items()})
@@ -99,10 +120,26 @@ class Inert:
         self.items.append(value)
 
     def __call__(self, *args: Any, **kwargs: Any) -> "Inert":
-        return type(self)(*args, **kwargs)
+        if type(self).path not in _BY_ARGUMENT:
+            return type(self)(*args, **kwargs)
+        gave: type[Inert] = type(
+            "called", (Inert,), {"path": str(self.origin), "found": self.found, "names": self.names}
+        )
+        return gave(*args, **kwargs)
 
     def __hash__(self) -> int:
         return id(self)
+
+
+def _asked_for(kind: type[Inert], args: tuple[Any, ...]) -> Name:
+    """What a function of ``_BY_ARGUMENT`` gives; the function itself where its arguments do not tell."""
+    if kind.path == _BY_ARGUMENT[1]:
+        return Name("types", args[0]) if isinstance(args[0], str) else kind.origin
+    of: Any = args[0]
+    known = isinstance(of, Inert) or (isinstance(of, type) and issubclass(of, Inert))
+    if len(args) < 2 or not known or not of.origin.name or not isinstance(args[1], str):
+        return kind.origin
+    return Name(of.origin.module, f"{of.origin.name}.{args[1]}")
 
 
 class _Reader(pickle._Unpickler):  # noqa: SLF001 - the one in C cannot be told to skip arrays
@@ -110,28 +147,36 @@ class _Reader(pickle._Unpickler):  # noqa: SLF001 - the one in C cannot be told 
 
     dispatch: ClassVar[dict[int, Callable[[Any], None]]] = {**pickle._Unpickler.dispatch}  # noqa: SLF001
 
-    def __init__(self, file: IO[bytes], found: list[Inert]) -> None:
+    def __init__(self, file: IO[bytes], found: list[Inert], names: list[Name], form: "Form") -> None:
         super().__init__(file)
         self.source = file
         self.found = found
+        self.names = names
+        self.form = form
 
     def find_class(self, module: str, name: str) -> Any:
-        path = f"{module}.{name}"
+        origin = modern(Name(module, name))
+        path = str(origin)
+        if path not in _BY_ARGUMENT:
+            self.names.append(origin)
         if path == "numpy.dtype":
             return np.dtype
         if path == "builtins.bytearray":
             return bytearray  # bytes are data, whatever they mean
-        kind: type[Inert] = type(name, (Inert,), {"path": path, "found": self.found})
+        members = {"path": path, "origin": origin, "found": self.found, "names": self.names}
+        kind: type[Inert] = type(name, (Inert,), members)
         kind()  # a class that is named but not built counts, too
         return kind
 
     def persistent_load(self, pid: Any) -> Any:
+        if self.form == "torch":  # where the bytes of a tensor are, which are data
+            return self.find_class("torch.storage", "UntypedStorage")(pid)
         raise UnreadablePickleError(f"it refers to an object outside: {pid!r}")
 
     def load_build(self) -> None:
         super().load_build()  # type: ignore[misc]
         top = self.stack[-1]  # type: ignore[attr-defined]
-        if isinstance(top, Inert) and top.path == _ARRAY:
+        if self.form == "joblib" and isinstance(top, Inert) and top.path == _ARRAY:
             self._skip(top.state)
 
     dispatch[pickle.BUILD[0]] = load_build
@@ -141,7 +186,7 @@ class _Reader(pickle._Unpickler):  # noqa: SLF001 - the one in C cannot be told 
         if not isinstance(kind, np.dtype):
             raise UnreadablePickleError("an array without a type")
         if kind.hasobject:
-            _Reader(self.source, self.found).load()
+            _Reader(self.source, self.found, self.names, self.form).load()
             return
         if state.get("numpy_array_alignment_bytes") is not None:
             self.source.read(self.source.read(1)[0])
@@ -158,12 +203,63 @@ def contents(path: Path) -> list[Inert]:
     found: list[Inert] = []
     try:
         with _opened(path) as file:
-            _Reader(file, found).load()
+            _read(file, found, [], "joblib")
+    except UnreadablePickleError:
+        raise
+    except Exception as error:  # damaged compression
+        raise UnreadablePickleError(f"{type(error).__name__}: {error}", found) from error
+    return found
+
+
+def imports(path: Path, form: "Form" = "joblib") -> list[Name]:
+    """What loading the file would import, in order and with repeats. ``UnreadablePickleError`` where that cannot be told.
+
+    ``form`` is by what the file is loaded: ``joblib`` (which keeps arrays between the instructions), plain ``pickle``, or ``torch``, whose archives
+    hold pickles. A function that gets others by name (``getattr``) counts as what it gets; handed on as a value, as itself.
+    """
+    names: list[Name] = []
+    found: list[Inert] = []
+    if form == "torch":
+        _of_archive(path, found, names)
+    else:
+        with _opened(path) if form == "joblib" else path.open("rb") as file:
+            _read(file, found, names, form)
+    return names + _handed_on(found)
+
+
+def _of_archive(path: Path, found: list[Inert], names: list[Name]) -> None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.namelist():
+                if member.endswith(".pkl"):
+                    with archive.open(member) as file:
+                        _read(file, found, names, "torch")
+    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
+        raise UnreadablePickleError(f"{type(error).__name__}: {error}", found) from error
+
+
+def _read(file: IO[bytes], found: list[Inert], names: list[Name], form: "Form") -> None:
+    try:
+        _Reader(file, found, names, form).load()
     except UnreadablePickleError:
         raise
     except Exception as error:  # any instruction of a damaged program may fail in any way
         raise UnreadablePickleError(f"{type(error).__name__}: {error}", found) from error
-    return found
+
+
+def _handed_on(found: list[Inert]) -> list[Name]:
+    """Functions of ``_BY_ARGUMENT`` that are values somewhere: who calls them with what is not told."""
+    pending: list[Any] = [(o.arguments, o.raw_state, o.items) for o in found]
+    seen: set[int] = set()
+    handed: list[Name] = []
+    while pending:
+        value = pending.pop()
+        if isinstance(value, type) and issubclass(value, Inert):
+            handed += [value.origin] if value.path in _BY_ARGUMENT else []
+        elif isinstance(value, tuple | list | set | frozenset | dict) and id(value) not in seen:
+            seen.add(id(value))
+            pending += [*value.keys(), *value.values()] if isinstance(value, dict) else value
+    return handed
 
 
 @contextlib.contextmanager
@@ -199,7 +295,7 @@ def libraries(found: list[Inert]) -> list[str]:
     """
     roots = {o.path.partition(".")[0] for o in found}
     pins = _pins(found)
-    wanted = [name + pins.get(name, "") for root, name in _LIBRARIES.items() if root in roots]
+    wanted = [name + pins.get(name, "") for root, name in LIBRARIES.items() if root in roots]
     if any(o.path.startswith("numpy._core.") for o in found):
         wanted.append("numpy>=2")
     return sorted(wanted)
@@ -218,7 +314,7 @@ def of_sources(texts: Iterable[str]) -> list[str]:
                 roots |= {name.name.partition(".")[0] for name in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 roots.add(node.module.partition(".")[0])
-    return sorted(name for root, name in _LIBRARIES.items() if root in roots)
+    return sorted(name for root, name in LIBRARIES.items() if root in roots)
 
 
 def _pins(found: list[Inert]) -> dict[str, str]:

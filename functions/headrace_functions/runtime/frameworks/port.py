@@ -20,6 +20,8 @@ class Description:
 
     inputs: tuple[Field, ...] | None = None
     outputs: tuple[Field, ...] | None = None
+    example: Mapping[str, list[Any]] | None = None
+    """Rows that the artifact brings with it, by input; the build tries them where it has no others."""
 
 
 class Framework(Protocol):

@@ -1,4 +1,4 @@
-"""scikit-learn estimators and pipelines, pickled or dumped by joblib. The only file that imports scikit-learn, joblib, pandas.
+"""scikit-learn estimators and pipelines, pickled, dumped by joblib or written by skops. The only file that imports scikit-learn, joblib, pandas, skops.
 
 Options: ``file``, the file in the artifact where there are several. Inputs are the model's features: fields named as the
 model was fitted, ``x0, x1, …`` where it was fitted without names, one vector ``x`` above 1000 features, ``text`` for text
@@ -24,8 +24,10 @@ from sklearn.utils.validation import check_is_fitted
 from headrace_functions.errors import InvalidInput
 from headrace_functions.protocol.rows import Array, PackedRows
 from headrace_functions.runtime.frameworks import estimators, frames
+from headrace_functions.runtime.frameworks.model_files import SKOPS
 from headrace_functions.runtime.frameworks.needs import model_file
 from headrace_functions.runtime.frameworks.port import Description, Function, Options
+from headrace_functions.runtime.frameworks.safety import OPTION, refused_types
 from headrace_functions.signature import Field, Signature, Tensors, dtype
 
 ROWS = True
@@ -50,7 +52,7 @@ def load(artifact: Path, options: Options) -> Any:
     for folder in dict.fromkeys((str(artifact.resolve()), str(path.resolve().parent))):
         if folder not in sys.path:
             sys.path.insert(0, folder)
-    model = joblib.load(path)
+    model = _from_skops(path, options) if path.suffix in SKOPS else joblib.load(path)
     if not any(hasattr(model, verb) for verb in ("predict", "transform", "score_samples")):
         raise InvalidInput(
             f"{path.name} holds no estimator",
@@ -68,6 +70,21 @@ def load(artifact: Path, options: Options) -> Any:
         pass  # not a scikit-learn class; it may still work like one
     _use_one_thread(model)
     return model
+
+
+def _from_skops(path: Path, options: Options) -> Any:
+    """The object in a skops file. Of the types that skops itself does not trust, the usual and the allowed ones are built, no other."""
+    io: Any = importlib.import_module("skops.io")
+    untrusted = io.get_untrusted_types(file=path)
+    refused = sorted(set(untrusted) & set(refused_types(path, options)))
+    if refused:
+        raise InvalidInput(
+            f"{path.name} holds types that models usually do not: {', '.join(refused[:10])}",
+            field=OPTION,
+            got=", ".join(refused[:10]),
+            hint=f"if you know them, add to the definition: {OPTION}: [{', '.join(refused[:10])}]",
+        )
+    return io.load(path, trusted=untrusted)
 
 
 def _use_one_thread(model: Any) -> None:
