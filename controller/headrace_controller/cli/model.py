@@ -4,13 +4,17 @@ import click
 
 from headrace_controller.cli.connection import connected
 from headrace_controller.cli.groups import Commands
+from headrace_controller.cli.inspection import inspect_model
 from headrace_controller.cli.output import confirm, json_option, print_facts, print_json, print_table
 from headrace_controller.client import Client
 
 
 @click.group(cls=Commands)
 def model() -> None:
-    """List, show and delete models."""
+    """List, show and delete models, and inspect model files."""
+
+
+model.add_command(inspect_model)
 
 
 @model.command("list")

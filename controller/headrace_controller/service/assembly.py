@@ -26,6 +26,7 @@ from headrace_functions.errors import InvalidInput, Malformed
 from headrace_functions.names import VersionId
 from headrace_functions.runtime import RUNTIME_REQUIREMENTS, frameworks
 from headrace_functions.runtime.frameworks import needs, safety
+from headrace_functions.runtime.inspecting.inspection import framework_of
 from headrace_functions.signature import Field, Signature
 from headrace_functions.storage import layout
 from headrace_functions.storage.documents import Documents
@@ -80,7 +81,7 @@ class Assembly:
             return self._assemble_unserved(version, definition, given, content, log)
         folder = self._keep_artifact(version, given, log)
         definition = hydrosphere.adapted(definition, archive.names(given.payload), log)
-        framework = _framework(definition, given, log)
+        framework = _framework(definition, folder, log)
         options = definition.loader_options()
         check_safety(definition, framework, folder, log)
         wanted = needed(definition, framework, folder, log)
@@ -209,31 +210,17 @@ def _described(
     )
 
 
-def _framework(definition: ModelDefinition, given: Given, log: Log) -> str:
+def _framework(definition: ModelDefinition, folder: Path, log: Log) -> str:
     if definition.external is not None:
         return EXTERNAL
-    return definition.framework or guess_framework(archive.names(given.payload), log)
+    return definition.framework or guess_framework(folder, log)
 
 
-def guess_framework(files: list[str], log: Log) -> str:
-    """The framework that the payload's files speak of, where the definition does not name one."""
-    names = [Path(f).name for f in files]
-    if "function.py" in names:
-        guess = "python"
-    elif any(n.endswith((".joblib", ".pkl", ".pickle")) for n in names):
-        guess = "sklearn"
-    elif any(n.endswith(".onnx") for n in names):
-        guess = "onnx"
-    elif any(n.endswith(".ubj") for n in names):
-        guess = "xgboost"
-    else:
-        raise InvalidInput(
-            "framework: the payload does not say which one it is",
-            field="framework",
-            expected=f"one of {', '.join(sorted(frameworks.FRAMEWORKS))}",
-        )
-    log(f"framework: {guess}, by the payload's files")
-    return guess
+def guess_framework(folder: Path, log: Log) -> str:
+    """The framework that the payload's files speak of by their contents, where the definition does not name one."""
+    kind = framework_of(folder)
+    log(f"framework: {kind.framework}, by {kind.path.relative_to(folder)}")
+    return kind.framework
 
 
 def check_safety(definition: ModelDefinition, framework: str, folder: Path, log: Log) -> None:

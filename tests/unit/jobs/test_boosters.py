@@ -16,6 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from fixtures_boosters import boosters
 from fixtures_jobs import CHURN, SCORE, objects
 from fixtures_trees import archived, brute_force, given_model, packed
+from headrace_functions.runtime.frameworks.ubjson import decode
 from headrace_functions.storage import layout
 from headrace_functions.storage.objects import ObjectStore
 from headrace_jobs.attribution import xgboost
@@ -23,7 +24,6 @@ from headrace_jobs.attribution.artifact import read_trees
 from headrace_jobs.attribution.ensembles import NotDirectError
 from headrace_jobs.attribution.lightgbm import booster
 from headrace_jobs.attribution.trees import predict, tree_shap
-from headrace_jobs.attribution.ubjson import decode
 
 __all__ = ["boosters", "objects"]
 

@@ -177,16 +177,18 @@ class _Reader(pickle._Unpickler):  # noqa: SLF001 - the one in C cannot be told 
         super().load_build()  # type: ignore[misc]
         top = self.stack[-1]  # type: ignore[attr-defined]
         if self.form == "joblib" and isinstance(top, Inert) and top.path == _ARRAY:
-            self._skip(top.state)
+            self._skip(top)
 
     dispatch[pickle.BUILD[0]] = load_build
 
-    def _skip(self, state: dict[str, Any]) -> None:
+    def _skip(self, wrapper: Inert) -> None:
+        """Past the array behind its wrapper; one of objects is a pickle of its own, kept as the wrapper's item."""
+        state = wrapper.state
         kind = state.get("dtype")
         if not isinstance(kind, np.dtype):
             raise UnreadablePickleError("an array without a type")
         if kind.hasobject:
-            _Reader(self.source, self.found, self.names, self.form).load()
+            wrapper.items.append(_Reader(self.source, self.found, self.names, self.form).load())
             return
         if state.get("numpy_array_alignment_bytes") is not None:
             self.source.read(self.source.read(1)[0])
