@@ -168,7 +168,7 @@ def test_a_scikit_learn_classifier_answers_with_label_and_probabilities(platform
     assert found.version is not None, found.status.reason
     assert [f.name for f in found.version.signature.outputs] == ["label", "probabilities"]
     log = platform.builds.log(found.id).text
-    assert "framework: sklearn, by the payload's files" in log
+    assert "framework: sklearn, by model.joblib" in log
     assert "scikit-learn==" in log
 
 
