@@ -70,8 +70,9 @@ class OwnPython(Provisioning):
         return Path(sys.executable)
 
 
-def make_platform(home: Path, services: FakeServices | None = None) -> Platform:
-    settings = Settings(home=home)
+def make_platform(home: Path, services: FakeServices | None = None, **more: Any) -> Platform:
+    """``more`` are settings of the platform, such as ``auth``."""
+    settings = Settings(home=home, **more)
     platform = create_platform(
         settings,
         services or FakeServices(),

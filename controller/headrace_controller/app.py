@@ -13,6 +13,7 @@ from headrace_controller import pages
 from headrace_controller.api.application import create_app
 from headrace_controller.backends.kserve.manifests import manifests_for
 from headrace_controller.backends.kserve.settings import ClusterSettings
+from headrace_controller.embedded.home import replace_file
 from headrace_controller.embedded.remote import RemoteGateway
 from headrace_controller.embedded.supervisor import Supervisor
 from headrace_controller.gateway_client import SECONDS, GatewayAsking
@@ -39,12 +40,14 @@ class EmbeddedController:
 
     def __init__(self, settings: Settings, gateway: RemoteGateway, purpose_token: str, url: str) -> None:
         os.environ[PURPOSE_TOKEN] = purpose_token
+        self._settings = settings
         self._gateway = gateway
         cluster = ClusterSettings.from_environment(os.environ, settings.storage_url)
         self._platform: Platform = create_platform(settings, gateway, url, manifests_for(cluster))
         self._asking = httpx.Client(
             transport=httpx.HTTPTransport(uds=str(settings.gateway_socket)), base_url="http://gateway", timeout=SECONDS
         )
+        self._platform.trust.secret.value = purpose_token
         self._platform.replays.ask = GatewayAsking(self._asking, settings.purpose.read_text)
         settings.controller_socket.unlink(missing_ok=True)
         self._server: BaseWSGIServer = waitress.create_server(
@@ -62,7 +65,14 @@ class EmbeddedController:
 
     def start(self) -> None:
         self._platform.open()
+        self._see_to_an_administrator()
         self._serving.start()
+
+    def _see_to_an_administrator(self) -> None:
+        """Where callers are asked who they are and nobody may administer, make a key and leave it to the owner of the home."""
+        control = self._platform.trust.control
+        if self._platform.trust.required and not control.administrators():
+            replace_file(self._settings.first_key, f"{control.admin_key().text}\n".encode())
 
     def on_metric(self, attached: Callable[[], None]) -> None:
         self._platform.metrics.on_attach(attached)

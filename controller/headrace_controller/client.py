@@ -4,6 +4,7 @@
 ...     platform.version("churn:3").state
 """
 
+import os
 import ssl
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -17,7 +18,7 @@ import httpx
 import orjson
 
 from headrace_controller.api import schemas
-from headrace_controller.definitions import DeploymentConfiguration, SequenceDefinition
+from headrace_controller.definitions import DeploymentConfiguration, GrantDefinition, SequenceDefinition
 from headrace_controller.projects.packaging import Package
 from headrace_functions import errors
 from headrace_functions.names import Reference, VersionId
@@ -37,6 +38,8 @@ _ERRORS: dict[str, type[errors.HeadraceError]] = {
         errors.SignatureMismatch,
         errors.Malformed,
         errors.TooLarge,
+        errors.Unauthenticated,
+        errors.Forbidden,
         errors.NotFound,
         errors.Conflict,
         errors.DeadlineExceeded,
@@ -68,12 +71,20 @@ class Client:
         timeout: float = 60.0,
         tls: ssl.SSLContext | bool = True,
         authorization: Callable[[], str] | None = None,
+        key: str | None = None,
     ) -> None:
-        """``tls`` and ``authorization`` (the header's value for the next request) are for what stands before the platform."""
+        """``key`` is an API key of the platform, ``HEADRACE_API_KEY`` where it is None.
+
+        ``tls`` and ``authorization`` (the header's value for the next request) are for what stands before the platform.
+        """
         self.url = url.rstrip("/")
+        shown = key if key is not None else os.environ.get("HEADRACE_API_KEY", "")
+        headers = {"x-api-key": shown} if shown else {}
         self._direct = authorization is None
         auth = _Authorized(authorization) if authorization is not None else None
-        self._http = httpx.Client(base_url=self.url, timeout=timeout, trust_env=False, verify=tls, auth=auth)
+        self._http = httpx.Client(
+            base_url=self.url, timeout=timeout, trust_env=False, verify=tls, auth=auth, headers=headers
+        )
 
     def __enter__(self) -> "Client":
         return self
@@ -436,6 +447,47 @@ class Client:
     def logged_request(self, version: VersionId, request_id: str) -> schemas.RequestView:
         path = f"/logs/{version.model}/{version.number}/requests/{quote(request_id, safe='')}"
         return self._get(path, schemas.RequestView)
+
+    # Access
+
+    def who_am_i(self) -> schemas.CallerView:
+        """Who this client is to the platform, and what it may do."""
+        return self._get("/access/whoami", schemas.CallerView)
+
+    def api_keys(self) -> list[schemas.KeyView]:
+        return self._get("/access/keys", schemas.KeyList).items
+
+    def create_key(
+        self, name: str, roles: list[str], *, owner: str = "", expires: str | None = None
+    ) -> schemas.NewKeyView:
+        """Make an API key; ``key`` of the answer is shown this once. ``roles`` are ``ROLE`` or ``ROLE:PATTERN``."""
+        body = {"name": name, "roles": roles, "owner": owner, "expires": expires}
+        return self._post("/access/keys", body, schemas.NewKeyView)
+
+    def revoke_key(self, name: str) -> None:
+        self._request("DELETE", f"{API}/access/keys/{name}")
+
+    def grants(self) -> list[schemas.GrantView]:
+        return self._get("/access/grants", schemas.GrantList).items
+
+    def apply_grant(self, definition: GrantDefinition) -> schemas.GrantApplied:
+        return self._put(f"/access/grants/{definition.name}", definition.to_document(), schemas.GrantApplied)
+
+    def delete_grant(self, name: str) -> None:
+        self._request("DELETE", f"{API}/access/grants/{name}")
+
+    def blocked(self) -> list[str]:
+        return self._get("/access/blocks", schemas.SubjectList).items
+
+    def block(self, subject: str) -> None:
+        self._request("POST", f"{API}/access/blocks", content=_json({"subject": subject}))
+
+    def unblock(self, subject: str) -> None:
+        self._request("POST", f"{API}/access/blocks/remove", content=_json({"subject": subject}))
+
+    def end_sessions(self) -> int:
+        """End the sessions of this client's key on the pages; how many there were."""
+        return self._post("/access/sessions/end", {}, schemas.EndedView).ended
 
     def _get(self, path: str, answer: type[Found], /, **query: Any) -> Found:
         return answer.model_validate_json(self._request("GET", API + path, params=_given(query)).content)

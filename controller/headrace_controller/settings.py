@@ -61,6 +61,10 @@ class Settings:
     grpc_key: str = ""
     insecure: bool = False
     """Whether other machines may connect, although nobody is asked who they are."""
+    auth: bool = False
+    """Whether callers are asked who they are: by API keys, and sessions on the pages."""
+    public_url: str = ""
+    """The URL by which people reach the platform where something stands before it, e.g. ``https://models.example.org``."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
@@ -78,13 +82,17 @@ class Settings:
             raise InvalidInput(
                 "grpc-certificate and grpc-key belong together", field="grpc-key", expected="both files, or neither"
             )
-        if not self.insecure and not is_loopback(self.host):
+        if self.public_url and urlsplit(self.public_url).scheme not in ("http", "https"):
             raise InvalidInput(
-                f"host: {self.host} can be reached from other machines, and the platform does not authenticate anybody",
+                f"public_url: {self.public_url!r} is not a URL", field="public_url", expected="http://… or https://…"
+            )
+        if not self.insecure and not self.auth and not is_loopback(self.host):
+            raise InvalidInput(
+                f"host: {self.host} can be reached from other machines, and nobody is asked who they are",
                 field="host",
                 expected="a loopback address such as 127.0.0.1",
                 got=self.host,
-                hint="put a proxy that authenticates in front of 127.0.0.1, or accept the risk with --insecure",
+                hint="ask callers who they are with --auth, or accept the risk with --insecure",
             )
         scheme = urlsplit(self.storage).scheme
         if scheme not in ("", "file", "s3"):
@@ -117,6 +125,11 @@ class Settings:
     def purpose(self) -> Path:
         """The word that lets the platform's own questions stay out of the log; for the owner of the home alone."""
         return self.run / "purpose"
+
+    @property
+    def first_key(self) -> Path:
+        """The first administrator's API key, until somebody takes it away; for the owner of the home alone."""
+        return self.run / "first-admin-key"
 
     @property
     def logs(self) -> Path:

@@ -7,6 +7,8 @@ HeadraceError
 │   ├── MethodNotAllowed      the path takes ``allowed``
 │   └── UnsupportedEncoding   the body is compressed in a way that is not read here
 ├── TooLarge              a documented size limit
+├── Unauthenticated       who asks is not known: no credentials, or wrong ones
+├── Forbidden             who asks is known and may not
 ├── NotFound              no such model, version, alias, sequence, report…
 ├── Conflict              lost race, or the thing is in use
 ├── Overloaded            a queue is full; try again after ``retry_after`` seconds
@@ -80,6 +82,14 @@ class UnsupportedEncoding(InvalidInput):
 
 class TooLarge(HeadraceError):
     code = "too-large"
+
+
+class Unauthenticated(HeadraceError):
+    code = "unauthenticated"
+
+
+class Forbidden(HeadraceError):
+    code = "forbidden"
 
 
 class NotFound(HeadraceError):

@@ -28,11 +28,12 @@ EXCHANGE_COLUMNS: dict[str, str] = {
     "caller_time": "timestamp",
     "traceparent": "string",
     "replica": "string",
+    "caller": "string",
     "checks": "list<string>",
     "raw": "string",
 }
 """``received`` and ``caller_time`` are microseconds in UTC; ``date`` (``YYYY-MM-DD`` of ``received``) is the partition;
-``checks`` lists the failed checks as ``field:check``; ``raw`` is the request as text, cut at 64 KB, where it was not read into rows."""
+``caller`` is who asked, as the gateway found out; ``checks`` lists the failed checks as ``field:check``; ``raw`` is the request as text, cut at 64 KB, where it was not read into rows."""
 
 PARTITION = "date"
 

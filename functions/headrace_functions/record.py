@@ -55,6 +55,8 @@ class RecordHeader:
     """Code and message of a failure, e.g. ``signature-mismatch: input 'age' is missing``."""
     traceparent: str = ""
     replica: str = ""
+    caller: str = ""
+    """Who asked, as the gateway found out, e.g. ``key:ci``; empty where nobody is asked who they are."""
 
 
 _REQUIRED = frozenset({"request_id", "model", "version", "received", "latency_ms", "outcome", "status"})
@@ -65,6 +67,7 @@ _KINDS: dict[str, Any] = {
     "status": int, "protocol": _TEXT, "request_type": _TEXT, "request_json": _OPTIONAL_NUMBER,
     "response_json": _OPTIONAL_NUMBER, "sequence": _TEXT, "stage": int, "variant": _TEXT, "shadow": bool,
     "caller_time": _OPTIONAL_NUMBER, "error": _TEXT, "traceparent": _TEXT, "replica": _TEXT,
+    "caller": _TEXT,
 }  # fmt: skip
 _LATEST = 253_402_300_800 * 10**9
 """Nanoseconds at the end of the year 9999, the last that a log table can hold."""

@@ -9,14 +9,22 @@ from pydantic import BaseModel
 
 import headrace
 from headrace_controller import archive
+from headrace_controller.access import control
 from headrace_controller.api import events, routing
 from headrace_controller.api.application import RESOURCES
 from headrace_controller.cli.reference import reference
 from headrace_controller.client import Client
-from headrace_controller.definitions import DeploymentConfiguration, ModelDefinition, SequenceDefinition, read_text
+from headrace_controller.definitions import (
+    DeploymentConfiguration,
+    GrantDefinition,
+    ModelDefinition,
+    SequenceDefinition,
+    read_text,
+)
 from headrace_controller.definitions.fields import FieldDefinition
 from headrace_controller.definitions.model import LimitsDefinition, ScalingDefinition
 from headrace_controller.environments import requirements
+from headrace_controller.pages import permission_matrix
 from headrace_controller.requestlog import reader
 from headrace_controller.service import builds, jobs, labels, paging
 from headrace_controller.training import inference, source, summary, tables
@@ -45,6 +53,13 @@ def test_every_route_is_in_the_api_page_and_no_other() -> None:
     assert {re.sub(r"\{\w+\}", "{name}", route) for route in listed} == served
 
 
+def test_the_matrix_of_permissions_is_what_the_routes_declare(tmp_path: Path) -> None:
+    said = permission_matrix.document(permission_matrix.application(tmp_path))
+    assert page("permissions.md") == said, (
+        "run: python -m headrace_controller.pages.permission_matrix > docs/permissions.md"
+    )
+
+
 def test_every_error_status_and_code_is_in_the_api_page() -> None:
     table = page("http-api.md").split("## Errors")[1].split("## Management")[0]
     for kind, (status, _) in problems._TABLE.items():
@@ -61,6 +76,7 @@ def keys(model: type[BaseModel]) -> Iterator[str]:
         ModelDefinition,
         SequenceDefinition,
         DeploymentConfiguration,
+        GrantDefinition,
         FieldDefinition,
         ScalingDefinition,
         LimitsDefinition,
@@ -80,7 +96,19 @@ def test_the_examples_of_the_definitions_page_are_definitions() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["--home", "--host", "--port", "--storage", "--url", "HEADRACE_HOME", "HEADRACE_URL", "AWS_ENDPOINT_URL"]
+    "name",
+    [
+        "--home",
+        "--host",
+        "--port",
+        "--storage",
+        "--auth",
+        "--public-url",
+        "--url",
+        "HEADRACE_HOME",
+        "HEADRACE_URL",
+        "AWS_ENDPOINT_URL",
+    ],
 )
 def test_every_setting_is_in_the_operations_page(name: str) -> None:
     assert name in page("operations.md")
@@ -98,6 +126,8 @@ def test_every_setting_is_in_the_operations_page(name: str) -> None:
         (tables.MAX_COLUMNS, "5000", "http-api.md"),
         (labels.MAX_FILE, "256 MiB", "http-api.md"),
         (routing.JSON_BODY, "1 MiB", "http-api.md"),
+        (control.MAX_KEYS, "5000", "http-api.md"),
+        (control.MAX_GRANTS, "2000", "http-api.md"),
         (paging.MAX_LIMIT, "at most 1000", "http-api.md"),
         (reader.MAX_ROWS, "10,000", "http-api.md"),
         (log_conditions.MAX_WHERE, "4000", "http-api.md"),

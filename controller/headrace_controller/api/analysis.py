@@ -11,6 +11,16 @@ from werkzeug.wrappers import Response
 from headrace_controller import clock
 from headrace_controller.api import schemas, views
 from headrace_controller.api.models import PageQuery
+from headrace_controller.api.permissions import (
+    body_and_schedule,
+    body_model,
+    everywhere,
+    of_job,
+    of_report,
+    of_schedule,
+    on,
+    somewhere,
+)
 from headrace_controller.api.routing import Body, Query, Resource
 from headrace_controller.definitions.fields import parse_duration
 from headrace_controller.environments.named import Engine
@@ -133,7 +143,7 @@ class ExplanationBody(Body):
     budget: int | None = Field(default=None, description="questions to the endpoint")
 
 
-@resource.route("GET", "/reports", answer=schemas.ReportPage, query=ReportQuery)
+@resource.route("GET", "/reports", access=somewhere("view"), answer=schemas.ReportPage, query=ReportQuery)
 def list_reports(platform: Platform, query: ReportQuery) -> schemas.ReportPage:
     """List reports, the newest first."""
     reference = Reference.parse(query.model) if query.model else None
@@ -144,20 +154,20 @@ def list_reports(platform: Platform, query: ReportQuery) -> schemas.ReportPage:
     return schemas.ReportPage(items=[views.report(r) for r in found.items], next=found.next)
 
 
-@resource.route("GET", "/reports/gauges", produces="text/plain")
+@resource.route("GET", "/reports/gauges", access=somewhere("view"), produces="text/plain")
 def get_report_gauges(platform: Platform) -> Response:
     """Gauges of the last report of each kind of each version, for Prometheus."""
     return Response(platform.gauges.text(), content_type=CONTENT_TYPE)
 
 
-@resource.route("GET", _REPORT, produces="application/json")
+@resource.route("GET", _REPORT, access=of_report(), produces="application/json")
 def get_report(platform: Platform, model: str, number: int, kind: str, name: str) -> Response:
     """Show a report as JSON; its schema is in docs/reports.md."""
     document = platform.reports.document(VersionId(model, number), kind, name)
     return Response(orjson.dumps(document), content_type="application/json")
 
 
-@resource.route("GET", f"{_REPORT}/page", produces="text/html")
+@resource.route("GET", f"{_REPORT}/page", access=of_report(), produces="text/html")
 def get_report_page(platform: Platform, model: str, number: int, kind: str, name: str) -> Response:
     """Show a report as a self-contained HTML page."""
     page = platform.reports.page(VersionId(model, number), kind, name)
@@ -181,7 +191,14 @@ def _own_metric(platform: Platform, body: JobBody) -> dict[str, str]:
     return {"metric-function": keep_function(objects, body.metric_file, body.metric)}
 
 
-@resource.route("POST", "/jobs", answer=schemas.JobView, body=JobBody, status=202)
+@resource.route(
+    "POST",
+    "/jobs",
+    access=on("analyze", "the model in the body", body_model, late=True),
+    answer=schemas.JobView,
+    body=JobBody,
+    status=202,
+)
 def start_job(platform: Platform, body: JobBody) -> schemas.JobView:
     """Queue an analysis; answers at once."""
     if body.kind == "explain":
@@ -211,7 +228,7 @@ def start_job(platform: Platform, body: JobBody) -> schemas.JobView:
     return views.job(platform.jobs.start(JobRequest(body.kind, version, body.engine, arguments, body.timeout)))
 
 
-@resource.route("GET", "/jobs", answer=schemas.JobPage, query=JobQuery)
+@resource.route("GET", "/jobs", access=somewhere("view"), answer=schemas.JobPage, query=JobQuery)
 def list_jobs(platform: Platform, query: JobQuery) -> schemas.JobPage:
     """List analysis runs, the newest first."""
     request = paging.PageRequest(query.limit, query.page_token)
@@ -219,31 +236,37 @@ def list_jobs(platform: Platform, query: JobQuery) -> schemas.JobPage:
     return schemas.JobPage(items=[views.job(j) for j in found.items], next=found.next)
 
 
-@resource.route("GET", "/jobs/<job>", answer=schemas.JobView)
+@resource.route("GET", "/jobs/<job>", access=on("view", "the model of the run", of_job), answer=schemas.JobView)
 def get_job(platform: Platform, job: str) -> schemas.JobView:
     """Show an analysis run: state, reason, result."""
     return views.job(platform.jobs.get(job))
 
 
-@resource.route("GET", "/jobs/<job>/log", answer=schemas.JobLog)
+@resource.route("GET", "/jobs/<job>/log", access=on("diagnose", "the model of the run", of_job), answer=schemas.JobLog)
 def get_job_log(platform: Platform, job: str) -> schemas.JobLog:
     """Show what an analysis run wrote."""
     return schemas.JobLog(text=platform.jobs.log(job))
 
 
-@resource.route("DELETE", "/jobs/<job>", answer=schemas.JobView)
+@resource.route("DELETE", "/jobs/<job>", access=on("analyze", "the model of the run", of_job), answer=schemas.JobView)
 def cancel_job(platform: Platform, job: str) -> schemas.JobView:
     """Stop an analysis that waits or runs."""
     return views.job(platform.jobs.cancel(job))
 
 
-@resource.route("GET", "/schedules", answer=schemas.ScheduleList)
+@resource.route("GET", "/schedules", access=somewhere("view"), answer=schemas.ScheduleList)
 def list_schedules(platform: Platform) -> schemas.ScheduleList:
     """List schedules by name."""
     return schemas.ScheduleList(items=[views.schedule(s) for s in platform.schedules.select()])
 
 
-@resource.route("PUT", "/schedules/<name>", answer=schemas.ScheduleView, body=ScheduleBody)
+@resource.route(
+    "PUT",
+    "/schedules/<name>",
+    access=on("analyze", "the model in the body, and of the schedule as it is", body_and_schedule, late=True),
+    answer=schemas.ScheduleView,
+    body=ScheduleBody,
+)
 def put_schedule(platform: Platform, name: str, body: ScheduleBody) -> schemas.ScheduleView:
     """Make or change a schedule of jobs."""
     schedule = Schedule(
@@ -261,26 +284,39 @@ def put_schedule(platform: Platform, name: str, body: ScheduleBody) -> schemas.S
     return views.schedule(schedule)
 
 
-@resource.route("GET", "/schedules/<name>", answer=schemas.ScheduleView)
+@resource.route(
+    "GET", "/schedules/<name>", access=on("view", "the model of the schedule", of_schedule), answer=schemas.ScheduleView
+)
 def get_schedule(platform: Platform, name: str) -> schemas.ScheduleView:
     """Show a schedule."""
     return views.schedule(platform.schedules.get(name))
 
 
-@resource.route("GET", "/schedules/<name>/runs", answer=schemas.RunList)
+@resource.route(
+    "GET", "/schedules/<name>/runs", access=on("view", "the model of the schedule", of_schedule), answer=schemas.RunList
+)
 def list_schedule_runs(platform: Platform, name: str) -> schemas.RunList:
     """List the newest runs of a schedule."""
     return schemas.RunList(items=[views.run(r) for r in platform.schedules.runs(name)])
 
 
-@resource.route("POST", "/schedules/<name>/tick", answer=schemas.RunView, body=TickBody, status=202)
+@resource.route(
+    "POST", "/schedules/<name>/tick", access=everywhere("operate"), answer=schemas.RunView, body=TickBody, status=202
+)
 def tick_schedule(platform: Platform, name: str, body: TickBody) -> schemas.RunView:
     """Run a tick of a schedule that has no run yet; who watches the clock for the platform calls this, in a cluster a CronJob."""
     run = platform.schedules.tick(name, clock.parse(body.at, field="at"), datetime.now(UTC))
     return views.run(run)
 
 
-@resource.route("POST", "/schedules/<name>/backfill", answer=schemas.BackfillView, body=BackfillBody, status=202)
+@resource.route(
+    "POST",
+    "/schedules/<name>/backfill",
+    access=on("analyze", "the model of the schedule", of_schedule),
+    answer=schemas.BackfillView,
+    body=BackfillBody,
+    status=202,
+)
 def backfill_schedule(platform: Platform, name: str, body: BackfillBody) -> schemas.BackfillView:
     """Run every tick of a range that has no run yet."""
     now = datetime.now(UTC)
@@ -289,13 +325,23 @@ def backfill_schedule(platform: Platform, name: str, body: BackfillBody) -> sche
     return schemas.BackfillView(claimed=platform.schedules.backfill(name, since, until, now))
 
 
-@resource.route("DELETE", "/schedules/<name>")
+@resource.route("DELETE", "/schedules/<name>", access=on("analyze", "the model of the schedule", of_schedule))
 def delete_schedule(platform: Platform, name: str) -> None:
     """Delete a schedule."""
     platform.schedules.delete(name)
 
 
-@resource.route("POST", "/explanations", answer=schemas.JobView, body=ExplanationBody, status=202)
+@resource.route(
+    "POST",
+    "/explanations",
+    access=(
+        on("analyze", "the name in the body", body_model, late=True),
+        on("read", "the name in the body", body_model, late=True),
+    ),
+    answer=schemas.JobView,
+    body=ExplanationBody,
+    status=202,
+)
 def start_explanation(platform: Platform, body: ExplanationBody) -> schemas.JobView:
     """Explain one row of a logged request; answers with the job at once."""
     request = ExplanationRequest(

@@ -8,7 +8,9 @@ import orjson
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
+from headrace_controller.access import current
 from headrace_controller.api import (
+    access,
     analysis,
     comparisons,
     events,
@@ -24,9 +26,13 @@ from headrace_controller.api import (
     running,
     sequences,
 )
+from headrace_controller.api.declared import DeclaredRoutes
+from headrace_controller.api.identity import Gate
+from headrace_controller.api.permissions import PUBLIC, somewhere
 from headrace_controller.api.routing import PREFIX, Resource
 from headrace_controller.service import gauges
 from headrace_controller.service.platform import Platform
+from headrace_functions.errors import NotFound
 from headrace_functions.names import usable_request_id
 from headrace_functions.protocol.problems import PROBLEM_TYPE, problem
 
@@ -44,6 +50,7 @@ RESOURCES: tuple[Resource, ...] = (
     rules.resource,
     notifications.resource,
     events.resource,
+    access.resource,
 )
 MAX_BODY = 16 * 1024 * 1024  # bytes of any body that has no limit of its own
 
@@ -54,11 +61,16 @@ def create_app(platform: Platform, *pages: flask.Blueprint) -> flask.Flask:
     """The WSGI application of a platform, with the given pages beside the API. It starts nothing, ``platform.open()`` does."""
     app = flask.Flask("headrace_controller", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
+    gate = Gate(platform)
     app.before_request(_begin)
+    gate.install(app)
+    app.extensions["headrace-gate"] = gate
     app.after_request(_finish)
-    app.register_error_handler(Exception, _answer_error)
+    app.register_error_handler(Exception, answer_error)
     for resource in RESOURCES:
         resource.mount(app, platform)
+        gate.declare(resource.accesses())
+    gate.declare({"openapi": PUBLIC, "metrics": somewhere("view")})
     description = orjson.dumps(openapi.document(RESOURCES))
     app.add_url_rule(
         f"{PREFIX}/openapi.json", "openapi", lambda: Response(description, content_type="application/json")
@@ -66,6 +78,8 @@ def create_app(platform: Platform, *pages: flask.Blueprint) -> flask.Flask:
     app.add_url_rule("/metrics", "metrics", lambda: Response(platform.gauges.text(), content_type=gauges.CONTENT_TYPE))
     for page in pages:
         app.register_blueprint(page)
+        if isinstance(page, DeclaredRoutes):
+            gate.declare(page.accesses())
     return app
 
 
@@ -87,10 +101,13 @@ def _finish(response: flask.Response) -> flask.Response:
     return response
 
 
-def _answer_error(error: Exception) -> Response:
+def answer_error(error: Exception) -> Response:
+    """An error as a problem document."""
     request_id = flask.g.get("request_id", "")
     if isinstance(error, HTTPException):
         return _http_problem(error, request_id)
+    if isinstance(error, NotFound) and not current.may("view"):
+        error.hint = None  # it may name what there is and this caller may not see
     found = problem(error, request_id, instance=flask.request.path)
     if found.code == "internal":
         _log.error("request %s failed", request_id, exc_info=error)

@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from headrace_controller.api import schemas
+from headrace_controller.api.permissions import body_sides, body_target, of_replay, on, version_in
 from headrace_controller.api.routing import Body, Query, Resource
 from headrace_controller.api.running import moment
 from headrace_controller.requestlog.reader import MAX_ROWS
@@ -30,7 +31,9 @@ class ReplayBody(Body):
     rate: float = Field(default=50.0, description=f"rows a second, at most {MAX_RATE:g}")
 
 
-@resource.route("GET", "/comparison", answer=schemas.ComparisonView, query=WindowQuery)
+@resource.route(
+    "GET", "/comparison", access=version_in("read", "first", "second"), answer=schemas.ComparisonView, query=WindowQuery
+)
 def compare_versions(platform: Platform, query: WindowQuery) -> schemas.ComparisonView:
     """Compare two versions on the rows that both have answered, e.g. as variant and shadow: answers, latency, metrics, quality."""
     first, second = (_resolved(platform, text) for text in (query.first, query.second))
@@ -39,7 +42,17 @@ def compare_versions(platform: Platform, query: WindowQuery) -> schemas.Comparis
     return schemas.ComparisonView.model_validate(as_document(str(first), str(second), found))
 
 
-@resource.route("POST", "/replays", answer=schemas.ReplayView, body=ReplayBody, status=202)
+@resource.route(
+    "POST",
+    "/replays",
+    access=(
+        on("read", "source and target in the body", body_sides, late=True),
+        on("call", "target in the body", body_target, late=True),
+    ),
+    answer=schemas.ReplayView,
+    body=ReplayBody,
+    status=202,
+)
 def start_replay(platform: Platform, body: ReplayBody) -> schemas.ReplayView:
     """Send logged requests of one version to another, unrecorded and at a bounded rate, and compare the answers."""
     since, until = moment(body.since, "since"), moment(body.until, "until") if body.until else None
@@ -47,13 +60,20 @@ def start_replay(platform: Platform, body: ReplayBody) -> schemas.ReplayView:
     return view(platform.replays.start(ReplayRequest(source, target, since, until, body.rows, body.rate)))
 
 
-@resource.route("GET", "/replays/<id>", answer=schemas.ReplayView)
+@resource.route(
+    "GET", "/replays/<id>", access=on("read", "source and target of the replay", of_replay), answer=schemas.ReplayView
+)
 def get_replay(platform: Platform, id: str) -> schemas.ReplayView:  # noqa: A002 - the path's own name
     """Show a replay: how far it is, and the comparison where it is over."""
     return view(platform.replays.get(id))
 
 
-@resource.route("POST", "/replays/<id>/cancel", answer=schemas.ReplayView)
+@resource.route(
+    "POST",
+    "/replays/<id>/cancel",
+    access=on("read", "source and target of the replay", of_replay),
+    answer=schemas.ReplayView,
+)
 def cancel_replay(platform: Platform, id: str) -> schemas.ReplayView:  # noqa: A002 - the path's own name
     """End a replay after the row that is on; what was answered until then is compared."""
     return view(platform.replays.cancel(id))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import orjson
 from werkzeug.wrappers import Response
 
+from headrace_controller.api.permissions import somewhere
 from headrace_controller.api.routing import Resource
 from headrace_controller.service.platform import Platform
 from headrace_functions.errors import Overloaded
@@ -21,7 +22,7 @@ resource = Resource("events")
 _streams = threading.BoundedSemaphore(MAX_STREAMS)
 
 
-@resource.route("GET", "/events", produces="text/event-stream")
+@resource.route("GET", "/events", access=somewhere("view"), produces="text/event-stream")
 def follow_events(platform: Platform) -> Response:
     """Follow changes as server-sent events: 'change' whenever a model, sequence, service or job changed."""
     if not _streams.acquire(blocking=False):

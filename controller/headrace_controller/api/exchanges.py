@@ -3,6 +3,7 @@
 import flask
 
 from headrace_controller.api import schemas
+from headrace_controller.api.permissions import everywhere, named
 from headrace_controller.api.routing import Resource
 from headrace_controller.requestlog.exchange_files import read_exchanges
 from headrace_controller.service.platform import Platform
@@ -13,7 +14,13 @@ MAX_BODY = 64 * 1024 * 1024
 resource = Resource("exchanges")
 
 
-@resource.route("POST", "/models/<model>/versions/<int:number>/exchanges", answer=schemas.ExchangesView, status=202)
+@resource.route(
+    "POST",
+    "/models/<model>/versions/<int:number>/exchanges",
+    access=named("call"),
+    answer=schemas.ExchangesView,
+    status=202,
+)
 def push_exchanges(platform: Platform, model: str, number: int) -> schemas.ExchangesView:
     """Log exchanges of an external version: JSON lines, an Arrow stream or a Parquet file, with request ids; an id is logged once.
 
@@ -30,7 +37,7 @@ def push_exchanges(platform: Platform, model: str, number: int) -> schemas.Excha
     )
 
 
-@resource.route("POST", "/cloudevents", status=202)
+@resource.route("POST", "/cloudevents", access=everywhere("call"), status=202)
 def take_event(platform: Platform) -> None:
     """Take a CloudEvent of KServe's logger: a request or a response of an InferenceService that a model is registered for."""
     flask.request.max_content_length = MAX_BODY

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from headrace_controller import clock
 from headrace_controller.api import schemas
+from headrace_controller.api.permissions import named
 from headrace_controller.api.routing import Query, Resource
 from headrace_controller.api.running import moment
 from headrace_controller.health.buckets import Bucket, FieldHealth
@@ -33,7 +34,7 @@ class HealthQuery(Query):
     bins: bool = Field(default=False, description="the histogram of each field in each bucket too")
 
 
-@resource.route("GET", _HEALTH, answer=schemas.VersionHealthView, query=HealthQuery)
+@resource.route("GET", _HEALTH, access=named("view"), answer=schemas.VersionHealthView, query=HealthQuery)
 def show_health(platform: Platform, model: str, number: int, query: HealthQuery) -> schemas.VersionHealthView:
     """Show the health of a version: requests, latency, fields and metrics by bucket of time, the empty ones included."""
     version = platform.versions.get(VersionId(model, number)).id
@@ -59,7 +60,7 @@ def show_health(platform: Platform, model: str, number: int, query: HealthQuery)
     )
 
 
-@resource.route("POST", f"{_HEALTH}/rebuild", answer=schemas.RebuiltView)
+@resource.route("POST", f"{_HEALTH}/rebuild", access=named("operate"), answer=schemas.RebuiltView)
 def rebuild_health(platform: Platform, model: str, number: int) -> schemas.RebuiltView:
     """Count the health of a version anew from its whole log; what was counted before is shown until that is done."""
     version = platform.versions.get(VersionId(model, number)).id

@@ -4,6 +4,7 @@ from pydantic import Field
 
 from headrace_controller import clock
 from headrace_controller.api import schemas
+from headrace_controller.api.permissions import of_incident, on, somewhere
 from headrace_controller.api.routing import Body, Query, Resource
 from headrace_controller.definitions.fields import parse_duration
 from headrace_controller.incidents.model import Incident
@@ -31,26 +32,40 @@ class SilenceBody(WordBody):
     until: str = Field(description="RFC 3339 time, or a duration from now such as 2h")
 
 
-@resource.route("GET", "/incidents", answer=schemas.IncidentList, query=IncidentQuery)
+@resource.route("GET", "/incidents", access=somewhere("view"), answer=schemas.IncidentList, query=IncidentQuery)
 def list_incidents(platform: Platform, query: IncidentQuery) -> schemas.IncidentList:
     """List incidents, the newest first."""
     found = platform.incidents.select(query.state, query.version)[: query.limit]
     return schemas.IncidentList(items=[view(i) for i in found])
 
 
-@resource.route("GET", _INCIDENT, answer=schemas.IncidentView)
+@resource.route(
+    "GET", _INCIDENT, access=on("view", "each model of the incident", of_incident), answer=schemas.IncidentView
+)
 def show_incident(platform: Platform, number: int) -> schemas.IncidentView:
     """Show an incident: what moved in which order, what was changed before, and what was done about it."""
     return view(platform.incidents.get(number))
 
 
-@resource.route("POST", f"{_INCIDENT}/acknowledge", answer=schemas.IncidentView, body=WordBody)
+@resource.route(
+    "POST",
+    f"{_INCIDENT}/acknowledge",
+    access=on("respond", "each model of the incident", of_incident),
+    answer=schemas.IncidentView,
+    body=WordBody,
+)
 def acknowledge_incident(platform: Platform, number: int, body: WordBody) -> schemas.IncidentView:
     """Say that somebody looks after it."""
     return view(platform.incidents.acknowledge(number, body.by, body.text))
 
 
-@resource.route("POST", f"{_INCIDENT}/silence", answer=schemas.IncidentView, body=SilenceBody)
+@resource.route(
+    "POST",
+    f"{_INCIDENT}/silence",
+    access=on("respond", "each model of the incident", of_incident),
+    answer=schemas.IncidentView,
+    body=SilenceBody,
+)
 def silence_incident(platform: Platform, number: int, body: SilenceBody) -> schemas.IncidentView:
     """Tell no target of it until a time."""
     try:
@@ -60,13 +75,25 @@ def silence_incident(platform: Platform, number: int, body: SilenceBody) -> sche
     return view(platform.incidents.silence(number, until, body.by, body.text))
 
 
-@resource.route("POST", f"{_INCIDENT}/resolve", answer=schemas.IncidentView, body=WordBody)
+@resource.route(
+    "POST",
+    f"{_INCIDENT}/resolve",
+    access=on("respond", "each model of the incident", of_incident),
+    answer=schemas.IncidentView,
+    body=WordBody,
+)
 def resolve_incident(platform: Platform, number: int, body: WordBody) -> schemas.IncidentView:
     """Say that it is over; it opens again if its cause comes again after it was quiet."""
     return view(platform.incidents.resolve(number, body.by, body.text))
 
 
-@resource.route("POST", f"{_INCIDENT}/notes", answer=schemas.IncidentView, body=WordBody)
+@resource.route(
+    "POST",
+    f"{_INCIDENT}/notes",
+    access=on("respond", "each model of the incident", of_incident),
+    answer=schemas.IncidentView,
+    body=WordBody,
+)
 def note_incident(platform: Platform, number: int, body: WordBody) -> schemas.IncidentView:
     """Add a note."""
     return view(platform.incidents.note(number, body.text, body.by))

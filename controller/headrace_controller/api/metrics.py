@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from headrace_controller.api import schemas
+from headrace_controller.api.permissions import body_scorer, named, on
 from headrace_controller.api.routing import Body, Query, Resource
 from headrace_controller.monitoring.specs import MetricSpec
 from headrace_controller.monitoring.values import Health
@@ -32,13 +33,13 @@ class MetricBody(Body):
     operator: str = Field(default="<=", description="a row is healthy iff value OPERATOR threshold")
 
 
-@resource.route("GET", f"/metrics/{_VERSION}", answer=schemas.MetricList)
+@resource.route("GET", f"/metrics/{_VERSION}", access=named("view"), answer=schemas.MetricList)
 def list_metrics(platform: Platform, model: str, number: int) -> schemas.MetricList:
     """List the metrics of a version, with what their newest values say."""
     return schemas.MetricList(items=[view(m) for m in platform.metrics.select(VersionId(model, number))])
 
 
-@resource.route("GET", _METRIC, answer=schemas.MetricDetail, query=ValuesQuery)
+@resource.route("GET", _METRIC, access=named("read"), answer=schemas.MetricDetail, query=ValuesQuery)
 def get_metric(platform: Platform, model: str, number: int, name: str, query: ValuesQuery) -> schemas.MetricDetail:
     """Show a metric: its newest values, and the share of unhealthy rows by hour."""
     version = VersionId(model, number)
@@ -50,7 +51,13 @@ def get_metric(platform: Platform, model: str, number: int, name: str, query: Va
     )
 
 
-@resource.route("PUT", _METRIC, answer=schemas.MetricView, body=MetricBody)
+@resource.route(
+    "PUT",
+    _METRIC,
+    access=(named("develop"), on("call", "the model that scores", body_scorer, late=True)),
+    answer=schemas.MetricView,
+    body=MetricBody,
+)
 def put_metric(platform: Platform, model: str, number: int, name: str, body: MetricBody) -> schemas.MetricView:
     """Attach a metric to a version, or change one; its log is scored from the beginning."""
     scores = platform.versions.resolve(Reference.parse(body.model)).id if body.model else None
@@ -58,13 +65,13 @@ def put_metric(platform: Platform, model: str, number: int, name: str, body: Met
     return view(platform.metrics.attach(VersionId(model, number), spec))
 
 
-@resource.route("DELETE", _METRIC)
+@resource.route("DELETE", _METRIC, access=named("develop"))
 def delete_metric(platform: Platform, model: str, number: int, name: str) -> None:
     """Detach a metric; its values stay."""
     platform.metrics.detach(VersionId(model, number), name)
 
 
-@resource.route("GET", f"/logs/{_VERSION}/requests/<path:request_id>", answer=schemas.RequestView)
+@resource.route("GET", f"/logs/{_VERSION}/requests/<path:request_id>", access=named("read"), answer=schemas.RequestView)
 def get_request(platform: Platform, model: str, number: int, request_id: str) -> schemas.RequestView:
     """Show the rows of one logged request, and what the metrics said of them."""
     version = VersionId(model, number)

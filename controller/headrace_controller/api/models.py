@@ -14,6 +14,7 @@ from werkzeug.wrappers import Response
 
 from headrace_controller import archive
 from headrace_controller.api import schemas, views
+from headrace_controller.api.permissions import named, somewhere
 from headrace_controller.api.routing import Body, Query, Resource, read_json
 from headrace_controller.definitions import ModelDefinition, check_document
 from headrace_controller.service import labels, paging, samples
@@ -65,39 +66,39 @@ class AliasBody(Body):
     version: int = Field(ge=1)
 
 
-@resource.route("GET", "/models", answer=schemas.ModelPage, query=PageQuery)
+@resource.route("GET", "/models", access=somewhere("view"), answer=schemas.ModelPage, query=PageQuery)
 def list_models(platform: Platform, query: PageQuery) -> schemas.ModelPage:
     """List models by name."""
     found = platform.versions.models(query.q, query.page())
     return schemas.ModelPage(items=[views.model(m) for m in found.items], next=found.next)
 
 
-@resource.route("GET", "/models/<model>", answer=schemas.ModelView)
+@resource.route("GET", "/models/<model>", access=named("view"), answer=schemas.ModelView)
 def get_model(platform: Platform, model: str) -> schemas.ModelView:
     """Show a model: its newest version, what its bare name means, its aliases."""
     return views.model(platform.versions.model(model))
 
 
-@resource.route("DELETE", "/models/<model>")
+@resource.route("DELETE", "/models/<model>", access=named("operate"))
 def delete_model(platform: Platform, model: str) -> None:
     """Delete a model with all its versions; refused (409) while a sequence or schedule uses one."""
     platform.versions.delete_model(model)
 
 
-@resource.route("GET", "/versions", answer=schemas.VersionPage, query=VersionQuery)
+@resource.route("GET", "/versions", access=somewhere("view"), answer=schemas.VersionPage, query=VersionQuery)
 def list_all_versions(platform: Platform, query: VersionQuery) -> schemas.VersionPage:
     """List versions of all models, by model, the newest first."""
     return _page(platform, query, None)
 
 
-@resource.route("GET", "/models/<model>/versions", answer=schemas.VersionPage, query=VersionQuery)
+@resource.route("GET", "/models/<model>/versions", access=named("view"), answer=schemas.VersionPage, query=VersionQuery)
 def list_versions(platform: Platform, model: str, query: VersionQuery) -> schemas.VersionPage:
     """List versions of a model, the newest first."""
     platform.versions.model(model)
     return _page(platform, query, model)
 
 
-@resource.route("POST", "/models/<model>/versions", answer=schemas.SubmittedView, status=202)
+@resource.route("POST", "/models/<model>/versions", access=named("develop"), answer=schemas.SubmittedView, status=202)
 def create_version(platform: Platform, model: str) -> schemas.SubmittedView:
     """Build a version from multipart parts: 'definition' (JSON), 'payload' (tar.zst), optional 'training-data', 'sample' and 'reference-data' files.
 
@@ -122,33 +123,33 @@ def create_version(platform: Platform, model: str) -> schemas.SubmittedView:
     return schemas.SubmittedView(version=views.version(found, platform.catalog), created=submitted.created)
 
 
-@resource.route("GET", _VERSION, answer=schemas.VersionView)
+@resource.route("GET", _VERSION, access=named("view"), answer=schemas.VersionView)
 def get_version(platform: Platform, model: str, number: int) -> schemas.VersionView:
     """Show a version: state, signature, what it runs in and why, metadata."""
     return views.version(platform.versions.get(VersionId(model, number)), platform.catalog)
 
 
-@resource.route("DELETE", _VERSION)
+@resource.route("DELETE", _VERSION, access=named("develop"))
 def delete_version(platform: Platform, model: str, number: int) -> None:
     """Delete a version; refused (409) while an alias, sequence or schedule uses it. Its log and reports stay."""
     platform.versions.delete(VersionId(model, number))
 
 
-@resource.route("GET", f"{_VERSION}/build-log", answer=schemas.LogPart, query=OffsetQuery)
+@resource.route("GET", f"{_VERSION}/build-log", access=named("diagnose"), answer=schemas.LogPart, query=OffsetQuery)
 def read_build_log(platform: Platform, model: str, number: int, query: OffsetQuery) -> schemas.LogPart:
     """Read the build log from a byte on; ask again from the answered offset until 'done'."""
     part = platform.builds.log(VersionId(model, number), query.offset)
     return schemas.LogPart(text=part.text, offset=part.offset, done=part.done)
 
 
-@resource.route("GET", f"{_VERSION}/profile", produces="application/json")
+@resource.route("GET", f"{_VERSION}/profile", access=named("view"), produces="application/json")
 def get_profile(platform: Platform, model: str, number: int) -> Response:
     """Show the statistics of the training data; 'null' for a version that came without."""
     found = platform.versions.profile(VersionId(model, number))
     return flask.jsonify(found.to_document() if found else None)
 
 
-@resource.route("POST", f"{_VERSION}/labels", answer=schemas.LabelsView, status=201)
+@resource.route("POST", f"{_VERSION}/labels", access=named("analyze"), answer=schemas.LabelsView, status=201)
 def push_labels(platform: Platform, model: str, number: int) -> schemas.LabelsView:
     """Keep labels that came late: a multipart part 'labels' with a CSV or Parquet file of request_id, row and target columns."""
     flask.request.max_content_length = labels.MAX_FILE + _CHUNK
@@ -161,45 +162,47 @@ def push_labels(platform: Platform, model: str, number: int) -> schemas.LabelsVi
     return schemas.LabelsView(version=str(version), **asdict(pushed))
 
 
-@resource.route("GET", f"{_VERSION}/labels", answer=schemas.LabelFileList)
+@resource.route("GET", f"{_VERSION}/labels", access=named("read"), answer=schemas.LabelFileList)
 def list_labels(platform: Platform, model: str, number: int) -> schemas.LabelFileList:
     """List the files of labels that were pushed, the first one first."""
     found = platform.labels.files(VersionId(model, number))
     return schemas.LabelFileList(items=[schemas.LabelFileView.model_validate(asdict(kept)) for kept in found])
 
 
-@resource.route("DELETE", f"{_VERSION}/labels/<int:file>")
+@resource.route("DELETE", f"{_VERSION}/labels/<int:file>", access=named("analyze"))
 def remove_labels(platform: Platform, model: str, number: int, file: int) -> None:
     """Forget a file of labels; what was pushed before for its rows counts again."""
     platform.labels.remove(VersionId(model, number), file)
 
 
-@resource.route("GET", "/models/<model>/aliases", answer=schemas.AliasList)
+@resource.route("GET", "/models/<model>/aliases", access=named("view"), answer=schemas.AliasList)
 def list_aliases(platform: Platform, model: str) -> schemas.AliasList:
     """List the aliases of a model."""
     platform.versions.model(model)
     return schemas.AliasList(items=[views.alias(a) for a in platform.aliases.select(model)])
 
 
-@resource.route("GET", "/models/<model>/aliases/<name>", answer=schemas.AliasView)
+@resource.route("GET", "/models/<model>/aliases/<name>", access=named("view"), answer=schemas.AliasView)
 def get_alias(platform: Platform, model: str, name: str) -> schemas.AliasView:
     """Show where an alias points."""
     return views.alias(platform.aliases.get(model, name))
 
 
-@resource.route("PUT", "/models/<model>/aliases/<name>", answer=schemas.AliasView, body=AliasBody)
+@resource.route(
+    "PUT", "/models/<model>/aliases/<name>", access=named("operate"), answer=schemas.AliasView, body=AliasBody
+)
 def move_alias(platform: Platform, model: str, name: str, body: AliasBody) -> schemas.AliasView:
     """Point an alias at a released version; it is made if it is not there."""
     return views.alias(platform.aliases.move(model, name, body.version))
 
 
-@resource.route("GET", "/models/<model>/aliases/<name>/history", answer=schemas.AliasList)
+@resource.route("GET", "/models/<model>/aliases/<name>/history", access=named("view"), answer=schemas.AliasList)
 def get_alias_history(platform: Platform, model: str, name: str) -> schemas.AliasList:
     """List every position that an alias had, the first one first."""
     return schemas.AliasList(items=[views.alias(a) for a in platform.aliases.history(model, name)])
 
 
-@resource.route("DELETE", "/models/<model>/aliases/<name>")
+@resource.route("DELETE", "/models/<model>/aliases/<name>", access=named("operate"))
 def delete_alias(platform: Platform, model: str, name: str) -> None:
     """Delete an alias; refused (409) while a schedule uses it."""
     platform.aliases.delete(model, name)
@@ -264,7 +267,7 @@ def _save(part: FileStorage, target: Path, limit: int) -> str:
     return digest.hexdigest()
 
 
-@resource.route("GET", f"{_VERSION}/sample", answer=schemas.SampleView, query=SampleQuery)
+@resource.route("GET", f"{_VERSION}/sample", access=named("read"), answer=schemas.SampleView, query=SampleQuery)
 def get_sample(platform: Platform, model: str, number: int, query: SampleQuery) -> schemas.SampleView:
     """Show rows of a version's training data as somebody would send them; 404 where it came without."""
     return schemas.SampleView(rows=platform.samples.rows(VersionId(model, number), query.rows, query.seed))

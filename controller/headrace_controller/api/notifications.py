@@ -4,6 +4,7 @@ from pydantic import Field
 
 from headrace_controller import clock
 from headrace_controller.api import schemas
+from headrace_controller.api.permissions import everywhere
 from headrace_controller.api.routing import Body, Resource
 from headrace_controller.notify.targets import Target
 from headrace_controller.service.notifications import TargetState
@@ -23,26 +24,26 @@ class TargetBody(Body):
     sender: str = Field(default="", description="of email: who it is from")
 
 
-@resource.route("GET", "/notification-targets", answer=schemas.TargetList)
+@resource.route("GET", "/notification-targets", access=everywhere("view"), answer=schemas.TargetList)
 def list_targets(platform: Platform) -> schemas.TargetList:
     """List the targets."""
     return schemas.TargetList(items=[view(s) for s in platform.notifications.select()])
 
 
-@resource.route("PUT", _TARGET, answer=schemas.TargetView, body=TargetBody)
+@resource.route("PUT", _TARGET, access=everywhere("operate"), answer=schemas.TargetView, body=TargetBody)
 def put_target(platform: Platform, name: str, body: TargetBody) -> schemas.TargetView:
     """Add or change a target; it is told of what happens from then on."""
     document = {**body.model_dump(), "name": name}
     return view(platform.notifications.put(Target.from_document(document)))
 
 
-@resource.route("DELETE", _TARGET)
+@resource.route("DELETE", _TARGET, access=everywhere("operate"))
 def delete_target(platform: Platform, name: str) -> None:
     """Tell a target of nothing any more."""
     platform.notifications.remove(name)
 
 
-@resource.route("POST", f"{_TARGET}/test", answer=schemas.TestedView)
+@resource.route("POST", f"{_TARGET}/test", access=everywhere("operate"), answer=schemas.TestedView)
 def test_target(platform: Platform, name: str) -> schemas.TestedView:
     """Send a target an example; 409 says why it was not taken."""
     return schemas.TestedView(answer=platform.notifications.test(name))

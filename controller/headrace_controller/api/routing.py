@@ -10,6 +10,8 @@ import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 from werkzeug.wrappers import Response
 
+from headrace_controller.api import permissions
+from headrace_controller.api.permissions import Requirement
 from headrace_controller.api.schemas import Answer
 from headrace_controller.definitions.fields import Document
 from headrace_controller.definitions.reading import explain
@@ -41,6 +43,8 @@ class Operation:
     method: str
     path: str
     handler: Handler
+    access: Requirement
+    """What it asks of its caller; there is no default."""
     answer: type[Answer] | None = None
     """None: no content (204), or a body of another type that ``produces`` names."""
     status: int = 200
@@ -64,9 +68,9 @@ class Resource:
     tag: str
     operations: list[Operation] = field(default_factory=list)
 
-    def route(self, method: str, path: str, **more: Any) -> Callable[[Registered], Registered]:
+    def route(self, method: str, path: str, *, access: Requirement, **more: Any) -> Callable[[Registered], Registered]:
         def register(handler: Registered) -> Registered:
-            self.operations.append(Operation(method, path, handler, **more))
+            self.operations.append(Operation(method, path, handler, access, **more))
             return handler
 
         return register
@@ -81,6 +85,10 @@ class Resource:
                 methods=[operation.method],
             )
 
+    def accesses(self) -> dict[str, Requirement]:
+        """What each endpoint asks of its caller."""
+        return {f"{self.tag}.{o.name}": o.access for o in self.operations}
+
 
 def serve(platform: Platform, operation: Operation, **path: Any) -> Response:
     """One request: query and body checked, the handler called, its answer written."""
@@ -89,6 +97,7 @@ def serve(platform: Platform, operation: Operation, **path: Any) -> Response:
         arguments["query"] = _checked(operation.query, _query_of(operation.query))
     if operation.body is not None:
         arguments["body"] = _checked(operation.body, _json_body())
+    permissions.check(operation.access, platform, arguments, late=True)
     answer = operation.handler(platform, **arguments)
     if isinstance(answer, Response):
         return answer

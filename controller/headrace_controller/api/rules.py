@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from headrace_controller.api import schemas
+from headrace_controller.api.permissions import named, somewhere
 from headrace_controller.api.routing import Body, Query, Resource
 from headrace_controller.incidents.limits import LEVELS, LOOKS, WANTED, Limits
 from headrace_controller.service.platform import Platform
@@ -26,13 +27,13 @@ class FieldQuery(Query):
     field: str = ""
 
 
-@resource.route("GET", "/rules", answer=schemas.LimitsList)
+@resource.route("GET", "/rules", access=somewhere("view"), answer=schemas.LimitsList)
 def list_rules(platform: Platform) -> schemas.LimitsList:
     """List the limits that people set, by model."""
     return schemas.LimitsList(items=[view(model, limits) for model, limits in platform.rules.select()])
 
 
-@resource.route("PUT", _RULE, answer=schemas.LimitsView, body=LimitsBody)
+@resource.route("PUT", _RULE, access=named("respond"), answer=schemas.LimitsView, body=LimitsBody)
 def put_rule(platform: Platform, model: str, rule: str, body: LimitsBody) -> schemas.LimitsView:
     """Set the limits of a rule for a model: one of moved, checks, errors, metric (shares), latency (milliseconds), silence (minutes), or
     switch off one of these, drift, performance, build, job, service."""
@@ -41,7 +42,7 @@ def put_rule(platform: Platform, model: str, rule: str, body: LimitsBody) -> sch
     return view(model, platform.rules.put(model, limits))
 
 
-@resource.route("DELETE", _RULE, query=FieldQuery)
+@resource.route("DELETE", _RULE, access=named("respond"), query=FieldQuery)
 def delete_rule(platform: Platform, model: str, rule: str, query: FieldQuery) -> None:
     """Go back to the default of a rule."""
     platform.rules.remove(model, rule, query.field)

@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response
 
 from headrace_controller import clock
 from headrace_controller.api import schemas, views
+from headrace_controller.api.permissions import everywhere, named, somewhere
 from headrace_controller.api.routing import Query, Resource
 from headrace_controller.definitions.fields import parse_duration
 from headrace_controller.requestlog.reader import MAX_ROWS, LogQuery
@@ -71,25 +72,27 @@ class TailQuery(Query):
     where: str = Field(default="", description="as in a query; only rows that satisfy it are shown")
 
 
-@resource.route("GET", "/status", answer=schemas.StatusView)
+@resource.route("GET", "/status", access=somewhere("view"), answer=schemas.StatusView)
 def get_status(platform: Platform) -> schemas.StatusView:
     """Show the platform: version, address, counts, services."""
     return schemas.StatusView.model_validate(platform.status())
 
 
-@resource.route("GET", "/services", answer=schemas.ServiceList)
+@resource.route("GET", "/services", access=somewhere("view"), answer=schemas.ServiceList)
 def list_services(platform: Platform) -> schemas.ServiceList:
     """List services: what runs, sleeps or failed now."""
     return schemas.ServiceList(items=[views.service(s) for s in platform.services.select()])
 
 
-@resource.route("GET", f"/services/{_VERSION}", answer=schemas.ServiceView)
+@resource.route("GET", f"/services/{_VERSION}", access=named("view"), answer=schemas.ServiceView)
 def get_service(platform: Platform, model: str, number: int) -> schemas.ServiceView:
     """Show the service of a version."""
     return views.service(platform.services.get(VersionId(model, number)))
 
 
-@resource.route("GET", f"/services/{_VERSION}/log", answer=schemas.ServiceLogView, query=ServiceLogQuery)
+@resource.route(
+    "GET", f"/services/{_VERSION}/log", access=named("diagnose"), answer=schemas.ServiceLogView, query=ServiceLogQuery
+)
 def read_service_log(platform: Platform, model: str, number: int, query: ServiceLogQuery) -> schemas.ServiceLogView:
     """Read the end of what the processes of a version wrote, or what they wrote about one request."""
     version = VersionId(model, number)
@@ -97,19 +100,19 @@ def read_service_log(platform: Platform, model: str, number: int, query: Service
     return schemas.ServiceLogView(text=servicelog.read(platform.home / "log", version, query.request))
 
 
-@resource.route("POST", f"/services/{_VERSION}/wake", answer=schemas.ServiceView, status=202)
+@resource.route("POST", f"/services/{_VERSION}/wake", access=named("operate"), answer=schemas.ServiceView, status=202)
 def wake_service(platform: Platform, model: str, number: int) -> schemas.ServiceView:
     """Start the service of a version if it is asleep; answers at once."""
     return views.service(platform.services.wake(VersionId(model, number)))
 
 
-@resource.route("POST", f"/services/{_VERSION}/sleep", answer=schemas.ServiceView, status=202)
+@resource.route("POST", f"/services/{_VERSION}/sleep", access=named("operate"), answer=schemas.ServiceView, status=202)
 def put_service_to_sleep(platform: Platform, model: str, number: int) -> schemas.ServiceView:
     """Stop the service of a version if nobody uses it; the next request wakes it."""
     return views.service(platform.services.sleep(VersionId(model, number)))
 
 
-@resource.route("GET", f"/logs/{_VERSION}", answer=schemas.LogRows, query=RowsQuery)
+@resource.route("GET", f"/logs/{_VERSION}", access=named("read"), answer=schemas.LogRows, query=RowsQuery)
 def query_log(platform: Platform, model: str, number: int, query: RowsQuery) -> schemas.LogRows:
     """Query the request log of a version; the newest rows first."""
     version = VersionId(model, number)
@@ -117,7 +120,7 @@ def query_log(platform: Platform, model: str, number: int, query: RowsQuery) -> 
     return schemas.LogRows(columns=platform.logs.columns(version), rows=platform.logs.query(version, wanted))
 
 
-@resource.route("GET", f"/logs/{_VERSION}/tail", answer=schemas.LogTailView, query=TailQuery)
+@resource.route("GET", f"/logs/{_VERSION}/tail", access=named("read"), answer=schemas.LogTailView, query=TailQuery)
 def tail_log(platform: Platform, model: str, number: int, query: TailQuery) -> schemas.LogTailView:
     """Follow the request log of a version: what was logged after a position, each row once."""
     version = VersionId(model, number)
@@ -127,7 +130,13 @@ def tail_log(platform: Platform, model: str, number: int, query: TailQuery) -> s
     return schemas.LogTailView(rows=found.rows, next=str(found.next), behind=found.behind)
 
 
-@resource.route("GET", f"/logs/{_VERSION}/export", query=ExportQuery, produces="application/vnd.apache.parquet")
+@resource.route(
+    "GET",
+    f"/logs/{_VERSION}/export",
+    access=named("read"),
+    query=ExportQuery,
+    produces="application/vnd.apache.parquet",
+)
 def export_log(platform: Platform, model: str, number: int, query: ExportQuery) -> Response:
     """Download the rows of a query as a Parquet file, without a limit."""
     version = VersionId(model, number)
@@ -146,7 +155,9 @@ def export_log(platform: Platform, model: str, number: int, query: ExportQuery) 
     )
 
 
-@resource.route("GET", f"/logs/{_VERSION}/segments", answer=schemas.SegmentsView, query=SegmentsQuery)
+@resource.route(
+    "GET", f"/logs/{_VERSION}/segments", access=named("read"), answer=schemas.SegmentsView, query=SegmentsQuery
+)
 def find_segments(platform: Platform, model: str, number: int, query: SegmentsQuery) -> schemas.SegmentsView:
     """Show what sets some rows (a condition, unhealthy by a metric, or wrong by their labels) apart from the others of that time."""
     since, until = (
@@ -160,7 +171,7 @@ def find_segments(platform: Platform, model: str, number: int, query: SegmentsQu
     return schemas.SegmentsView(rows=found.rows, selected=found.selected, segments=views)
 
 
-@resource.route("GET", "/refused-records", answer=schemas.RefusedList)
+@resource.route("GET", "/refused-records", access=everywhere("diagnose"), answer=schemas.RefusedList)
 def list_refused_records(platform: Platform) -> schemas.RefusedList:
     """List what the collector could not log and set aside, with the reasons."""
     found = platform.intake.refused()
@@ -169,7 +180,7 @@ def list_refused_records(platform: Platform) -> schemas.RefusedList:
     )
 
 
-@resource.route("POST", "/refused-records/retry", answer=schemas.RetriedView)
+@resource.route("POST", "/refused-records/retry", access=everywhere("operate"), answer=schemas.RetriedView)
 def retry_refused_records(platform: Platform) -> schemas.RetriedView:
     """Offer everything that was set aside to the collector again, e.g. after an upgrade; each record is logged once."""
     return schemas.RetriedView(retried=platform.intake.retry())

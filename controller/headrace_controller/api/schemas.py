@@ -542,3 +542,56 @@ class TargetList(Answer):
 
 class TestedView(Answer):
     answer: str = Field(description="what the target answered")
+
+
+class CallerView(Answer):
+    subject: str = Field(description="key:NAME, user:NAME, machine:NAME; empty where nobody is asked who they are")
+    owner: str
+    groups: list[str]
+    roles: list[str] = Field(description="ROLE:PATTERN, of the credential itself and by grants")
+    authentication: bool = Field(description="whether the platform asks its callers who they are")
+
+
+class KeyView(Answer):
+    name: str
+    id: str = Field(description="how the key is looked up: the part between hrk_ and the secret")
+    owner: str
+    roles: list[str] = Field(description="ROLE:PATTERN")
+    state: Literal["active", "expired", "revoked"]
+    created: str
+    expires: str | None
+    revoked: str | None
+    last_used: str | None = Field(description="to a minute; null for never")
+
+
+class KeyList(Answer):
+    items: list[KeyView]
+
+
+class NewKeyView(KeyView):
+    key: str = Field(description="the key, shown this once")
+
+
+class GrantView(Answer):
+    name: str
+    subjects: list[str]
+    role: str
+    names: list[str] = Field(description="names or patterns of names")
+
+
+class GrantList(Answer):
+    items: list[GrantView]
+
+
+class GrantApplied(Answer):
+    grant: GrantView
+    changed: bool
+    matches: int = Field(description="models and sequences that the patterns fit now")
+
+
+class SubjectList(Answer):
+    items: list[str]
+
+
+class EndedView(Answer):
+    ended: int = Field(description="sessions that were ended")

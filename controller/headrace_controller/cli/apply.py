@@ -10,7 +10,14 @@ from headrace_controller.cli import interrupts
 from headrace_controller.cli.connection import connected
 from headrace_controller.cli.output import json_option, print_json, print_table, progress
 from headrace_controller.client import Client
-from headrace_controller.definitions import Definition, ModelDefinition, SequenceDefinition, Source, read
+from headrace_controller.definitions import (
+    Definition,
+    GrantDefinition,
+    ModelDefinition,
+    SequenceDefinition,
+    Source,
+    read,
+)
 from headrace_controller.projects.packaging import package
 from headrace_functions.errors import FunctionFailed
 
@@ -25,7 +32,7 @@ LOG_END = 20  # lines of the build log that a failed apply repeats where the log
 @json_option
 @connected
 def apply(client: Client, path: str, quiet: bool, as_json: bool) -> None:
-    """Create or update the models, sequences and deployment configurations of definition files.
+    """Create or update the models, sequences, deployment configurations and grants of definition files.
 
     All documents are checked before the first is applied; they are applied in order and the first failure stops. The same
     content applied again changes nothing. A failed build is a failed apply.
@@ -46,6 +53,15 @@ def _apply(client: Client, definition: Definition, source: Source, *, quiet: boo
         applied = client.apply_sequence(definition)
         result = f"revision {applied.sequence.revision}" if applied.changed else "unchanged"
         return {"kind": "Sequence", "name": definition.name, "result": result, "state": "ready to call"}
+    if isinstance(definition, GrantDefinition):
+        granted = client.apply_grant(definition)
+        fits = f"fits {granted.matches} name{'s' * (granted.matches != 1)} now"
+        return {
+            "kind": "Grant",
+            "name": definition.name,
+            "result": "changed" if granted.changed else "unchanged",
+            "state": fits,
+        }
     found = client.apply_deployment(definition)
     return {"kind": definition.kind, "name": definition.name, "result": f"revision {found.revision}", "state": "kept"}
 

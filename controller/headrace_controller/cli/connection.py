@@ -11,6 +11,7 @@ from typing import Any
 import click
 import orjson
 
+from headrace_controller.cli import credentials
 from headrace_controller.client import Client
 from headrace_controller.settings import default_home
 from headrace_functions.errors import InvalidInput, NotFound
@@ -70,7 +71,8 @@ def open_client(url: str | None, home: Path | None) -> Client:
     """A client of the platform that the options, variables and the home lead to."""
     place = find_place(url)
     if place is None:
-        return Client(find_target(url, home).url)
+        found_url = find_target(url, home).url
+        return Client(found_url, key=credentials.key_for(found_url) or "")
     try:
         # Imported here alone: the Kubernetes client costs half a second, and most commands talk to a URL.
         access = importlib.import_module("headrace_controller.backends.kserve.access")

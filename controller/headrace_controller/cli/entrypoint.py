@@ -21,7 +21,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "apply": (
         "apply",
         "apply",
-        "Create or update the models, sequences and deployment configurations of definition files.",
+        "Create or update the models, sequences, deployment configurations and grants of definition files.",
     ),
     "new": ("new", "new", "Start a project in FOLDER from a template."),
     "model": ("model", "model", "List, show and delete models, and inspect model files."),
@@ -53,6 +53,9 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "report": ("report", "report", "List, show, compare and open reports."),
     "explain": ("explain", "explain", "Explain one logged request."),
     "schedule": ("schedule", "schedule", "Schedule analyses by a cron expression or by a number of new rows."),
+    "login": ("login", "login", "Keep an API key for a platform, so that commands show it."),
+    "logout": ("login", "logout", "Forget the key of a platform."),
+    "access": ("access", "access", "Manage who may do what: API keys, grants, blocks."),
     "cluster": ("cluster", "cluster", "Check whether a cluster has what a platform needs."),
     "config": ("config", "config", "Show which platform commands talk to, and how it was chosen."),
 }

@@ -30,12 +30,23 @@ _home = click.option(
     "--host",
     default="127.0.0.1",
     show_default=True,
-    help="Address to listen on. An address that other machines can reach requires --insecure.",
+    help="Address to listen on. An address that other machines can reach requires --auth or --insecure.",
 )
 @click.option(
     "--insecure",
     is_flag=True,
     help="Allow an address that other machines can reach, although requests are not authenticated.",
+)
+@click.option(
+    "--auth",
+    is_flag=True,
+    envvar="HEADRACE_AUTH",
+    help="Ask callers who they are: API keys, and a login on the pages [HEADRACE_AUTH].",
+)
+@click.option(
+    "--public-url",
+    default="",
+    help="URL by which people reach the platform if something stands before it, e.g. https://models.example.org.",
 )
 @click.option("--port", default=8080, show_default=True, help="Port to listen on; 0 chooses a free port.")
 @click.option(
@@ -100,6 +111,12 @@ def _announce(url: str, settings: Settings, *, as_json: bool, **more: Any) -> No
     else:
         click.echo(f"Headrace is up at {url}" + (f", gRPC at {grpc}" if grpc else ""))
         progress(f"home {settings.home}, logs in {settings.logs}")
+        if settings.auth and settings.first_key.is_file():
+            progress(
+                f"callers are asked who they are; log in with the first administrator's key: headrace login < {settings.first_key}"
+            )
+        elif settings.auth:
+            progress("callers are asked who they are: headrace login")
 
 
 def _grpc_options(settings: Settings) -> list[str]:
@@ -119,7 +136,8 @@ def _detached(settings: Settings) -> Holder:
     command = [
         sys.executable, "-m", "headrace_controller.cli", "up", "--home", str(settings.home),
         "--host", settings.host, "--port", str(settings.port), "--storage", settings.storage,
-        "--spool-cap", str(settings.spool_cap), *(["--insecure"] if settings.insecure else []), *_grpc_options(settings),
+        "--spool-cap", str(settings.spool_cap), *(["--insecure"] if settings.insecure else []),
+        *(["--auth"] if settings.auth else []), "--public-url", settings.public_url, *_grpc_options(settings),
     ]  # fmt: skip
     with log.open("ab") as output:
         child = subprocess.Popen(

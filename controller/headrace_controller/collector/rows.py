@@ -187,5 +187,6 @@ _EXCHANGE: dict[str, Callable[[_Entry], Any]] = {
     "caller_time": lambda e: _microseconds(e.record.header.caller_time),
     "traceparent": lambda e: e.record.header.traceparent or None,
     "replica": lambda e: e.record.header.replica or None,
+    "caller": lambda e: e.record.header.caller or None,
     "raw": lambda e: e.record.request[: 4 * MAX_RAW].decode(errors="replace")[:MAX_RAW] if e.inputs is None else None,
 }

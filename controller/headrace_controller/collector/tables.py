@@ -66,11 +66,15 @@ class LogTables:
         properties = CommitProperties(
             app_transactions=[Transaction(spool, number, moment) for spool, number in sorted(segments.items())]
         )
+        held = self._tables.get(version)
+        # A column that came with a newer release is added to tables that began without it; else the schema is held.
+        newer = held is not None and not set(rows.schema.names) <= {f.name for f in held.schema().fields}
         try:
             write_deltalake(
-                self._tables.get(version) or self._objects.table_url(self._place(version)),
-                rows if version not in self._tables else _in_types_of(self._tables[version], rows),
+                held or self._objects.table_url(self._place(version)),
+                rows if held is None else _in_types_of(held, rows),
                 mode="append",
+                schema_mode="merge" if newer else None,
                 partition_by=[logtable.PARTITION],
                 commit_properties=properties,
                 storage_options=self._objects.table_options(),

@@ -5,6 +5,7 @@
 """
 
 from headrace_controller.definitions.deployment import DeploymentConfiguration
+from headrace_controller.definitions.grant import GrantDefinition
 from headrace_controller.definitions.model import ModelDefinition
 from headrace_controller.definitions.reading import KINDS, Definition, Source, check_document, read, read_text
 from headrace_controller.definitions.sequence import SequenceDefinition, StageDefinition, VariantDefinition
@@ -13,6 +14,7 @@ __all__ = [
     "KINDS",
     "Definition",
     "DeploymentConfiguration",
+    "GrantDefinition",
     "ModelDefinition",
     "SequenceDefinition",
     "Source",

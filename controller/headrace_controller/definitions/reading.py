@@ -11,6 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from headrace_controller.definitions.deployment import DeploymentConfiguration
+from headrace_controller.definitions.grant import GrantDefinition
 from headrace_controller.definitions.model import ModelDefinition
 from headrace_controller.definitions.sequence import SequenceDefinition
 from headrace_functions.errors import InvalidInput, NotFound, TooLarge
@@ -21,12 +22,13 @@ _WRAPPERS = ("function-", "list[", "tuple[", "literal[")  # what pydantic puts i
 
 _OTHERS = 5  # further places that an error names
 
-Definition = ModelDefinition | SequenceDefinition | DeploymentConfiguration
+Definition = ModelDefinition | SequenceDefinition | DeploymentConfiguration | GrantDefinition
 KINDS: Mapping[str, type[Definition]] = {
     "Model": ModelDefinition,
     "Sequence": SequenceDefinition,
     "Application": SequenceDefinition,
     "DeploymentConfiguration": DeploymentConfiguration,
+    "Grant": GrantDefinition,
 }
 
 

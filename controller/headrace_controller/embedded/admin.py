@@ -4,6 +4,7 @@ Routes: ``POST /changed``, ``GET /services``, ``POST /services/<name>/wake``, ``
 ``DELETE /services/<name>``, ``GET /summary``; and ``/v2`` as at the front door, for the collector's metrics. Only the user who owns the home can open the socket.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -26,8 +27,16 @@ ASGIApplication = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 class GatewayAdmin:
     def __init__(
-        self, node: LocalNode, resolver: Resolver, measures: GatewayMetrics, spool: Path, door: ASGIApplication
+        self,
+        node: LocalNode,
+        resolver: Resolver,
+        measures: GatewayMetrics,
+        spool: Path,
+        door: ASGIApplication,
+        learn: Callable[[], object] = lambda: None,
     ) -> None:
+        """``learn`` reads anew who may do what."""
+        self._learn = learn
         self._door = door
         self._spool = spool
         self._node = node
@@ -74,6 +83,8 @@ class GatewayAdmin:
         match (method, *parts):
             case ("POST", "changed", *names):
                 self._resolver.forget()
+                if not names:
+                    await asyncio.to_thread(self._learn)
                 for name in names:
                     await self._remove_deleted(name)
                     await self._keep_awake(name)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import uvloop
 
+from headrace_controller.access.uses import KeyUses
 from headrace_controller.backends.local.launcher import LocalLauncher
 from headrace_controller.backends.local.node import LocalNode
 from headrace_controller.embedded.admin import GatewayAdmin
@@ -24,6 +25,8 @@ from headrace_controller.embedded.process import die_with, settings_of
 from headrace_controller.embedded.remembered_routes import RememberedRoutes
 from headrace_controller.logging_setup import set_up_logging
 from headrace_controller.settings import Settings
+from headrace_functions.access.authentication import Authentication
+from headrace_functions.access.source import PolicySource
 from headrace_functions.gateway.app import Gateway, GatewaySettings
 from headrace_functions.gateway.exchange import Exchange
 from headrace_functions.gateway.execution import SequenceRunner
@@ -59,16 +62,31 @@ async def serve(settings: Settings, public: socket.socket) -> None:
     secret = PlatformSecret(settings.purpose.read_text())
     exchange = Exchange(node, upstream, SealedInTime(spool), measures, secret)
     runner = SequenceRunner(exchange, measures)
-    door = GatewaySettings(importlib.metadata.version("headrace"), f"unix:{settings.controller_socket}", secret)
+    source = PolicySource(documents) if settings.auth else None
+    uses = KeyUses(objects)
+    authentication = Authentication(source, secret, used=uses.note)
+    if source is not None:
+        await asyncio.to_thread(source.open)
+        uses.open("gateway")
+    door = GatewaySettings(
+        importlib.metadata.version("headrace"),
+        f"unix:{settings.controller_socket}",
+        secret,
+        authentication=authentication,
+    )
     gateway = Gateway(door, resolver, exchange, runner, upstream, measures)
 
+    learn = source.refresh if source is not None else lambda: None
     settings.gateway_socket.unlink(missing_ok=True)
     private = socket.socket(socket.AF_UNIX)
     private.bind(str(settings.gateway_socket))
     settings.gateway_socket.chmod(0o600)
     servers = [
         (WaitingServer(gateway, drain=settings.drain), public),
-        (WaitingServer(GatewayAdmin(node, resolver, measures, settings.spool, gateway), drain=settings.drain), private),
+        (
+            WaitingServer(GatewayAdmin(node, resolver, measures, settings.spool, gateway, learn), drain=settings.drain),
+            private,
+        ),
     ]
     serving = [loop.create_task(server.serve(sockets=[s])) for server, s in servers]
     log.info("serving")
@@ -86,6 +104,9 @@ async def serve(settings: Settings, public: socket.socket) -> None:
     if remembered is not None:
         remembered.close()
     spool.close()
+    if source is not None:
+        source.close()
+        uses.close()
     log.info("stopped")
 
 

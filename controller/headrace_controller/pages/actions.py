@@ -3,22 +3,27 @@
 A browser says where a form comes from (``Origin`` or ``Sec-Fetch-Site``); one of another site, or of nobody knows where, is refused.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 import flask
 import httpx
 import orjson
 from werkzeug.wrappers import Response
 
+from headrace_controller.access import current
+from headrace_controller.api.declared import DeclaredRoutes
+from headrace_controller.api.identity import SAFE, from_our_pages
+from headrace_controller.api.permissions import named, of_job, on, version_in
 from headrace_controller.pages import comparison, incidentpages, links, rules, sequence
 from headrace_controller.pages.healthsource import DrawnBuckets
 from headrace_controller.service.explanations import ExplanationRequest
 from headrace_controller.service.jobs import JobRequest, Kind
 from headrace_controller.service.platform import Platform
+from headrace_functions.access.authentication import CALLER
 from headrace_functions.errors import InvalidInput, Unreachable
 from headrace_functions.names import Reference, VersionId
+from headrace_functions.platform_secret import PROOF
 
 TRY_SECONDS = 60.0
 RUN_KINDS = ("drift", "performance", "outliers", "profile")
@@ -27,19 +32,19 @@ WINDOW = "24h"
 Render = Callable[[str, dict[str, Any]], Response]
 
 
-def actions(pages: flask.Blueprint, platform: Platform, drawn: DrawnBuckets, render: Render) -> None:
+def actions(pages: DeclaredRoutes, platform: Platform, drawn: DrawnBuckets, render: Render) -> None:
     """Add the forms' routes. ``render`` draws a page from its template and content."""
     pages.before_request(_from_our_pages)
     forms = _Forms(platform, drawn, render)
-    for rule, view in (
-        ("/runs", forms.start_run),
-        ("/runs/<job>/cancel", forms.cancel_run),
-        ("/explanations", forms.explain),
-        ("/sequences/<name>/rollback", forms.roll_back),
-        ("/models/<name>/aliases/<alias>", forms.move_alias),
-        ("/sequences/<name>/try", forms.try_sequence),
+    for rule, view, access in (
+        ("/runs", forms.start_run, version_in("analyze", "version")),
+        ("/runs/<job>/cancel", forms.cancel_run, on("analyze", "the model of the run", of_job)),
+        ("/explanations", forms.explain, (version_in("analyze", "version"), version_in("read", "version"))),
+        ("/sequences/<name>/rollback", forms.roll_back, named("operate", "name")),
+        ("/models/<name>/aliases/<alias>", forms.move_alias, named("operate", "name")),
+        ("/sequences/<name>/try", forms.try_sequence, (named("view", "name"), named("call", "name"))),
     ):
-        pages.add_url_rule(rule, view.__name__, view, methods=["POST"])
+        pages.serve(rule, view.__name__, view, access, ["POST"])
     incidentpages.actions(pages, platform, field)
     rules.actions(pages, platform)
     comparison.actions(pages, platform)
@@ -81,20 +86,15 @@ class _Forms:
 
     def try_sequence(self, name: str) -> Response:
         shown = sequence.content(self._platform, self._drawn, name, {}, incidentpages.now())
-        tried = _tried(f"{self._platform.endpoint}/v2/models/{name}/infer", field("body"))
+        trust = self._platform.trust
+        vouched = {PROOF.decode(): trust.secret.value, CALLER.decode(): current.caller().subject}
+        url = f"{self._platform.endpoint}/v2/models/{name}/infer"
+        tried = _tried(url, field("body"), vouched if trust.required else {})
         return self._render("sequence.html", {**shown, "tried": tried})
 
 
 def _from_our_pages() -> None:
-    if flask.request.method in ("GET", "HEAD", "OPTIONS"):
-        return
-    origin, site = flask.request.headers.get("origin"), flask.request.headers.get("sec-fetch-site")
-    ours = (
-        urlsplit(origin).netloc == flask.request.host
-        if origin and origin != "null"
-        else site in ("same-origin", "none")
-    )
-    if not ours:
+    if flask.request.method not in SAFE and not from_our_pages():
         flask.abort(403, description="forms are taken from this platform's own pages alone; programs use /api/v1")
 
 
@@ -113,11 +113,11 @@ def number(name: str) -> int:
     return int(text)
 
 
-def _tried(url: str, body: str) -> dict[str, Any]:
-    """Send a request as anybody could, marked so that the platform's own questions are told from traffic."""
+def _tried(url: str, body: str, vouched: Mapping[str, str]) -> dict[str, Any]:
+    """Send a request as anybody could; ``vouched`` are headers by which the gateway believes who asks."""
     try:
         reply = httpx.post(
-            url, content=body.encode(), headers={"content-type": "application/json"}, timeout=TRY_SECONDS
+            url, content=body.encode(), headers={"content-type": "application/json", **vouched}, timeout=TRY_SECONDS
         )
     except httpx.HTTPError as error:
         raise Unreachable(f"the gateway at {url} did not answer: {error}") from error

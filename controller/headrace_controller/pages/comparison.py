@@ -10,6 +10,9 @@ import flask
 import numpy as np
 from werkzeug.wrappers import Response
 
+from headrace_controller.access import current
+from headrace_controller.api.declared import DeclaredRoutes
+from headrace_controller.api.permissions import version_in
 from headrace_controller.comparison.paired import Comparison
 from headrace_controller.pages import ranges
 from headrace_controller.requestlog.reader import MAX_ROWS, LogQuery
@@ -35,7 +38,7 @@ def content(platform: Platform, arguments: Mapping[str, str], now: datetime) -> 
     named = {"first": str(first or ""), "second": str(second or "")}
     shown: Json = {
         **named,
-        "versions": [str(v.id) for v in platform.catalog.versions() if v.released],
+        "versions": [str(v.id) for v in platform.catalog.versions() if v.released and current.may("read", v.id.model)],
         "model": first.model if first else "",
         "range": span.query(),
         "ranges": ranges.choices(span, "/compare", named),
@@ -63,7 +66,7 @@ def content(platform: Platform, arguments: Mapping[str, str], now: datetime) -> 
     }
 
 
-def actions(pages: flask.Blueprint, platform: Platform) -> None:
+def actions(pages: DeclaredRoutes, platform: Platform) -> None:
     """Add the form that begins a replay."""
 
     def start() -> Response:
@@ -73,7 +76,8 @@ def actions(pages: flask.Blueprint, platform: Platform) -> None:
         named = {"first": str(first), "second": str(second), "replay": replay.id}
         return flask.redirect(f"/compare?{urlencode(named)}", 303)
 
-    pages.add_url_rule("/compare", "start_replay", start, methods=["POST"])
+    access = (version_in("read", "first", "second"), version_in("call", "second"))
+    pages.serve("/compare", "start_replay", start, access, ["POST"])
 
 
 def _version(platform: Platform, text: str) -> VersionId | None:

@@ -9,6 +9,9 @@ import flask
 from werkzeug.wrappers import Response
 
 from headrace_controller import clock
+from headrace_controller.access import current
+from headrace_controller.api.declared import DeclaredRoutes
+from headrace_controller.api.permissions import of_incident, on
 from headrace_controller.definitions.fields import parse_duration
 from headrace_controller.health.buckets import FieldHealth
 from headrace_controller.incidents.model import RANK, Event, Incident, Movement
@@ -141,7 +144,7 @@ def one(platform: Platform, number: int) -> Json:
     }
 
 
-def actions(pages: flask.Blueprint, platform: Platform, field: Callable[[str], str]) -> None:
+def actions(pages: DeclaredRoutes, platform: Platform, field: Callable[[str], str]) -> None:
     """Add the forms of an incident."""
 
     def back(number: int) -> Response:
@@ -168,7 +171,13 @@ def actions(pages: flask.Blueprint, platform: Platform, field: Callable[[str], s
         return back(number)
 
     for name, view in (("acknowledge", acknowledge), ("resolve", resolve), ("silence", silence), ("note", note)):
-        pages.add_url_rule(f"/incidents/<int:number>/{name}", f"incident_{name}", view, methods=["POST"])
+        pages.serve(
+            f"/incidents/<int:number>/{name}",
+            f"incident_{name}",
+            view,
+            on("respond", "each model of the incident", of_incident),
+            ["POST"],
+        )
 
 
 def _began(incident: Incident) -> datetime:
@@ -336,7 +345,9 @@ def _requests(version: VersionId, since: datetime, until: datetime) -> str:
 
 
 def _examples(platform: Platform, version: VersionId, since: datetime, until: datetime) -> list[Json]:
-    """Some rows of that time, those that failed a check first."""
+    """Some rows of that time, those that failed a check first; none for who may not read rows."""
+    if not current.may("read", version.model):
+        return []
     columns = ("received", "request_id", "row", "outcome", "checks")
     found: list[Json] = []
     for where in ("cardinality(checks) > 0 OR outcome <> 'ok'", ""):

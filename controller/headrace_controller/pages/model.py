@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from headrace_controller import clock
+from headrace_controller.access import current
 from headrace_controller.api import metrics, views
 from headrace_controller.catalog.catalog import ModelVersion
 from headrace_controller.pages import healthsource, incidentpages, ranges
@@ -45,6 +46,8 @@ def content(
     tab = arguments.get("tab", "monitoring")
     if tab not in TABS:
         raise InvalidInput(f"tab: {tab!r} is not a tab of this page", field="tab", expected=f"one of {', '.join(TABS)}")
+    if tab == "logs":
+        current.require("diagnose", name)
     model = platform.versions.model(name)
     page = platform.versions.select(VersionFilter(name), PageRequest(VERSIONS))
     number = _number(arguments) or model.released or model.latest.id.number
@@ -59,7 +62,7 @@ def content(
         "more_versions": page.next is not None,
         "service": services.get(str(chosen.id)),
         "states": services,
-        "users": platform.catalog.users_of(chosen.id),
+        "users": [u for u in platform.catalog.users_of(chosen.id) if _is_seen(u)],
         "tab": tab,
         "tabs": _tabs(name, number, len(reports), len(page.items)),
         "incident": incidentpages.summary(incident) if incident else None,
@@ -75,6 +78,12 @@ def content(
         shown["build_log"] = platform.builds.log(chosen.id).text[-200_000:]
         shown["service_log"] = service_log(platform, chosen.id)
     return shown
+
+
+def _is_seen(user: str) -> bool:
+    """Whether who asks may know of something that uses a version: of sequences there are others' too."""
+    kind, _, name = user.partition(" ")
+    return kind != "sequence" or current.may("view", name)
 
 
 def service_log(platform: Platform, version: VersionId, request: str = "") -> str:

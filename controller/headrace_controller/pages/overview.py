@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from headrace_controller.access import current
 from headrace_controller.catalog.catalog import ModelVersion
 from headrace_controller.pages import healthsource, incidentpages, ranges
 from headrace_controller.pages.healthviews import STATES, Bucket, totals
@@ -66,7 +67,7 @@ def _current(platform: Platform) -> list[ModelVersion]:
     """The versions that people mean: in a sequence, behind an alias, or the newest; a newer one that was not built, too."""
     found: dict[VersionId, ModelVersion] = {}
     used = {v for sequence in platform.catalog.current_sequences() for v in sequence.versions()}
-    for name in platform.catalog.models():
+    for name in (n for n in platform.catalog.models() if current.may("view", n)):
         aliased = set(platform.catalog.alias_positions(name).values())
         newest = True
         for version in platform.catalog.versions(name):

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from headrace_controller import clock
+from headrace_controller.access import current
 from headrace_controller.pages import ranges
 from headrace_controller.pages.figures import csv_cell
 from headrace_controller.requestlog.literals import literal
@@ -34,7 +35,7 @@ Json = dict[str, Any]
 def content(platform: Platform, arguments: Mapping[str, str], now: datetime) -> Json:
     """What the page shows. A filter that does not parse is told in its place; the rest of the page stands."""
     chosen = arguments.get("version", "")
-    versions = [str(v.id) for v in platform.catalog.versions() if v.released]
+    versions = [str(v.id) for v in platform.catalog.versions() if v.released and current.may("read", v.id.model)]
     shown: Json = {
         "versions": versions,
         "version": chosen,

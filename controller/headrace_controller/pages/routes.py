@@ -16,10 +16,26 @@ import orjson
 from markupsafe import Markup, escape
 from werkzeug.wrappers import Response
 
+from headrace_controller.access import current
 from headrace_controller.api import events
+from headrace_controller.api.application import answer_error
+from headrace_controller.api.declared import DeclaredRoutes
+from headrace_controller.api.permissions import (
+    Access,
+    Requirement,
+    named,
+    of_incident,
+    of_job,
+    of_replay,
+    of_report,
+    on,
+    somewhere,
+    version_in,
+)
 from headrace_controller.pages import (
     comparison,
     incidentpages,
+    login,
     model,
     overview,
     reporting,
@@ -35,7 +51,7 @@ from headrace_controller.pages.figures import figure, short_time
 from headrace_controller.pages.frame import Frame
 from headrace_controller.pages.healthsource import DrawnBuckets
 from headrace_controller.service.platform import Platform
-from headrace_functions.errors import HeadraceError, InvalidInput
+from headrace_functions.errors import HeadraceError, InvalidInput, NotFound, Unauthenticated
 from headrace_functions.names import VersionId
 from headrace_functions.protocol.problems import status_of
 
@@ -56,15 +72,16 @@ class Page:
     template: str
     section: str
     content: Callable[..., Json]
+    access: Requirement
 
     @property
     def twin(self) -> str:
         return "/index.json" if self.path == "/" else f"{self.path}.json"
 
 
-def blueprint(platform: Platform) -> flask.Blueprint:
+def blueprint(platform: Platform) -> DeclaredRoutes:
     """Every page of a platform, each with its twin ``.json`` and, by ``?parts=``, its live parts; forms; and ``/events``."""
-    pages = flask.Blueprint(
+    pages = DeclaredRoutes(
         "pages", __name__, template_folder="templates", static_folder=str(_STATIC), static_url_path="/static"
     )
     frame = Frame(platform)
@@ -74,11 +91,12 @@ def blueprint(platform: Platform) -> flask.Blueprint:
         name = page.template.removesuffix(".html") + page.path.replace("/", "_").replace("<", "").replace(
             ">", ""
         ).replace(":", "")
-        pages.add_url_rule(page.twin, f"{name}_twin", views.twin(page))
-        pages.add_url_rule(page.path, name, views.page(page))
-    pages.add_url_rule("/requests.csv", "export_csv", lambda: _export(platform))
-    pages.add_url_rule("/find", "find", lambda: _find(platform))
-    pages.add_url_rule("/events", "events", lambda: events.follow_events(platform))
+        pages.serve(page.twin, f"{name}_twin", views.twin(page), page.access)
+        pages.serve(page.path, name, views.page(page), page.access)
+    pages.serve("/requests.csv", "export_csv", lambda: _export(platform), version_in("read", "version"))
+    pages.serve("/find", "find", lambda: _find(platform), somewhere("view"))
+    pages.serve("/events", "events", lambda: events.follow_events(platform), somewhere("view"))
+    login.routes(pages, platform, lambda template, shown: views.rendered(template, "", shown, "/index.json"))
     actions(pages, platform, drawn, lambda template, shown: views.rendered(template, "Overview", shown, "/index.json"))
     pages.register_error_handler(HeadraceError, views.error)
     pages.after_request(_compressed)
@@ -107,22 +125,27 @@ def _table(platform: Platform, drawn: DrawnBuckets) -> tuple[Page, ...]:
         return request_detail.content(platform, VersionId(name, number), request_id, int(row))
 
     return (
-        Page("/", "overview.html", "Overview", lambda: overview.content(platform, drawn, arguments(), now())),
-        Page("/models/<name>", "model.html", "Overview", lambda name: model.content(platform, drawn, name, arguments(), now())),
-        Page("/sequences/<name>", "sequence.html", "Overview", lambda name: sequence.content(platform, drawn, name, arguments(), now())),
-        Page("/requests", "requests.html", "Requests", lambda: request_list.content(platform, arguments(), now())),
-        Page("/requests/<name>/<int:number>/<path:request_id>", "request.html", "Requests", one_request),
-        Page("/incidents", "incidents.html", "Incidents", lambda: incidentpages.listing(platform, arguments())),
-        Page("/incidents/<int:number>", "incident.html", "Incidents", lambda number: incidentpages.one(platform, number)),
-        Page("/rules", "rules.html", "Rules", lambda: rules.content(platform)),
-        Page("/reports", "reports.html", "Reports", lambda: reporting.reports(platform, arguments())),
-        Page("/reports/<name>/<int:number>/<kind>/<report>", "report.html", "Reports", lambda name, number, kind, report: reporting.report(platform, VersionId(name, number), kind, report)),
-        Page("/compare", "compare.html", "Overview", lambda: comparison.content(platform, arguments(), now())),
-        Page("/segments", "segments.html", "Requests", lambda: segments.content(platform, arguments(), now())),
-        Page("/runs", "runs.html", "Runs", lambda: reporting.runs(platform, arguments())),
-        Page("/runs/<job>", "run.html", "Runs", lambda job: reporting.run(platform, job)),
-        Page("/settings", "settings.html", "Settings", lambda: settings_page.content(platform)),
+        Page("/", "overview.html", "Overview", lambda: overview.content(platform, drawn, arguments(), now()), somewhere("view")),
+        Page("/models/<name>", "model.html", "Overview", lambda name: model.content(platform, drawn, name, arguments(), now()), named("view", "name")),
+        Page("/sequences/<name>", "sequence.html", "Overview", lambda name: sequence.content(platform, drawn, name, arguments(), now()), named("view", "name")),
+        Page("/requests", "requests.html", "Requests", lambda: request_list.content(platform, arguments(), now()), version_in("read", "version")),
+        Page("/requests/<name>/<int:number>/<path:request_id>", "request.html", "Requests", one_request, named("read", "name")),
+        Page("/incidents", "incidents.html", "Incidents", lambda: incidentpages.listing(platform, arguments()), somewhere("view")),
+        Page("/incidents/<int:number>", "incident.html", "Incidents", lambda number: incidentpages.one(platform, number), on("view", "each model of the incident", of_incident)),
+        Page("/rules", "rules.html", "Rules", lambda: rules.content(platform), somewhere("view")),
+        Page("/reports", "reports.html", "Reports", lambda: reporting.reports(platform, arguments()), version_in("view", "version")),
+        Page("/reports/<name>/<int:number>/<kind>/<report>", "report.html", "Reports", lambda name, number, kind, report: reporting.report(platform, VersionId(name, number), kind, report), of_report("name")),
+        Page("/compare", "compare.html", "Overview", lambda: comparison.content(platform, arguments(), now()), (version_in("read", "first", "second"), Access("optional", "read", "both models of `replay`", _replayed))),
+        Page("/segments", "segments.html", "Requests", lambda: segments.content(platform, arguments(), now()), version_in("read", "version")),
+        Page("/runs", "runs.html", "Runs", lambda: reporting.runs(platform, arguments()), somewhere("view")),
+        Page("/runs/<job>", "run.html", "Runs", lambda job: reporting.run(platform, job), on("view", "the model of the run", of_job)),
+        Page("/settings", "settings.html", "Settings", lambda: settings_page.content(platform), somewhere("view")),
     )  # fmt: skip
+
+
+def _replayed(platform: Platform, _arguments: Mapping[str, Any]) -> list[str]:
+    replay = flask.request.args.get("replay")
+    return of_replay(platform, {"id": replay}) if replay else []
 
 
 class _Views:
@@ -130,7 +153,7 @@ class _Views:
 
     def __init__(self, frame: Frame) -> None:
         self._frame = frame
-        self._kept: dict[str, tuple[float, bytes]] = {}
+        self._kept: dict[Any, tuple[float, bytes]] = {}
 
     def page(self, page: Page) -> Callable[..., Response]:
         def view(**path: Any) -> Response:
@@ -155,7 +178,11 @@ class _Views:
 
     def error(self, error: HeadraceError) -> Response:
         if flask.request.path.endswith(".json") or "parts" in flask.request.args:
-            raise error  # the application answers with a problem document
+            return answer_error(error)
+        if isinstance(error, Unauthenticated) and flask.request.path != login.PATH:
+            return login.ask()
+        if isinstance(error, NotFound) and not current.may("view"):
+            error.hint = None  # it may name what there is and this caller may not see
         shown = {"message": error.message, "hint": error.hint, "expected": error.expected, "status": status_of(error), "again": _asked(), "request_id": flask.g.get("request_id", "")}  # fmt: skip
         response = self.rendered("error.html", "", shown, "/index.json")
         response.status_code = status_of(error)
@@ -166,7 +193,7 @@ class _Views:
 
     def _parts(self, page: Page, names: list[str], path: Mapping[str, Any]) -> Response:
         """The named blocks of a page as JSON, made at most once in ``PART_SECONDS`` whoever asks."""
-        key, now = flask.request.full_path, time.monotonic()
+        key, now = (flask.request.full_path, current.rights()), time.monotonic()
         held = self._kept.get(key)
         if held is None or now - held[0] > PART_SECONDS:
             if len(self._kept) > 500:
@@ -206,9 +233,9 @@ def _find(platform: Platform) -> Response:
     if text.isascii() and text.isdigit():
         return flask.redirect(f"/incidents/{text}")
     name, _, number = text.partition(":")
-    if name in platform.catalog.models():
+    if name in platform.catalog.models() and current.may("view", name):
         return flask.redirect(f"/models/{name}" + (f"?version={number}" if number.isdigit() else ""))
-    if text in platform.catalog.sequences.names():
+    if text in platform.catalog.sequences.names() and current.may("view", text):
         return flask.redirect(f"/sequences/{text}")
     return flask.redirect(f"/?{urlencode({'q': text})}")
 

@@ -6,6 +6,9 @@ import flask
 from werkzeug.wrappers import Response
 
 from headrace_controller import clock
+from headrace_controller.access import current
+from headrace_controller.api.declared import DeclaredRoutes
+from headrace_controller.api.permissions import on
 from headrace_controller.health.shift import LEAST_ROWS
 from headrace_controller.incidents import limits
 from headrace_controller.incidents import rules as defaults
@@ -61,9 +64,9 @@ def content(platform: Platform) -> Json:
     return {
         "rules": found,
         "own": [_own(model, own) for model, own in platform.rules.select()],
-        "models": platform.catalog.models(),
+        "models": [name for name in platform.catalog.models() if current.may("view", name)],
         "names": list(limits.RULES),
-        "targets": _targets(platform),
+        "targets": _targets(platform) if current.may("view") else [],
     }
 
 
@@ -74,7 +77,7 @@ def _own(model: str, own: Limits) -> Json:
     return {"model": model, "rule": own.rule, "field": own.field, "said": said}
 
 
-def actions(pages: flask.Blueprint, platform: Platform) -> None:
+def actions(pages: DeclaredRoutes, platform: Platform) -> None:
     """Add the forms that set limits and take them back."""
 
     def put() -> Response:
@@ -89,8 +92,9 @@ def actions(pages: flask.Blueprint, platform: Platform) -> None:
         platform.rules.remove(form.get("model", ""), form.get("rule", ""), form.get("field", ""))
         return flask.redirect("/rules", 303)
 
-    pages.add_url_rule("/rules", "put_rule", put, methods=["POST"])
-    pages.add_url_rule("/rules/reset", "reset_rule", reset, methods=["POST"])
+    access = on("respond", "the model in `model`", lambda _platform, _arguments: [flask.request.form.get("model", "")])
+    pages.serve("/rules", "put_rule", put, access, ["POST"])
+    pages.serve("/rules/reset", "reset_rule", reset, access, ["POST"])
 
 
 def _level(name: str, text: str) -> float:

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 import orjson
 
+from headrace_controller.access import current
 from headrace_controller.api import views
 from headrace_controller.pages import healthsource, incidentpages, ranges
 from headrace_controller.pages.healthviews import STATES, totals
@@ -59,7 +60,8 @@ def content(
 def _node(
     platform: Platform, source: healthsource.Source, version: VersionId, services: Mapping[str, Any], share: str
 ) -> Json:
-    found = platform.catalog.find(version)
+    # Who may see a sequence sees what it is made of, but not how a model does that is none of theirs.
+    found = platform.catalog.find(version) if current.may("view", version.model) else None
     buckets = source.buckets(found) if found is not None else []
     figures = totals(buckets)
     last = next((b for b in reversed(buckets) if b.requests), None)

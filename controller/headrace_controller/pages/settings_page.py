@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from headrace_controller.access import current
 from headrace_controller.service.platform import Platform
 
 Json = dict[str, Any]
@@ -9,9 +10,11 @@ Json = dict[str, Any]
 
 def content(platform: Platform) -> Json:
     status = {k: v for k, v in platform.status().items() if k != "services"}
+    seen = current.may("diagnose")
     deployments = [
         {"name": d.document["definition"].get("name", ""), "number": d.number, "at": d.document["at"]}
         for d in platform.deployments.select()
+        if seen
     ]
     backlog = platform.intake.backlog() if not status["storage_error"] else None
     return {
@@ -21,6 +24,6 @@ def content(platform: Platform) -> Json:
         "refused": [
             {"key": r.key, "size": r.size, "reason": r.reason, "at": r.at} for r in platform.intake.refused()[:50]
         ]
-        if backlog
+        if backlog and seen
         else [],
     }

@@ -8,9 +8,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from headrace_controller import clock
+from headrace_controller.access import current
 from headrace_controller.incidents.model import Incident
 from headrace_controller.service.paging import MAX_LIMIT, PageRequest
 from headrace_controller.service.reports import Reports, ReportSummary, UnreadableReport
+from headrace_functions.access.policy import Policy
+from headrace_functions.access.roles import PLATFORM
 
 SEVERITIES = ("none", "low", "medium", "severe")
 FRESH = 60.0
@@ -44,7 +47,7 @@ class Gauges:
         self._reports = reports
         self._now = now
         self._known: dict[str, tuple[Sample, ...]] = {}
-        self._text = ""
+        self._made_samples: tuple[Sample, ...] = ()
         self._until = -1.0
         self._lock = threading.Lock()  # two scrapes at once list once
 
@@ -59,11 +62,12 @@ class Gauges:
             if now >= self._until:
                 self._until = now + FRESH  # before it looks: what is written meanwhile makes it stale again
                 try:
-                    self._text = self._made()
+                    with current.asking(PLATFORM, Policy()):  # it is kept for all who ask
+                        self._made_samples = self._made()
                 except Exception:
                     self.stale()
                     raise
-            return self._text + self._open_incidents()
+            return _text(s for s in self._made_samples if current.may("view", s[1]["model"])) + self._open_incidents()
 
     def _open_incidents(self) -> str:
         """Of each version with an incident that is not resolved, how many there are of each severity."""
@@ -78,15 +82,10 @@ class Gauges:
             lines.append(f"headrace_incidents_open{{{labels}}} {count}")
         return "\n".join(lines) + "\n"
 
-    def _made(self) -> str:
+    def _made(self) -> tuple[Sample, ...]:
         last = self._last()
         self._known = {key: self._known.get(key) or tuple(self._samples(report)) for key, report in last.items()}
-        samples = [sample for found in self._known.values() for sample in found]
-        lines = []
-        for name, said in HELP.items():
-            lines += [f"# HELP {name} {said}", f"# TYPE {name} gauge"]
-            lines += [f"{name}{{{_labels(labels)}}} {value!r}" for n, labels, value in samples if n == name]
-        return "\n".join(lines) + "\n"
+        return tuple(sample for found in self._known.values() for sample in found)
 
     def _last(self) -> dict[str, ReportSummary]:
         """The newest report of each version and kind, explanations of single requests left out, by its id."""
@@ -132,6 +131,15 @@ def _figures(labels: Mapping[str, str], kind: str, document: Mapping[str, Any]) 
                 if metric[source] is not None:
                     named = {**labels, "figure": metric["name"], "source": source}
                     yield "headrace_report_figure", named, float(metric[source])
+
+
+def _text(samples: Iterable[Sample]) -> str:
+    seen = list(samples)
+    lines = []
+    for name, said in HELP.items():
+        lines += [f"# HELP {name} {said}", f"# TYPE {name} gauge"]
+        lines += [f"{name}{{{_labels(labels)}}} {value!r}" for n, labels, value in seen if n == name]
+    return "\n".join(lines) + "\n"
 
 
 def _labels(labels: Mapping[str, str]) -> str:

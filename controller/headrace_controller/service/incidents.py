@@ -4,9 +4,11 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 from headrace_controller import clock
+from headrace_controller.access import current
 from headrace_controller.catalog.catalog import Catalog
 from headrace_controller.incidents.model import STATES, Change, Incident, entry
 from headrace_controller.incidents.store import IncidentStore
+from headrace_functions.access.roles import PLATFORM
 from headrace_functions.errors import Conflict, InvalidInput
 from headrace_functions.names import VersionId
 from headrace_functions.sequence import Sequence
@@ -31,17 +33,20 @@ class Incidents:
             raise InvalidInput(
                 f"state: {state!r} is not a valid state", field="state", expected=f"one of {', '.join(STATES)}"
             )
-        return [
-            i for i in self.store.all(self._now()) if state in ("", i.state) and (not version or version in i.versions)
-        ]
+        return [i for i in self._seen() if state in ("", i.state) and (not version or version in i.versions)]
 
     def open(self) -> list[Incident]:
         """Those that are not resolved, the newest first."""
-        return [i for i in self.store.all(self._now()) if i.state != "resolved"]
+        return [i for i in self._seen() if i.state != "resolved"]
 
     def lately(self, n: int = 20) -> list[Incident]:
         """The newest ``n``, whatever their state."""
-        return self.store.all(self._now())[:n]
+        return self._seen()[:n]
+
+    def _seen(self) -> list[Incident]:
+        """Those whose every model who asks may see: an incident's sentence may name each of them."""
+        every = self.store.all(self._now())
+        return [i for i in every if current.may_all("view", (v.partition(":")[0] for v in i.versions))]
 
     def get(self, number: int) -> Incident:
         return self.store.get(number, self._now())
@@ -96,6 +101,8 @@ class Incidents:
     def _sequences(self, version: VersionId) -> Iterator[Change]:
         series = self._catalog.sequences
         for name in series.names():
+            if not current.may("view", name):
+                continue
             history = [s for s in series.history(name) if not s.deleted]
             if any(v.model == version.model for s in history for v in Sequence.from_document(s.document).versions()):
                 for state in history:
@@ -114,6 +121,7 @@ class Incidents:
             raise Conflict(f"incident {number} is resolved", field="incident")
 
     def _write(self, number: int, kind: str, by: str, text: str, **more: str) -> Incident:
+        by = current.caller().subject if current.caller() is not PLATFORM and current.caller().subject else by
         for name, value, most in (("by", by, MAX_BY), ("text", text, MAX_TEXT)):
             if len(value) > most:
                 raise InvalidInput(f"{name}: {len(value)} characters", field=name, expected=f"at most {most}")

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from headrace_controller import clock
+from headrace_controller.access import current
 from headrace_controller.analysis_runs import Outcome, Run, Runner
 from headrace_controller.environments.named import Engine
 from headrace_controller.service.paging import Page, PageRequest, page
@@ -217,7 +218,9 @@ class Jobs:
         """Jobs, the newest first."""
         wanted = {"kind": kind, "model": model}
         return page(
-            (j for j in self._all() if _matches(j, wanted) and status in (None, j.state)), request, lambda j: j.id
+            (j for j in self._all() if _matches(j, wanted) and status in (None, j.state) and _is_seen(j)),
+            request,
+            lambda j: j.id,
         )
 
     def wait(self, job_id: str, timeout: float) -> Job:
@@ -323,6 +326,10 @@ def arguments_of(job_id: str, request: JobRequest, storage_url: str) -> list[str
     for name, value in sorted(request.arguments.items()):
         arguments += [f"--{name}", value]
     return arguments
+
+
+def _is_seen(job: Job) -> bool:
+    return current.may("view", str(job.request["model"]).partition(":")[0])
 
 
 def _matches(job: Job, wanted: Mapping[str, str | None]) -> bool:

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from headrace_controller import clock
+from headrace_controller.access import current
+from headrace_controller.access.trust import Trust, create_trust
 from headrace_controller.analysis_runs import Runner
 from headrace_controller.building.room import BuildRoom
 from headrace_controller.catalog.catalog import Catalog
@@ -93,11 +95,13 @@ class Platform:
     changes: Changes
     intake: Intake
     samples: Samples
+    trust: Trust
     checks: list[Callable[[], list[str]]] = field(default_factory=list)
     """Further sources of ``problems``: what runs beside the use cases and knows how it is doing."""
 
     def open(self, *, home_lost: bool = False) -> None:
         """Mark what a crash cut short, then start to work on jobs and schedules. ``home_lost``: the home is another one each time."""
+        self.trust.open()
         self.builds.recover(home_lost=home_lost)
         self.outliers.open()
         self.jobs.open()
@@ -112,6 +116,7 @@ class Platform:
         self.watch.close()
         self.schedules.close()
         self.jobs.close()
+        self.trust.close()
 
     def status(self) -> dict[str, Any]:
         """What ``headrace status`` shows. It answers while the store is away too: counts are then None, ``storage_error`` says why."""
@@ -127,7 +132,9 @@ class Platform:
         }
 
     def problems(self) -> list[str]:
-        """What is wrong with the platform itself, a sentence each; empty where nothing is known to be wrong."""
+        """What is wrong with the platform itself, a sentence each; empty where nothing is known to be wrong, or for who may not see everything."""
+        if not current.may("view"):
+            return []
         try:
             return [p for check in (self._damaged, self.intake.problems, *self._loops()) for p in check()]
         except StorageFailed as error:
@@ -144,6 +151,7 @@ class Platform:
             lambda: self.watch.problems,
             lambda: self.notifications.problems,
             lambda: [p for p in (self.events_of_kserve.health.problem,) if p],
+            self.trust.problems,
             *self.checks,
         ]
 
@@ -151,8 +159,8 @@ class Platform:
         try:
             return {
                 "storage_error": "",
-                "models": len(self.catalog.models()),
-                "sequences": len(self.catalog.sequences.names()),
+                "models": sum(current.may("view", name) for name in self.catalog.models()),
+                "sequences": sum(current.may("view", name) for name in self.catalog.sequences.names()),
                 "schedules": len(self.catalog.schedules.names()),
                 "services": self.services.select(),
             }
@@ -242,4 +250,10 @@ def create_platform(
         changes=changes,
         intake=Intake(documents.objects),
         samples=Samples(catalog),
+        trust=create_trust(
+            documents,
+            lambda: announced.changed(""),
+            required=settings.auth,
+            secure=settings.public_url.startswith("https:"),
+        ),
     )

@@ -9,6 +9,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from headrace_controller import clock
+from headrace_controller.access import current
 from headrace_controller.catalog.catalog import Catalog
 from headrace_controller.service import reportschema
 from headrace_controller.service.paging import Page, PageRequest, page
@@ -65,7 +66,8 @@ class Reports:
         kind: str | None = None,
     ) -> Page[ReportSummary]:
         """Reports of a version, a model or all, the newest first."""
-        versions = [version] if version else list(self._versions_with_reports(model))
+        asked = [version] if version else list(self._versions_with_reports(model))
+        versions = [v for v in asked if current.may("view", v.model)]
         found = [r for v in versions for r in self._of(v, kind)]
         found.sort(key=lambda r: (r.written, r.key), reverse=True)
         return page(found, request, lambda r: f"{r.version}/{r.key}")

@@ -1,5 +1,6 @@
 """Rules of incidents as people set them: limits of a model in the place of the defaults, or a rule switched off."""
 
+from headrace_controller.access import current
 from headrace_controller.catalog.catalog import Catalog
 from headrace_controller.incidents.limits import Limits
 from headrace_functions.errors import InvalidInput, NotFound
@@ -19,7 +20,12 @@ class RuleLimits:
 
     def select(self) -> list[tuple[str, Limits]]:
         """What was set, by model."""
-        return [(model, limits) for model in self._catalog.rules.names() for limits in self.of(model)]
+        return [
+            (model, limits)
+            for model in self._catalog.rules.names()
+            if current.may("view", model)
+            for limits in self.of(model)
+        ]
 
     def put(self, model: str, limits: Limits) -> Limits:
         """Set limits in the place of those of the same rule and field.

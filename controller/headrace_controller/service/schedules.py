@@ -15,6 +15,7 @@ from typing import Any, Literal
 from croniter import croniter
 
 from headrace_controller import clock
+from headrace_controller.access import current
 from headrace_controller.catalog.catalog import Catalog
 from headrace_controller.catalog.series import State
 from headrace_controller.definitions.fields import parse_duration
@@ -155,13 +156,16 @@ class Schedules:
         self._changed: Callable[[], None] | None = None
 
     def select(self) -> list[Schedule]:
-        """Every schedule; one whose document is damaged is left out, and ``get`` says why."""
+        """Every schedule of a model that who asks may see; one whose document is damaged is left out, and ``get`` says why."""
         found = []
         for name in self._catalog.schedules.names():
             try:
-                found.append(self.get(name))
+                schedule = self.get(name)
             except DamagedDocument as error:
                 _log.error("schedule %s is left out: %s", name, error.message)
+                continue
+            if current.may("view", Reference.parse(schedule.model).name):
+                found.append(schedule)
         return found
 
     def get(self, name: str) -> Schedule:

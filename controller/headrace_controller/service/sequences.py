@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from headrace_controller.access import current
 from headrace_controller.catalog.catalog import Catalog, ModelVersion
 from headrace_controller.catalog.series import State
 from headrace_controller.definitions import SequenceDefinition, StageDefinition, VariantDefinition
@@ -44,7 +45,7 @@ class Sequences:
         self._services = services
 
     def select(self, text: str, request: PageRequest) -> Page[Revision]:
-        found = page((n for n in self._catalog.sequences.names() if text in n), request, str)
+        found = page((n for n in self._catalog.sequences.names() if text in n and current.may("view", n)), request, str)
         return Page([self.get(name) for name in found.items], found.next)
 
     def get(self, name: str) -> Revision:

@@ -2,6 +2,7 @@
 
 from typing import Any, Protocol
 
+from headrace_controller.access import current
 from headrace_controller.catalog.catalog import Catalog
 from headrace_functions.errors import NotFound
 from headrace_functions.names import VersionId
@@ -39,7 +40,9 @@ class ServiceViews:
         self._services = services
 
     def select(self) -> list[dict[str, Any]]:
-        return sorted(self._services.observe(), key=lambda s: str(s.get("name", "")))
+        """Those of models that who asks may see."""
+        seen = (s for s in self._services.observe() if current.may("view", str(s.get("version", "")).partition(":")[0]))
+        return sorted(seen, key=lambda s: str(s.get("name", "")))
 
     def summary(self) -> dict[str, Any]:
         return self._services.summary()

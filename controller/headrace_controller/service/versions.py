@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from headrace_controller.access import current
 from headrace_controller.catalog.catalog import Catalog, ModelVersion
 from headrace_controller.service.paging import Page, PageRequest, page
 from headrace_controller.service.services import Services
@@ -56,7 +57,9 @@ class Versions:
 
     def select(self, wanted: VersionFilter, request: PageRequest) -> Page[ModelVersion]:
         """Versions by model, the newest first. Without a condition only the page's documents are read."""
-        ids = (v for v in self._catalog.version_ids(wanted.model) if wanted.text in str(v))
+        ids = (
+            v for v in self._catalog.version_ids(wanted.model) if wanted.text in str(v) and current.may("view", v.model)
+        )
         if not wanted.status and not wanted.labels:
             found = page(ids, request, str)
             return Page(list(self._catalog.find_all(found.items)), found.next)
@@ -64,7 +67,7 @@ class Versions:
         return page(versions, request, lambda v: str(v.id))
 
     def models(self, text: str, request: PageRequest) -> Page[ModelSummary]:
-        found = page((m for m in self._catalog.models() if text in m), request, str)
+        found = page((m for m in self._catalog.models() if text in m and current.may("view", m)), request, str)
         return Page([self.model(name) for name in found.items], found.next)
 
     def model(self, name: str) -> ModelSummary:

@@ -14,6 +14,8 @@ from urllib.parse import unquote
 
 import orjson
 
+from headrace_functions.access.authentication import Authentication, Credentials
+from headrace_functions.access.roles import EVERYTHING, Permission
 from headrace_functions.errors import (
     Cancelled,
     HeadraceError,
@@ -61,6 +63,7 @@ _PASSED_ON = {
     b"retry-after",
     b"x-headrace-version",
     b"allow",
+    b"www-authenticate",
     DEFINITIONS,
 }
 _JSON = [(b"content-type", b"application/json")]
@@ -76,6 +79,8 @@ class GatewaySettings:
     """Who sends it with ``x-headrace-purpose: explain <secret>`` is the platform itself: not traffic, so not logged."""
     open_bytes: int = OPEN_BYTES
     """Bytes of request bodies that are held at once; one more request is refused with 429. A body is in memory about three times."""
+    authentication: Authentication = field(default_factory=lambda: Authentication(None, PlatformSecret()))
+    """Who may ask what; without another one, everybody everything."""
 
 
 class Gateway:
@@ -95,7 +100,14 @@ class Gateway:
         self._upstream = upstream
         self._measures = measures
         self._live = (
-            LiveUpdates(upstream, settings.controller, lambda: measures.answered) if settings.controller else None
+            LiveUpdates(
+                upstream,
+                settings.controller,
+                lambda: measures.answered,
+                settings.secret if settings.authentication.required else None,
+            )
+            if settings.controller
+            else None
         )
         self._open = 0
         self._bytes = ByteBudget(settings.open_bytes)
@@ -138,7 +150,14 @@ class Gateway:
         elif version == "v1" and len(parts) == 3 and parts[1] == "models":
             await self._v1_model(parts[2], scope, receive, send)
         else:
+            if path == "/metrics":
+                self._admit(scope, EVERYTHING, "view")
             await _answer(send, scope, self._fixed(path))
+
+    def _admit(self, scope: Scope, name: str, *permissions: Permission) -> None:
+        """Raise where whoever sent the request has none of the permissions on the name; before anything tells whether it is there."""
+        caller = self._settings.authentication.admit(Credentials.of(dict(scope["headers"])), name, *permissions)
+        scope["caller"] = caller.subject
 
     def _fixed(self, path: str) -> Reply:
         if path == "/v2":
@@ -162,6 +181,7 @@ class Gateway:
             await self._remember(reference, "v2", scope, receive, send)
             return
         _require(scope, "GET")
+        self._admit(scope, reference.name, "call", "view")
         route = self._resolver.known(reference) or await self._resolver.resolve(reference)
         if rest == ["ready"]:
             await _answer(send, scope, _json(metadata.model_ready(parts[0], ready=True)))
@@ -176,7 +196,9 @@ class Gateway:
             await self._remember(Reference.parse(name), "v1", scope, receive, send)
             return
         _require(scope, "GET")
-        await self._resolver.resolve(Reference.parse(part))
+        reference = Reference.parse(part)
+        self._admit(scope, reference.name, "call", "view")
+        await self._resolver.resolve(reference)
         await _answer(send, scope, _json(metadata.v1_model(part, ready=True)))
 
     async def _metadata(self, name: str, route: Route) -> dict[str, Any]:
@@ -200,6 +222,7 @@ class Gateway:
         self, reference: Reference, protocol: WireProtocol, scope: Scope, receive: Receive, send: Send
     ) -> None:
         _require(scope, "POST")
+        self._admit(scope, reference.name, "call")
         if self._open >= MAX_OPEN:
             raise Overloaded(f"{MAX_OPEN} requests are open in this gateway")
         self._open += 1
@@ -279,6 +302,7 @@ class Gateway:
             headers.get(b"traceparent"),
             headers.get(b"x-headrace-time"),
             unrecorded=self._settings.secret.is_purpose(headers.get(b"x-headrace-purpose")),
+            caller=scope["caller"],
         )
 
     async def _problem(self, error: Exception, scope: Scope, send: Send) -> None:

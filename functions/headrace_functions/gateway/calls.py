@@ -30,6 +30,8 @@ class Call:
     caller_time: bytes | None = None
     unrecorded: bool = False
     """Asked by the platform itself (explanations): not traffic, so not logged."""
+    caller: str = ""
+    """Who asks, e.g. ``key:ci``; empty where nobody is asked who they are."""
     sequence: str = ""
     stage: int = -1
     variant: str = ""
@@ -41,7 +43,7 @@ class Call:
     @property
     def is_marked(self) -> bool:
         """Whether it says what a function believes of the gateway alone."""
-        return self.unrecorded or bool(self.sequence) or self.shadow
+        return self.unrecorded or bool(self.sequence) or self.shadow or bool(self.caller)
 
     def head(self, version: VersionId, host: str, timeout_ms: int, more: bytes = b"") -> bytes:
         """The request line and headers for the service of ``version``, up to the blank line; ``more`` are header lines."""
@@ -64,6 +66,8 @@ class Call:
             lines.append(
                 f"\r\nx-headrace-sequence: {self.sequence}\r\nx-headrace-stage: {self.stage}\r\nx-headrace-variant: {self.variant}".encode()
             )
+        if self.caller:
+            lines.append(b"\r\nx-headrace-caller: " + self.caller.encode("latin-1"))
         if self.shadow:
             lines.append(b"\r\nx-headrace-shadow: 1")
         lines += (b"\r\n", more, b"\r\n")

@@ -141,6 +141,7 @@ class Exchange:
             error=f"{error.code}: {error.message}",
             traceparent=(call.traceparent or b"").decode("latin-1"),
             replica="gateway",
+            caller=call.caller,
         )
         if not self._recorder.append(Record(header, call.body, answer.body)):
             self._measures.unlogged(version.id)

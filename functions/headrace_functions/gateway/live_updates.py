@@ -20,9 +20,10 @@ from urllib.parse import parse_qs, quote
 
 import orjson
 
-from headrace_functions.errors import HeadraceError, InvalidInput, Overloaded
+from headrace_functions.errors import Forbidden, HeadraceError, InvalidInput, Overloaded, Unauthenticated
 from headrace_functions.gateway.passthrough import Receive, Scope, Send
 from headrace_functions.gateway.upstream import Upstream
+from headrace_functions.platform_secret import PlatformSecret
 
 EVERY = 1.0
 """Seconds between two looks at a page."""
@@ -39,6 +40,9 @@ STREAM_SECONDS = 3600.0
 _ASK_SECONDS = 10.0
 _AGAIN = 1.0
 _OK = 200
+_UNAUTHENTICATED = 401
+_FORBIDDEN = 403
+_CREDENTIALS = (b"authorization", b"x-api-key", b"cookie")
 _TARGET = re.compile(r"/(?![/\\])[!-~]*")
 _PARTS = re.compile(r"[a-z]{1,40}(,[a-z]{1,40}){0,19}")
 _HEADERS = [
@@ -48,6 +52,14 @@ _HEADERS = [
 ]
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A page's parts as one set of credentials sees them: those who show others may see others."""
+
+    target: str
+    shown: tuple[tuple[bytes, bytes], ...]
 
 
 @dataclass(eq=False, slots=True)
@@ -74,11 +86,15 @@ class _Page:
 class LiveUpdates:
     """``traffic`` is how many requests were answered here; ``controller`` the address of the management API."""
 
-    def __init__(self, upstream: Upstream, controller: str, traffic: Callable[[], int]) -> None:
+    def __init__(
+        self, upstream: Upstream, controller: str, traffic: Callable[[], int], secret: PlatformSecret | None = None
+    ) -> None:
+        """``secret`` proves to the controller that it is the gateway that hears of changes, where callers are asked who they are."""
+        self._secret = secret
         self._upstream = upstream
         self._controller = controller
         self._traffic = traffic
-        self._pages: dict[str, _Page] = {}
+        self._pages: dict[_Asked, _Page] = {}
         self._changed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -88,7 +104,9 @@ class LiveUpdates:
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hold one viewer's stream. ``InvalidInput`` for what is no page of ours, ``Overloaded`` past a limit."""
-        target = _target(scope["query_string"])
+        target = _Asked(_target(scope["query_string"]), _shown(scope) if self._secret is not None else ())
+        if self._secret is not None:
+            await self._parts(target)  # who may not see the page gets no stream
         if self.viewers >= MAX_VIEWERS or (target not in self._pages and len(self._pages) >= MAX_PAGES):
             raise Overloaded(f"{self.viewers} pages are followed already", retry_after=10)
         viewer = _Viewer()
@@ -124,7 +142,8 @@ class LiveUpdates:
 
     async def _follow(self) -> None:
         """Hear of changes from the controller; where it goes away, so do the streams."""
-        head = b"GET /api/v1/events HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+        proof = self._secret.proof_line() if self._secret is not None else b""
+        head = b"GET /api/v1/events HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n%b\r\n" % proof
         while True:
             with contextlib.suppress(HeadraceError, OSError):
                 deadline = asyncio.get_running_loop().time() + STREAM_SECONDS
@@ -155,8 +174,12 @@ class LiveUpdates:
         for target, page in list(self._pages.items()):
             try:
                 found = await self._parts(target)
+            except (Unauthenticated, Forbidden):
+                for viewer in page.viewers:  # they log in again where they load the page again
+                    viewer.give(None)
+                continue
             except (HeadraceError, OSError, orjson.JSONDecodeError) as error:
-                log.info("%s could not be looked at: %s", target, error)
+                log.info("%s could not be looked at: %s", target.target, error)
                 self._end_streams()
                 return
             fresh = {name: html for name, html in found.items() if page.sent.get(name) != html}
@@ -166,10 +189,16 @@ class LiveUpdates:
                 for viewer in page.viewers:
                     viewer.give(message)
 
-    async def _parts(self, target: str) -> dict[str, str]:
-        head = f"GET {target} HTTP/1.1\r\nhost: localhost\r\naccept: application/json\r\n\r\n".encode()
+    async def _parts(self, asked: "_Asked") -> dict[str, str]:
+        """As whoever views the page may see them. ``Unauthenticated`` and ``Forbidden`` where they may not, or not any more."""
+        head = f"GET {asked.target} HTTP/1.1\r\nhost: localhost\r\naccept: application/json\r\n".encode()
+        head = b"".join((head, *(b"%b: %b\r\n" % h for h in asked.shown), b"\r\n"))
         deadline = asyncio.get_running_loop().time() + _ASK_SECONDS
         reply = await self._upstream.request(self._controller, head, b"", deadline)
+        if reply.status == _UNAUTHENTICATED:
+            raise Unauthenticated("the session has ended", hint="log in again")
+        if reply.status == _FORBIDDEN:
+            raise Forbidden("this page is not for you")
         if reply.status != _OK:
             return {}  # the page says what is wrong when it is loaded again
         found: dict[str, str] = orjson.loads(reply.body)
@@ -215,6 +244,10 @@ async def _nothing() -> AsyncIterator[bytes]:
     """The body of a request that has none; it does not end, for its end would be taken for the caller's leaving."""
     await asyncio.Event().wait()
     yield b""
+
+
+def _shown(scope: Scope) -> tuple[tuple[bytes, bytes], ...]:
+    return tuple((name, value) for name, value in scope["headers"] if name in _CREDENTIALS)
 
 
 def _target(query: bytes) -> str:

@@ -17,6 +17,8 @@ _TABLE: dict[type[errors.HeadraceError], tuple[int, str]] = {
     errors.MethodNotAllowed: (405, "The method is not allowed here"),
     errors.UnsupportedEncoding: (415, "The body's encoding is not supported"),
     errors.TooLarge: (413, "The body is too large"),
+    errors.Unauthenticated: (401, "Who asks is not known"),
+    errors.Forbidden: (403, "Not allowed"),
     errors.NotFound: (404, "Not found"),
     errors.Conflict: (409, "Conflict: it is in use, or somebody else changed it"),
     errors.Overloaded: (429, "Too many requests are waiting"),
@@ -74,6 +76,8 @@ def problem(error: BaseException, request_id: str = "", *, instance: str = "") -
     retry = getattr(error, "retry_after", None)
     if retry is not None:
         headers.append(("retry-after", str(max(1, math.ceil(retry)))))
+    if isinstance(error, errors.Unauthenticated):
+        headers.append(("www-authenticate", "Bearer"))
     if isinstance(error, errors.MethodNotAllowed) and error.allowed:
         headers.append(("allow", error.allowed))
     return Problem(status, code, orjson.dumps(document), tuple(headers))

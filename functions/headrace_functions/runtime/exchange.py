@@ -143,6 +143,8 @@ def _said_by_gateway(headers: Headers) -> dict[str, Any]:
         told["variant"] = text(headers, b"x-headrace-variant")
     if b"x-headrace-shadow" in headers:
         told["shadow"] = headers[b"x-headrace-shadow"] == b"1"
+    if b"x-headrace-caller" in headers:
+        told["caller"] = text(headers, b"x-headrace-caller")
     return told
 
 

@@ -26,6 +26,14 @@ CHANGES = "changes"
 """Another content each time a name may mean something else: a hint for gateways that nobody could tell, no state."""
 PURPOSE = "purpose"
 """The token with which the platform's own questions are told from traffic, in a cluster."""
+ACCESS = "access/"
+"""Who may do what: nothing else is below it, for each process lists it every few seconds."""
+ACCESS_KEYS = ACCESS + "keys/"
+ACCESS_GRANTS = ACCESS + "grants/"
+ACCESS_BLOCKS = ACCESS + "blocks/"
+KEY_USES = "key-uses/"
+SESSIONS = "sessions/"
+AUDIT = "audit/"
 
 
 def public_name(name: str) -> str:
@@ -304,3 +312,33 @@ def job_document(job_id: str) -> str:
 def job_status(job_id: str) -> str:
     """Folder of the run's states ``<k>.json``, appended; the highest counts."""
     return job(job_id) + "status/"
+
+
+def access_key(name: str) -> str:
+    """Folder of the states ``<k>.json`` of an API key, appended; the highest counts. A revoked key keeps its name for good."""
+    return f"{ACCESS_KEYS}{name}/"
+
+
+def grant(name: str) -> str:
+    """Folder of the states ``<k>.json`` of a grant, appended; the highest counts."""
+    return f"{ACCESS_GRANTS}{name}/"
+
+
+def access_block(subject: str) -> str:
+    """Folder of the states ``<k>.json`` of whether a subject is blocked, appended; the highest counts."""
+    return f"{ACCESS_BLOCKS}{hashlib.sha256(subject.encode()).hexdigest()[:32]}/"
+
+
+def key_uses(process: str) -> str:
+    """When each API key was last seen by one process, replaced every minute."""
+    return f"{KEY_USES}{process}.json"
+
+
+def session(digest: str) -> str:
+    """A session of a person, by the SHA-256 of what the cookie holds; deleted where they log out."""
+    return f"{SESSIONS}{digest}.json"
+
+
+def audit_entry(number: int) -> str:
+    """One entry of the audit, created once; it holds the SHA-256 of the one before."""
+    return f"{AUDIT}{number:012d}.json"

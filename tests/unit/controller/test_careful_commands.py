@@ -15,9 +15,11 @@ from headrace_functions.errors import InvalidInput, StorageFailed
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])
 def test_an_address_that_others_can_reach_needs_to_be_wanted(host: str) -> None:
-    with pytest.raises(InvalidInput, match="does not authenticate") as caught:
+    with pytest.raises(InvalidInput, match="nobody is asked who they are") as caught:
         Settings(Path("/h"), host=host)
+    assert "--auth" in (caught.value.hint or "")
     assert "--insecure" in (caught.value.hint or "")
+    assert host == Settings(Path("/h"), host=host, auth=True).host
     assert host == Settings(Path("/h"), host=host, insecure=True).host
 
 

@@ -150,7 +150,7 @@ def test_every_domain_error_has_a_status() -> None:
     wanted = {
         "InvalidInput": 400, "Malformed": 400, "MethodNotAllowed": 405, "SignatureMismatch": 422, "TooLarge": 413, "NotFound": 404, "Conflict": 409,
         "Overloaded": 429, "NotReady": 503, "DeadlineExceeded": 504, "FunctionFailed": 500, "Unreachable": 502, "StorageFailed": 503,
-        "UnsupportedEncoding": 415, "DamagedDocument": 500, "Cancelled": 499,
+        "UnsupportedEncoding": 415, "DamagedDocument": 500, "Cancelled": 499, "Unauthenticated": 401, "Forbidden": 403,
     }  # fmt: skip
     ours = [
         c

@@ -1,0 +1,160 @@
+"""``headrace access``"""
+
+from pathlib import Path
+
+import click
+
+from headrace_controller.access.control import AccessControl
+from headrace_controller.cli.connection import connected
+from headrace_controller.cli.groups import Commands
+from headrace_controller.cli.output import confirm, json_option, print_facts, print_json, print_table, progress
+from headrace_controller.client import Client
+from headrace_controller.settings import Settings, default_home
+from headrace_functions.access.roles import ROLES
+from headrace_functions.access.source import PolicySource
+from headrace_functions.storage.documents import Documents
+from headrace_functions.storage.objects import ObjectStore
+
+_KEY_COLUMNS = ["name", "owner", "roles", "state", "expires", "last_used"]
+_GRANT_COLUMNS = ["name", "subjects", "role", "names"]
+
+
+@click.group(cls=Commands)
+def access() -> None:
+    """Manage who may do what: API keys, grants, blocks."""
+
+
+@access.command("whoami")
+@json_option
+@connected
+def who_am_i(client: Client, as_json: bool) -> None:
+    """Show who you are to the platform, and your roles."""
+    found = client.who_am_i()
+    if as_json:
+        print_json(found)
+    elif not found.authentication:
+        click.echo("the platform asks nobody who they are: everybody may do everything")
+    else:
+        print_facts(found.model_dump(exclude={"authentication"}))
+
+
+@access.group("key", cls=Commands)
+def key() -> None:
+    """Create, list and revoke API keys."""
+
+
+@key.command("create")
+@click.argument("name")
+@click.option(
+    "--role",
+    "roles",
+    multiple=True,
+    required=True,
+    help=f"ROLE or ROLE:PATTERN, e.g. caller:churn-*. Roles: {', '.join(ROLES)}. Can be repeated.",
+)
+@click.option("--owner", default="", help="user:NAME whose key it is. Default: you.")
+@click.option("--expires", help="Duration after which the key ends, e.g. 90d. Default: never.")
+@json_option
+@connected
+def create_key(
+    client: Client, name: str, roles: tuple[str, ...], owner: str, expires: str | None, as_json: bool
+) -> None:
+    """Create an API key and print it. It is printed once: the platform keeps only its SHA-256."""
+    made = client.create_key(name, list(roles), owner=owner, expires=expires)
+    if as_json:
+        print_json(made)
+        return
+    progress(f"key {made.name} of {made.owner}: {', '.join(made.roles)}; it is shown this once:")
+    click.echo(made.key)
+
+
+@key.command("list")
+@json_option
+@connected
+def list_keys(client: Client, as_json: bool) -> None:
+    """List API keys, the revoked ones too."""
+    found = [k.model_dump() for k in client.api_keys()]
+    print_json(found) if as_json else print_table(found, _KEY_COLUMNS, empty="no key")
+
+
+@key.command("revoke")
+@click.argument("name")
+@connected
+def revoke_key(client: Client, name: str) -> None:
+    """Revoke an API key for good. It is refused everywhere within five seconds."""
+    client.revoke_key(name)
+    click.echo(f"revoked {name}")
+
+
+@access.group("grant", cls=Commands)
+def grant() -> None:
+    """List and delete grants. They are made by definitions: headrace apply, kind Grant."""
+
+
+@grant.command("list")
+@json_option
+@connected
+def list_grants(client: Client, as_json: bool) -> None:
+    """List grants."""
+    found = [g.model_dump() for g in client.grants()]
+    print_json(found) if as_json else print_table(found, _GRANT_COLUMNS, empty="no grant")
+
+
+@grant.command("delete")
+@click.argument("name")
+@connected
+def delete_grant(client: Client, name: str) -> None:
+    """Delete a grant."""
+    client.delete_grant(name)
+    click.echo(f"deleted {name}")
+
+
+@access.command("block")
+@click.argument("subject")
+@connected
+def block(client: Client, subject: str) -> None:
+    """Refuse SUBJECT (user:NAME, group:NAME, key:NAME or machine:NAME) and the keys it owns, and end its sessions."""
+    client.block(subject)
+    click.echo(f"{subject} is blocked")
+
+
+@access.command("unblock")
+@click.argument("subject")
+@connected
+def unblock(client: Client, subject: str) -> None:
+    """Take the credentials of SUBJECT again."""
+    client.unblock(subject)
+    click.echo(f"{subject} is not blocked any more")
+
+
+@access.command("blocked")
+@json_option
+@connected
+def list_blocked(client: Client, as_json: bool) -> None:
+    """List the subjects that are blocked."""
+    found = client.blocked()
+    print_json(found) if as_json else print_table(
+        [{"subject": s} for s in found], ["subject"], empty="nobody is blocked"
+    )
+
+
+@access.command("recover")
+@click.option("--home", type=click.Path(path_type=Path), help="Home of the platform [HEADRACE_HOME, ~/.headrace].")
+@click.option("--storage", default="", help="Where the platform stores its definitions, as given to headrace up.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+def recover(home: Path | None, storage: str, *, yes: bool, as_json: bool) -> None:
+    """Create an administrator's key by writing to the store directly.
+
+    For whoever has lost the last one and can write to the store, with or without the platform running. A running platform takes the key
+    within seconds.
+    """
+    confirm("Create a key that may do everything?", yes=yes)
+    settings = Settings((home or default_home()).expanduser().resolve(), storage=storage)
+    documents = Documents(ObjectStore(settings.storage_url))
+    made = AccessControl(documents, PolicySource(documents)).admin_key()
+    if as_json:
+        print_json({"name": made.key.name, "key": made.text})
+        return
+    progress(f"key {made.key.name} with the role admin; it is shown this once:")
+    click.echo(made.text)
