@@ -346,7 +346,7 @@ class Client:
     def report_page(self, report_id: str) -> str:
         return self._request("GET", f"{API}{report_path(report_id)}/page").text
 
-    def start_job(self, kind: str, model: str, **options: str | float | None) -> schemas.JobView:
+    def start_job(self, kind: str, model: str, **options: str | float | list[Any] | None) -> schemas.JobView:
         return self._post("/jobs", {"kind": kind, "model": model, **_given(options)}, schemas.JobView)
 
     def explain(self, model: str, request_id: str, **options: str | int | None) -> schemas.JobView:

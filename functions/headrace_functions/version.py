@@ -6,6 +6,7 @@ from typing import Any, Literal, get_args
 
 from headrace_functions.drift_rules import USUAL, DriftRules
 from headrace_functions.names import VersionId
+from headrace_functions.quality_rules import QualityRule
 from headrace_functions.signature import Signature
 
 BuildState = Literal["assembling", "released", "failed"]
@@ -95,6 +96,7 @@ class Version:
     lacking: tuple[str, ...] = ()
     """Those of them that the runtime image lacks, each with the reason; a layer brings them."""
     drift: DriftRules = USUAL
+    quality: tuple[QualityRule, ...] = ()
 
     @property
     def served(self) -> bool:
@@ -125,6 +127,7 @@ class Version:
             "lacking": list(self.lacking),
             "errors": self.errors,
             "drift": self.drift.to_document(),
+            "quality": [rule.to_document() for rule in self.quality],
         }
 
     @classmethod
@@ -151,6 +154,7 @@ class Version:
             lacking=tuple(document.get("lacking", ())),
             errors=str(document.get("errors", "terse")),
             drift=DriftRules.from_document(document.get("drift", {})),
+            quality=tuple(QualityRule.from_document(rule) for rule in document.get("quality", ())),
         )
 
     def with_number(self, number: int) -> "Version":

@@ -23,6 +23,7 @@ from headrace_controller.api.permissions import (
 )
 from headrace_controller.api.routing import Body, Query, Resource
 from headrace_controller.definitions.fields import parse_duration
+from headrace_controller.definitions.monitoring import RuleDefinition
 from headrace_controller.environments.named import Engine
 from headrace_controller.service import paging
 from headrace_controller.service.explanations import ExplanationRequest
@@ -31,6 +32,7 @@ from headrace_controller.service.jobs import DEFAULT_TIMEOUT, JobRequest, Kind
 from headrace_controller.service.metricfunctions import keep_function
 from headrace_controller.service.platform import Platform
 from headrace_controller.service.schedules import Schedule
+from headrace_functions import quality_rules
 from headrace_functions.errors import InvalidInput
 from headrace_functions.names import Reference, VersionId
 
@@ -103,6 +105,9 @@ class JobBody(Body):
     )
     metric: str | None = Field(default=None, description="performance: the function in metric_file")
     rate: float | None = Field(default=None, description="outliers: wanted share of false alarms")
+    rules: list[RuleDefinition] | None = Field(
+        default=None, description="quality: rules in place of the version's, as under monitoring in a definition"
+    )
     group: str | None = Field(default=None, description="fairness: the input whose values are the groups")
     positive: str | None = Field(default=None, description="fairness: the answer that is the good one")
     layout: str | None = Field(default=None, description="projection: tsne or pca")
@@ -191,6 +196,28 @@ def _own_metric(platform: Platform, body: JobBody) -> dict[str, str]:
     return {"metric-function": keep_function(objects, body.metric_file, body.metric)}
 
 
+def _own_rules(platform: Platform, body: JobBody) -> dict[str, str]:
+    """The option of data-quality rules of this run, held against the version's signature."""
+    if body.kind != "quality":
+        if body.rules is not None:
+            raise InvalidInput("rules: only quality takes them", field="rules", hint="leave them out")
+        return {}
+    found = platform.versions.resolve(Reference.parse(body.model))
+    if not body.rules:
+        if found.version is not None and not found.version.quality:
+            raise InvalidInput(
+                f"{found.id} has no data-quality rules",
+                field="rules",
+                expected="rules under monitoring in its definition, or rules of this run",
+                hint="headrace analyze quality --rules FILE.yaml; docs/reports.md has their kinds",
+            )
+        return {}
+    rules = [rule.to_rule() for rule in body.rules]
+    if found.version is not None:
+        quality_rules.check(rules, found.version.signature)
+    return {"rules": orjson.dumps([rule.to_document() for rule in rules]).decode()}
+
+
 @resource.route(
     "POST",
     "/jobs",
@@ -219,7 +246,7 @@ def start_job(platform: Platform, body: JobBody) -> schemas.JobView:
         raise InvalidInput(
             "output: only performance, fairness and attribution take it", field="output", hint="leave it out"
         )
-    arguments |= _own_metric(platform, body)
+    arguments |= _own_metric(platform, body) | _own_rules(platform, body)
     if body.window is not None and not ROWS.fullmatch(body.window):
         parse_duration(body.window)
     version = platform.versions.resolve(Reference.parse(body.model)).id

@@ -1,10 +1,11 @@
 """``headrace analyze``"""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
+import yaml
 
 from headrace_controller.api.schemas import JobView
 from headrace_controller.cli.connection import connected
@@ -133,6 +134,47 @@ def _function(place: str) -> dict[str, str | None]:
         return {"metric_file": Path(path).read_text(), "metric": name}
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(f"--metric-file: {path} cannot be read: {error}", field="--metric-file") from error
+
+
+@analyze.command("quality")
+@click.argument("model", metavar="MODEL:NUMBER")
+@window_options
+@click.option(
+    "--rules",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE.yaml",
+    help="A list of rules in place of those under monitoring.rules in the definition.",
+)
+@click.option("--no-wait", is_flag=True, help="Start the run and return without waiting for it.")
+@json_option
+@connected
+def analyze_quality(
+    client: Client, model: str, rules: Path | None, no_wait: bool, as_json: bool, **options: str | None
+) -> None:
+    """Hold a window against the version's data-quality rules: ranges, sets, patterns, missing, unique, duplicates, rows, freshness.
+
+    The rules are facts, without chance: a report of pass or fail for each, with the first rows that break it.
+    """
+    given = None if rules is None else _rules(rules)
+    _follow(client, client.start_job("quality", model, rules=given, **options), no_wait, as_json)
+
+
+def _rules(file: Path) -> list[Any]:
+    """The rules of a file: a list, or what a definition has under ``monitoring``."""
+    try:
+        found = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InvalidInput(f"--rules: {file} cannot be read: {error}", field="--rules") from error
+    for key in ("monitoring", "rules"):
+        if isinstance(found, Mapping) and key in found:
+            found = found[key]
+    if not isinstance(found, list):
+        raise InvalidInput(
+            f"--rules: {file} has no list of rules",
+            field="--rules",
+            expected="e.g. - {rule: range, field: age, min: 0}",
+        )
+    return found
 
 
 @analyze.command("outliers")

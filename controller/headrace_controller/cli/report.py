@@ -2,35 +2,18 @@
 
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import click
 
 from headrace_controller.cli.connection import connected
 from headrace_controller.cli.groups import Commands
-from headrace_controller.cli.output import json_option, print_facts, print_json, print_table
+from headrace_controller.cli.output import json_option, print_json, print_table
 from headrace_controller.cli.report_diff import differences
+from headrace_controller.cli.report_view import show_document
 from headrace_controller.client import Client
 from headrace_functions.errors import NotFound
 
 _ID = "MODEL:NUMBER/KIND/NAME"
-_COLUMNS = (  # of what a report says of each field or metric
-    "name",
-    "severity",
-    "score",
-    "importance",
-    "share",
-    "mean",
-    "value",
-    "typical",
-    "shap",
-    "reference",
-    "estimated",
-    "low",
-    "high",
-    "realised",
-    "sentence",
-)
 
 
 @click.group(cls=Commands)
@@ -61,11 +44,7 @@ def show_report(client: Client, report_id: str | None, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    print_facts({k: v for k, v in found.items() if v is not None and not isinstance(v, list | dict)})
-    rows: list[dict[str, Any]] = found.get("fields") or found.get("metrics") or found.get("contributions") or []
-    if rows:
-        click.echo()
-        print_table(rows, [c for c in _COLUMNS if c in rows[0]], empty="")
+    show_document(found)
 
 
 @report.command("open")

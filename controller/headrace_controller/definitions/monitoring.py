@@ -8,6 +8,8 @@ from pydantic import BeforeValidator, Field, model_serializer, model_validator
 from headrace_controller.definitions.fields import Document, Name, located
 from headrace_controller.monitoring.specs import MetricSpec
 from headrace_functions.drift_rules import DriftRules
+from headrace_functions.log_conditions import MAX_WHERE
+from headrace_functions.quality_rules import MAX_RULES, QualityRule
 
 
 class MetricDefinition(Document):
@@ -28,8 +30,32 @@ class FieldLimits(Document):
     effect: float = Field(ge=0, le=1)
 
 
+class RuleDefinition(Document):
+    """A data-quality rule; which keys it takes depends on ``rule``."""
+
+    rule: str
+    name: str = Field(default="", max_length=100)
+    field: str = ""
+    min: float | None = None
+    max: float | None = None
+    values: list[bool | int | float | str] = Field(default_factory=list)
+    pattern: str = ""
+    where: str = Field(default="", max_length=MAX_WHERE)
+    within: str = ""
+    allow: float | None = None
+    severity: str = "medium"
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> "RuleDefinition":
+        located(lambda _: self.to_rule())(self)
+        return self
+
+    def to_rule(self) -> QualityRule:
+        return QualityRule.from_document(self.model_dump(exclude_defaults=True))
+
+
 class MonitoringDefinition(Document):
-    """Metrics, and what ``headrace analyze drift`` goes by."""
+    """Metrics, data-quality rules, and what analyses go by."""
 
     metrics: list[MetricDefinition] = Field(default_factory=list)
     alpha: float = Field(default=0.05, gt=0, le=0.5)
@@ -39,6 +65,7 @@ class MonitoringDefinition(Document):
     grouping: str | None = None
     time: str = "received"
     window: str = "24h"
+    rules: list[RuleDefinition] = Field(default_factory=list, max_length=MAX_RULES)
 
     @model_validator(mode="after")
     def _is_possible(self) -> "MonitoringDefinition":
@@ -49,11 +76,16 @@ class MonitoringDefinition(Document):
         limits = {name: one.effect for name, one in self.fields.items()}
         return DriftRules(self.alpha, self.effect, tuple(self.exclude), limits, self.grouping, self.time, self.window)
 
+    def quality(self) -> tuple[QualityRule, ...]:
+        return tuple(rule.to_rule() for rule in self.rules)
+
     @model_serializer(mode="plain")
     def _as_given(self) -> Any:
         """A list where it holds metrics alone, as it may be written."""
         metrics = [metric.to_document() for metric in self.metrics]
         rules = self.to_rules().to_document()
+        if self.rules:
+            rules["rules"] = [rule.to_document() for rule in self.quality()]
         if not rules:
             return metrics
         if "fields" in rules:

@@ -18,7 +18,7 @@ UNITS: Mapping[str, str] = {
     "latency": "milliseconds of the 95th percentile, more than 0",
     "silence": "minutes without a request, 1 to 150",
 }
-SWITCHES = ("drift", "performance", "build", "job", "service")
+SWITCHES = ("drift", "performance", "quality", "build", "job", "service")
 """Rules that are only on or off."""
 RULES = (*UNITS, *SWITCHES)
 LEVELS = tuple(RANK)

@@ -21,7 +21,7 @@ class Movement:
 
     version: str
     what: str
-    """``moved``, ``checks``, ``errors``, ``latency``, ``metric``, ``drift``, ``performance``, ``silence``, ``build``, ``job``."""
+    """``moved``, ``checks``, ``errors``, ``latency``, ``metric``, ``drift``, ``performance``, ``quality``, ``silence``, ``build``, ``job``."""
     field: str
     """The field or metric; empty where it is the version as a whole."""
     side: str

@@ -26,7 +26,7 @@ from headrace_functions.names import Reference, VersionId
 from headrace_functions.platform_secret import PROOF
 
 TRY_SECONDS = 60.0
-RUN_KINDS = ("drift", "performance", "outliers", "profile")
+RUN_KINDS = ("drift", "performance", "quality", "outliers", "profile")
 WINDOW = "24h"
 
 Render = Callable[[str, dict[str, Any]], Response]

@@ -39,6 +39,7 @@ WHAT = {
     "metric": "metric",
     "drift": "drift report",
     "performance": "performance report",
+    "quality": "data-quality report",
     "silence": "no traffic",
     "build": "build",
     "service": "service",

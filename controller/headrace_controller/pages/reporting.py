@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from headrace_controller.api import views
+from headrace_controller.pages import links
 from headrace_controller.service.paging import PageRequest
 from headrace_controller.service.platform import Platform
 from headrace_functions import charts
@@ -51,7 +52,14 @@ def report(platform: Platform, version: VersionId, kind: str, name: str) -> Json
     if kind == "drift":
         shown["fields"] = [_drift_field(f) for f in document["fields"][:FIELDS]]
         shown["history"] = _history(platform, version)
+    if kind == "quality":
+        shown["quality"] = [_quality_rule(version, rule) for rule in document["rules"]]
     return shown
+
+
+def _quality_rule(version: VersionId, rule: Json) -> Json:
+    examples = [{**e, "href": links.request(version, e["request_id"], e["row"])} for e in rule["examples"]]
+    return {**rule, "examples": examples}
 
 
 def _drift_field(field: Json) -> Json:

@@ -56,7 +56,7 @@ def content(platform: Platform) -> Json:
     found += [
         {"name": name, "sentence": text, "target": "every version", "severity": severity}
         for name, text, severity in (
-            ("drift, performance", "the newest report is medium or severe", "the report's"),
+            ("drift, performance, quality", "the newest report is medium or severe", "the report's"),
             ("build, job", "a build or an analysis failed within 24 hours, until a later one is well", "medium"),
             ("service", "a function does not start", "medium"),
         )

@@ -22,6 +22,7 @@ from headrace_controller.service.reference_data import keep_reference_data
 from headrace_controller.training import inference, source, tables
 from headrace_controller.training.data import Kept, TrainingData, open_training
 from headrace_controller.training.tables import Columns
+from headrace_functions import quality_rules
 from headrace_functions.errors import InvalidInput, Malformed
 from headrace_functions.names import VersionId
 from headrace_functions.runtime import RUNTIME_REQUIREMENTS, frameworks
@@ -181,6 +182,7 @@ class Assembly:
 def _check_monitoring(definition: ModelDefinition, signature: Signature) -> None:
     """Raises ``InvalidInput`` where its rules or formulas speak of what the signature does not have."""
     definition.monitoring.to_rules().check(signature)
+    quality_rules.check(definition.monitoring.quality(), signature)
     for metric in definition.metrics():
         if metric.expression:
             check_metric_formula(metric, signature)
@@ -206,6 +208,7 @@ def _described(
         metadata=definition.metadata,
         monitoring=tuple(m.to_document() for m in definition.monitoring.metrics),
         drift=definition.monitoring.to_rules(),
+        quality=definition.monitoring.quality(),
         created=clock.now(),
     )
 

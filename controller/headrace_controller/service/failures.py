@@ -12,6 +12,8 @@ from headrace_controller.service.paging import MAX_LIMIT, PageRequest
 from headrace_controller.service.reports import Reports
 from headrace_functions.names import VersionId
 
+REPORTED: Mapping[str, str] = {"drift": "drift", "performance": "performance", "quality": "data-quality"}
+"""Kinds of reports whose severity is told of, as people call them."""
 FAILED = timedelta(hours=24)
 """How long a failed build or job is told of."""
 
@@ -67,12 +69,12 @@ class Failures:
         newest: set[tuple[VersionId, str]] = set()
         for report in self._reports.select(PageRequest(MAX_LIMIT)).items:  # the newest first
             place = (report.version, report.kind)
-            if report.kind not in ("drift", "performance") or place in newest:
+            if report.kind not in REPORTED or place in newest:
                 continue
             newest.add(place)
             if report.severity in ("medium", "severe"):
                 severity: Severity = "severe" if report.severity == "severe" else "medium"
-                said = "drift" if report.kind == "drift" else "performance"
+                said = REPORTED[report.kind]
                 sentence = f"the newest {said} report is {report.severity}: {report.verdict.replace('_', ' ')}"
                 at = clock.parse(report.written, field="written")
                 yield Movement(

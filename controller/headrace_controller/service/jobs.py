@@ -27,11 +27,14 @@ from headrace_functions.names import VersionId
 from headrace_functions.storage import layout
 from headrace_functions.storage.documents import Documents, interpret
 
-Kind = Literal["drift", "performance", "outliers", "fairness", "explain", "attribution", "profile", "projection"]
+Kind = Literal[
+    "drift", "performance", "quality", "outliers", "fairness", "explain", "attribution", "profile", "projection"
+]
 State = Literal["queued", "running", "done", "failed"]
 KINDS: tuple[Kind, ...] = (
     "drift",
     "performance",
+    "quality",
     "outliers",
     "fairness",
     "explain",

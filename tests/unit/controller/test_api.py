@@ -288,6 +288,14 @@ def test_the_limits_of_bodies_are_the_documented_ones() -> None:
             {"metric-function": "8ff436def1451285599a1b1ad70800493b8dcafde2912e1a38345633054e4c26:cost"},
         ),
         (
+            {"kind": "drift", "where": "latency_ms > 20", "time": "caller_time"},
+            {"where": "latency_ms > 20", "time": "caller_time"},
+        ),
+        (
+            {"kind": "quality", "rules": [{"rule": "rows", "min": 5, "severity": "low"}]},
+            {"rules": '[{"rule":"rows","min":5.0,"severity":"low"}]'},
+        ),
+        (
             {"kind": "projection", "dimensions": 3, "points": 500, "request_id": "r", "row": 1},
             {"dimensions": "3", "points": "500", "request-id": "r", "row": "1"},
         ),
@@ -322,10 +330,15 @@ def test_options_of_an_analysis_are_those_of_its_command_line(
         ({"kind": "performance", "metric_file": "x = 1", "metric": "not a name"}, "metric"),
         ({"kind": "performance", "metric": "cost"}, "metric"),
         ({"kind": "drift", "metric_file": "x = 1", "metric": "cost"}, "metric_file"),
+        ({"kind": "drift", "where": "1; drop table log"}, "where"),
+        ({"kind": "drift", "rules": [{"rule": "rows", "min": 5}]}, "rules"),
+        ({"kind": "quality"}, "rules"),
+        ({"kind": "quality", "rules": [{"rule": "missing", "field": "nobody"}]}, "monitoring.rules.field"),
+        ({"kind": "quality", "rules": [{"rule": "rows", "min": "many"}]}, "rules.0.min"),
     ],
 )
-def test_a_metric_file_that_cannot_serve_is_refused_at_once(
-    client: FlaskClient, platform: Platform, body: dict[str, str], field: str
+def test_what_a_job_cannot_do_is_refused_at_once(
+    client: FlaskClient, platform: Platform, body: dict[str, Any], field: str
 ) -> None:
     release(platform.catalog, "a")
     answer = client.post("/api/v1/jobs", json={"model": "a", **body})

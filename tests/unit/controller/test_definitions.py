@@ -17,6 +17,7 @@ from headrace_controller.definitions import (
 from headrace_controller.definitions.fields import parse_duration, show_duration
 from headrace_functions.drift_rules import DriftRules
 from headrace_functions.errors import InvalidInput, NotFound
+from headrace_functions.quality_rules import QualityRule
 
 MODEL = """
 kind: Model
@@ -228,6 +229,16 @@ def test_monitoring_may_say_when_drift_counts_besides_the_metrics() -> None:
     assert check_document(definition.to_document()) == definition
 
 
+def test_monitoring_may_have_data_quality_rules_and_say_which_window_and_time_count() -> None:
+    more = "monitoring:\n  window: 10000rows\n  time: caller_time\n  rules: [{rule: range, field: age, min: 0}, {rule: rows, min: 5}]\n  metrics: ["
+    ((definition, _),) = read_text(MODEL.replace("monitoring: [", more))
+
+    assert isinstance(definition, ModelDefinition)
+    assert definition.monitoring.quality() == (QualityRule("range", "age", min=0), QualityRule("rows", min=5))
+    assert definition.monitoring.to_rules() == DriftRules(time="caller_time", window="10000rows")
+    assert check_document(definition.to_document()) == definition
+
+
 def test_a_list_of_metrics_stays_a_list_so_that_the_same_definition_is_the_same_version() -> None:
     ((definition, _),) = read_text(MODEL)
 
@@ -243,6 +254,10 @@ def test_a_list_of_metrics_stays_a_list_so_that_the_same_definition_is_the_same_
         ("alfa: 0.1", "did you mean 'alpha'?"),
         ("fields: {age: {efect: 0.2}}", "did you mean 'effect'?"),
         ("{exclude: [age], grouping: age}", "monitoring.grouping"),
+        ("window: a week", "monitoring.window"),
+        ("rules: [{rule: range, field: age}]", "monitoring.rules.min"),
+        ("rules: [{rule: rang, field: age}]", "is not a rule: 'rang'"),
+        ("rules: [{rule: range, feild: age, min: 0}]", "did you mean 'field'?"),
     ],
 )
 def test_a_rule_that_cannot_be_is_refused_at_its_place(rule: str, said: str) -> None:

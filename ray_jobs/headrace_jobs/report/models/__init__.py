@@ -29,11 +29,13 @@ from headrace_jobs.report.models.parts import SCHEMA, Bar, Note, Number, Part, R
 from headrace_jobs.report.models.performance import ClassTable, MetricPerformance, PerformanceReport, PerformanceRows
 from headrace_jobs.report.models.profile import FieldProfile, ProfileReport, ProfileRows, SideProfile
 from headrace_jobs.report.models.projection import MapPoint, Neighbour, ProjectionReport
+from headrace_jobs.report.models.quality import BrokenRow, QualityReport, QualityResult
 
 Report = ProfileReport | (
     AttributionReport
     | ProjectionReport
     | FairnessReport
+    | QualityReport
     | AnchorReport
     | CounterfactualReport
     | SaliencyReport
@@ -51,6 +53,7 @@ __all__ = [
     "AttributedRow",
     "AttributionReport",
     "Bar",
+    "BrokenRow",
     "Change",
     "Chunk",
     "ClassTable",
@@ -82,6 +85,8 @@ __all__ = [
     "ProfileReport",
     "ProfileRows",
     "ProjectionReport",
+    "QualityReport",
+    "QualityResult",
     "Report",
     "RowPart",
     "Rows",
