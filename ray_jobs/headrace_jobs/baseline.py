@@ -191,6 +191,9 @@ def count_training(
             share = importance(one, places, outputs) if column.side == "input" else None
             if share is not None:
                 importances[column.key(view)] = share
+    # Inputs that tell the same explain the same variance, each all of it: what they share is shared out.
+    whole_share = max(sum(importances.values()), 1.0)
+    importances = {key: share / whole_share for key, share in importances.items()}
     ranking: Ranking = "variance" if importances else "severity"
     sampled = Rows(whole["input"], whole["output"], contents)
     repeats = RowCounts.of(hashes) if told_by else None

@@ -11,7 +11,7 @@ from deltalake.exceptions import DeltaError
 
 from headrace_functions.errors import InvalidInput
 from headrace_functions.log_conditions import boolean_expression, not_boolean, of_engine
-from headrace_functions.logtable import PARTITION, input_column
+from headrace_functions.logtable import EXCHANGE_COLUMNS, PARTITION, input_column
 from headrace_functions.signature import Signature
 
 _PLACE = "place of the row"
@@ -23,10 +23,14 @@ def satisfied(file: pq.ParquetFile, where: str) -> pa.BooleanArray:
 
     Raises ``InvalidInput`` for what is not one boolean expression over the log's columns.
     """
-    known = [*file.schema_arrow.names, PARTITION]
+    there = set(file.schema_arrow.names)
+    younger = [name for name in EXCHANGE_COLUMNS if name not in there and name != PARTITION]
+    known = [*file.schema_arrow.names, PARTITION, *younger]
     condition = boolean_expression(where, known)
     named = _named(condition, known)
-    rows = file.read(columns=[name for name in named if name != PARTITION], use_threads=False)
+    rows = file.read(columns=[name for name in named if name in there], use_threads=False)
+    for name in (n for n in named if n in younger):  # a release before this one wrote the file
+        rows = rows.append_column(name, pa.nulls(file.metadata.num_rows, pa.string()))
     if PARTITION in named:
         received = file.read(columns=["received"], use_threads=False).column(0)
         rows = rows.append_column(PARTITION, pc.strftime(received, format="%Y-%m-%d"))

@@ -8,7 +8,7 @@ from headrace_jobs.report_text import TRAINING, Words
 
 NAMED = 4
 NEEDED = 0.1
-"""Share of what the answers depend on, from which on an input counts as needed."""
+"""Share of what the answers depend on, from which on inputs count as needed together."""
 SAME = 0.08  # decades that a ratio may be off a power of ten
 
 
@@ -72,8 +72,8 @@ def _tested(fields: Sequence[FieldDrift]) -> bool:
 
 
 def _needed(inputs: Sequence[FieldDrift]) -> bool:
-    """Whether the answers are known to depend on one of them: then they stand still for another reason."""
-    return any((f.importance or 0.0) >= NEEDED for f in inputs)
+    """Whether the answers are known to depend on them: then they stand still for another reason."""
+    return sum(f.importance or 0.0 for f in inputs) >= NEEDED
 
 
 def _about(fields: Sequence[FieldDrift], sentence: str) -> str:

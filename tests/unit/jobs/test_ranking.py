@@ -8,7 +8,7 @@ from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import LinearRegression
 
 import headrace_jobs.attribution.training as training
-from fixtures_jobs import CHURN, SCORE, UNTIL, Answering, InProcess, given_log, objects
+from fixtures_jobs import CHURN, SCORE, UNTIL, Answering, InProcess, given_log, given_version, number, objects
 from fixtures_trees import NAMES, given_model
 from headrace_functions.storage import layout
 from headrace_functions.storage.documents import Documents
@@ -92,3 +92,16 @@ def test_trees_that_do_not_give_the_answers_that_were_kept_rank_nothing(objects:
 def test_a_version_without_kept_answers_is_ranked_by_severity(objects: ObjectStore) -> None:
     given_model(objects, RandomForestRegressor(5, max_depth=3, random_state=0), (SCORE,))
     assert drift(objects).ranking == "severity"
+
+
+def test_inputs_that_tell_the_same_share_what_they_explain(objects: ObjectStore) -> None:
+    """Each of five copies explains the answers by itself; together they cannot explain more than all."""
+    x = np.random.default_rng(0).normal(size=600)
+    fields = [number(f"x{i}") for i in range(5)]
+    version = given_version(objects, fields, {f.name: x + i for i, f in enumerate(fields)}, answers={"score": x * 2})
+    moved = {f.name: x + i + 3 for i, f in enumerate(fields)}
+    given_log(objects, version, {**moved, "score": x * 2})
+    report = drift(objects)
+    shares = [f.importance for f in report.fields if f.side == "input"]
+    assert pytest.approx([0.2] * 5, abs=0.01) == shares
+    assert not any("may not depend" in line for line in report.advice)

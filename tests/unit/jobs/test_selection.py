@@ -90,6 +90,12 @@ def test_a_condition_may_name_the_date_and_meets_missing_values(objects: ObjectS
     assert 0 == run(objects, "date < '2026-11-22'").rows.window
 
 
+def test_a_condition_may_name_a_column_that_older_files_lack(objects: ObjectStore) -> None:
+    version = given_version(objects, [number("x")], {"x": normal()})
+    given_log(objects, version, {"x": normal(rows=50), "score": normal(rows=50)})
+    assert (50, 0) == tuple(run(objects, w).rows.window for w in ("caller IS NULL", "caller = 'ann'"))
+
+
 @pytest.mark.parametrize(
     ("where", "said"),
     [
