@@ -26,6 +26,8 @@ PARTITION = "date"
 COMPACT_EVERY = 50
 """Commits between two compactions: a busy version commits every few seconds, and readers pay for every file."""
 KEEP_HOURS = 24
+SURE = 60.0
+"""Seconds after which a table's log is read though its next commit is not there."""
 
 
 class HealthTables:
@@ -37,6 +39,8 @@ class HealthTables:
         self._documents = Documents(objects)
         self._tables: dict[tuple[VersionId, int], DeltaTable] = {}
         self._plans: dict[tuple[VersionId, int], Plan] = {}
+        self._looked: dict[tuple[VersionId, int], float] = {}
+        """When the log of each table was read."""
 
     def plans(self, version: VersionId) -> list[int]:
         """The numbers of a version's plans, ascending."""
@@ -76,14 +80,24 @@ class HealthTables:
             if table is None:
                 url = self._objects.table_url(layout.health_table(version, number))
                 table = self._tables[version, number] = DeltaTable(url, storage_options=self._objects.table_options())
-            else:
+                self._looked[version, number] = self._now()
+            elif self._may_be_newer(version, number, table):
                 table.update_incremental()
+                self._looked[version, number] = self._now()
         except TableNotFoundError:
             return None
         except (DeltaError, OSError) as error:
             self._tables.pop((version, number), None)
             raise StorageFailed(f"cannot read the health of {version}: {error}") from error
         return table
+
+    def _may_be_newer(self, version: VersionId, number: int, table: DeltaTable) -> bool:
+        """Whether the next commit is there, which costs a tenth of reading the table's log on.
+
+        Old commits are removed in time, the next one of a table that was not read for weeks too: so a look at the log now and then.
+        """
+        commit = f"{layout.health_table(version, number)}/_delta_log/{table.version() + 1:020d}.json"
+        return self._now() - self._looked.get((version, number), 0.0) > SURE or self._objects.exists(commit)
 
     def of_date(self, version: VersionId, number: int, date: str) -> Frame:
         """All lines of one date, of the table as ``cursor`` or ``open`` read it last."""
