@@ -404,10 +404,12 @@ class Client:
         until: str | None = None,
         step: int | None = None,
         bins: bool = False,
+        **rows: str | int | None,
     ) -> schemas.VersionHealthView:
+        """``rows`` are ``where``, or ``sequence`` with ``stage`` and ``variant``: only these rows are counted."""
         path = f"/models/{version.model}/versions/{version.number}/health"
         more = {"bins": "true"} if bins else {}
-        return self._get(path, schemas.VersionHealthView, since=since, until=until, step=step, **more)
+        return self._get(path, schemas.VersionHealthView, since=since, until=until, step=step, **more, **_given(rows))
 
     def rebuild_health(self, version: VersionId) -> schemas.RebuiltView:
         path = f"/models/{version.model}/versions/{version.number}/health/rebuild"

@@ -1,5 +1,6 @@
 """Health of versions: buckets of time, and counting anew."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +13,7 @@ from headrace_controller.api.routing import Query, Resource
 from headrace_controller.api.running import moment
 from headrace_controller.health.buckets import Bucket, FieldHealth
 from headrace_controller.health.reader import MOST_BUCKETS
+from headrace_controller.health.selection import MOST_ROWS, health_of_rows, of_stage
 from headrace_controller.health.writer import HealthWriter
 from headrace_controller.service.platform import Platform
 from headrace_functions.names import VersionId
@@ -31,18 +33,33 @@ class HealthQuery(Query):
         default=None,
         description=f"seconds of a bucket, a multiple of 60, for at most {MOST_BUCKETS} buckets; chosen by the range where it is left out",
     )
+    where: str = Field(
+        default="",
+        description=f"only rows of the log that satisfy this condition, counted at once, at most {MOST_ROWS:,}",
+    )
+    sequence: str = Field(default="", description="only rows that came through this sequence")
+    stage: int | None = Field(default=None, ge=1, description="of the sequence, from 1")
+    variant: str = Field(default="", description="of the stage, e.g. churn:2")
     bins: bool = Field(default=False, description="the histogram of each field in each bucket too")
 
 
 @resource.route("GET", _HEALTH, access=named("view"), answer=schemas.VersionHealthView, query=HealthQuery)
 def show_health(platform: Platform, model: str, number: int, query: HealthQuery) -> schemas.VersionHealthView:
     """Show the health of a version: requests, latency, fields and metrics by bucket of time, the empty ones included."""
-    version = platform.versions.get(VersionId(model, number)).id
+    known = platform.versions.get(VersionId(model, number))
+    version = known.id
     since = moment(query.since, "since")
     until = moment(query.until, "until") if query.until else clock.parse(clock.now(), field="until")
     step = query.step if query.step is not None else _step(since, until)
-    found = platform.health.series(version, since, until, step)
     plan = platform.health.plan(version)
+    where = " AND ".join(
+        f"({part})" for part in (query.where, of_stage(query.sequence, query.stage, query.variant)) if part.strip()
+    )
+    found: Sequence[Bucket]
+    if where and plan is not None and known.version is not None:
+        found = health_of_rows(platform.logs, known.version, plan, where, since, until, step)
+    else:
+        found = platform.health.series(version, since, until, step)
     described = [
         schemas.HealthFieldView(
             name=s.name,

@@ -1,5 +1,7 @@
 """``headrace health``"""
 
+from typing import Any
+
 import click
 
 from headrace_controller.cli.connection import connected
@@ -25,11 +27,27 @@ def health() -> None:
 @click.option(
     "--step", type=int, help="Length of a period in seconds, a multiple of 60. Default: chosen to suit the time range."
 )
+@click.option(
+    "--where",
+    metavar="CONDITION",
+    help="Count only rows of the log that satisfy this condition, e.g. \"in.region = 'north'\".",
+)
+@click.option("--sequence", metavar="NAME", help="Count only rows that came through this sequence.")
+@click.option("--stage", type=int, help="Stage of the sequence, from 1.")
+@click.option("--variant", metavar="VERSION", help="Variant of the stage, e.g. churn:2.")
 @json_option
 @connected
-def show_health(client: Client, version: str, since: str, until: str | None, step: int | None, as_json: bool) -> None:
+def show_health(
+    client: Client,
+    version: str,
+    since: str,
+    until: str | None,
+    step: int | None,
+    as_json: bool,
+    **only: Any,
+) -> None:
     """Show requests, errors, latency and shifted fields, one line for each period that has requests."""
-    found = client.health(client.resolve(version), since=since, until=until, step=step)
+    found = client.health(client.resolve(version), since=since, until=until, step=step, **only)
     if as_json:
         print_json(found)
         return

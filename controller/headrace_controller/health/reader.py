@@ -157,6 +157,11 @@ class HealthReader:
         return found
 
 
+def bucket_starts(since: datetime, until: datetime, step: int) -> range:
+    """Where buckets begin, seconds since the epoch; raises ``InvalidInput`` as ``HealthReader.series`` does."""
+    return range(*_range(since, until, step), step)
+
+
 def _range(since: datetime, until: datetime, step: int) -> tuple[int, int]:
     if step < STEP or step % STEP:
         raise InvalidInput(f"step: {step} is not possible", field="step", expected="a multiple of 60 seconds")

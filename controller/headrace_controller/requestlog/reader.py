@@ -152,6 +152,15 @@ class LogReader:
         if table is not None:
             yield from execute(table, select(table, LogQuery(since=since, columns=columns)))
 
+    def table_of(self, version: VersionId, query: LogQuery, limit: int) -> pa.Table | None:
+        """At most ``limit`` rows of the query in plain types, in no order; None where nothing was logged yet."""
+        table = self._table(version)
+        if table is None:
+            return None
+        reader = execute(table, f"{select(table, query)} LIMIT {limit}")
+        schema = plain_schema(pa.schema(reader.schema))
+        return pa.Table.from_batches([plain_batch(pa.record_batch(batch), schema) for batch in reader], schema)
+
     def columns(self, version: VersionId) -> list[str]:
         """Columns of the log table, none where nothing was logged yet."""
         table = self._table(version)

@@ -11,6 +11,7 @@ from controller_support import make_platform, release, serving
 from fixtures_jobs import UNTIL, given_log
 from headrace_controller.cli.entrypoint import front
 from headrace_controller.client import Client
+from headrace_controller.health import selection
 from headrace_controller.health.writer import HealthWriter
 from headrace_controller.service.platform import Platform
 from headrace_functions.errors import InvalidInput, NotFound
@@ -44,6 +45,38 @@ def test_health_is_told_by_bucket_with_the_fields_described_once(platform: Platf
         assert "bins" not in bucket.fields["x"]
         assert "bins" in client.health(M, since=SINCE, until=END, step=3600, bins=True).buckets[0].fields["x"]
         assert 60 == len(client.health(M, since=SINCE, until=END, step=60).buckets)
+
+
+def test_health_of_some_rows_is_counted_when_it_is_asked_for(platform: Platform) -> None:
+    version = platform.catalog.get(M).version
+    assert version is not None
+    given_log(
+        platform.catalog.documents.objects, version, {"x": [7.0, 9.0], "y": [0.0, 0.0]}, request="s", sequence="pipe"
+    )
+    with serving(platform) as url, Client(url) as client:
+
+        def counted(**only: str | int) -> tuple[int, float | None]:
+            (bucket,) = client.health(M, since=SINCE, until=END, step=3600, **only).buckets
+            return bucket.requests, bucket.fields["x"]["mean"] if "x" in bucket.fields else None
+
+        assert (2, 8.0) == counted(sequence="pipe")
+        assert (1, 9.0) == counted(sequence="pipe", where="in.x > 8")
+        assert (2, 6.0) == counted(where="in.x > 3 AND in.x < 9")
+        assert (0, None) == counted(sequence="pipe", stage=2)
+        assert (0, None) == counted(sequence="o'ther")
+        for only, said in (({"where": "1; drop"}, "where"), ({"stage": 1}, "stage: it needs a sequence")):
+            with pytest.raises(InvalidInput, match=said):
+                counted(**only)
+
+
+def test_more_rows_than_one_answer_counts_are_refused(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(selection, "MOST_ROWS", 1)
+    with (
+        serving(platform) as url,
+        Client(url) as client,
+        pytest.raises(InvalidInput, match="more than 1 rows of this time satisfy the condition"),
+    ):
+        client.health(M, since=SINCE, until=END, step=3600, where="in.x > 0")
 
 
 def test_health_is_shown_as_a_line_for_each_time_with_requests(platform: Platform) -> None:
