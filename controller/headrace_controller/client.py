@@ -487,6 +487,14 @@ class Client:
     def unblock(self, subject: str) -> None:
         self._request("POST", f"{API}/access/blocks/remove", content=_json({"subject": subject}))
 
+    def audit(self, **query: str | int | None) -> list[schemas.AuditEntry]:
+        """Who changed what and who was refused, the newest first: ``who``, ``what``, ``since``, ``outcome``, ``limit``."""
+        return self._get("/audit", schemas.AuditList, **query).items
+
+    def verify_audit(self, head: str = "") -> schemas.AuditVerdict:
+        """Whether an entry of the audit was altered or removed; ``head`` is what an earlier verification told."""
+        return self._get("/audit/verify", schemas.AuditVerdict, head=head)
+
     def end_sessions(self) -> int:
         """End the sessions of this client's key on the pages; how many there were."""
         return self._post("/access/sessions/end", {}, schemas.EndedView).ended

@@ -11,6 +11,7 @@ import pytest
 
 from fixtures_platform import ADDER, RunningPlatform, body, headrace, until
 from headrace_controller.access.control import AccessControl
+from headrace_controller.api import schemas
 from headrace_controller.client import Client
 from headrace_controller.definitions import GrantDefinition
 from headrace_functions.access.authentication import REMEMBER
@@ -138,9 +139,24 @@ def test_keys_stand_in_no_log_and_no_process_arguments(platform: RunningPlatform
 
 
 def test_the_last_administrator_cannot_leave(platform: RunningPlatform, admin: Client) -> None:
-    admin.revoke_key("grep")
+    for key in admin.api_keys():
+        if key.name != "first-admin" and key.state == "active" and "admin:*" in key.roles:
+            admin.revoke_key(key.name)
     with pytest.raises(Conflict, match="nobody who may administer"):
         admin.revoke_key("first-admin")
+
+
+def test_a_refusal_at_the_gateway_is_audited(platform: RunningPlatform, admin: Client) -> None:
+    key = admin.create_key("outsider", ["caller:nothing"]).key
+    for _ in range(3):
+        assert ask(platform, "adder", key).status_code == 403
+
+    def told() -> list[schemas.AuditEntry]:
+        return [e for e in admin.audit(who="key:outsider") if e.what == "call"]
+
+    entry = until(told, "the refusal is audited", 30)[0]
+    assert ("adder", "refused", 403, "127.0.0.1") == (entry.on, entry.outcome, entry.status, entry.origin)
+    assert "" == admin.verify_audit().fault
 
 
 def test_a_killed_gateway_asks_again_who_callers_are(platform: RunningPlatform, admin: Client) -> None:

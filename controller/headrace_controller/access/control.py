@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from headrace_controller.access.uses import KeyUses
+from headrace_controller.catalog import noting
 from headrace_controller.catalog.series import Series
 from headrace_functions.access.keys import Key, digest, id_of, new_key
 from headrace_functions.access.policy import Policy
@@ -163,6 +164,7 @@ class AccessControl:
             after = replace_in(policy, blocked=policy.blocked | {subject})
             self._keep_an_administrator(after, f"blocking {subject}")
             self._documents.append(layout.access_block(subject), {"schema": 1, "subject": subject})
+            noting.note("block", subject, None, {"subject": subject})
             self._tell()
 
     def unblock(self, subject: str) -> None:
@@ -170,6 +172,7 @@ class AccessControl:
             if subject not in self.source.refresh().blocked:
                 raise NotFound(f"{subject} is not blocked", field="subject", hint="headrace access block --list")
             self._documents.append(layout.access_block(subject), {"schema": 1, "subject": subject, "deleted": True})
+            noting.note("block", subject, {"subject": subject}, None)
             self._tell()
 
     # Administrators

@@ -12,6 +12,7 @@ from headrace_controller.access import current
 from headrace_controller.api import (
     access,
     analysis,
+    audit,
     comparisons,
     events,
     exchanges,
@@ -32,7 +33,7 @@ from headrace_controller.api.permissions import PUBLIC, somewhere
 from headrace_controller.api.routing import PREFIX, Resource
 from headrace_controller.service import gauges
 from headrace_controller.service.platform import Platform
-from headrace_functions.errors import NotFound
+from headrace_functions.errors import HeadraceError, NotFound
 from headrace_functions.names import usable_request_id
 from headrace_functions.protocol.problems import PROBLEM_TYPE, problem
 
@@ -51,6 +52,7 @@ RESOURCES: tuple[Resource, ...] = (
     notifications.resource,
     events.resource,
     access.resource,
+    audit.resource,
 )
 MAX_BODY = 16 * 1024 * 1024  # bytes of any body that has no limit of its own
 
@@ -108,6 +110,8 @@ def answer_error(error: Exception) -> Response:
         return _http_problem(error, request_id)
     if isinstance(error, NotFound) and not current.may("view"):
         error.hint = None  # it may name what there is and this caller may not see
+    if isinstance(error, HeadraceError):
+        flask.g.refused = error.message
     found = problem(error, request_id, instance=flask.request.path)
     if found.code == "internal":
         _log.error("request %s failed", request_id, exc_info=error)

@@ -1,22 +1,31 @@
 """Who sends a request to the management API or the pages: credentials of a header, or the cookie of a session."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
 from urllib.parse import urlsplit
 
 import flask
 from werkzeug.datastructures import Headers
 from werkzeug.wrappers import Response
 
+from headrace_controller import clock
 from headrace_controller.access import current
 from headrace_controller.access.trust import Trust
 from headrace_controller.api import permissions
 from headrace_controller.api.permissions import Requirement
+from headrace_controller.catalog import noting
 from headrace_controller.service.platform import Platform
+from headrace_functions.access.audit import Entry, Outcome
 from headrace_functions.access.authentication import CALLER, Credentials
+from headrace_functions.access.policy import Policy
 from headrace_functions.access.roles import Caller
 from headrace_functions.errors import Forbidden, HeadraceError
+from headrace_functions.gateway.passthrough import PEER
 from headrace_functions.platform_secret import PROOF
 
 SAFE = ("GET", "HEAD", "OPTIONS")
+NO_CHANGES = ("exchanges.push_exchanges", "exchanges.take_event", "pages.try_sequence")
+"""Requests that change nothing of the platform though they are no reads: what is logged, and what asks a model."""
 NOBODY = Caller("")
 """Who showed no credentials, where that is allowed."""
 
@@ -39,12 +48,14 @@ class Gate:
     def install(self, app: flask.Flask) -> None:
         app.before_request(self.begin)
         app.after_request(self.refresh_session)
+        app.after_request(self.audit)
         app.teardown_request(lambda _error: current.end())
 
     def begin(self) -> None:
+        noting.begin()
+        current.begin(NOBODY, Policy())  # until it is known who asks, nobody does
         endpoint = flask.request.endpoint
         if endpoint is None:
-            current.begin(NOBODY, self._trust.authentication.policy)
             return  # there is no such route, which the answer says
         requirement = self._declared.get(endpoint)
         if requirement is None:
@@ -53,6 +64,31 @@ class Gate:
         caller = self._caller(public=all(access.scope == "anybody" for access in wanted))
         current.begin(caller, self._trust.authentication.policy)
         permissions.check(requirement, self._platform, flask.request.view_args or {}, late=False)
+
+    def audit(self, response: Response) -> Response:
+        """Note a change that was made, and a request that was refused."""
+        changes, status = noting.taken(), response.status_code
+        endpoint = flask.request.endpoint
+        if endpoint is None:
+            return response
+        what = endpoint.rpartition(".")[2]
+        if status in (401, 403):
+            self._trust.refusals.note(self._entry(what, "refused", status))
+        elif changes or (flask.request.method not in SAFE and status < 400 and endpoint not in NO_CHANGES):
+            self._trust.audit.write(self._entry(what, "done" if status < 400 else "failed", status, changes))
+        return response
+
+    def _entry(self, what: str, outcome: Outcome, status: int, changes: Sequence[Mapping[str, Any]] = ()) -> Entry:
+        request, caller = flask.request, current.caller()
+        who = caller.subject
+        if outcome == "refused" and not who:
+            who = self._trust.authentication.who(credentials_of(request.headers))
+        origin = request.headers.get(PEER.decode(), request.remote_addr or "")
+        request_id = str(flask.g.get("request_id", ""))
+        reason = str(flask.g.get("refused", ""))
+        return Entry(
+            clock.now(), who, what, request.path, outcome, status, request_id, origin, reason, 1, tuple(changes)
+        )
 
     def _caller(self, *, public: bool) -> Caller:
         try:

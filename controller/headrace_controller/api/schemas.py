@@ -595,3 +595,30 @@ class SubjectList(Answer):
 
 class EndedView(Answer):
     ended: int = Field(description="sessions that were ended")
+
+
+class AuditEntry(Answer):
+    number: int
+    at: str
+    who: str = Field(description="key:NAME, user:NAME…; empty where nobody is asked; hrk_… for a key that is not known")
+    what: str = Field(description="the operation, or the permission that was lacking at the gateway")
+    on: str = Field(description="the path of the request, or a name")
+    outcome: Literal["done", "refused", "failed"]
+    status: int
+    request_id: str
+    origin: str = Field(description="the address that the request came from")
+    reason: str
+    times: int = Field(description="how often the same was refused within ten seconds")
+    changes: list[Json] = Field(description="kind, name, before and after of each document that was changed")
+
+
+class AuditList(Answer):
+    items: list[AuditEntry]
+
+
+class AuditVerdict(Answer):
+    entries: int
+    head: str = Field(
+        description="NUMBER:DIGEST of the last entry; kept elsewhere, it proves that the end was not cut off"
+    )
+    fault: str = Field(description="the first entry that was altered or removed; empty where there is none")

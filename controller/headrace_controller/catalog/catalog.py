@@ -14,6 +14,7 @@ from operator import itemgetter
 from typing import Any, Literal
 
 from headrace_controller import clock
+from headrace_controller.catalog import noting
 from headrace_controller.catalog.series import Series
 from headrace_functions.errors import Conflict, DamagedDocument, NotFound
 from headrace_functions.names import VersionId
@@ -182,6 +183,9 @@ class Catalog:
                     numbers.append(candidate)  # a writer that we did not know of was faster
                     continue
                 numbers.append(candidate)
+                noting.note(
+                    "version", str(version), None, {n: given.get(n) for n in ("content", "artifact", "definition")}
+                )
                 return version
         raise Conflict(f"could not add a version to {model}: {_RACES} other writers were faster")
 
@@ -195,6 +199,7 @@ class Catalog:
         self.get(version)
         self.documents.create(layout.version_tombstone(version), {"schema": 1, "at": clock.now()})
         self._deleted.add(version)
+        noting.note("version", str(version), {"version": str(version)}, None)
 
     # Aliases
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from headrace_controller import clock
+from headrace_controller.catalog import noting
 from headrace_functions.errors import DamagedDocument, NotFound
 from headrace_functions.storage.documents import Documents, interpret
 from headrace_functions.suggestions import did_you_mean
@@ -95,10 +96,12 @@ class Series:
         """Add the next state with the present time."""
         stamped = {**document, "at": clock.now()}
         with self._lock:
+            earlier = self.find(name)
             numbers = self._numbers()
             number = self._documents.append(self._folder(name), stamped)
             state = self._states[name, number] = State(number, stamped)
             numbers[name] = number
+        noting.note(self._kind, name, earlier.document if earlier is not None else None, stamped)
         return state
 
     def delete(self, name: str) -> None:

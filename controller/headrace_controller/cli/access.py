@@ -4,12 +4,14 @@ from pathlib import Path
 
 import click
 
+from headrace_controller import clock
 from headrace_controller.access.control import AccessControl
 from headrace_controller.cli.connection import connected
 from headrace_controller.cli.groups import Commands
 from headrace_controller.cli.output import confirm, json_option, print_facts, print_json, print_table, progress
 from headrace_controller.client import Client
 from headrace_controller.settings import Settings, default_home
+from headrace_functions.access.audit import AuditChain, Entry
 from headrace_functions.access.roles import ROLES
 from headrace_functions.access.source import PolicySource
 from headrace_functions.storage.documents import Documents
@@ -153,6 +155,8 @@ def recover(home: Path | None, storage: str, *, yes: bool, as_json: bool) -> Non
     settings = Settings((home or default_home()).expanduser().resolve(), storage=storage)
     documents = Documents(ObjectStore(settings.storage_url))
     made = AccessControl(documents, PolicySource(documents)).admin_key()
+    what = Entry(clock.now(), "owner of the store", "recover", f"key:{made.key.name}", "done", 201)
+    AuditChain(documents.objects).write(what)
     if as_json:
         print_json({"name": made.key.name, "key": made.text})
         return

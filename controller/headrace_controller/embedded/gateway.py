@@ -16,17 +16,15 @@ from pathlib import Path
 
 import uvloop
 
-from headrace_controller.access.uses import KeyUses
 from headrace_controller.backends.local.launcher import LocalLauncher
 from headrace_controller.backends.local.node import LocalNode
 from headrace_controller.embedded.admin import GatewayAdmin
+from headrace_controller.embedded.admission import Admission
 from headrace_controller.embedded.prepare import Preparation
 from headrace_controller.embedded.process import die_with, settings_of
 from headrace_controller.embedded.remembered_routes import RememberedRoutes
 from headrace_controller.logging_setup import set_up_logging
 from headrace_controller.settings import Settings
-from headrace_functions.access.authentication import Authentication
-from headrace_functions.access.source import PolicySource
 from headrace_functions.gateway.app import Gateway, GatewaySettings
 from headrace_functions.gateway.exchange import Exchange
 from headrace_functions.gateway.execution import SequenceRunner
@@ -62,21 +60,17 @@ async def serve(settings: Settings, public: socket.socket) -> None:
     secret = PlatformSecret(settings.purpose.read_text())
     exchange = Exchange(node, upstream, SealedInTime(spool), measures, secret)
     runner = SequenceRunner(exchange, measures)
-    source = PolicySource(documents) if settings.auth else None
-    uses = KeyUses(objects)
-    authentication = Authentication(source, secret, used=uses.note)
-    if source is not None:
-        await asyncio.to_thread(source.open)
-        uses.open("gateway")
+    admission = Admission(settings, documents, objects, secret)
+    await asyncio.to_thread(admission.open)
     door = GatewaySettings(
         importlib.metadata.version("headrace"),
         f"unix:{settings.controller_socket}",
         secret,
-        authentication=authentication,
+        authentication=admission.authentication,
+        refused=admission.refusals.note,
     )
     gateway = Gateway(door, resolver, exchange, runner, upstream, measures)
 
-    learn = source.refresh if source is not None else lambda: None
     settings.gateway_socket.unlink(missing_ok=True)
     private = socket.socket(socket.AF_UNIX)
     private.bind(str(settings.gateway_socket))
@@ -84,7 +78,9 @@ async def serve(settings: Settings, public: socket.socket) -> None:
     servers = [
         (WaitingServer(gateway, drain=settings.drain), public),
         (
-            WaitingServer(GatewayAdmin(node, resolver, measures, settings.spool, gateway, learn), drain=settings.drain),
+            WaitingServer(
+                GatewayAdmin(node, resolver, measures, settings.spool, gateway, admission.learn), drain=settings.drain
+            ),
             private,
         ),
     ]
@@ -104,9 +100,7 @@ async def serve(settings: Settings, public: socket.socket) -> None:
     if remembered is not None:
         remembered.close()
     spool.close()
-    if source is not None:
-        source.close()
-        uses.close()
+    admission.close()
     log.info("stopped")
 
 

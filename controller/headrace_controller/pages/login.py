@@ -11,6 +11,7 @@ from headrace_controller.access import current
 from headrace_controller.api.declared import DeclaredRoutes
 from headrace_controller.api.identity import clear_session, cookie_name, set_session
 from headrace_controller.api.permissions import PUBLIC, SIGNED_IN
+from headrace_controller.catalog import noting
 from headrace_controller.service.platform import Platform
 from headrace_functions.errors import InvalidInput, Unauthenticated
 
@@ -41,10 +42,12 @@ def routes(pages: DeclaredRoutes, platform: Platform, render: Render) -> None:
         try:
             key = trust.authentication.policy.key_of(text, trust.control.source.clock())
         except Unauthenticated as error:
+            flask.g.refused = error.message
             return shown(error.message, 401)
         trust.control.uses.note(key.name)
         _forget_old()
         token, _ = trust.sessions.begin(f"key:{key.name}", key=key.name)
+        noting.note("session", f"key:{key.name}", None, {"subject": f"key:{key.name}"})
         response = flask.redirect(local_path(flask.request.form.get("next", "")), 303)
         set_session(response, trust, token)
         return response

@@ -15,6 +15,7 @@ from headrace_controller import pages
 from headrace_controller.api.application import create_app
 from headrace_controller.api.identity import Gate
 from headrace_controller.api.permissions import Access, Requirement, every
+from headrace_controller.pages.permission_words import MEANINGS
 from headrace_controller.service.platform import create_platform
 from headrace_controller.settings import Settings
 from headrace_functions.access.roles import PERMISSIONS, ROLES
@@ -28,17 +29,6 @@ about the platform as a whole needs the role on `*`. Lists, pages, metrics and e
 ## Roles
 
 """
-MEANINGS = {
-    "call": "ask models and sequences, see their metadata; send exchanges of external models",
-    "view": "definitions, health, verdicts, incidents, figures of reports",
-    "read": "single rows: request logs, samples, labels, reports and explanations of rows",
-    "analyze": "start analyses and explanations, push labels, schedule analyses",
-    "respond": "acknowledge, silence and resolve incidents; set rules",
-    "diagnose": "logs of builds, services and analyses; what the collector set aside",
-    "develop": "build and delete versions, attach metrics",
-    "operate": "aliases, sequences, services, deployments, notification targets, deletion of models",
-    "administer": "keys, grants, blocks, audit",
-}
 INFERENCE = (
     ("POST /v2/models/NAME/infer, POST /v1/models/NAME:predict", ("call",), "the name"),
     ("GET /v2/models/NAME, GET /v2/models/NAME/ready, GET /v1/models/NAME", ("call", "view"), "the name"),

@@ -23,6 +23,7 @@ from headrace_controller.api.declared import DeclaredRoutes
 from headrace_controller.api.permissions import (
     Access,
     Requirement,
+    everywhere,
     named,
     of_incident,
     of_job,
@@ -33,6 +34,7 @@ from headrace_controller.api.permissions import (
     version_in,
 )
 from headrace_controller.pages import (
+    accesspages,
     comparison,
     incidentpages,
     login,
@@ -98,6 +100,9 @@ def blueprint(platform: Platform) -> DeclaredRoutes:
     pages.serve("/events", "events", lambda: events.follow_events(platform), somewhere("view"))
     login.routes(pages, platform, lambda template, shown: views.rendered(template, "", shown, "/index.json"))
     actions(pages, platform, drawn, lambda template, shown: views.rendered(template, "Overview", shown, "/index.json"))
+    accesspages.actions(
+        pages, platform, lambda template, shown: views.rendered(template, "Settings", shown, "/access.json")
+    )
     pages.register_error_handler(HeadraceError, views.error)
     pages.after_request(_compressed)
     pages.app_template_filter("short_time")(short_time)
@@ -139,6 +144,8 @@ def _table(platform: Platform, drawn: DrawnBuckets) -> tuple[Page, ...]:
         Page("/segments", "segments.html", "Requests", lambda: segments.content(platform, arguments(), now()), version_in("read", "version")),
         Page("/runs", "runs.html", "Runs", lambda: reporting.runs(platform, arguments()), somewhere("view")),
         Page("/runs/<job>", "run.html", "Runs", lambda job: reporting.run(platform, job), on("view", "the model of the run", of_job)),
+        Page("/access", "access.html", "Settings", lambda: accesspages.keys_and_grants(platform), everywhere("administer")),
+        Page("/audit", "audit.html", "Settings", lambda: accesspages.entries(platform, arguments()), everywhere("administer")),
         Page("/settings", "settings.html", "Settings", lambda: settings_page.content(platform), somewhere("view")),
     )  # fmt: skip
 
@@ -179,6 +186,7 @@ class _Views:
     def error(self, error: HeadraceError) -> Response:
         if flask.request.path.endswith(".json") or "parts" in flask.request.args:
             return answer_error(error)
+        flask.g.refused = error.message
         if isinstance(error, Unauthenticated) and flask.request.path != login.PATH:
             return login.ask()
         if isinstance(error, NotFound) and not current.may("view"):

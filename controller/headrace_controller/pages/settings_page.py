@@ -19,6 +19,7 @@ def content(platform: Platform) -> Json:
     backlog = platform.intake.backlog() if not status["storage_error"] else None
     return {
         "status": status,
+        "may_administer": current.may("administer"),
         "deployments": deployments,
         "backlog": {"segments": backlog.segments, "bytes": backlog.size, "oldest": backlog.oldest} if backlog else None,
         "refused": [

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from headrace_controller import clock
+from headrace_controller.catalog import noting
 from headrace_controller.incidents.model import Event, Incident, Movement, entry, folded, opening
 from headrace_controller.notify.sending import NotTold, send
 from headrace_controller.notify.targets import Target
@@ -85,6 +86,8 @@ class Notifications:
         for state in self.select():
             if state.target == target:
                 return state
+        before = next((s.target for s in self.select() if s.target.name == target.name), None)
+        noting.note("target", target.name, _shown(before), _shown(target))
         since = clock.show(self._now())
         self._documents.append(
             layout.target(target.name), {"schema": 1, "target": target.to_document(), "since": since}
@@ -92,8 +95,9 @@ class Notifications:
         return self.get(target.name)
 
     def remove(self, name: str) -> None:
-        self.get(name)
+        before = self.get(name)
         self._documents.append(layout.target(name), {"schema": 1, "deleted": True})
+        noting.note("target", name, _shown(before.target), None)
 
     def test(self, name: str) -> str:
         """Send an example; what the target answered. Raises ``Conflict`` where it was not taken."""
@@ -191,3 +195,8 @@ class Notifications:
             return
         more: dict[str, Any] = {"target": target.name, "event": event.kind, "delivered": delivered}
         self._incidents.store.append(incident.number, entry("delivery", self._now(), text=text, **more))
+
+
+def _shown(target: Target | None) -> dict[str, Any] | None:
+    """A target without the parts of its address that may be secret."""
+    return None if target is None else {**target.to_document(), "address": target.shown}

@@ -252,6 +252,7 @@ def create_platform(
         samples=Samples(catalog),
         trust=create_trust(
             documents,
+            home,
             lambda: announced.changed(""),
             required=settings.auth,
             secure=settings.public_url.startswith("https:"),

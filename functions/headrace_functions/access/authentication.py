@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from headrace_functions.access.keys import PREFIX, id_of
 from headrace_functions.access.policy import Policy, refusal
 from headrace_functions.access.roles import ANYBODY, PLATFORM, Caller, Permission, check_subject
 from headrace_functions.access.source import PolicySource
@@ -115,6 +116,15 @@ class Authentication:
         if known is not None and self._source.clock() < known[1]:
             return known[0]
         return self._verify(shown, policy, bare=credentials.authorization is None)
+
+    def who(self, credentials: Credentials) -> str:
+        """Whom credentials belong to, for the audit of a refusal; where that is not known, the key's look-up prefix."""
+        try:
+            return self.identify(credentials).subject
+        except HeadraceError:
+            shown = credentials.authorization or credentials.key or b""
+            found = id_of(shown[:MAX_CREDENTIAL].decode("latin-1").rpartition(" ")[2])
+            return f"{PREFIX}{found}" if found else ""
 
     def _verify(self, shown: bytes, policy: Policy, *, bare: bool) -> Caller:
         token = _token(shown, bare=bare)

@@ -8,16 +8,19 @@ would be answered.
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
 import orjson
 
+from headrace_functions.access.audit import Entry, refusal
 from headrace_functions.access.authentication import Authentication, Credentials
 from headrace_functions.access.roles import EVERYTHING, Permission
 from headrace_functions.errors import (
     Cancelled,
+    Forbidden,
     HeadraceError,
     InvalidInput,
     Malformed,
@@ -25,6 +28,7 @@ from headrace_functions.errors import (
     NotFound,
     Overloaded,
     TooLarge,
+    Unauthenticated,
 )
 from headrace_functions.gateway.calls import JSON_LENGTH, REQUEST_ID, Call
 from headrace_functions.gateway.calls import Protocol as WireProtocol
@@ -32,7 +36,7 @@ from headrace_functions.gateway.exchange import Exchange
 from headrace_functions.gateway.execution import SequenceRunner
 from headrace_functions.gateway.live_updates import LiveUpdates
 from headrace_functions.gateway.metrics import GatewayMetrics
-from headrace_functions.gateway.passthrough import Receive, Scope, Send, pass_through
+from headrace_functions.gateway.passthrough import Receive, Scope, Send, pass_through, peer_of
 from headrace_functions.gateway.resolve import Resolver
 from headrace_functions.gateway.routes import Route, SequenceRoute
 from headrace_functions.gateway.upstream import Reply, Upstream
@@ -81,6 +85,8 @@ class GatewaySettings:
     """Bytes of request bodies that are held at once; one more request is refused with 429. A body is in memory about three times."""
     authentication: Authentication = field(default_factory=lambda: Authentication(None, PlatformSecret()))
     """Who may ask what; without another one, everybody everything."""
+    refused: Callable[[Entry], None] = lambda _entry: None
+    """Hears of each request that was refused for who sent it; must not wait."""
 
 
 class Gateway:
@@ -156,7 +162,14 @@ class Gateway:
 
     def _admit(self, scope: Scope, name: str, *permissions: Permission) -> None:
         """Raise where whoever sent the request has none of the permissions on the name; before anything tells whether it is there."""
-        caller = self._settings.authentication.admit(Credentials.of(dict(scope["headers"])), name, *permissions)
+        credentials = Credentials.of(dict(scope["headers"]))
+        try:
+            caller = self._settings.authentication.admit(credentials, name, *permissions)
+        except (Unauthenticated, Forbidden) as error:
+            who = self._settings.authentication.who(credentials)
+            entry = refusal(error, who, permissions[0], name, peer_of(scope), _request_id(scope), status_of(error))
+            self._settings.refused(entry)
+            raise
         scope["caller"] = caller.subject
 
     def _fixed(self, path: str) -> Reply:

@@ -12,6 +12,14 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _HOP_BY_HOP = {b"connection", b"keep-alive", b"transfer-encoding", b"upgrade", b"te", b"trailer", b"proxy-connection"}
 _ANSWER_SECONDS = 600.0
+PEER = b"x-headrace-peer"
+"""The address that a request came from, told to the controller, which sees the gateway alone; a caller's own is left out."""
+
+
+def peer_of(scope: Scope) -> str:
+    """The address that a request came from; empty over a Unix socket."""
+    client = scope.get("client")
+    return str(client[0]) if client else ""
 
 
 async def pass_through(upstream: Upstream, address: str, scope: Scope, receive: Receive, send: Send) -> None:
@@ -33,7 +41,8 @@ async def pass_through(upstream: Upstream, address: str, scope: Scope, receive: 
 def _head(scope: Scope, *, chunked: bool) -> bytes:
     target = scope["raw_path"] + (b"?" + scope["query_string"] if scope["query_string"] else b"")
     lines = [scope["method"].encode() + b" " + target + b" HTTP/1.1"]
-    lines += [name + b": " + value for name, value in scope["headers"] if name not in _HOP_BY_HOP]
+    lines += [name + b": " + value for name, value in scope["headers"] if name not in _HOP_BY_HOP and name != PEER]
+    lines.append(PEER + b": " + peer_of(scope).encode("latin-1", "replace"))
     if chunked:
         lines.append(b"transfer-encoding: chunked")
     lines.append(b"connection: close\r\n\r\n")

@@ -339,6 +339,11 @@ def session(digest: str) -> str:
     return f"{SESSIONS}{digest}.json"
 
 
+def audit_part(number: int) -> str:
+    """Folder of a thousand entries of the audit: the one with entry ``number``."""
+    return f"{AUDIT}{number // 1000:09d}/"
+
+
 def audit_entry(number: int) -> str:
     """One entry of the audit, created once; it holds the SHA-256 of the one before."""
-    return f"{AUDIT}{number:012d}.json"
+    return f"{audit_part(number)}{number:012d}.json"

@@ -5,6 +5,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -493,3 +494,109 @@ def test_of_a_session_the_store_has_a_digest_alone(shared: Platform, client: Fla
 def test_a_thread_that_answered_one_asks_for_nobody_afterwards(shared: Platform, client: FlaskClient) -> None:
     client.get("/api/v1/models", headers=bearer(key(shared, fresh("maya"), "viewer:a")))
     assert current.caller().subject == "platform"
+
+
+# The audit
+
+
+def audited(platform: Platform, count: int = 1) -> list[Any]:
+    platform.trust.refusals.write()
+    return [entry for _, entry in islice(platform.trust.audit.newest(), count)]
+
+
+def test_a_change_says_who_did_what_from_where_and_what_was_there_before(shared: Platform, client: FlaskClient) -> None:
+    release(shared.catalog, "audited")
+    release(shared.catalog, "audited")
+    audited(shared)  # so that what is waiting comes first
+    name = fresh("ops")
+    text = key(shared, name, "operator:audited")
+    for version in (1, 2):
+        client.put(
+            "/api/v1/models/audited/aliases/prod",
+            json={"version": version},
+            headers={**bearer(text), "x-request-id": f"move-{version}", "x-headrace-peer": "192.0.2.7"},
+        )
+    found = audited(shared)[0]
+    assert (f"key:{name}", "move_alias", "done", 200) == (found.who, found.what, found.outcome, found.status)
+    assert ("/api/v1/models/audited/aliases/prod", "move-2", "192.0.2.7") == (found.on, found.request_id, found.origin)
+    change = found.changes[0]
+    assert ("alias", "prod", 1, 2) == (
+        change["kind"],
+        change["name"],
+        change["before"]["version"],
+        change["after"]["version"],
+    )
+
+
+def test_a_refusal_is_audited_and_a_read_is_not(shared: Platform, client: FlaskClient) -> None:
+    name = fresh("nosy")
+    text = key(shared, name, "viewer:nothing")
+    before = shared.trust.audit.head().number
+    client.get("/api/v1/models", headers=bearer(text))
+    client.get("/api/v1/models/ghost", headers=bearer(text))
+    found = audited(shared)[0]
+    assert (f"key:{name}", "get_model", "refused", 403) == (found.who, found.what, found.outcome, found.status)
+    assert "'view' on ghost" in found.reason
+    assert before + 1 == shared.trust.audit.head().number
+
+
+def test_a_wrong_key_is_audited_by_its_prefix_alone(shared: Platform, client: FlaskClient) -> None:
+    wrong = "hrk_0123456789ab_" + "0" * 64
+    client.get("/api/v1/models", headers=bearer(wrong))
+    found = audited(shared)[0]
+    assert ("hrk_0123456789ab", "refused", 401) == (found.who, found.outcome, found.status)
+
+
+def test_what_was_not_done_is_no_change(shared: Platform, client: FlaskClient) -> None:
+    text = key(shared, fresh("root"), "admin")
+    before = audited(shared)
+    assert client.put("/api/v1/models/ghost/aliases/prod", json={"version": 1}, headers=bearer(text)).status_code == 404
+    assert before == audited(shared)
+
+
+def test_no_secret_is_in_the_audit(shared: Platform, client: FlaskClient) -> None:
+    text = key(shared, fresh("root"), "admin")
+    made = client.post("/api/v1/access/keys", json={"name": fresh("k"), "roles": ["viewer"]}, headers=bearer(text)).json
+    address = "https://hooks.example.org/services/T0/B0/very-secret"
+    client.put("/api/v1/notification-targets/chat", json={"way": "slack", "address": address}, headers=bearer(text))
+    log_in(client, text)
+    objects = shared.catalog.documents.objects
+    kept = b"".join(objects.get(info.key) for info in objects.walk("audit/"))
+    assert b"create_key" in kept
+    assert b"put_target" in kept
+    for secret in (text, made["key"], made["key"].rsplit("_", 1)[1], "very-secret", cookie(client)):
+        assert secret.encode() not in kept
+
+
+def test_the_audit_is_listed_filtered_and_verified(platform: Platform) -> None:
+    client = create_app(platform, blueprint(platform)).test_client()
+    headers = bearer(key(platform, "boss", "admin"))
+    for name in ("one", "two"):
+        client.post("/api/v1/access/keys", json={"name": name, "roles": ["viewer"]}, headers=headers)
+    client.delete("/api/v1/access/keys/two", headers=headers)
+    listed = client.get("/api/v1/audit?what=revoke", headers=headers).json["items"]
+    assert ["revoke_key"] == [e["what"] for e in listed]
+    assert [] == client.get("/api/v1/audit?who=user:nobody", headers=headers).json["items"]
+    verdict = client.get("/api/v1/audit/verify", headers=headers).json
+    assert (3, "") == (verdict["entries"], verdict["fault"])
+    assert "revoke_key" in client.get("/audit", headers=headers).text
+    # The end is cut off in the store: the home remembers it.
+    platform.catalog.documents.objects.delete("audit/000000000/000000000003.json")
+    assert "the end is not there" in client.get("/api/v1/audit/verify", headers=headers).json["fault"]
+    assert client.get("/api/v1/audit/verify?head=nonsense", headers=headers).status_code == 400
+
+
+def test_the_page_of_access_makes_and_revokes_keys(shared: Platform, client: FlaskClient) -> None:
+    log_in(client, key(shared, fresh("boss"), "admin"))
+    name = fresh("page")
+    made = client.post(
+        "/access/keys", data={"name": name, "roles": "caller:churn viewer", "expires": "1d"}, headers=OURS
+    )
+    text = made.text.split('secret">')[1].split("<")[0]
+    assert text not in client.get("/access").text
+    assert (
+        f"key:{name}"
+        == client.application.test_client().get("/api/v1/access/whoami", headers=bearer(text)).json["subject"]
+    )
+    assert client.post(f"/access/keys/{name}/revoke", headers=OURS).status_code == 303
+    assert client.application.test_client().get("/api/v1/access/whoami", headers=bearer(text)).status_code == 401
