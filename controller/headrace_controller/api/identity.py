@@ -80,7 +80,7 @@ class Gate:
 
     def _entry(self, what: str, outcome: Outcome, status: int, changes: Sequence[Mapping[str, Any]] = ()) -> Entry:
         request, caller = flask.request, current.caller()
-        who = caller.subject
+        who = str(flask.g.get("logged_in", caller.subject))
         if outcome == "refused" and not who:
             who = self._trust.authentication.who(credentials_of(request.headers))
         origin = request.headers.get(PEER.decode(), request.remote_addr or "")

@@ -47,6 +47,7 @@ def routes(pages: DeclaredRoutes, platform: Platform, render: Render) -> None:
         trust.control.uses.note(key.name)
         _forget_old()
         token, _ = trust.sessions.begin(f"key:{key.name}", key=key.name)
+        flask.g.logged_in = f"key:{key.name}"
         noting.note("session", f"key:{key.name}", None, {"subject": f"key:{key.name}"})
         response = flask.redirect(local_path(flask.request.form.get("next", "")), 303)
         set_session(response, trust, token)

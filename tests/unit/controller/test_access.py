@@ -389,6 +389,7 @@ def test_a_key_becomes_a_session_that_scripts_and_other_sites_cannot_use(shared:
     assert text not in said
     assert client.get("/").status_code == 200
     assert client.get("/api/v1/access/whoami").json["subject"] == "key:maya-session"
+    assert ("key:maya-session", "log_in") in [(e.who, e.what) for e in audited(shared, 20)]
 
 
 def test_a_cookie_of_a_platform_behind_tls_is_marked_for_it(tmp_path: Path) -> None:
