@@ -22,7 +22,7 @@ RESTART_API ?= $(PYTHON) tests/cluster/restart_api.py $(CLUSTER)
 CLUSTER_S3_HOST ?= 10.250.0.1
 # Processes that share the tests; many of them wait for platforms, so one more than a small machine has cores pays.
 TEST_PROCESSES ?= 3
-.PHONY: help setup demo test test-cluster test-cluster-core test-clients test-monitoring test-frameworks cluster-images image-controller image-jobs check bench screenshots lock clean
+.PHONY: help setup demo test test-cluster test-cluster-core test-clients test-monitoring test-streams test-frameworks cluster-images image-controller image-jobs check bench screenshots lock clean
 
 help: ## Show these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -82,6 +82,13 @@ test-frameworks: setup ## Train a model of each framework and take it the whole 
 
 test-clients: setup ## Ask a platform by the default HTTP clients of Go, Node, Java, Rust and curl
 	@$(BIN)/python -m pytest tests/clients
+
+# A Kafka broker for tests: a command with `up PORT` and `down PORT`; without one the tests of streams are skipped by name.
+KAFKA ?= ../shared/kafka/kafka
+export HEADRACE_KAFKA := $(if $(wildcard $(KAFKA)),$(abspath $(KAFKA)))
+
+test-streams: setup ## Run a million messages through a Kafka stream while its parts are killed
+	@$(BIN)/python -m pytest tests/streams -s
 
 ALERTMANAGER := .cache/alertmanager/alertmanager
 test-monitoring: setup $(ALERTMANAGER) ## Run the tests that need a real AlertManager, built with Go

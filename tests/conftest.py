@@ -6,13 +6,14 @@ import pytest
 
 pytest.register_assert_rewrite("support.backend_contract")
 
-pytest_plugins = ["fixtures_platform", "fixtures_protocols", "fixtures_s3"]
+pytest_plugins = ["fixtures_kafka", "fixtures_platform", "fixtures_protocols", "fixtures_s3"]
 
 _HOW = {
     "benchmarks": "make bench",
     "cluster": "make test-cluster, which needs a Kubernetes with Knative and KServe",
     "tests/frameworks": "make test-frameworks, which trains a model of each framework in an environment of its own",
     "tests/clients": "make test-clients, which builds a client in each language",
+    "tests/streams": "make test-streams, a million messages through a real Kafka broker while parts are killed",
     "tests/monitoring": "make test-monitoring, which builds AlertManager with Go",
 }
 _ON_DEMAND = {Path(__file__).parent / name.removeprefix("tests/") for name in _HOW}

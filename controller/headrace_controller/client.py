@@ -18,7 +18,12 @@ import httpx
 import orjson
 
 from headrace_controller.api import schemas
-from headrace_controller.definitions import DeploymentConfiguration, GrantDefinition, SequenceDefinition
+from headrace_controller.definitions import (
+    DeploymentConfiguration,
+    GrantDefinition,
+    SequenceDefinition,
+    StreamDefinition,
+)
 from headrace_controller.projects.packaging import Package
 from headrace_functions import errors
 from headrace_functions.names import Reference, VersionId
@@ -275,6 +280,30 @@ class Client:
 
     def delete_sequence(self, name: str) -> None:
         self._request("DELETE", f"{API}/sequences/{name}")
+
+    # Streams
+
+    def streams(self) -> list[schemas.StreamView]:
+        return self._get("/streams", schemas.StreamList).items
+
+    def stream(self, name: str) -> schemas.StreamView:
+        return self._get(f"/streams/{name}", schemas.StreamView)
+
+    def apply_stream(self, definition: StreamDefinition) -> schemas.StreamApplied:
+        return self._put(f"/streams/{definition.name}", definition.to_document(), schemas.StreamApplied)
+
+    def pause_stream(self, name: str) -> schemas.StreamView:
+        return self._post(f"/streams/{name}/pause", {}, schemas.StreamView)
+
+    def resume_stream(self, name: str) -> schemas.StreamView:
+        return self._post(f"/streams/{name}/resume", {}, schemas.StreamView)
+
+    def reset_stream(self, name: str, to: str) -> schemas.StreamView:
+        """Read the source again from ``earliest``, ``latest`` or an RFC 3339 time on."""
+        return self._post(f"/streams/{name}/reset", {"to": to}, schemas.StreamView)
+
+    def delete_stream(self, name: str) -> None:
+        self._request("DELETE", f"{API}/streams/{name}")
 
     def apply_deployment(self, definition: DeploymentConfiguration) -> schemas.DeploymentView:
         return self._put(

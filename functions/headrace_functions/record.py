@@ -57,6 +57,8 @@ class RecordHeader:
     replica: str = ""
     caller: str = ""
     """Who asked, as the gateway found out, e.g. ``key:ci``; empty where nobody is asked who they are."""
+    source: str = ""
+    """Of requests of a stream, the messages that the rows come from (``sources.Source``)."""
 
 
 _REQUIRED = frozenset({"request_id", "model", "version", "received", "latency_ms", "outcome", "status"})
@@ -67,7 +69,7 @@ _KINDS: dict[str, Any] = {
     "status": int, "protocol": _TEXT, "request_type": _TEXT, "request_json": _OPTIONAL_NUMBER,
     "response_json": _OPTIONAL_NUMBER, "sequence": _TEXT, "stage": int, "variant": _TEXT, "shadow": bool,
     "caller_time": _OPTIONAL_NUMBER, "error": _TEXT, "traceparent": _TEXT, "replica": _TEXT,
-    "caller": _TEXT,
+    "caller": _TEXT, "source": _TEXT,
 }  # fmt: skip
 _LATEST = 253_402_300_800 * 10**9
 """Nanoseconds at the end of the year 9999, the last that a log table can hold."""

@@ -19,6 +19,7 @@ from headrace_controller.definitions import (
     GrantDefinition,
     ModelDefinition,
     SequenceDefinition,
+    StreamDefinition,
     read_text,
 )
 from headrace_controller.definitions.fields import FieldDefinition
@@ -77,6 +78,7 @@ def keys(model: type[BaseModel]) -> Iterator[str]:
         SequenceDefinition,
         DeploymentConfiguration,
         GrantDefinition,
+        StreamDefinition,
         FieldDefinition,
         ScalingDefinition,
         LimitsDefinition,

@@ -26,6 +26,7 @@ from headrace_controller.api import (
     rules,
     running,
     sequences,
+    streams,
 )
 from headrace_controller.api.declared import DeclaredRoutes
 from headrace_controller.api.identity import Gate
@@ -40,6 +41,7 @@ from headrace_functions.protocol.problems import PROBLEM_TYPE, problem
 RESOURCES: tuple[Resource, ...] = (
     models.resource,
     sequences.resource,
+    streams.resource,
     running.resource,
     manifests.resource,
     analysis.resource,

@@ -139,6 +139,15 @@ def body_and_schedule(platform: Platform, arguments: Arguments) -> list[str]:
     return [*body_model(platform, arguments), *(of_schedule(platform, arguments) if known else ())]
 
 
+def of_stream(platform: Platform, arguments: Arguments) -> list[str]:
+    return [Reference.parse(platform.streams.get(arguments["name"]).definition.model).name]
+
+
+def body_and_stream(platform: Platform, arguments: Arguments) -> list[str]:
+    known = arguments["name"] in platform.catalog.streams.names()
+    return [*body_model(platform, arguments), *(of_stream(platform, arguments) if known else ())]
+
+
 def body_sides(_platform: Platform, arguments: Arguments) -> list[str]:
     return [Reference.parse(text).name for text in (arguments["body"].source, arguments["body"].target)]
 

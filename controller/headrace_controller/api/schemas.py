@@ -107,6 +107,31 @@ class RevisionView(Answer):
     metadata: dict[str, str]
 
 
+class StreamView(Answer):
+    name: str
+    revision: int
+    at: str
+    definition: Json
+    state: str = Field(description="starting, running, waiting, pausing, paused, failed or stopped")
+    reason: str
+    paused: bool
+    group: str = Field(description="consumer group")
+    resets: int
+    lag: int | None = Field(description="messages that are not answered yet; null where nobody has looked")
+    partitions: dict[str, int] = Field(description="lag by partition")
+    answered: int = Field(description="messages since the process began")
+    refused: int = Field(description="messages sent to the error topic since then")
+
+
+class StreamList(Answer):
+    items: list[StreamView]
+
+
+class StreamApplied(Answer):
+    stream: StreamView
+    changed: bool
+
+
 class SequencePage(Answer):
     items: list[RevisionView]
     next: str | None = None

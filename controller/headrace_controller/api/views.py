@@ -15,6 +15,7 @@ from headrace_controller.service.reports import ReportSummary
 from headrace_controller.service.scheduledruns import Run
 from headrace_controller.service.schedules import Schedule
 from headrace_controller.service.sequences import Revision
+from headrace_controller.service.streams import Stream
 from headrace_controller.service.versions import ModelSummary
 from headrace_functions.version import Version
 
@@ -104,6 +105,25 @@ def revision(found: Revision) -> schemas.RevisionView:
         signature=document.get("signature"),
         timeout=document.get("timeout"),
         metadata=document.get("metadata", {}),
+    )
+
+
+def stream(found: Stream) -> schemas.StreamView:
+    said = found.progress
+    return schemas.StreamView(
+        name=found.name,
+        revision=found.revision,
+        at=found.at,
+        definition=found.definition.to_document(),
+        state="pausing" if found.paused and said.get("state") not in ("paused", "stopped") else str(said["state"]),
+        reason=str(said.get("reason", "")),
+        paused=found.paused,
+        group=found.definition.consumer_group(found.resets),
+        resets=found.resets,
+        lag=found.lag,
+        partitions=dict(said.get("lag", {})),
+        answered=int(said.get("answered", 0)),
+        refused=int(said.get("refused", 0)),
     )
 
 

@@ -73,6 +73,7 @@ class Catalog:
             documents, "deployment configuration", layout.DEPLOYMENTS, layout.deployment, itemgetter("definition")
         )
         self.rules = Series(documents, "set of rules", layout.RULES, layout.rules, itemgetter("rules"))
+        self.streams = Series(documents, "stream", layout.STREAMS, layout.stream, itemgetter("definition"))
         self._aliases: dict[str, Series] = {}
         self._lock = threading.RLock()
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="catalogue")
@@ -89,7 +90,7 @@ class Catalog:
             self._numbers = None
             self._final = {v: held for v, held in self._final.items() if held.released}
             self._deleted |= {v for v in self._final if layout.version_tombstone(v) in tombstones}
-            for series in (self.sequences, self.schedules, self.deployments, self.rules):
+            for series in (self.sequences, self.schedules, self.deployments, self.rules, self.streams):
                 series.reload()
             for model, numbers in positions.items():
                 self.aliases(model).reload(numbers)

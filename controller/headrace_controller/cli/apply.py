@@ -16,6 +16,7 @@ from headrace_controller.definitions import (
     ModelDefinition,
     SequenceDefinition,
     Source,
+    StreamDefinition,
     read,
 )
 from headrace_controller.projects.packaging import package
@@ -32,7 +33,7 @@ LOG_END = 20  # lines of the build log that a failed apply repeats where the log
 @json_option
 @connected
 def apply(client: Client, path: str, quiet: bool, as_json: bool) -> None:
-    """Create or update the models, sequences, deployment configurations and grants of definition files.
+    """Create or update the models, sequences, streams, deployment configurations and grants of definition files.
 
     All documents are checked before the first is applied; they are applied in order and the first failure stops. The same
     content applied again changes nothing. A failed build is a failed apply.
@@ -62,6 +63,10 @@ def _apply(client: Client, definition: Definition, source: Source, *, quiet: boo
             "result": "changed" if granted.changed else "unchanged",
             "state": fits,
         }
+    if isinstance(definition, StreamDefinition):
+        made = client.apply_stream(definition)
+        result = f"revision {made.stream.revision}" if made.changed else "unchanged"
+        return {"kind": "Stream", "name": definition.name, "result": result, "state": made.stream.state}
     found = client.apply_deployment(definition)
     return {"kind": definition.kind, "name": definition.name, "result": f"revision {found.revision}", "state": "kept"}
 

@@ -14,10 +14,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from headrace_controller.collector.quarantine import Quarantine
-from headrace_controller.collector.rows import to_table
-from headrace_controller.collector.tables import LogTables
+from headrace_controller.collector.rows import of_stream, to_table
+from headrace_controller.collector.tables import LogTables, row_keys
 from headrace_functions.errors import DamagedDocument, NotFound, StorageFailed
 from headrace_functions.names import VersionId
 from headrace_functions.profile import Profile
@@ -184,6 +185,8 @@ class Collector:
                 self._refuse_records(version_id, segment, segment.records, error.message)
             return
         rows = self._rows(version, profile, self._once(version_id, fresh))
+        if rows is not None and any(r.header.source for s in fresh for r in s.records):
+            rows = self._each_message_once(version_id, rows)
         if rows is not None:
             self._tables.append(version_id, rows, last)
             self._grown(version_id)
@@ -196,6 +199,27 @@ class Collector:
         oldest = datetime.now(UTC).date() - timedelta(days=REMEMBER_DAYS)
         known = self._tables.logged(version, ids, oldest)
         return [_unknown(s, known) if s.spool.startswith(EXTERNAL_SPOOL) else s for s in segments]
+
+    def _each_message_once(self, version: VersionId, rows: pa.Table) -> pa.Table:
+        """The rows without those of messages that the log has from the last ``REMEMBER_DAYS``, or an earlier row has.
+
+        A stream that was killed asks again what it cannot know to be answered; so does one whose transaction was given up.
+        """
+        streamed = of_stream(rows)
+        ids = rows["request_id"].filter(streamed)
+        if not len(ids):
+            return rows
+        bounds = pc.min_max(ids).as_py()
+        oldest = datetime.now(UTC).date() - timedelta(days=REMEMBER_DAYS)
+        known = set(self._tables.logged_rows(version, bounds["min"], bounds["max"], oldest))
+        kept = []
+        for place, (key, from_stream) in enumerate(zip(row_keys(rows), streamed.to_pylist(), strict=True)):
+            if from_stream and key in known:
+                continue
+            if from_stream:
+                known.add(key)
+            kept.append(place)
+        return rows.take(pa.array(kept, pa.int64())) if len(kept) < len(rows) else rows
 
     def _rows(self, version: Version, profile: Profile | None, segments: list[Segment]) -> pa.Table | None:
         """The rows of all records; a record that has none for a reason that nobody foresaw is set aside."""

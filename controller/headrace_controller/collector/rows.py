@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from headrace_controller.requestlog.plain_types import STORED_UINT64
 from headrace_functions import logtable
@@ -15,8 +16,10 @@ from headrace_functions.profile import Profile
 from headrace_functions.protocol.codec import decode_request, decode_response
 from headrace_functions.record import Record
 from headrace_functions.signature import Field, Tensors
+from headrace_functions.sources import Source
 from headrace_functions.version import Version
 
+_STREAMED = r"^kafka:.*:\d{20}$"
 MAX_RAW = 64 * 1024
 """Characters of a request that could not be read into rows that the log keeps."""
 
@@ -61,6 +64,8 @@ def to_table(version: Version, records: Iterable[Record], profile: Profile | Non
         values = pa.array([of(e) for e in entries], type=arrow_type(logtable.EXCHANGE_COLUMNS[name]))
         columns[name] = values.take(owner)
     columns["row"] = pa.array(np.concatenate([np.arange(n) for n in counts]) if entries else [], type=pa.int32())
+    if any(e.record.header.source for e in entries):
+        columns["request_id"], columns["row"] = _of_messages(entries, columns["request_id"], columns["row"], counts)
     columns["checks"] = _checks(version, entries, profile, counts)
     for field in version.signature.inputs:
         columns[logtable.input_column(field)] = _column(field, [e.inputs for e in entries], counts)
@@ -68,6 +73,29 @@ def to_table(version: Version, records: Iterable[Record], profile: Profile | Non
         columns[logtable.output_column(field)] = _column(field, [e.outputs for e in entries], counts)
     wanted = schema(version)
     return pa.table([columns[name] for name in wanted.names], schema=wanted)
+
+
+def of_stream(rows: pa.Table) -> pa.BooleanArray:
+    """Which rows come from messages of a stream, by their request id."""
+    return pc.match_substring_regex(rows["request_id"], _STREAMED)
+
+
+def _of_messages(
+    entries: Sequence[_Entry], ids: pa.Array, rows: pa.Array, counts: np.ndarray[Any, Any]
+) -> tuple[pa.Array, pa.Array]:
+    """Request ids and row numbers by message where an exchange says which messages its rows come from."""
+    named, numbered = ids.to_pylist(), rows.to_pylist()
+    at = 0
+    for entry, count in zip(entries, counts, strict=True):
+        source = Source.parse(entry.record.header.source) if entry.record.header.source else None
+        if source is not None and source.rows == count:
+            pairs = list(source.ids())
+            named[at : at + count] = [p[0] for p in pairs]
+            numbered[at : at + count] = [p[1] for p in pairs]
+        elif source is not None:  # it could not be read into rows, so one line stands for its message
+            named[at] = next(source.ids())[0]
+        at += int(count)
+    return pa.array(named, ids.type), pa.array(numbered, rows.type)
 
 
 def _entry(version: Version, record: Record) -> _Entry:

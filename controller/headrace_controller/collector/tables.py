@@ -106,6 +106,24 @@ class LogTables:
             raise StorageFailed(f"cannot read the log of {version}: {error}") from error
         return found
 
+    def logged_rows(self, version: VersionId, first: str, last: str, since: date) -> list[tuple[object, ...]]:
+        """``row_keys`` of the rows from a day on whose request id is from ``first`` to ``last``."""
+        table = self._table(version)
+        if table is None:
+            return []
+        columns = ", ".join(_KEY)
+        sql = (
+            f"SELECT {columns} FROM log WHERE {logtable.PARTITION} >= '{since.isoformat()}'"  # noqa: S608 - all ours
+            f" AND request_id >= {_quoted(first)} AND request_id <= {_quoted(last)}"
+        )
+        found: list[tuple[object, ...]] = []
+        try:
+            for batch in pa.RecordBatchReader.from_stream(QueryBuilder().register("log", table).execute(sql)):
+                found += row_keys(pa.table(batch))
+        except (DeltaError, OSError) as error:
+            raise StorageFailed(f"cannot read the log of {version}: {error}") from error
+        return found
+
     def newest(self, version: VersionId) -> int:
         """Version of the table itself, which each commit makes one more; -1 where there is none."""
         table = self._table(version)
@@ -140,6 +158,18 @@ class LogTables:
         except (DeltaError, OSError) as error:
             self._tables.pop(version, None)
             raise StorageFailed(f"cannot compact the log of {version}: {error}") from error
+
+
+_KEY = ("request_id", "row", "stage", "shadow")
+
+
+def row_keys(rows: pa.Table) -> list[tuple[object, ...]]:
+    """What tells one row of a log from all others: a request may pass a version at two stages, or as variant and as shadow."""
+    return list(zip(*(rows[name].to_pylist() for name in _KEY), strict=True))
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _in_types_of(table: DeltaTable, rows: pa.Table) -> pa.Table:

@@ -9,6 +9,7 @@ from headrace_controller.definitions.grant import GrantDefinition
 from headrace_controller.definitions.model import ModelDefinition
 from headrace_controller.definitions.reading import KINDS, Definition, Source, check_document, read, read_text
 from headrace_controller.definitions.sequence import SequenceDefinition, StageDefinition, VariantDefinition
+from headrace_controller.definitions.stream import StreamDefinition
 
 __all__ = [
     "KINDS",
@@ -19,6 +20,7 @@ __all__ = [
     "SequenceDefinition",
     "Source",
     "StageDefinition",
+    "StreamDefinition",
     "VariantDefinition",
     "check_document",
     "read",

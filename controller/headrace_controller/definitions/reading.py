@@ -14,6 +14,7 @@ from headrace_controller.definitions.deployment import DeploymentConfiguration
 from headrace_controller.definitions.grant import GrantDefinition
 from headrace_controller.definitions.model import ModelDefinition
 from headrace_controller.definitions.sequence import SequenceDefinition
+from headrace_controller.definitions.stream import StreamDefinition
 from headrace_functions.errors import InvalidInput, NotFound, TooLarge
 
 MAX_TEXT = 1024 * 1024  # bytes of one definition file
@@ -22,13 +23,14 @@ _WRAPPERS = ("function-", "list[", "tuple[", "literal[")  # what pydantic puts i
 
 _OTHERS = 5  # further places that an error names
 
-Definition = ModelDefinition | SequenceDefinition | DeploymentConfiguration | GrantDefinition
+Definition = ModelDefinition | SequenceDefinition | DeploymentConfiguration | GrantDefinition | StreamDefinition
 KINDS: Mapping[str, type[Definition]] = {
     "Model": ModelDefinition,
     "Sequence": SequenceDefinition,
     "Application": SequenceDefinition,
     "DeploymentConfiguration": DeploymentConfiguration,
     "Grant": GrantDefinition,
+    "Stream": StreamDefinition,
 }
 
 

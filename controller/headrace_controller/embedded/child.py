@@ -39,6 +39,11 @@ class Child:
             )
         self._started = time.monotonic()
 
+    @property
+    def failed(self) -> bool:
+        """Whether it ended otherwise than well."""
+        return self._process is not None and self._process.poll() not in (None, 0)
+
     def restart_if_ended(self) -> bool:
         """Start again a child that ended; True if it did."""
         if self._process is None or self._process.poll() is None:

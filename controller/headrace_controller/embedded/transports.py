@@ -25,16 +25,23 @@ class Transports:
         self._grpc: Child | None = None
         self.grpc = ""
         """``host:port`` of the gRPC server; empty where there is none."""
+        door = _address(_ANY.get(settings.host, settings.host), public.getsockname()[1])
+        self._streams = Child(
+            "streams",
+            command("embedded.streams", f"http://{door}", str(os.getpid())),
+            settings.logs / "streams.log",
+        )
+        self._marks = settings.run / "streams"
+        self._seen = -1
         if settings.grpc_port is None:
             return
         _needs("grpc_reflection", "grpc", "--grpc-port")
         self._kept = keep_port(settings)
         port = self._kept.getsockname()[1]
         self.grpc = _address(settings.host, port)
-        gateway = _address(_ANY.get(settings.host, settings.host), public.getsockname()[1])
         self._grpc = Child(
             "gRPC server",
-            command("embedded.rpc", gateway, str(port), str(os.getpid())),
+            command("embedded.rpc", door, str(port), str(os.getpid())),
             settings.logs / "grpc.log",
         )
 
@@ -59,9 +66,23 @@ class Transports:
         """Start again what ended."""
         if self._grpc is not None:
             self._grpc.restart_if_ended()
+        if self._streams.pid is None and self._streams_changed():
+            self._streams.start()
+        elif self._streams.failed:
+            self._streams.restart_if_ended()
+
+    def _streams_changed(self) -> bool:
+        """Whether the streams' process has something to look at since it was last started here."""
+        try:
+            mark = (self._marks / "changed").stat().st_mtime_ns
+        except OSError:
+            return False
+        changed, self._seen = mark != self._seen, mark
+        return changed
 
     def stop(self) -> None:
         """Refuse new calls, finish open ones, and let go of the port."""
+        self._streams.stop(self._settings.drain + 5)
         if self._grpc is not None:
             self._grpc.stop(self._settings.drain + 5)
         if self._kept is not None:

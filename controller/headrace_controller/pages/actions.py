@@ -15,7 +15,7 @@ from headrace_controller.access import current
 from headrace_controller.api.declared import DeclaredRoutes
 from headrace_controller.api.identity import SAFE, from_our_pages
 from headrace_controller.api.permissions import named, of_job, on, version_in
-from headrace_controller.pages import comparison, incidentpages, links, rules, sequence
+from headrace_controller.pages import comparison, incidentpages, links, rules, sequence, streams
 from headrace_controller.pages.healthsource import DrawnBuckets
 from headrace_controller.service.explanations import ExplanationRequest
 from headrace_controller.service.jobs import JobRequest, Kind
@@ -47,6 +47,7 @@ def actions(pages: DeclaredRoutes, platform: Platform, drawn: DrawnBuckets, rend
         pages.serve(rule, view.__name__, view, access, ["POST"])
     incidentpages.actions(pages, platform, field)
     rules.actions(pages, platform)
+    streams.actions(pages, platform)
     comparison.actions(pages, platform)
 
 

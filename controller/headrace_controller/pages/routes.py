@@ -47,6 +47,7 @@ from headrace_controller.pages import (
     segments,
     sequence,
     settings_page,
+    streams,
 )
 from headrace_controller.pages.actions import actions
 from headrace_controller.pages.figures import figure, short_time
@@ -143,6 +144,7 @@ def _table(platform: Platform, drawn: DrawnBuckets) -> tuple[Page, ...]:
         Page("/compare", "compare.html", "Overview", lambda: comparison.content(platform, arguments(), now()), (version_in("read", "first", "second"), Access("optional", "read", "both models of `replay`", _replayed))),
         Page("/segments", "segments.html", "Requests", lambda: segments.content(platform, arguments(), now()), version_in("read", "version")),
         Page("/runs", "runs.html", "Runs", lambda: reporting.runs(platform, arguments()), somewhere("view")),
+        Page("/streams", "streams.html", "Runs", lambda: streams.content(platform), somewhere("view")),
         Page("/runs/<job>", "run.html", "Runs", lambda job: reporting.run(platform, job), on("view", "the model of the run", of_job)),
         Page("/access", "access.html", "Settings", lambda: accesspages.keys_and_grants(platform), everywhere("administer")),
         Page("/audit", "audit.html", "Settings", lambda: accesspages.entries(platform, arguments()), everywhere("administer")),

@@ -12,6 +12,7 @@ from headrace_controller.access import current
 from headrace_controller.incidents.model import Incident
 from headrace_controller.service.paging import MAX_LIMIT, PageRequest
 from headrace_controller.service.reports import Reports, ReportSummary, UnreadableReport
+from headrace_controller.service.streams import Stream
 from headrace_functions.access.policy import Policy
 from headrace_functions.access.roles import PLATFORM
 
@@ -41,8 +42,10 @@ class Gauges:
         reports: Reports,
         now: Callable[[], float] = time.monotonic,
         incidents: Callable[[], Iterable[Incident]] = lambda: (),
+        streams: Callable[[], Iterable[Stream]] = lambda: (),
     ) -> None:
         """``incidents`` gives those that are not resolved."""
+        self._streams = streams
         self._incidents = incidents
         self._reports = reports
         self._now = now
@@ -67,7 +70,21 @@ class Gauges:
                 except Exception:
                     self.stale()
                     raise
-            return _text(s for s in self._made_samples if current.may("view", s[1]["model"])) + self._open_incidents()
+            return (
+                _text(s for s in self._made_samples if current.may("view", s[1]["model"]))
+                + self._open_incidents()
+                + self._lag()
+            )
+
+    def _lag(self) -> str:
+        lines = [
+            "# HELP headrace_stream_lag Messages of a stream that are not answered yet.",
+            "# TYPE headrace_stream_lag gauge",
+        ]
+        for stream in self._streams():
+            for partition, lag in stream.progress.get("lag", {}).items():
+                lines.append(f"headrace_stream_lag{{{_labels({'stream': stream.name, 'partition': partition})}}} {lag}")
+        return "\n".join(lines) + "\n"
 
     def _open_incidents(self) -> str:
         """Of each version with an incident that is not resolved, how many there are of each severity."""

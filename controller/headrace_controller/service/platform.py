@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,7 @@ from headrace_controller.service.schedules import Schedules
 from headrace_controller.service.segmentation import Segmentation
 from headrace_controller.service.sequences import Sequences
 from headrace_controller.service.services import Services, ServiceViews
+from headrace_controller.service.streams import Streams
 from headrace_controller.service.versions import Versions
 from headrace_controller.service.watching import IncidentWatch
 from headrace_controller.settings import Settings
@@ -70,6 +72,7 @@ class Platform:
     aliases: Aliases
     sequences: Sequences
     deployments: Deployments
+    streams: Streams
     rendering: Rendering
     services: ServiceViews
     logs: LogReader
@@ -106,6 +109,7 @@ class Platform:
         self.outliers.open()
         self.jobs.open()
         self.schedules.open()
+        self.streams.open()
         self.watch.open()
         self.notifications.open()
         self.events_of_kserve.open()
@@ -197,7 +201,13 @@ def create_platform(
     logs = LogReader(documents.objects)
     reports = Reports(catalog)
     incidents = Incidents(catalog, changes.announce)
-    gauges = Gauges(reports, incidents=incidents.open)
+    streams = Streams(
+        catalog,
+        settings.run / "streams",
+        partial(_touch, settings.run / "streams" / "changed"),
+        runs=runner is None,
+    )
+    gauges = Gauges(reports, incidents=incidents.open, streams=streams.select)
     jobs.on_change(lambda _job: gauges.stale())
     values = LogReader(documents.objects, layout.metric_table)
     metrics = Metrics(catalog, values)
@@ -225,6 +235,7 @@ def create_platform(
         aliases=Aliases(catalog, announced),
         sequences=sequences,
         deployments=Deployments(catalog),
+        streams=streams,
         rendering=Rendering(catalog, versions, manifest),
         services=ServiceViews(catalog, announced),
         logs=logs,
@@ -258,3 +269,9 @@ def create_platform(
             secure=settings.public_url.startswith("https:"),
         ),
     )
+
+
+def _touch(mark: Path) -> None:
+    """Tell the process that runs streams that one has changed."""
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    mark.write_text(clock.now())

@@ -30,7 +30,7 @@ from headrace_functions.errors import (
     TooLarge,
     Unauthenticated,
 )
-from headrace_functions.gateway.calls import JSON_LENGTH, REQUEST_ID, Call
+from headrace_functions.gateway.calls import JSON_LENGTH, REQUEST_ID, SOURCE, Call
 from headrace_functions.gateway.calls import Protocol as WireProtocol
 from headrace_functions.gateway.exchange import Exchange
 from headrace_functions.gateway.execution import SequenceRunner
@@ -41,7 +41,7 @@ from headrace_functions.gateway.resolve import Resolver
 from headrace_functions.gateway.routes import Route, SequenceRoute
 from headrace_functions.gateway.upstream import Reply, Upstream
 from headrace_functions.names import Reference, usable_request_id
-from headrace_functions.platform_secret import PlatformSecret
+from headrace_functions.platform_secret import PROOF, PlatformSecret
 from headrace_functions.protocol import metadata
 from headrace_functions.protocol.budget import OPEN_BYTES, ByteBudget, HeldBytes
 from headrace_functions.protocol.encodings import decoded
@@ -316,6 +316,9 @@ class Gateway:
             headers.get(b"x-headrace-time"),
             unrecorded=self._settings.secret.is_purpose(headers.get(b"x-headrace-purpose")),
             caller=scope["caller"],
+            source=headers.get(SOURCE)
+            if SOURCE in headers and self._settings.secret.is_proof(headers.get(PROOF))
+            else None,
         )
 
     async def _problem(self, error: Exception, scope: Scope, send: Send) -> None:

@@ -12,6 +12,7 @@ JSON_LENGTH = b"inference-header-content-length"
 REQUEST_ID = b"x-request-id"
 VERSION = b"x-headrace-version"
 UNLOGGED = b"x-headrace-unlogged"
+SOURCE = b"x-headrace-source"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,8 @@ class Call:
     """Asked by the platform itself (explanations): not traffic, so not logged."""
     caller: str = ""
     """Who asks, e.g. ``key:ci``; empty where nobody is asked who they are."""
+    source: bytes | None = None
+    """Of a stream's call, which messages its rows come from (``sources.Source``)."""
     sequence: str = ""
     stage: int = -1
     variant: str = ""
@@ -43,7 +46,7 @@ class Call:
     @property
     def is_marked(self) -> bool:
         """Whether it says what a function believes of the gateway alone."""
-        return self.unrecorded or bool(self.sequence) or self.shadow or bool(self.caller)
+        return self.unrecorded or bool(self.sequence) or self.shadow or bool(self.caller) or self.source is not None
 
     def head(self, version: VersionId, host: str, timeout_ms: int, more: bytes = b"") -> bytes:
         """The request line and headers for the service of ``version``, up to the blank line; ``more`` are header lines."""
@@ -57,6 +60,7 @@ class Call:
             (b"\r\ninference-header-content-length: ", self.json_length),
             (b"\r\ntraceparent: ", self.traceparent),
             (b"\r\nx-headrace-time: ", self.caller_time),
+            (b"\r\nx-headrace-source: ", self.source),
         ):
             if value is not None:
                 lines += (name, value)

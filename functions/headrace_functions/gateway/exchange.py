@@ -119,8 +119,8 @@ class Exchange:
     def _record_failure(self, version: Version, call: Call, error: HeadraceError, seconds: float) -> None:
         answer = problem(error, call.request_id)
         self._measures.exchange(version.id, answer.status, seconds)
-        if call.unrecorded:
-            return
+        if call.unrecorded or call.source is not None:
+            return  # a stream asks again until a function has answered
         outcome: Outcome = next((o for kind, o in _OUTCOMES if isinstance(error, kind)), "unreachable")
         header = RecordHeader(
             request_id=call.request_id,

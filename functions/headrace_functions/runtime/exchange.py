@@ -141,6 +141,8 @@ def _said_by_gateway(headers: Headers) -> dict[str, Any]:
         told["stage"] = stage if stage is not None else -1
     if b"x-headrace-variant" in headers:
         told["variant"] = text(headers, b"x-headrace-variant")
+    if b"x-headrace-source" in headers:
+        told["source"] = text(headers, b"x-headrace-source")
     if b"x-headrace-shadow" in headers:
         told["shadow"] = headers[b"x-headrace-shadow"] == b"1"
     if b"x-headrace-caller" in headers:

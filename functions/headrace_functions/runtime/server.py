@@ -19,7 +19,7 @@ from headrace_functions.protocol.codec import decode_request, encode_response
 from headrace_functions.protocol.encodings import decoded
 from headrace_functions.protocol.messages import JSON_TYPE, EncodedBody, Protocol
 from headrace_functions.protocol.problems import PROBLEM_TYPE, problem
-from headrace_functions.record import Record, RecordHeader
+from headrace_functions.record import Outcome, Record, RecordHeader
 from headrace_functions.recording.spool import Spool
 from headrace_functions.runtime.batching import Batcher
 from headrace_functions.runtime.exchange import (
@@ -38,6 +38,7 @@ from headrace_functions.runtime.exchange import (
 )
 from headrace_functions.runtime.metrics import TEXT_TYPE, Metrics
 from headrace_functions.serving import ON_DISCONNECT
+from headrace_functions.sources import Source
 from headrace_functions.version import Version
 
 Scope = MutableMapping[str, Any]
@@ -155,7 +156,7 @@ class FunctionServer:
         self._metrics.exchange(answer.outcome, seconds)
         by_gateway = PROOF in headers and self._secret.is_proof(headers[PROOF])
         # What the platform asks itself (explanations) is no traffic; the gateway lets nobody else say so.
-        if self._spool is not None and not (by_gateway and b"x-headrace-unrecorded" in headers):
+        if self._spool is not None and not (by_gateway and _unrecorded(headers, answer.outcome)):
             header = RecordHeader(
                 request_id,
                 self.version.id.model,
@@ -218,6 +219,14 @@ class FunctionServer:
         self._sealing = left is not None
         if left is not None:
             self._batcher.loop.call_later(left, self._seal_later, spool)
+
+
+def _unrecorded(headers: Headers, outcome: Outcome) -> bool:
+    """Of a request that the gateway vouches for, whether it is no traffic, or no stream's last word on its messages."""
+    if b"x-headrace-unrecorded" in headers:
+        return True
+    source = Source.parse(text(headers, b"x-headrace-source")) if b"x-headrace-source" in headers else None
+    return source is not None and not source.logs(outcome)
 
 
 async def _reply(send: Send, status: int, extra: RawHeaders, body: bytes, request_id: str) -> None:

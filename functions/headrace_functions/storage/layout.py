@@ -18,6 +18,7 @@ INCIDENTS = "incidents/"
 HEALTH = "health/"
 TARGETS = "notification-targets/"
 RULES = "rules/"
+STREAMS = "streams/"
 NAMES = "names/"
 LOGS = "logs/"
 BUILDS = "builds/"
@@ -292,6 +293,11 @@ def schedule_runs(name: str) -> str:
 def schedule_run(name: str, slot: str) -> str:
     """Folder of the states ``<k>.json`` of one window of a schedule; its first state claims the window."""
     return f"{schedule_runs(name)}{slot}/"
+
+
+def stream(name: str) -> str:
+    """Folder of the states ``<k>.json`` of a stream, appended; the highest counts."""
+    return f"{STREAMS}{name}/"
 
 
 def deployment(name: str) -> str:

@@ -1,0 +1,292 @@
+"""Kafka as streams need it. The one module that imports its client library.
+
+With ``exactly-once``, the answers of a batch, its problems and its offsets are one transaction: a reader with
+``isolation.level=read_committed`` sees all or nothing of it, and a batch whose transaction did not commit is read again. The
+transactional id is the stream's name, so a process that was taken for dead cannot commit any more once another has begun.
+With ``at-least-once``, the offsets are committed after the broker has every answer; a batch may be answered again after a crash.
+"""
+
+import logging
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import Message as KafkaMessage
+
+from headrace_controller.definitions.stream import StreamDefinition
+from headrace_controller.streams.messages import Headers, Message
+from headrace_functions.errors import InvalidInput, NotFound, Unreachable
+
+log = logging.getLogger("headrace.streams")
+
+_BROKER_SECONDS = 10.0
+_TRANSACTION_SECONDS = 60.0
+_FLUSH_SECONDS = 60.0
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+class TooBig(Exception):
+    """The broker takes no message of this size."""
+
+
+class Moved(Exception):
+    """Partitions went to another consumer, or the transaction was given up: what is not committed is read again."""
+
+
+class Lanes:
+    """One consumer and one producer of a stream. Not for several threads at once.
+
+    Raises ``NotFound`` for a topic that is missing, ``Unreachable`` for brokers that do not answer or refuse.
+    """
+
+    def __init__(
+        self, stream: StreamDefinition, resets: int, start: str, environment: Mapping[str, str] = os.environ
+    ) -> None:
+        self._stream = stream
+        self._start = start
+        self._said = ""
+        self._exactly_once = stream.guarantee == "exactly-once"
+        shared = client_settings(stream, environment) | {"error_cb": self._heard}
+        self._consumer = Consumer(
+            shared
+            | {
+                "group.id": stream.consumer_group(resets),
+                # A member that comes back under its name gets its partitions at once, not when the dead one has timed out.
+                "group.instance.id": f"headrace.{stream.name}",
+                "enable.auto.commit": False,
+                "auto.offset.reset": "latest" if start == "latest" else "earliest",
+                "isolation.level": "read_committed",
+                "max.poll.interval.ms": 600_000,
+                "session.timeout.ms": 10_000,
+                "allow.auto.create.topics": False,
+                "fetch.wait.max.ms": 100,
+                "enable.partition.eof": False,
+            }
+        )
+        self._moved = False
+        transactional = {"transactional.id": f"headrace.{stream.name}"} if self._exactly_once else {}
+        self._producer = Producer(shared | {"enable.idempotence": True, "linger.ms": 5, **transactional})
+        self._refused: list[KafkaError] = []
+
+    def open(self) -> None:
+        """Check the topics, fence an earlier process of this stream, and join the group."""
+        stream = self._stream
+        try:
+            for topic in (stream.source, stream.destination, stream.errors):
+                found = self._consumer.list_topics(topic, timeout=_BROKER_SECONDS).topics[topic]
+                if found.error is not None:
+                    raise NotFound(
+                        f"topic {topic}: {found.error.str()}", field="source", hint="create it at the brokers first"
+                    )
+            if self._exactly_once:
+                self._producer.init_transactions(_TRANSACTION_SECONDS)
+        except KafkaException as error:
+            raise self._away(error) from error
+        self._consumer.subscribe(
+            [stream.source], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
+        )
+
+    def read(self, most: int, seconds: float) -> list[Message]:
+        """The next messages, none after ``seconds`` without any."""
+        try:
+            found = self._consumer.consume(most, seconds)
+        except KafkaException as error:
+            raise self._away(error) from error
+        self._moved = False
+        messages = []
+        for one in found:
+            if one.error() is not None:
+                raise self._away(KafkaException(one.error()))
+            messages.append(_message(one))
+        return messages
+
+    def stay(self) -> None:
+        """Tell the group that this consumer lives while it waits for answers; ``Moved`` if it lost its partitions."""
+        held = self._consumer.assignment()
+        self._consumer.pause(held)
+        self._consumer.poll(0)
+        if self._moved:
+            raise Moved("the group has given the partitions to another consumer")
+        self._consumer.resume(held)
+
+    def write(self, outgoing: Iterable[Outgoing], read: Sequence[Message]) -> None:
+        """Write answers and problems and commit the offsets behind ``read``, all or nothing with ``exactly-once``."""
+        behind: dict[int, int] = {}
+        for message in read:
+            behind[message.partition] = max(message.offset + 1, behind.get(message.partition, 0))
+        offsets = [TopicPartition(self._stream.source, p, o) for p, o in sorted(behind.items())]
+        try:
+            if self._exactly_once:
+                self._in_transaction(outgoing, offsets)
+            else:
+                self._produce(outgoing)
+                if self._producer.flush(_FLUSH_SECONDS):
+                    raise Unreachable("the brokers did not take the answers in time")
+                self._raise_refused()
+                self._consumer.commit(offsets=offsets, asynchronous=False)
+        except KafkaException as error:
+            raise self._away(error) from error
+
+    def _in_transaction(self, outgoing: Iterable[Outgoing], offsets: list[TopicPartition]) -> None:
+        self._producer.begin_transaction()
+        try:
+            self._produce(outgoing)
+            self._producer.send_offsets_to_transaction(
+                offsets, self._consumer.consumer_group_metadata(), _TRANSACTION_SECONDS
+            )
+            self._commit_transaction()
+        except TooBig:
+            self._producer.abort_transaction(_TRANSACTION_SECONDS)
+            raise
+        except KafkaException as error:
+            if error.args[0].fatal():
+                raise
+            self._producer.abort_transaction(_TRANSACTION_SECONDS)
+            raise Moved(f"the transaction was given up: {error.args[0].str()}") from error
+
+    def _commit_transaction(self) -> None:
+        while True:
+            try:
+                self._producer.commit_transaction(_TRANSACTION_SECONDS)
+            except KafkaException as error:
+                if not error.args[0].retriable():
+                    raise
+            else:
+                return
+
+    def _produce(self, outgoing: Iterable[Outgoing]) -> None:
+        for one in outgoing:
+            while True:
+                try:
+                    self._producer.produce(
+                        one.topic, one.value, one.key, headers=[*one.headers], on_delivery=self._delivered
+                    )
+                except BufferError:
+                    self._producer.poll(0.1)  # the queue is full: what it holds goes out meanwhile
+                except KafkaException as error:
+                    if error.args[0].code() == KafkaError.MSG_SIZE_TOO_LARGE:
+                        raise TooBig(one.topic) from error
+                    raise
+                else:
+                    break
+        self._producer.poll(0)
+
+    def _delivered(self, error: KafkaError | None, _message: KafkaMessage) -> None:
+        if error is not None:
+            self._refused.append(error)
+
+    def _raise_refused(self) -> None:
+        refused, self._refused = self._refused, []
+        for error in refused:
+            raise TooBig(error.str()) if error.code() == KafkaError.MSG_SIZE_TOO_LARGE else KafkaException(error)
+
+    def close(self) -> None:
+        """Read no more; what was not committed is read again by whoever comes next."""
+        self._consumer.close()
+        self._producer.purge()
+        self._producer.flush(1)
+
+    def _assigned(self, consumer: Any, partitions: list[TopicPartition]) -> None:
+        """Begin where the group has committed; where it has not, where the stream says."""
+        if self._start in ("earliest", "latest"):
+            return
+        moment = round(datetime.fromisoformat(self._start).timestamp() * 1000)
+        committed = consumer.committed(partitions, timeout=_BROKER_SECONDS)
+        fresh = [TopicPartition(c.topic, c.partition, moment) for c in committed if c.offset < 0]
+        known = [c for c in committed if c.offset >= 0]
+        found = consumer.offsets_for_times(fresh, timeout=_BROKER_SECONDS) if fresh else []
+        consumer.assign([*known, *found])
+
+    def _revoked(self, _consumer: Any, _partitions: list[TopicPartition]) -> None:
+        self._moved = True
+
+    def _heard(self, error: KafkaError) -> None:
+        self._said = error.str()
+
+    def _away(self, error: KafkaException) -> Unreachable:
+        said = error.args[0].str()
+        more = f" ({self._said})" if self._said and self._said not in said else ""
+        return Unreachable(f"Kafka at {', '.join(self._stream.brokers)}: {said}{more}", field="brokers")
+
+
+class LagView:
+    """Looks at a group from outside, whether its stream runs or not."""
+
+    def __init__(self, stream: StreamDefinition, resets: int, environment: Mapping[str, str] = os.environ) -> None:
+        self._stream = stream
+        settings = client_settings(stream, environment)
+        self._consumer = Consumer(
+            settings | {"group.id": stream.consumer_group(resets), "enable.auto.commit": False, "log_level": 0}
+        )
+
+    def lag(self) -> dict[int, int]:
+        """Messages by partition that are there and not committed. ``Unreachable`` where the brokers do not answer."""
+        stream = self._stream
+        try:
+            topic = self._consumer.list_topics(stream.source, timeout=_BROKER_SECONDS).topics[stream.source]
+            partitions = [TopicPartition(stream.source, number) for number in sorted(topic.partitions)]
+            committed = self._consumer.committed(partitions, timeout=_BROKER_SECONDS) if partitions else []
+            found: dict[int, int] = {}
+            for one in committed:
+                low, high = self._consumer.get_watermark_offsets(
+                    TopicPartition(one.topic, one.partition), timeout=_BROKER_SECONDS
+                )
+                begin = one.offset if one.offset >= 0 else low if stream.start != "latest" else high
+                found[one.partition] = max(0, high - max(low, begin))
+        except KafkaException as error:
+            raise Unreachable(
+                f"Kafka at {', '.join(stream.brokers)}: {error.args[0].str()}", field="brokers"
+            ) from error
+        return found
+
+    def close(self) -> None:
+        self._consumer.close()
+
+
+def client_settings(stream: StreamDefinition, environment: Mapping[str, str]) -> dict[str, Any]:
+    """Settings of the client; ``${NAME}`` is the environment's. ``InvalidInput`` names a variable that is not set."""
+
+    def filled(key: str, value: str) -> str:
+        def of(found: re.Match[str]) -> str:
+            if found[1] not in environment:
+                raise InvalidInput(
+                    f"properties: {key} needs the environment variable {found[1]}, which the platform does not have",
+                    field=key,
+                    hint="set it where headrace up is started",
+                )
+            return environment[found[1]]
+
+        return _VARIABLE.sub(of, value)
+
+    given = {key: filled(key, value) for key, value in stream.properties.items()}
+    return {
+        "socket.keepalive.enable": True,
+        "client.id": "headrace",
+        **given,
+        "bootstrap.servers": ",".join(stream.brokers),
+    }
+
+
+def _message(found: KafkaMessage) -> Message:
+    key, value = found.key(), found.value()
+    headers: Any = found.headers() or []
+    return Message(
+        str(found.topic()),
+        int(found.partition() or 0),
+        int(found.offset() or 0),
+        key.encode() if isinstance(key, str) else key,
+        value.encode() if isinstance(value, str) else value,
+        [(str(name), b"" if v is None else v if isinstance(v, bytes) else str(v).encode()) for name, v in headers],
+    )

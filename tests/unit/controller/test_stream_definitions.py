@@ -1,0 +1,95 @@
+"""``kind: Stream``: what a definition may say."""
+
+from typing import Any
+
+import pytest
+
+from headrace_controller.definitions import StreamDefinition, check_document
+from headrace_controller.streams.kafka import client_settings
+from headrace_controller.streams.messages import Message, Problem, Question, body_of, groups, question, replies
+from headrace_functions.errors import InvalidInput, Unreachable
+
+GOOD = {
+    "kind": "Stream",
+    "name": "s",
+    "model": "m@prod",
+    "brokers": ["b:1"],
+    "source": "a",
+    "destination": "b",
+    "errors": "c",
+}
+
+
+def stream(**more: Any) -> StreamDefinition:
+    found = check_document({**GOOD, **more})
+    assert isinstance(found, StreamDefinition)
+    return found
+
+
+def message(value: bytes | None, partition: int = 0, offset: int = 0) -> Message:
+    return Message("a", partition, offset, None, value)
+
+
+def asked(value: bytes, partition: int = 0) -> Question:
+    found = question(message(value, partition))
+    assert isinstance(found, Question)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"source": "b"}, None), ({"errors": "b"}, None), ({"source": "no topic"}, "source"), ({"brokers": []}, "brokers"),
+        ({"model": "M"}, "model"), ({"start": "yesterday"}, "start"), ({"batch": 0}, "batch"), ({"batch": 4097}, "batch"),
+        ({"guarantee": "maybe"}, "guarantee"), ({"topic": "x"}, "topic"),
+        ({"properties": {"group.id": "mine"}}, "properties"), ({"properties": {"sasl.password": "letmein"}}, "properties"),
+    ],
+)  # fmt: skip
+def test_what_cannot_work_is_refused_with_its_place(change: dict[str, Any], field: str | None) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        stream(**change)
+
+    assert field == caught.value.field
+
+
+def test_a_reset_has_a_group_of_its_own() -> None:
+    assert ["headrace-s", "headrace-s.2"] == [stream().consumer_group(n) for n in (0, 2)]
+    assert "mine.1" == stream(group="mine").consumer_group(1)
+
+
+def test_secrets_come_from_the_environment() -> None:
+    it = stream(properties={"sasl.password": "${SECRET}", "enable.ssl.certificate.verification": True})
+
+    assert "pw" == client_settings(it, {"SECRET": "pw"})["sasl.password"]
+    assert "true" == client_settings(it, {"SECRET": "pw"})["enable.ssl.certificate.verification"]
+    with pytest.raises(InvalidInput, match="environment variable SECRET"):
+        client_settings(it, {})
+
+
+def test_rows_of_one_partition_are_asked_together_and_bodies_of_the_protocol_alone() -> None:
+    rows = [
+        asked(b'{"x": 1}'),
+        asked(b'[{"x": 2}, {"x": 3}]'),
+        asked(b'{"x": 4}'),
+        asked(b'{"inputs": []}'),
+        asked(b'{"x": 5}', 1),
+    ]
+    found = list(groups(rows, 3))
+
+    assert [rows[:2], [rows[2]], [rows[3]], [rows[4]]] == found
+    assert b'{"instances":[{"x":1},{"x":2},{"x":3}]}' == body_of(found[0])
+
+
+def test_answers_have_the_form_of_their_questions() -> None:
+    group = [asked(b'{"x": 1}'), asked(b'[{"x": 2}, {"x": 3}]')]
+
+    assert [b'{"y":1.0}', b'[{"y":2.0},{"y":3.0}]'] == [
+        r.value for r in replies(group, b'{"predictions": [1.0, 2.0, 3.0]}', ["y"], "m:1")
+    ]
+    with pytest.raises(Unreachable):
+        replies(group, b'{"predictions": [1.0]}', ["y"], "m:1")
+
+
+@pytest.mark.parametrize("value", [None, b"", b"{", b"1", b'"x"', b"[]", b"[1]", b"\xff"])
+def test_a_message_that_cannot_be_read_is_a_problem(value: bytes | None) -> None:
+    assert isinstance(question(message(value)), Problem)
