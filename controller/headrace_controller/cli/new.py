@@ -14,7 +14,7 @@ from headrace_controller.projects import scaffold
 def new(template: str, name: str | None, folder: Path) -> None:
     """Start a project in FOLDER from a template.
 
-    One for each framework: fastai, keras, kserve, lightgbm, mlflow, onnx, python, sklearn, skops, tensorflow, torch, xgboost. Run the project's train.py, then apply it.
+    One for each framework: embedding, fastai, keras, kserve, lightgbm, mlflow, onnx, python, sklearn, skops, tensorflow, text, torch, xgboost. Run the project's train.py, then apply it.
     """
     files = scaffold.create(template, folder, name)
     for file in files:

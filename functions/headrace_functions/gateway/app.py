@@ -6,10 +6,12 @@ would be answered.
 """
 
 import asyncio
+import contextlib
 import logging
+import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import unquote
 
@@ -30,6 +32,7 @@ from headrace_functions.errors import (
     TooLarge,
     Unauthenticated,
 )
+from headrace_functions.gateway import embeddings
 from headrace_functions.gateway.calls import JSON_LENGTH, REQUEST_ID, SOURCE, Call
 from headrace_functions.gateway.calls import Protocol as WireProtocol
 from headrace_functions.gateway.exchange import Exchange
@@ -155,6 +158,8 @@ class Gateway:
             await self._v2_model(parts[2:], scope, receive, send)
         elif version == "v1" and len(parts) == 3 and parts[1] == "models":
             await self._v1_model(parts[2], scope, receive, send)
+        elif path == embeddings.PATH:
+            await self._embeddings(scope, receive, send)
         else:
             if path == "/metrics":
                 self._admit(scope, EVERYTHING, "view")
@@ -236,17 +241,58 @@ class Gateway:
     ) -> None:
         _require(scope, "POST")
         self._admit(scope, reference.name, "call")
-        if self._open >= MAX_OPEN:
-            raise Overloaded(f"{MAX_OPEN} requests are open in this gateway")
-        self._open += 1
-        held = self._bytes.hold()
-        try:
+        with self._room() as held:
             route = self._resolver.known(reference) or await self._resolver.resolve(reference)
             call = await self._call(route, protocol, scope, receive, held)
             reply = await self._while_wanted(route, call, scope)
             if self._resolver.is_unconfirmed(reference):
                 reply.headers.append((DEFINITIONS, b"last-known"))
             await _answer(send, scope, reply, call.request_id)
+
+    async def _embeddings(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Texts to vectors: asked as v2, and logged as such. What is no success is answered as it came."""
+        _require(scope, "POST")
+        # Who asks is told before anything is read; what they may do, once the body names the model.
+        scope["caller"] = self._settings.authentication.identify(Credentials.of(dict(scope["headers"]))).subject
+        with self._room() as held:
+            asked = await self._read_call("v2", MAX_BODY, math.inf, scope, receive, held)
+            wanted = embeddings.read(asked.body)
+            reference = Reference.parse(wanted.model)
+            self._admit(scope, reference.name, "call")
+            route = self._resolver.known(reference) or await self._resolver.resolve(reference)
+            signature = route.sequence.signature if isinstance(route, SequenceRoute) else route.signature
+            fields = embeddings.fields_of(wanted.model, signature, batch=route.batch)
+            limit, seconds = _bounds(route)
+            if len(asked.body) > limit:
+                raise TooLarge(
+                    "the request body is too large",
+                    expected=f"at most {limit} bytes",
+                    hint="send fewer texts a request",
+                )
+            deadline = min(asked.deadline, asyncio.get_running_loop().time() + seconds)
+            call = replace(
+                asked,
+                body=embeddings.question(wanted, *fields),
+                deadline=deadline,
+                content_type=b"application/json",
+                json_length=None,
+            )
+            reply = await self._while_wanted(route, call, scope)
+            if self._resolver.is_unconfirmed(reference):
+                reply.headers.append((DEFINITIONS, b"last-known"))
+            reply.body = (
+                embeddings.answer(wanted, reply.body) if reply.status == 200 else embeddings.refusal(reply.body)
+            )
+            await _answer(send, scope, reply, call.request_id)
+
+    @contextlib.contextmanager
+    def _room(self) -> Iterator[HeldBytes]:
+        if self._open >= MAX_OPEN:
+            raise Overloaded(f"{MAX_OPEN} requests are open in this gateway")
+        self._open += 1
+        held = self._bytes.hold()
+        try:
+            yield held
         finally:
             self._open -= 1
             held.release()
@@ -289,13 +335,14 @@ class Gateway:
     async def _call(
         self, route: Route, protocol: WireProtocol, scope: Scope, receive: Receive, held: HeldBytes
     ) -> Call:
+        return await self._read_call(protocol, *_bounds(route), scope, receive, held)
+
+    async def _read_call(
+        self, protocol: WireProtocol, limit: int, seconds: float, scope: Scope, receive: Receive, held: HeldBytes
+    ) -> Call:
         received = time.time_ns()
         headers = dict(scope["headers"])
         request_id = scope["request_id"] = usable_request_id(headers.get(REQUEST_ID, b"").decode("latin-1"))
-        if isinstance(route, Version):
-            limit, seconds = route.limits.max_body, route.limits.start_timeout + route.limits.predict_timeout
-        else:
-            limit, seconds = MAX_BODY, route.sequence.timeout
         wanted = headers.get(b"x-headrace-timeout", b"")
         if wanted.isdigit():
             seconds = min(seconds, int(wanted) / 1000)
@@ -325,7 +372,15 @@ class Gateway:
         request_id = _request_id(scope)
         answer = problem(error, request_id)
         headers = [(name.encode(), value.encode()) for name, value in answer.headers]
-        await _answer(send, scope, Reply(answer.status, headers, answer.body), request_id)
+        body = embeddings.refusal(answer.body) if scope["path"] == embeddings.PATH else answer.body
+        await _answer(send, scope, Reply(answer.status, headers, body), request_id)
+
+
+def _bounds(route: Route) -> tuple[int, float]:
+    """Bytes of a request and seconds until its answer."""
+    if isinstance(route, Version):
+        return route.limits.max_body, route.limits.start_timeout + route.limits.predict_timeout
+    return MAX_BODY, route.sequence.timeout
 
 
 def _request_id(scope: Scope) -> str:

@@ -237,4 +237,4 @@ def test_a_template_overwrites_nothing_and_an_unknown_one_names_the_known(tmp_pa
     assert "there already" in taken.stderr
     assert (tmp_path / "train.py").read_text() == "mine"
     unknown = run("new", "--template", "fortran", str(tmp_path / "x"))
-    assert "python, sklearn, skops, tensorflow, torch, xgboost" in unknown.stderr
+    assert "python, sklearn, skops, tensorflow, text, torch, xgboost" in unknown.stderr

@@ -180,8 +180,12 @@ def test_files_that_are_cut_short_are_refused_or_told(
     made = folder / f"whole-{name}"
     whole = (made if made.exists() else {"m.onnx": graph, "m.ubj": booster}[name](made)).read_bytes()
     (folder / name).write_bytes(whole[: int(len(whole) * share)])
-    with pytest.raises(HeadraceError):
-        inspect(folder / name, {"m.onnx": "onnx", "m.ubj": "xgboost"}[name])
+    try:
+        found = inspect(folder / name, {"m.onnx": "onnx", "m.ubj": "xgboost"}[name])
+    except HeadraceError:
+        return
+    assert "m.onnx" == name, "a graph may end before what stands behind it, such as its operator sets"
+    assert 2 == len(found.contents.inputs)
 
 
 @given(st.binary(max_size=200))

@@ -1,6 +1,7 @@
 """The gateway over services that do what the test says: names, sequences, shadows, failures and what is recorded of them."""
 
 import asyncio
+import base64
 import json
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import orjson
 import pytest
 import uvloop
@@ -24,6 +26,7 @@ from headrace_functions.platform_secret import PlatformSecret
 from headrace_functions.protocol.codec import decode_request, encode_response
 from headrace_functions.record import Record
 from headrace_functions.sequence import Sequence, Stage, Variant, infer_signature
+from headrace_functions.signature import Field, dtype
 from headrace_functions.storage import layout
 from headrace_functions.storage.documents import Documents
 from headrace_functions.storage.objects import ObjectStore
@@ -502,3 +505,75 @@ async def test_a_shadow_does_not_get_the_platforms_own_questions(h: House) -> No
     await h.runner.drain(5)
 
     assert (2, 1) == (len(h.services.asked[main.id]), len(h.services.asked[shadow.id]))
+
+
+TEXT = Field("text", dtype("string"), profile="text")
+
+
+def embedder(name: str = "sentences", width: int = 3) -> Version:
+    return version(name, 1, inputs=(TEXT,), outputs=(number("embedding", "float64", (width,)),))
+
+
+def lengths(text: Any) -> dict[str, Any]:
+    return {"embedding": np.array([[len(t), 0.5, -1.0] for t in text])}
+
+
+@in_house
+async def test_texts_become_vectors_as_clients_of_openai_ask_for_them(h: House) -> None:
+    it = await h.release(embedder(), lengths)
+    reply = await h.client.post("/v1/embeddings", json={"model": "sentences", "input": ["a", "für"]})
+    assert 200 == reply.status_code, reply.text
+    found = reply.json()
+    assert [[1.0, 0.5, -1.0], [3.0, 0.5, -1.0]] == [d["embedding"] for d in found["data"]]
+    assert ("list", "sentences", [0, 1]) == (found["object"], found["model"], [d["index"] for d in found["data"]])
+    assert reply.headers["x-headrace-version"] == "sentences:1"
+    packed = await h.client.post(
+        "/v1/embeddings", json={"model": "sentences:1", "input": "abcd", "encoding_format": "base64"}
+    )
+    (one,) = packed.json()["data"]
+    np.testing.assert_array_equal(np.frombuffer(base64.b64decode(one["embedding"]), "<f4"), [4.0, 0.5, -1.0])
+    assert ["/v2/models/sentences/infer"] * 2 == [a.path for a in h.services.asked[it.id]]
+
+
+@pytest.mark.parametrize(
+    ("document", "status", "field"),
+    [
+        ({"input": "a"}, 400, "model"),
+        ({"model": "sentences"}, 400, "input"),
+        ({"model": "sentences", "input": []}, 400, "input"),
+        ({"model": "sentences", "input": [[1, 2]]}, 400, "input"),
+        ({"model": "sentences", "input": ["a"] * 2049}, 413, "input"),
+        ({"model": "sentences", "input": "a", "encoding_format": "int8"}, 400, "encoding_format"),
+        ({"model": "sentences", "input": "a", "dimensions": 4}, 400, "dimensions"),
+        ({"model": "sentences", "input": "a", "dimensions": True}, 400, "dimensions"),
+        ({"model": "sentences", "input": "a", "stream": True}, 400, "stream"),
+        ({"model": "adder", "input": "a"}, 400, "model"),
+        ({"model": "nobody", "input": "a"}, 404, None),
+    ],
+)
+def test_what_asks_for_no_vectors_is_refused_naming_the_member(
+    document: dict[str, Any], status: int, field: str | None, tmp_path: Path
+) -> None:
+    async def test(h: House) -> None:
+        await h.release(embedder(), lengths)
+        await h.release(version("adder", 1))
+        reply = await h.client.post("/v1/embeddings", json=document)
+        assert status == reply.status_code, reply.text
+        assert reply.json()["detail"] == reply.json()["error"]["message"]
+        if field is not None:
+            assert (field, field) == (reply.json()["field"], reply.json()["error"]["param"])
+        assert not h.services.asked[embedder().id]
+
+    in_house(test)(tmp_path)
+
+
+@in_house
+async def test_a_sequence_may_give_vectors_and_failures_come_as_they_are(h: House) -> None:
+    it = await h.release(embedder(), lengths)
+    h.compose("searching", Stage((Variant(it.id, 100),)), versions=[it])
+    reply = await h.client.post("/v1/embeddings", json={"model": "searching", "input": "ab"})
+    assert [2.0, 0.5, -1.0] == reply.json()["data"][0]["embedding"]
+    h.services.refusals[it.id] = NotReady("its pickle raises", retry_after=7)
+    refused = await h.client.post("/v1/embeddings", json={"model": "sentences", "input": "ab"})
+    assert (503, "its pickle raises") == (refused.status_code, refused.json()["detail"])
+    assert 405 == (await h.client.get("/v1/embeddings")).status_code

@@ -199,7 +199,9 @@ def choose(known: Mapping[str, Output], signature: Signature) -> list[tuple[Fiel
 
 
 def _main(known: Mapping[str, Output], field: Field) -> Output:
-    """A number between classes is the probability of the second one; everything else the first output."""
+    """A number between classes is the probability of the second one, a vector the first vector; everything else the first output."""
+    if not field.is_scalar:
+        return next((o for o in known.values() if not o.field.is_scalar), next(iter(known.values())))
     if field.is_scalar and field.dtype.numpy.kind == "f" and "probability" in known:
         return known["probability"]
     return next(iter(known.values()))

@@ -10,7 +10,7 @@ SKOPS = (".skops",)
 """How files end that skops wrote: an estimator without a pickle."""
 PICKLED = (".joblib", ".pkl", ".pickle")
 """How files end that hold a pickled estimator."""
-TORCH = (".pt2", ".pt", ".pth", ".safetensors")
+TORCH = (".pt2", ".pt", ".pth", ".jit", ".ts", ".torchscript", ".safetensors")
 """How PyTorch's end: exported programs, TorchScript or the state of a module, and its state as safetensors."""
 KERAS = (".keras", ".h5", ".hdf5")
 SAVED_MODEL = "saved_model.pb"

@@ -6,14 +6,14 @@ name, without their first dimension, which is the rows.
 
 import importlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from headrace_functions.errors import InvalidInput
+from headrace_functions.errors import HeadraceError, InvalidInput
 from headrace_functions.protocol.rows import Array
 from headrace_functions.runtime.frameworks import graphs
 from headrace_functions.runtime.frameworks.graphs import Tensor
@@ -23,13 +23,14 @@ from headrace_functions.signature import Field, Signature, Tensors
 
 ROWS = True
 DEFAULT = "serving_default"
+_INIT = "__saved_model_init_op"
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
     """A signature; ``model`` keeps alive what it refers to."""
 
-    function: Any
+    run: Callable[[dict[str, Array]], dict[str, Array]]
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     model: Any
@@ -50,23 +51,61 @@ def load(artifact: Path, options: Options) -> Served:
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     try:
-        model = tf.saved_model.load(str(folder))
-    except Exception as error:  # the library has a type of its own for each status, and others beside them
-        raise InvalidInput(
-            f"payload: TensorFlow {tf.__version__} cannot load {folder.name}: {' '.join(str(error).split())[:300]}",
-            field="payload",
-            expected="a SavedModel that this version knows",
-        ) from error
-    function = _chosen(model, options)
+        return _loaded(tf, folder, options)
+    except HeadraceError:
+        raise
+    except Exception as first:  # noqa: BLE001 - a type of its own for each status; the second way says what is wrong
+        try:
+            return _by_graph(tf, folder, options)
+        except HeadraceError:
+            raise
+        except Exception as error:
+            raise InvalidInput(
+                f"payload: TensorFlow {tf.__version__} cannot load {folder.name}: {' '.join(str(first).split())[:300]}",
+                field="payload",
+                expected="a SavedModel that this version knows",
+            ) from error
+
+
+def _loaded(tf: Any, folder: Path, options: Options) -> Served:
+    model = tf.saved_model.load(str(folder))
+    function = model.signatures[_chosen(list(getattr(model, "signatures", {})), options)]
     _, inputs = function.structured_input_signature
-    return Served(function, _tensors(inputs), _tensors(dict(sorted(function.structured_outputs.items()))), model)
+
+    def run(given: dict[str, Array]) -> dict[str, Array]:
+        return {n: t.numpy() for n, t in function(**{n: tf.constant(a) for n, a in given.items()}).items()}
+
+    return Served(run, _tensors(inputs), _tensors(dict(sorted(function.structured_outputs.items()))), model)
 
 
-def _chosen(model: Any, options: Options) -> Any:
-    known = list(getattr(model, "signatures", {}))
+def _by_graph(tf: Any, folder: Path, options: Options) -> Served:
+    """A model whose objects this version cannot make again (of TensorFlow 1, or with an old optimizer): its graph alone, in a session."""
+    v1 = tf.compat.v1
+    with tf.Graph().as_default() as graph:
+        session = v1.Session(
+            graph=graph, config=v1.ConfigProto(intra_op_parallelism_threads=1, inter_op_parallelism_threads=1)
+        )
+        signatures = v1.saved_model.load(session, ["serve"], str(folder)).signature_def
+        chosen = signatures[_chosen([n for n in signatures if n != _INIT], options)]
+    inputs, outputs = dict(chosen.inputs), dict(sorted(chosen.outputs.items()))
+    wanted = {n: o.name for n, o in outputs.items()}
+
+    def run(given: dict[str, Array]) -> dict[str, Array]:
+        found: dict[str, Array] = session.run(wanted, {inputs[n].name: a for n, a in given.items()})
+        return found
+
+    def tensors(told: Mapping[str, Any]) -> tuple[Tensor, ...]:
+        return tuple(
+            graphs.tensor(n, tf.as_dtype(i.dtype).name, [d.size for d in i.tensor_shape.dim]) for n, i in told.items()
+        )
+
+    return Served(run, tensors(inputs), tensors(outputs), session)
+
+
+def _chosen(known: list[str], options: Options) -> str:
     wanted = options.get("signature", DEFAULT if DEFAULT in known else known[0] if len(known) == 1 else None)
     if wanted in known:
-        return model.signatures[wanted]
+        return str(wanted)
     if known:
         raise InvalidInput(
             f"options: the SavedModel has no signature {wanted!r}"
@@ -102,13 +141,12 @@ def describe(model: Served, options: Options, inputs: tuple[Field, ...] | None =
 def bind(model: Served, options: Options, signature: Signature) -> Function:
     """One call a batch, or one a row where the signature takes no more."""
     del options
-    tf: Any = importlib.import_module("tensorflow")
     feed = graphs.feeding(model.inputs, signature.inputs)
     names = [t.name for t in model.outputs]
     places = graphs.picking(names, signature)
 
     def run(tensors: Tensors) -> Mapping[str, Any]:
-        answers = model.function(**{name: tf.constant(_given(a)) for name, a in feed(tensors).items()})
+        answers = model.run({name: _given(a) for name, a in feed(tensors).items()})
         return {f.name: graphs.as_rows(_plain(answers[names[places[f.name]]]), f) for f in signature.outputs}
 
     return graphs.answering(run, by_row=not all(t.rows for t in model.inputs))
@@ -118,8 +156,7 @@ def _given(array: Array) -> Array:
     return array.astype(str) if array.dtype == object else array
 
 
-def _plain(answer: Any) -> Array:
-    array: Array = answer.numpy()
+def _plain(array: Array) -> Array:
     if array.dtype != object:
         return array
     texts = [v.decode("utf-8", "replace") if isinstance(v, bytes) else v for v in array.ravel()]
