@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -117,9 +117,12 @@ def _page(
         "sequence",
     )
     condition = f"({where})" if where.strip() else ""
+    until = span.until
     if before:
         condition = " AND ".join(filter(None, (condition, _after(before))))
-    query = LogQuery(span.since, span.until, condition, (*wanted, *columns["outputs"], *columns["fields"]), ROWS + 1)
+        moment = clock.parse(before.split("~", maxsplit=1)[0], field="before")
+        until = min(until, moment + timedelta(microseconds=1))  # the condition alone does not spare the newer files
+    query = LogQuery(span.since, until, condition, (*wanted, *columns["outputs"], *columns["fields"]), ROWS + 1)
     return platform.logs.query(version, query)
 
 

@@ -2,8 +2,8 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence, Set
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ MAX_ROWS = 10_000
 TABLE = "log"
 """Name of the table in a query."""
 _EVERY_ROW = 2**62
+_WIDENING = (timedelta(minutes=5), timedelta(minutes=40), timedelta(hours=6), timedelta(days=2), timedelta(days=14))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,31 +56,51 @@ class LogQuery:
             raise InvalidInput(f"limit: {self.limit} is not possible", field="limit", expected=f"1 to {MAX_ROWS}")
 
 
+def widening(query: LogQuery, now: datetime) -> Iterator[LogQuery]:
+    """The query over the last few minutes of its time, then over more and more of it, and at last as it is.
+
+    The newest rows are asked for most and lie at the end: whoever has enough of them need not read the rest of a month.
+    """
+    end = query.until or now
+    for span in _WIDENING:
+        if query.since is not None and end - span <= query.since:
+            break
+        yield replace(query, since=end - span)
+    yield query
+
+
 class LogReader:
-    def __init__(self, objects: ObjectStore, place: Callable[[VersionId], str] = layout.log_table) -> None:
+    def __init__(
+        self,
+        objects: ObjectStore,
+        place: Callable[[VersionId], str] = layout.log_table,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         """``place`` is the key of a version's table: its log, or its metric values."""
         self._objects = objects
         self._place = place
+        self._now = now
 
     def query(self, version: VersionId, query: LogQuery) -> list[dict[str, Any]]:
         """The rows as mappings by column, times as RFC 3339; none where nothing was logged yet.
 
         Raises ``InvalidInput`` for a column that is not there or a ``where`` that is not one boolean expression.
         """
-        table = self._table(version)
-        if table is None:
-            return []
-        order = "ASC" if query.ascending else "DESC"
-        sql = f"{select(table, query)} ORDER BY received {order}, request_id, row LIMIT {query.limit}"
-        return [plain(row) for batch in execute(table, sql) for row in batch.to_pylist()]
+        return [plain(row) for row in self.rows(version, query)]
 
     def rows(self, version: VersionId, query: LogQuery) -> list[dict[str, Any]]:
         """As ``query``, with values as they are."""
         table = self._table(version)
+        found: list[dict[str, Any]] = []
         if table is None:
-            return []
-        sql = f"{select(table, query)} ORDER BY received DESC, request_id, row LIMIT {query.limit}"
-        return [row for batch in execute(table, sql) for row in batch.to_pylist()]
+            return found
+        order = "ASC" if query.ascending else "DESC"
+        for one in [query] if query.ascending else widening(query, self._now()):
+            sql = f"{select(table, one)} ORDER BY received {order}, request_id, row LIMIT {one.limit}"
+            found = [row for batch in execute(table, sql) for row in batch.to_pylist()]
+            if len(found) >= query.limit:
+                break
+        return found
 
     def count(self, version: VersionId) -> int:
         """Lines of the log."""

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace_controller.requestlog.plain_types import plain_batch, plain_schema
-from headrace_controller.requestlog.reader import LogQuery, LogReader
+from headrace_controller.requestlog.reader import LogQuery, LogReader, widening
 from headrace_functions.errors import InvalidInput
 from headrace_functions.log_conditions import boolean_expression
 from headrace_functions.names import VersionId
@@ -54,6 +54,34 @@ def test_rows_come_newest_first_or_oldest_first_up_to_the_limit(reader: LogReade
     assert ids(reader) == ["c", "b", "a"]
     assert ids(reader, ascending=True) == ["a", "b", "c"]
     assert ids(reader, limit=2) == ["c", "b"]
+
+
+@given(
+    st.lists(st.integers(0, 20 * 86_400), max_size=30),
+    st.integers(1, 10),
+    st.none() | st.integers(0, 20 * 86_400),
+    st.none() | st.integers(0, 20 * 86_400),
+)
+def test_the_newest_rows_are_the_same_however_far_back_the_time_goes(
+    ages: list[int], limit: int, since: int | None, until: int | None
+) -> None:
+    """Whatever is asked piece by piece gives what the whole query gives, which holds every row of a piece."""
+    ends = (None if s is None else NOON - timedelta(seconds=s) for s in (since, until))
+    query = LogQuery(*ends, limit=limit)
+
+    def asked(one: LogQuery) -> list[int]:
+        first, last = one.since or datetime.min.replace(tzinfo=UTC), one.until or datetime.max.replace(tzinfo=UTC)
+        return [age for age in sorted(ages) if first <= NOON - timedelta(seconds=age) < last][:limit]
+
+    pieces = list(widening(query, NOON))
+    answers = (asked(one) for one in pieces)
+    assert asked(query) == next((a for a in answers if len(a) >= limit), asked(query))
+    assert query == pieces[-1]
+
+
+def test_a_query_of_the_newest_rows_reads_on_until_it_has_enough(reader: LogReader) -> None:
+    assert ids(reader, limit=2, until=NOON + timedelta(seconds=1)) == ["c", "b"]
+    assert ids(reader, limit=3, until=NOON + timedelta(seconds=1)) == ["c", "b", "a"]
 
 
 def test_time_is_half_open(reader: LogReader) -> None:
