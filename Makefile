@@ -98,6 +98,12 @@ $(ALERTMANAGER):
 	@echo "building AlertManager: about two minutes"
 	@mkdir -p $(@D) && cd $(@D) && GOBIN=$(abspath $(@D)) GOFLAGS=-mod=mod go install github.com/prometheus/alertmanager/cmd/alertmanager@v0.28.1
 
+LOGIN_PROVIDER := .cache/login-provider
+test-oidc: setup ## Run the tests that need a login provider, installed with npm
+	@mkdir -p $(LOGIN_PROVIDER) && cp tests/oidc/package.json $(LOGIN_PROVIDER)/
+	@cd $(LOGIN_PROVIDER) && npm install --silent --no-audit --no-fund --no-package-lock
+	@$(BIN)/python -m pytest tests/oidc
+
 check: setup ## Format, lint, types, import contracts, licences of the locks
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
@@ -114,7 +120,7 @@ bench: setup ## Measure beside peers, in environments of their own
 lock: ## Resolve the locks anew from pyproject.toml
 	@$(LOCK) pyproject.toml --output-file requirements/platform.txt
 	@$(LOCK) pyproject.toml --extra cluster --output-file requirements/cluster.txt
-	@$(LOCK) pyproject.toml --extra cluster --extra grpc --extra kafka --group dev --output-file requirements/dev.txt
+	@$(LOCK) pyproject.toml --extra cluster --extra grpc --extra kafka --extra oidc --group dev --output-file requirements/dev.txt
 	@$(LOCK) requirements/jobs.in --output-file requirements/jobs.txt
 	@$(LOCK) requirements/jobs-cluster.in --constraint requirements/jobs.txt --output-file requirements/jobs-cluster.txt
 	@$(LOCK) requirements/jobs-alibi.in --output-file requirements/jobs-alibi.txt

@@ -14,6 +14,7 @@ _HOW = {
     "tests/frameworks": "make test-frameworks, which trains a model of each framework in an environment of its own",
     "tests/clients": "make test-clients, which builds a client in each language",
     "tests/streams": "make test-streams, a million messages through a real Kafka broker while parts are killed",
+    "tests/oidc": "make test-oidc, which installs a login provider with npm",
     "tests/monitoring": "make test-monitoring, which builds AlertManager with Go",
 }
 _ON_DEMAND = {Path(__file__).parent / name.removeprefix("tests/") for name in _HOW}

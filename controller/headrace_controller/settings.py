@@ -66,7 +66,22 @@ class Settings:
     public_url: str = ""
     """The URL by which people reach the platform where something stands before it, e.g. ``https://models.example.org``."""
 
+    oidc_issuer: str = ""
+    """URL of an OpenID Connect provider at which people log in, and whose tokens machines show; none where it is empty."""
+    oidc_client_id: str = ""
+    oidc_audience: str = ""
+    """Audience of bearer tokens of machines; none are taken where it is empty."""
+    oidc_groups_claim: str = "groups"
+    oidc_name_claim: str = "email"
+    oidc_scopes: str = "openid email profile"
+
     def __post_init__(self) -> None:
+        if self.oidc_issuer and not (self.auth and self.oidc_client_id):
+            raise InvalidInput(
+                "oidc-issuer: it goes with --auth and --oidc-client-id",
+                field="oidc-issuer",
+                expected="all of the three",
+            )
         if not 0 <= self.port <= 65535:
             raise InvalidInput(
                 f"port: {self.port} is not a port number", field="port", expected="0 to 65535", got=str(self.port)

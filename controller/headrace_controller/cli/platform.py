@@ -48,6 +48,16 @@ _home = click.option(
     default="",
     help="URL by which people reach the platform if something stands before it, e.g. https://models.example.org.",
 )
+@click.option("--oidc-issuer", default="", help="URL of an OpenID Connect provider at which people log in.")
+@click.option(
+    "--oidc-client-id",
+    default="",
+    help="Client at that provider; its secret, if it has one, is read from HEADRACE_OIDC_CLIENT_SECRET.",
+)
+@click.option("--oidc-audience", default="", help="Accept the provider's bearer tokens for this audience.")
+@click.option("--oidc-groups-claim", default="groups", show_default=True, help="Claim with the groups of grants.")
+@click.option("--oidc-name-claim", default="email", show_default=True, help="Claim with the name of user:NAME.")
+@click.option("--oidc-scopes", default="openid email profile", show_default=True, help="Scopes to ask for.")
 @click.option("--port", default=8080, show_default=True, help="Port to listen on; 0 chooses a free port.")
 @click.option(
     "--storage",
@@ -119,6 +129,14 @@ def _announce(url: str, settings: Settings, *, as_json: bool, **more: Any) -> No
             progress("callers are asked who they are: headrace login")
 
 
+def _login_options(settings: Settings) -> list[str]:
+    options = ["--auth"] if settings.auth else []
+    if settings.oidc_issuer:
+        for name in ("issuer", "client_id", "audience", "groups_claim", "name_claim", "scopes"):
+            options += [f"--oidc-{name.replace('_', '-')}", getattr(settings, f"oidc_{name}")]
+    return options
+
+
 def _grpc_options(settings: Settings) -> list[str]:
     if settings.grpc_port is None:
         return []
@@ -137,7 +155,7 @@ def _detached(settings: Settings) -> Holder:
         sys.executable, "-m", "headrace_controller.cli", "up", "--home", str(settings.home),
         "--host", settings.host, "--port", str(settings.port), "--storage", settings.storage,
         "--spool-cap", str(settings.spool_cap), *(["--insecure"] if settings.insecure else []),
-        *(["--auth"] if settings.auth else []), "--public-url", settings.public_url, *_grpc_options(settings),
+        *_login_options(settings), "--public-url", settings.public_url, *_grpc_options(settings),
     ]  # fmt: skip
     with log.open("ab") as output:
         child = subprocess.Popen(

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from headrace_controller.access.trust import AUDIT_HEAD, remember_head
+from headrace_controller.access.trust import AUDIT_HEAD, machine_tokens, provider_of, remember_head
 from headrace_controller.access.uses import KeyUses
 from headrace_controller.settings import Settings
 from headrace_functions.access.audit import AuditChain, Refusals
@@ -21,9 +21,13 @@ class Admission:
         self._uses = KeyUses(objects)
         self._audit = AuditChain(objects, partial(remember_head, settings.home / AUDIT_HEAD))
         self.refusals = Refusals(self._audit)
-        self.authentication = Authentication(self._source, secret, used=self._uses.note)
+        self._provider = provider_of(settings)
+        tokens = machine_tokens(self._provider)
+        self.authentication = Authentication(self._source, secret, tokens, used=self._uses.note)
 
     def open(self) -> None:
+        if self._provider is not None:
+            self._provider.open()
         if self._source is not None:
             self._source.open()
             self._uses.open("gateway")
@@ -36,6 +40,8 @@ class Admission:
             self._source.refresh()
 
     def close(self) -> None:
+        if self._provider is not None:
+            self._provider.close()
         if self._source is not None:
             self._source.close()
             self._uses.close()

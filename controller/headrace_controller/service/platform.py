@@ -261,13 +261,7 @@ def create_platform(
         changes=changes,
         intake=Intake(documents.objects),
         samples=Samples(catalog),
-        trust=create_trust(
-            documents,
-            home,
-            lambda: announced.changed(""),
-            required=settings.auth,
-            secure=settings.public_url.startswith("https:"),
-        ),
+        trust=create_trust(settings, documents, endpoint, lambda: announced.changed("")),
     )
 
 
