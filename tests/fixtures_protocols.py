@@ -86,6 +86,31 @@ def _shut(client: httpx.Client) -> None:
         stream.shutdown(2)
 
 
+class GenerateCalling(HttpCalling):
+    """``generate_stream``, read to its end; the pieces of a function that returns are one."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url, binary=False)
+        self.name = "stream"
+
+    def call(self, target: str, x: float, request_id: str, hang_up: threading.Event | None = None) -> Answer:
+        model, _, version = target.partition(":")
+        path = f"/v2/models/{model}{f'/versions/{version}' if version else ''}/generate_stream"
+        headers = {"accept": "application/x-ndjson", "x-request-id": request_id}
+        client = httpx.Client(base_url=self._url, timeout=30)
+        if hang_up is not None:
+            threading.Thread(target=lambda: (hang_up.wait(30), _shut(client)), daemon=True).start()
+        try:
+            with client:
+                reply = client.post(path, json={"x": x}, headers=headers)
+        except httpx.TransportError:
+            return Answer("cancelled")
+        document = orjson.loads(reply.content.splitlines()[-1])
+        if reply.status_code != 200:
+            return Answer(document["code"], problem=document)
+        return Answer("ok", [document["y"]])
+
+
 class GrpcCalling:
     name = "grpc"
 
@@ -161,6 +186,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, shared_environments: Path) 
         clients: list[Calling] = [
             HttpCalling(running.url, binary=False),
             HttpCalling(running.url, binary=True),
+            GenerateCalling(running.url),
             GrpcCalling(holder.grpc),
         ]
         yield Served(running, gate, {c.name: c for c in clients}, holder.grpc)

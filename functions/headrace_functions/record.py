@@ -15,7 +15,9 @@ import orjson
 from headrace_functions.errors import HeadraceError
 from headrace_functions.names import check_name, clean
 
-Outcome = Literal["ok", "refused", "failed", "timeout", "unreachable", "not-ready", "overloaded", "cancelled"]
+Outcome = Literal[
+    "ok", "refused", "failed", "timeout", "unreachable", "not-ready", "overloaded", "cancelled", "aborted"
+]
 
 EXTERNAL_SPOOL = "external-"
 """How the names of spools begin that hold exchanges of elsewhere: an id that is in the log already is not logged again."""

@@ -9,7 +9,7 @@ import pytest
 from fixtures_platform import until
 from fixtures_protocols import BLOCK, FAIL, TARGETS, Answer, Later, Served
 
-PROTOCOLS = ("http-json", "http-binary", "grpc")
+PROTOCOLS = ("http-json", "http-binary", "stream", "grpc")
 InThreads = Callable[[Callable[[], Answer]], Later]
 
 

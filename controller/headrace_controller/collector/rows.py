@@ -19,6 +19,8 @@ from headrace_functions.signature import Field, Tensors
 from headrace_functions.sources import Source
 from headrace_functions.version import Version
 
+_ANSWERED = ("ok", "cancelled", "aborted", "failed")
+"""Outcomes with outputs: of a stream that did not come to its end, those that were sent."""
 _STREAMED = r"^kafka:.*:\d{20}$"
 MAX_RAW = 64 * 1024
 """Characters of a request that could not be read into rows that the log keeps."""
@@ -100,7 +102,7 @@ def _of_messages(
 
 def _entry(version: Version, record: Record) -> _Entry:
     inputs = _read(version, record, _inputs)
-    outputs = _read(version, record, _outputs) if record.header.outcome == "ok" else None
+    outputs = _read(version, record, _outputs) if record.header.outcome in _ANSWERED else None
     rows = len(next(iter(inputs.values()))) if inputs else 1
     if outputs is not None and any(len(a) != rows for a in outputs.values()):
         outputs = None

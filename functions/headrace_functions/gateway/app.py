@@ -10,7 +10,7 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import unquote
@@ -33,7 +33,7 @@ from headrace_functions.errors import (
     Unauthenticated,
 )
 from headrace_functions.gateway import embeddings
-from headrace_functions.gateway.calls import JSON_LENGTH, REQUEST_ID, SOURCE, Call
+from headrace_functions.gateway.calls import JSON_LENGTH, REQUEST_ID, SOURCE, Call, Verb
 from headrace_functions.gateway.calls import Protocol as WireProtocol
 from headrace_functions.gateway.exchange import Exchange
 from headrace_functions.gateway.execution import SequenceRunner
@@ -48,6 +48,7 @@ from headrace_functions.platform_secret import PROOF, PlatformSecret
 from headrace_functions.protocol import metadata
 from headrace_functions.protocol.budget import OPEN_BYTES, ByteBudget, HeldBytes
 from headrace_functions.protocol.encodings import decoded
+from headrace_functions.protocol.generate import framed_problem
 from headrace_functions.protocol.problems import problem, status_of
 from headrace_functions.serving import ON_DISCONNECT
 from headrace_functions.version import Limits, Version
@@ -59,6 +60,8 @@ MAX_BODY = Limits().max_body
 MAX_OPEN = 10_000
 """Requests open at once in one gateway; one more is refused with 429."""
 
+STREAM_SECONDS = 3600.0
+"""How much longer than one answer a stream may take; the function's own limit is the time between two pieces."""
 MAX_PATHS = 20_000  # parsed inference paths that are remembered
 
 DEFINITIONS = b"x-headrace-definitions"
@@ -198,6 +201,11 @@ class Gateway:
         if rest == ["infer"]:
             await self._remember(reference, "v2", scope, receive, send)
             return
+        if rest in (["generate"], ["generate_stream"]):
+            await self._generate(
+                reference, "generate_stream" if rest[0].endswith("stream") else "generate", scope, receive, send
+            )
+            return
         _require(scope, "GET")
         self._admit(scope, reference.name, "call", "view")
         route = self._resolver.known(reference) or await self._resolver.resolve(reference)
@@ -285,8 +293,59 @@ class Gateway:
             )
             await _answer(send, scope, reply, call.request_id)
 
+    async def _generate(self, reference: Reference, verb: Verb, scope: Scope, receive: Receive, send: Send) -> None:
+        """One row, answered whole or piece by piece; each piece is sent on as it comes."""
+        _require(scope, "POST")
+        self._admit(scope, reference.name, "call")
+        with self._room() as held:
+            route = self._resolver.known(reference) or await self._resolver.resolve(reference)
+            call = await self._call(route, "v2", scope, receive, held)
+            call = replace(call, verb=verb, accept=dict(scope["headers"]).get(b"accept"))
+            if verb == "generate_stream":
+                call = replace(call, deadline=call.deadline + STREAM_SECONDS)
+            async with _cancelled_with_caller(scope):
+                await self._pass_on(route, call, scope, send)
+
+    async def _pass_on(self, route: Route, call: Call, scope: Scope, send: Send) -> None:
+        if isinstance(route, SequenceRoute):
+            found = await self._runner.last_stage(route, call)
+            if isinstance(found, Reply):
+                await _answer(send, scope, found, call.request_id)
+                return
+            version, call = found
+        else:
+            version = route
+        begun = False
+        try:
+            async with self._exchange.ask_stream(version, call) as (reply, chunks):
+                if reply.status != 200 or call.verb == "generate":
+                    reply.body = b"".join([chunk async for chunk in chunks])
+                    await _answer(send, scope, reply, call.request_id)
+                    return
+                headers = [h for h in reply.headers if h[0] in _PASSED_ON and h[0] != b"content-length"]
+                headers += [(REQUEST_ID, call.request_id.encode()), (b"cache-control", b"no-cache")]
+                begun = True
+                await send({"type": "http.response.start", "status": 200, "headers": headers})
+                async for chunk in chunks:
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        except HeadraceError as error:
+            if not begun:
+                raise
+            kind = next(v for k, v in headers if k == b"content-type").decode("latin-1")
+            told = framed_problem(problem(error, call.request_id).body, kind)
+            await send({"type": "http.response.body", "body": told, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def _while_wanted(self, route: Route, call: Call, scope: Scope) -> Reply:
+        """Ask what the route leads to; if the caller hangs up, ``Cancelled``."""
+        async with _cancelled_with_caller(scope):
+            if isinstance(route, SequenceRoute):
+                return await self._sequence(route, call)
+            return await self._exchange.ask(route, call)
+
     @contextlib.contextmanager
     def _room(self) -> Iterator[HeldBytes]:
+        """A place among the open requests, with the bytes of its body."""
         if self._open >= MAX_OPEN:
             raise Overloaded(f"{MAX_OPEN} requests are open in this gateway")
         self._open += 1
@@ -296,29 +355,6 @@ class Gateway:
         finally:
             self._open -= 1
             held.release()
-
-    async def _while_wanted(self, route: Route, call: Call, scope: Scope) -> Reply:
-        """Ask what the route leads to. If the caller hangs up, the asking is cancelled and ``Cancelled`` raised."""
-        asking = asyncio.current_task()
-        assert asking is not None
-        gone = False
-
-        def hang_up() -> None:
-            nonlocal gone
-            gone = True
-            asking.cancel()
-
-        scope[ON_DISCONNECT] = hang_up
-        try:
-            if isinstance(route, SequenceRoute):
-                return await self._sequence(route, call)
-            return await self._exchange.ask(route, call)
-        except asyncio.CancelledError:
-            if not gone:
-                raise
-            raise Cancelled("the caller hung up before the answer") from None
-        finally:
-            del scope[ON_DISCONNECT]
 
     async def _sequence(self, route: SequenceRoute, call: Call) -> Reply:
         try:
@@ -388,6 +424,29 @@ def _request_id(scope: Scope) -> str:
         scope["request_id"] = usable_request_id(dict(scope["headers"]).get(REQUEST_ID, b"").decode("latin-1"))
     request_id: str = scope["request_id"]
     return request_id
+
+
+@contextlib.asynccontextmanager
+async def _cancelled_with_caller(scope: Scope) -> AsyncIterator[None]:
+    """If the caller hangs up within the block, what it waits for is cancelled, and it raises ``Cancelled``."""
+    asking = asyncio.current_task()
+    assert asking is not None
+    gone = False
+
+    def hang_up() -> None:
+        nonlocal gone
+        gone = True
+        asking.cancel()
+
+    scope[ON_DISCONNECT] = hang_up
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not gone:
+            raise
+        raise Cancelled("the caller hung up before the answer") from None
+    finally:
+        del scope[ON_DISCONNECT]
 
 
 def _require(scope: Scope, method: str) -> None:

@@ -6,6 +6,8 @@ from typing import Literal
 from headrace_functions.names import VersionId
 
 Protocol = Literal["v1", "v2"]
+Verb = Literal["infer", "generate", "generate_stream"]
+"""What v2 is asked for: all of an answer, or of one row all of it or piece by piece."""
 
 CONTENT_TYPE = b"content-type"
 JSON_LENGTH = b"inference-header-content-length"
@@ -33,6 +35,8 @@ class Call:
     """Asked by the platform itself (explanations): not traffic, so not logged."""
     caller: str = ""
     """Who asks, e.g. ``key:ci``; empty where nobody is asked who they are."""
+    verb: Verb = "infer"
+    accept: bytes | None = None
     source: bytes | None = None
     """Of a stream's call, which messages its rows come from (``sources.Source``)."""
     sequence: str = ""
@@ -50,7 +54,11 @@ class Call:
 
     def head(self, version: VersionId, host: str, timeout_ms: int, more: bytes = b"") -> bytes:
         """The request line and headers for the service of ``version``, up to the blank line; ``more`` are header lines."""
-        path = f"/v2/models/{version.model}/infer" if self.protocol == "v2" else f"/v1/models/{version.model}:predict"
+        path = (
+            f"/v2/models/{version.model}/{self.verb}"
+            if self.protocol == "v2"
+            else f"/v1/models/{version.model}:predict"
+        )
         lines = [
             f"POST {path} HTTP/1.1\r\nhost: {host}\r\nx-request-id: {self.request_id}\r\n"
             f"content-length: {len(self.body)}\r\nx-headrace-timeout: {timeout_ms}\r\ncontent-type: ".encode("latin-1"),
@@ -61,6 +69,7 @@ class Call:
             (b"\r\ntraceparent: ", self.traceparent),
             (b"\r\nx-headrace-time: ", self.caller_time),
             (b"\r\nx-headrace-source: ", self.source),
+            (b"\r\naccept: ", self.accept),
         ):
             if value is not None:
                 lines += (name, value)

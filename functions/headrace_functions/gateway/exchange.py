@@ -1,7 +1,9 @@
 """One exchange with one service: lease, send, answer; what never reached the function is recorded here."""
 
 import asyncio
+import contextlib
 import time
+from collections.abc import AsyncIterator
 from typing import Protocol
 
 from headrace_functions.errors import (
@@ -91,6 +93,41 @@ class Exchange:
         reply.headers.append((VERSION, str(version.id).encode()))
         return reply
 
+    @contextlib.asynccontextmanager
+    async def ask_stream(self, version: Version, call: Call) -> AsyncIterator[tuple[Reply, AsyncIterator[bytes]]]:
+        """As ``ask``, with the answer's body as it comes; the lease lasts as long as the block.
+
+        A service that goes away in the middle raises ``Unreachable`` from the chunks, and the exchange is recorded here as ``aborted``.
+        """
+        started = time.perf_counter()
+        sending, hold = _Sending(), asyncio.Event()
+
+        async def body() -> AsyncIterator[bytes]:
+            yield call.body
+            await hold.wait()  # its end would close the connection
+
+        try:
+            async with self._leases.lease(version, deadline=call.deadline) as endpoint:
+                sending.begun = True
+                left = call.deadline - self._loop.time()
+                lines = endpoint.headers + self._secret.proof_line() if call.is_marked else endpoint.headers
+                head = call.head(version.id, endpoint.host, max(1, int(left * 1000)), lines)
+                async with self._upstream.stream(endpoint.address, head, body(), call.deadline, whole=True) as (
+                    reply,
+                    chunks,
+                ):
+                    reply.headers.append((VERSION, str(version.id).encode()))
+                    yield reply, chunks
+        except HeadraceError as error:
+            self._record_failure(version, call, error, time.perf_counter() - started, aborted=sending.begun)
+            raise
+        except asyncio.CancelledError:
+            if not sending.begun:
+                gone = Cancelled("the caller hung up before the service was ready")
+                self._record_failure(version, call, gone, time.perf_counter() - started)
+            raise
+        self._measures.exchange(version.id, reply.status, time.perf_counter() - started)
+
     @property
     def may_shadow(self) -> bool:
         """Whether a copy can be told from traffic; else it must not be sent."""
@@ -116,12 +153,16 @@ class Exchange:
             head = call.head(version.id, endpoint.host, max(1, int(left * 1000)), lines)
             return await self._upstream.request(endpoint.address, head, call.body, call.deadline)
 
-    def _record_failure(self, version: Version, call: Call, error: HeadraceError, seconds: float) -> None:
+    def _record_failure(
+        self, version: Version, call: Call, error: HeadraceError, seconds: float, *, aborted: bool = False
+    ) -> None:
         answer = problem(error, call.request_id)
         self._measures.exchange(version.id, answer.status, seconds)
         if call.unrecorded or call.source is not None:
             return  # a stream asks again until a function has answered
         outcome: Outcome = next((o for kind, o in _OUTCOMES if isinstance(error, kind)), "unreachable")
+        if aborted and outcome == "unreachable" and not isinstance(error, NotSent):
+            outcome = "aborted"
         header = RecordHeader(
             request_id=call.request_id,
             model=version.id.model,

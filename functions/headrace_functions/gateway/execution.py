@@ -12,6 +12,7 @@ from headrace_functions.gateway.metrics import GatewayMetrics
 from headrace_functions.gateway.routes import SequenceRoute
 from headrace_functions.gateway.upstream import Reply
 from headrace_functions.protocol.codec import decode_request, decode_response, encode_request, encode_response
+from headrace_functions.protocol.generate import decode_request as decode_generate
 from headrace_functions.protocol.rows import PackedRows
 from headrace_functions.signature import Tensors
 from headrace_functions.version import Version
@@ -37,6 +38,31 @@ class SequenceRunner:
         self._exchange = exchange
         self._measures = measures
         self._shadows: dict[str, set[asyncio.Task[None]]] = {}
+
+    async def last_stage(self, route: SequenceRoute, call: Call) -> Reply | tuple[Version, Call]:
+        """The last stage's version and its call, once the stages before it have answered; their refusal where one refuses.
+
+        For calls of one row whose last stage answers piece by piece. Shadows of the last stage get no copy.
+        """
+        sequence = route.sequence
+        last = len(sequence.stages) - 1
+        version = route.choose(last, call.request_id)
+        if route.passes_through:
+            return version, call.at_stage(sequence.name, last, version.id)
+        for one in route.versions.values():
+            self._exchange.warm(one)
+        content_type, json_length = call.content_type.decode("latin-1"), _length(call.json_length)
+        newest, _ = decode_generate(call.body, content_type, json_length, sequence.signature, route.batch)
+        bag = dict(newest)
+        for index in range(last):
+            chosen = route.choose(index, call.request_id)
+            call_of = partial(_call_with, replace(call, verb="infer", accept=None), bag, newest)
+            reply = await self._stage(route, index, chosen, call_of)
+            if reply.status != 200:
+                return reply
+            newest = _tensors_of(reply, chosen)
+            bag.update(newest)
+        return version, _call_with(call, bag, newest, version).at_stage(sequence.name, last, version.id)
 
     async def run(self, route: SequenceRoute, call: Call) -> Reply:
         """The answer of the last stage. Raises what ended it early: ``Malformed``, ``SignatureMismatch``, ``NotReady``…"""

@@ -60,6 +60,7 @@ class _Connection(asyncio.Protocol):
         self._writable = asyncio.Event()
         self._writable.set()
         self.closed = False
+        self.complete = False
         self.reusable = True
         self.idle_since = 0.0
 
@@ -113,6 +114,7 @@ class _Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         self.reusable = self._parser.should_keep_alive()
+        self.complete = True
         if self._chunks is not None:
             self._chunks.put_nowait(None)
         if self._done is not None and not self._done.done():
@@ -156,6 +158,13 @@ class _Connection(asyncio.Protocol):
             if self._queued <= _STREAM_WINDOW // 2 and not self.closed:
                 self._transport.resume_reading()
             yield chunk
+
+    async def whole(self) -> AsyncIterator[bytes]:
+        """As ``chunks``; ``Unreachable`` where the answer is cut off."""
+        async for chunk in self.chunks():
+            yield chunk
+        if not self.complete:
+            raise Unreachable("the service went away in the middle of its answer")
 
     def close(self) -> None:
         self.closed = True
@@ -211,19 +220,19 @@ class Upstream:
 
     @contextlib.asynccontextmanager
     async def stream(
-        self, address: str, head: bytes, body: AsyncIterator[bytes], deadline: float
+        self, address: str, head: bytes, body: AsyncIterator[bytes], deadline: float, *, whole: bool = False
     ) -> AsyncIterator[tuple[Reply, AsyncIterator[bytes]]]:
         """Send a request whose body arrives piece by piece; yields status and headers, and the answer's pieces as they come.
 
         ``body`` must not end before the caller has gone: its end closes the connection, so that a service stops sending
-        events to nobody.
+        events to nobody. With ``whole``, an answer that is cut off ends in ``Unreachable``.
         """
         connection = await self._connect(address, deadline)
         pump: asyncio.Task[None] | None = None
         try:
             head_reply = connection.begin_stream(head)
             pump = self._loop.create_task(_pump(connection, body))
-            yield await head_reply, connection.chunks()
+            yield await head_reply, connection.whole() if whole else connection.chunks()
         finally:
             if pump is not None:
                 pump.cancel()

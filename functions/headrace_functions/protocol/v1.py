@@ -12,6 +12,8 @@ import binascii
 import contextlib
 from typing import Any
 
+import numpy as np
+
 from headrace_functions.errors import Malformed, SignatureMismatch
 from headrace_functions.protocol.checks import check_inputs
 from headrace_functions.protocol.jsontext import dump, parse
@@ -191,6 +193,14 @@ def encode_response(tensors: Tensors, signature: Signature, batch: bool) -> Enco
 def _values(array: Array, field: Field, batch: bool) -> list[Any]:
     values = array.tolist() if batch else [array.tolist()]
     return [_text(v) for v in values] if field.dtype.name == "string" else values
+
+
+def plain(array: Any) -> Any:
+    """One row of a tensor as JSON has it: a value, or nested lists of them."""
+    if array is None or isinstance(array, str | bytes):
+        return _text(array)
+    held = np.asarray(array)
+    return _text(held.tolist()) if held.dtype.kind in "OSU" else held.tolist()
 
 
 def _text(value: Any) -> Any:

@@ -84,6 +84,11 @@ class Batcher:
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="predict")
 
     @property
+    def threads(self) -> ThreadPoolExecutor:
+        """Those that predictions run in."""
+        return self._threads
+
+    @property
     def waiting(self) -> int:
         return len(self._waiting)
 

@@ -15,6 +15,7 @@ from headrace_functions.errors import FunctionFailed, HeadraceError, InvalidInpu
 from headrace_functions.protocol.checks import check_outputs
 from headrace_functions.runtime.frameworks import find
 from headrace_functions.runtime.frameworks.port import Framework, Function
+from headrace_functions.runtime.frameworks.streaming import Chunks, Streaming
 from headrace_functions.signature import Signature, Tensors
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,17 @@ class LoadedFunction:
         rows = len(next(iter(tensors.values()))) if self.batch else None
         return check_outputs(self.unchecked(tensors), self.signature, self.batch, rows)
 
+    @property
+    def streams(self) -> bool:
+        """Whether user code yields its answers."""
+        return isinstance(self.function, Streaming)
+
+    def chunks(self, tensors: Tensors) -> Chunks:
+        """One run of user code that yields; of any other function its answer as the only chunk."""
+        if isinstance(self.function, Streaming):
+            return self.function.open(tensors)
+        return (self.unchecked(tensors) for _ in range(1))  # not before it is asked for
+
     def unchecked(self, tensors: Tensors) -> Any:
         """What user code answers, whatever that is; ``FunctionFailed`` for what it raises, ``KeyboardInterrupt`` included."""
         alone = self.adds_rows and not self.batch
@@ -44,6 +56,8 @@ class LoadedFunction:
             tensors = {name: np.asarray(value)[np.newaxis] for name, value in tensors.items()}
         try:
             outputs = self.function(tensors)
+        except FunctionFailed:
+            raise
         except BaseException as error:
             raise FunctionFailed(f"the function raised {type(error).__name__}") from error
         return {name: np.asarray(array)[0] for name, array in outputs.items()} if alone else outputs

@@ -25,6 +25,7 @@ from headrace_functions.runtime.loading import LoadedFunction, load_function
 from headrace_functions.runtime.metrics import Metrics
 from headrace_functions.runtime.server import FunctionServer
 from headrace_functions.runtime.settings import FunctionSettings
+from headrace_functions.runtime.streams import Runs
 from headrace_functions.serving import WaitingServer
 
 WARM = (_off,)
@@ -89,6 +90,8 @@ async def _serve(
         platform=settings.platform,
         secret=PlatformSecret(settings.secret),
     )
+    if function.streams:
+        app.runs = Runs(function, batcher.threads, version.limits.queue)
     server = Server(app, settings, modules)
     try:
         await server.serve(sockets=[listener])

@@ -7,16 +7,20 @@ fails is spooled too. User errors answer as problem documents with the request i
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
 
 import orjson
 
-from headrace_functions.errors import Cancelled, Malformed, MethodNotAllowed, NotFound
+from headrace_functions.errors import Cancelled, DeadlineExceeded, FunctionFailed, Malformed, MethodNotAllowed, NotFound
 from headrace_functions.platform_secret import PROOF, PlatformSecret
 from headrace_functions.protocol import metadata
 from headrace_functions.protocol.budget import ByteBudget, HeldBytes
 from headrace_functions.protocol.codec import decode_request, encode_response
 from headrace_functions.protocol.encodings import decoded
+from headrace_functions.protocol.generate import decode_request as decode_generate
+from headrace_functions.protocol.generate import wanted_type
 from headrace_functions.protocol.messages import JSON_TYPE, EncodedBody, Protocol
 from headrace_functions.protocol.problems import PROBLEM_TYPE, problem
 from headrace_functions.record import Outcome, Record, RecordHeader
@@ -36,8 +40,12 @@ from headrace_functions.runtime.exchange import (
     success,
     text,
 )
+from headrace_functions.runtime.frameworks.streaming import merged
 from headrace_functions.runtime.metrics import TEXT_TYPE, Metrics
+from headrace_functions.runtime.streamed_answer import StreamedAnswer
+from headrace_functions.runtime.streams import Runs
 from headrace_functions.serving import ON_DISCONNECT
+from headrace_functions.signature import Tensors
 from headrace_functions.sources import Source
 from headrace_functions.version import Version
 
@@ -45,6 +53,8 @@ Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Read = Callable[[], tuple[int, str, bytes]]
 Wanted = TypeVar("Wanted")
+Held = Callable[[Headers, Scope, Receive, Send, HeldBytes], Awaitable[None]]
+JSON_LENGTH = b"inference-header-content-length"
 
 
 class FunctionServer:
@@ -61,6 +71,16 @@ class FunctionServer:
         platform: str = "",
         secret: PlatformSecret | None = None,
     ) -> None:
+        self.runs: Runs | None = None
+        """Of a function that yields its answers."""
+        self._generate = {
+            f"{base}/{verb}"
+            for base in (
+                f"/v2/models/{version.id.model}",
+                f"/v2/models/{version.id.model}/versions/{version.id.number}",
+            )
+            for verb in ("generate", "generate_stream")
+        }
         self.version = version
         self.draining = False
         self._bytes = ByteBudget()
@@ -79,7 +99,10 @@ class FunctionServer:
         headers: Headers = dict(scope["headers"])
         protocol = self._infer.get(path)
         if protocol is not None and scope["method"] == "POST":
-            await self._exchange(protocol, headers, scope, receive, send)
+            await self._held(partial(self._exchange, protocol), headers, scope, receive, send)
+            return
+        if path in self._generate and scope["method"] == "POST":
+            await self._held(self._generation, headers, scope, receive, send)
             return
         request_id = request_id_of(headers)
         status, content_type, body = self._answer(path, scope["method"], request_id)
@@ -110,8 +133,8 @@ class FunctionServer:
         found = self._read.get(path)
         if found is not None and method in ("GET", "HEAD"):
             return found()
-        if found is not None or path in self._infer:
-            allowed = "POST" if path in self._infer else "GET"
+        if found is not None or path in self._infer or path in self._generate:
+            allowed = "GET" if found is not None else "POST"
             refusal = MethodNotAllowed(f"{path} takes {allowed}, not {method}", allowed=allowed, got=method)
             told = problem(refusal, request_id)
             return told.status, PROBLEM_TYPE, told.body
@@ -130,42 +153,104 @@ class FunctionServer:
 
     # The hot side: an exchange.
 
-    async def _exchange(self, protocol: Protocol, headers: Headers, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _held(self, exchange: Held, headers: Headers, scope: Scope, receive: Receive, send: Send) -> None:
+        """An exchange with the bytes of its body counted."""
         held = self._bytes.hold()
         try:
-            await self._held_exchange(protocol, headers, scope, receive, send, held)
+            await exchange(headers, scope, receive, send, held)
         finally:
             held.release()
 
-    async def _held_exchange(
+    async def _body(self, headers: Headers, receive: Receive, held: HeldBytes) -> bytes:
+        limit = self.version.limits.max_body
+        held.at_least(min(number(headers, b"content-length") or 0, limit))
+        body = decoded(await read_body(receive, headers, limit), headers.get(b"content-encoding"), limit)
+        held.at_least(len(body))
+        return body
+
+    async def _exchange(
         self, protocol: Protocol, headers: Headers, scope: Scope, receive: Receive, send: Send, held: HeldBytes
     ) -> None:
         received, started = time.time_ns(), time.perf_counter()
         request_id = request_id_of(headers)
         body = b""
         try:
-            limit = self.version.limits.max_body
-            held.at_least(min(number(headers, b"content-length") or 0, limit))
-            body = decoded(await read_body(receive, headers, limit), headers.get(b"content-encoding"), limit)
-            held.at_least(len(body))
+            body = await self._body(headers, receive, held)
             answer = success(await _while_wanted(scope, self._predict(protocol, headers, body)))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - every request is answered and recorded
             answer = failure(error, request_id, self.version)
             log_failure(error, request_id)
-        seconds = time.perf_counter() - started
-        self._metrics.exchange(answer.outcome, seconds)
+        exchanged = _Exchanged(request_id, received, time.perf_counter() - started, protocol, headers, body)
+        self._record_exchange(exchanged, answer)
+        await _reply(send, answer.status, answer.headers, answer.body, request_id)
+
+    async def _generation(self, headers: Headers, scope: Scope, receive: Receive, send: Send, held: HeldBytes) -> None:
+        """One row in, one answer or a stream of them out; one record of all that was answered, with how it ended."""
+        received, started = time.time_ns(), time.perf_counter()
+        request_id = request_id_of(headers)
+        body, logged = b"", b""
+        stream = StreamedAnswer(send, self.version, request_id)
+        try:
+            body = await self._body(headers, receive, held)
+            if scope["path"].endswith("_stream"):
+                stream.content_type = wanted_type(text(headers, b"accept"))
+            tensors, logged = decode_generate(
+                body,
+                text(headers, b"content-type"),
+                _json_length(headers),
+                self.version.signature,
+                self.version.batch,
+            )
+            await _while_wanted(scope, self._generated(stream, tensors, headers))
+            answer = Answer(200, "ok", [(b"content-type", JSON_TYPE.encode())], stream.event())
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - every request is answered and recorded
+            answer = failure(error, request_id, self.version)
+            if isinstance(error, Cancelled) and stream.begun:
+                answer.outcome = "cancelled"
+            log_failure(error, request_id)
+        read_as: Protocol = "v1" if logged else "v2"
+        kept = logged or body
+        plain = {k: v for k, v in headers.items() if not logged or k not in (b"content-type", JSON_LENGTH)}
+        exchanged = _Exchanged(request_id, received, time.perf_counter() - started, read_as, plain, kept)
+        recorded = replace(answer, body=stream.predictions() or answer.body)
+        self._record_exchange(exchanged, recorded)
+        answer.headers = recorded.headers
+        if not stream.begun:
+            await _reply(send, answer.status, answer.headers, answer.body, request_id)
+        elif answer.outcome != "cancelled":
+            await stream.end(b"" if answer.outcome == "ok" else answer.body)
+
+    async def _generated(self, stream: StreamedAnswer, tensors: Tensors, headers: Headers) -> None:
+        """Hand what the function answers to the stream, chunk by chunk where it yields."""
+        limit = self._seconds(headers)
+        if self.runs is None:
+            await stream.add(await self._batcher.submit(tensors, limit))
+            return
+        async with self.runs.run(tensors, limit) as chunks:
+            async for chunk in chunks:
+                await stream.add(chunk)
+        stream.check_any()
+
+    def _seconds(self, headers: Headers) -> float:
+        told = number(headers, b"x-headrace-timeout")
+        limit = self.version.limits.predict_timeout
+        return limit if told is None else min(limit, told / 1000)
+
+    def _record_exchange(self, exchanged: "_Exchanged", answer: Answer) -> None:
+        headers = exchanged.headers
+        self._metrics.exchange(answer.outcome, exchanged.seconds)
         by_gateway = PROOF in headers and self._secret.is_proof(headers[PROOF])
         # What the platform asks itself (explanations) is no traffic; the gateway lets nobody else say so.
         if self._spool is not None and not (by_gateway and _unrecorded(headers, answer.outcome)):
             header = RecordHeader(
-                request_id,
+                exchanged.request_id,
                 self.version.id.model,
                 self.version.id.number,
-                received,
-                round(seconds * 1000, 4),
+                exchanged.received,
+                round(exchanged.seconds * 1000, 4),
                 answer.outcome,
                 answer.status,
-                protocol,
+                exchanged.protocol,
                 text(headers, b"content-type") or JSON_TYPE,
                 number(headers, b"inference-header-content-length"),
                 answer.json_length,
@@ -173,8 +258,7 @@ class FunctionServer:
                 replica=self._replica,
                 **forwarded(headers, by_gateway=by_gateway),
             )
-            self._record(self._spool, Record(header, body, answer.body), answer)
-        await _reply(send, answer.status, answer.headers, answer.body, request_id)
+            self._record(self._spool, Record(header, exchanged.body, answer.body), answer)
 
     def _record(self, spool: Spool, record: Record, answer: Answer) -> None:
         """Spool before the reply: what was answered is logged, or the reply says that it is not."""
@@ -185,24 +269,15 @@ class FunctionServer:
 
     async def _predict(self, protocol: Protocol, headers: Headers, body: bytes) -> EncodedBody:
         version = self.version
-        limit = version.limits.predict_timeout
-        told = number(headers, b"x-headrace-timeout")
-        if told is not None:
-            limit = min(limit, told / 1000)
-        raw_length = headers.get(b"inference-header-content-length")
-        json_length = number(headers, b"inference-header-content-length")
-        if raw_length is not None and json_length is None:
-            raise Malformed(
-                "Inference-Header-Content-Length is not a number",
-                field="Inference-Header-Content-Length",
-                expected="bytes of JSON",
-                got=repr(raw_length.decode("latin-1")[:40]),
-            )
+        limit, json_length = self._seconds(headers), _json_length(headers)
         content_type = headers.get(b"content-type", b"").decode("latin-1")
         tensors, info = decode_request(
             body, content_type, json_length, version.signature, protocol=protocol, batch=version.batch
         )
-        outputs = await self._batcher.submit(tensors, limit)
+        if self.runs is None:
+            outputs = await self._batcher.submit(tensors, limit)
+        else:
+            outputs = await self._gathered(self.runs, tensors, limit)
         return encode_response(
             outputs,
             version.signature,
@@ -213,12 +288,49 @@ class FunctionServer:
             batch=version.batch,
         )
 
+    async def _gathered(self, runs: Runs, tensors: Tensors, limit: float) -> Tensors:
+        """All that a function yields, as one answer; ``limit`` is for all of it."""
+        found: Tensors = {}
+        try:
+            async with asyncio.timeout(limit), runs.run(tensors, limit) as chunks:
+                async for chunk in chunks:
+                    found = merged(found, chunk)
+        except TimeoutError as error:
+            raise DeadlineExceeded(f"no answer within {limit:.3g} s") from error
+        if not found:
+            raise FunctionFailed("the function yielded nothing", expected="at least one dict of outputs")
+        return found
+
     def _seal_later(self, spool: Spool) -> None:
         """Wake once when the open segment is due: an idle server has no timer."""
         left = spool.seal_if_old()
         self._sealing = left is not None
         if left is not None:
             self._batcher.loop.call_later(left, self._seal_later, spool)
+
+
+@dataclass(frozen=True, slots=True)
+class _Exchanged:
+    """What the record of an exchange says besides the answer. ``protocol`` says how the body is read."""
+
+    request_id: str
+    received: int
+    seconds: float
+    protocol: Protocol
+    headers: Headers
+    body: bytes
+
+
+def _json_length(headers: Headers) -> int | None:
+    raw_length, json_length = headers.get(JSON_LENGTH), number(headers, JSON_LENGTH)
+    if raw_length is not None and json_length is None:
+        raise Malformed(
+            "Inference-Header-Content-Length is not a number",
+            field="Inference-Header-Content-Length",
+            expected="bytes of JSON",
+            got=repr(raw_length.decode("latin-1")[:40]),
+        )
+    return json_length
 
 
 def _unrecorded(headers: Headers, outcome: Outcome) -> bool:

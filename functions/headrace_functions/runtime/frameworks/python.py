@@ -17,6 +17,7 @@ from typing import Any
 from headrace_functions.errors import InvalidInput
 from headrace_functions.runtime.frameworks.port import Description, Function, Options
 from headrace_functions.runtime.frameworks.python_names import ENTRY, FUNCTION, HYDROSPHERE, HYDROSPHERE_FUNCTIONS
+from headrace_functions.runtime.frameworks.streaming import Streaming, yields
 from headrace_functions.signature import Field, Signature, Tensors
 
 ROWS = False
@@ -28,7 +29,7 @@ class UserFunction:
     """The user's file, imported, and what its ``load`` returned."""
 
     entry: str
-    predict: Callable[..., Mapping[str, Any]]
+    predict: Callable[..., Any]
     model: Any
     takes_model: bool = True
 
@@ -94,11 +95,15 @@ def bind(model: UserFunction, options: Options, signature: Signature) -> Functio
     del options
     _check_parameters(model, [f.name for f in signature.inputs])
     predict, loaded = model.predict, model.model
+    if yields(predict):
+        arguments = (loaded,) if model.takes_model else ()
+        return Streaming(lambda tensors: predict(*arguments, **tensors))
     if not model.takes_model:
         return lambda tensors: predict(**{n: v.item() if v.ndim == 0 else v for n, v in tensors.items()})
 
     def function(tensors: Tensors) -> Mapping[str, Any]:
-        return predict(loaded, **tensors)
+        answer: Mapping[str, Any] = predict(loaded, **tensors)
+        return answer
 
     return function
 
