@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "Create or update the models, sequences, streams, deployment configurations and grants of definition files.",
     ),
     "new": ("new", "new", "Start a project in FOLDER from a template."),
+    "import": ("importing", "importing", "Write definitions from what other platforms run."),
     "model": ("model", "model", "List, show and delete models, and inspect model files."),
     "version": ("version", "version", "List, show and delete versions of models, and read their build logs."),
     "alias": ("alias", "alias", "Manage aliases: names that point to a version and can be moved."),
