@@ -73,7 +73,7 @@ def _apply(client: Client, definition: Definition, source: Source, *, quiet: boo
 
 def _apply_model(client: Client, definition: ModelDefinition, source: Source, *, quiet: bool) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="headrace-") as folder:
-        submitted = client.apply_model(package(definition, source, Path(folder)))
+        submitted = client.apply_model(package(definition, source, Path(folder), progress))
     log: list[str] = []
     name = submitted.version.id
     going_on = f"the build of {name} goes on; follow it with: headrace version log {name}, or discard it with: headrace version delete {name}"

@@ -10,6 +10,7 @@ from pathlib import Path
 from headrace_controller import archive
 from headrace_controller.definitions import ModelDefinition, Source
 from headrace_controller.environments import requirements
+from headrace_controller.projects import payload_sources
 from headrace_functions.errors import InvalidInput, NotFound
 
 GIT_TIMEOUT = 10.0  # seconds
@@ -26,16 +27,19 @@ class Package:
     reference: Path | None = None
 
 
-def package(definition: ModelDefinition, source: Source, folder: Path) -> Package:
-    """Pack the payload into ``folder``. Relative paths start from the definition's own folder.
+def package(
+    definition: ModelDefinition, source: Source, folder: Path, log: payload_sources.Log = lambda _text: None
+) -> Package:
+    """Pack the payload into ``folder``. Relative paths start from the definition's own folder; URLs are fetched.
 
     Raises ``NotFound`` for a file that is not there and ``InvalidInput`` for one that cannot be sent.
     """
     payload = folder / "payload.tar.zst"
-    archive.pack(definition.payload, source.folder, payload)
+    entries, sources = _local_entries(definition.payload, folder, log)
+    archive.pack(entries, source.folder, payload)
     given = {
         "requirements": _requirements(definition, source),
-        "metadata": {**git_metadata(source.folder), **definition.metadata},
+        "metadata": {**git_metadata(source.folder), **sources, **definition.metadata},
     }
     return Package(
         definition.model_copy(update=given),
@@ -44,6 +48,23 @@ def package(definition: ModelDefinition, source: Source, folder: Path) -> Packag
         _file(definition.sample, source, "sample"),
         _file(definition.reference_data, source, "reference-data"),
     )
+
+
+def _local_entries(payload: list[str], folder: Path, log: payload_sources.Log) -> tuple[list[str], dict[str, str]]:
+    """The payload with its URLs fetched; and where they are from, as metadata."""
+    entries, sources = [], {}
+    for number, entry in enumerate(payload, 1):
+        if not payload_sources.is_url(entry):
+            entries.append(entry)
+            continue
+        into = folder / f"fetched-{number}"
+        into.mkdir()
+        found = payload_sources.fetch(entry, into, log)
+        entries.append(str(found.path.resolve()))
+        sources[f"source.{number}.url"] = found.url
+        if found.sha256:
+            sources[f"source.{number}.sha256"] = found.sha256
+    return entries, sources
 
 
 def git_metadata(folder: Path) -> dict[str, str]:

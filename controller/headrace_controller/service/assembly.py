@@ -35,8 +35,8 @@ from headrace_functions.version import EXTERNAL, Version
 
 MAX_UPLOAD = archive.MAX_ARCHIVE + source.MAX_BYTES + 16 * 1024 * 1024
 """Bytes of a submission: payload, training data, and what goes with them."""
-GIT = "git."
-"""Prefix of the metadata that ``headrace apply`` adds; it is no part of the content."""
+ADDED = ("git.", "source.")
+"""Prefixes of the metadata that ``headrace apply`` adds; it is no part of the content."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def content_digest(definition: ModelDefinition, given: Given) -> str:
     document = definition.to_document()
     for key in ("payload", "training-data", "sample", "reference-data"):
         document.pop(key, None)
-    document["metadata"] = {k: v for k, v in definition.metadata.items() if not k.startswith(GIT)}
+    document["metadata"] = {k: v for k, v in definition.metadata.items() if not k.startswith(ADDED)}
     digests = [given.payload_digest, *(given.digest(f) if f else "" for f in (given.training, given.sample))]
     if given.reference is not None:
         digests.append(given.digest(given.reference))

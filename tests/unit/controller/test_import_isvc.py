@@ -144,7 +144,13 @@ def test_what_is_none_or_two_is_refused_naming_the_key(document: Any, field: str
 
 
 @pytest.mark.parametrize(
-    ("uri", "left"), [("pvc://claim/model", True), ("hf://org/model", True), ("gs://bucket/model", False)]
+    ("uri", "left"),
+    [
+        ("pvc://claim/model", True),
+        ("hf://org/model", True),
+        ("gs://bucket/model", True),
+        ("https://host/model.onnx", False),
+    ],
 )
 def test_places_that_are_not_fetched_are_said(uri: str, left: bool) -> None:
     found = convert(service({"sklearn": {"storageUri": uri}}))
