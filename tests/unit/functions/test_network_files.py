@@ -131,3 +131,17 @@ def test_outputs_are_picked_by_name_else_by_place() -> None:
     assert {"p": 0, "q": 1} == graphs.picking(["dense", "dense_1"], signature)
     with pytest.raises(InvalidInput, match="no output 'p'"):
         graphs.picking(["a", "b", "c"], signature)
+
+
+def test_an_archive_that_is_cut_within_another_is_not_taken_for_it(tmp_path: Path) -> None:
+    """Exported programs hold an archive of their example inputs."""
+    inner = archive(tmp_path / "inner.pt", net__data_pkl="x").read_bytes()
+    with zipfile.ZipFile(tmp_path / "model.pt2", "w") as outer:
+        outer.writestr("model/archive_format", "pt2")
+        outer.writestr("model/data/sample_inputs/model.pt", inner)
+        outer.writestr("model/byteorder", "little" * 20)
+    whole = (tmp_path / "model.pt2").read_bytes()
+    assert "exported" == kind_of(tmp_path / "model.pt2")
+    (tmp_path / "model.pt2").write_bytes(whole[: whole.index(inner) + len(inner)])
+    with pytest.raises(InvalidInput, match="cut short"):
+        kind_of(tmp_path / "model.pt2")

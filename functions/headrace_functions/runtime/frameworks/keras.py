@@ -64,7 +64,9 @@ def load(artifact: Path, options: Options) -> Network:
 
 
 def _said(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    """The reason, behind the layers of configuration in which Keras wraps it."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text.rpartition('Exception encountered: ')[2][:300]}"
 
 
 def _hint(made: str, has: str, said: str) -> str:
@@ -98,7 +100,9 @@ def _kind(dtype: Any) -> str:
 
 def _outputs(model: Any) -> tuple[Tensor, ...]:
     """By the names that the model returns them under, else those of the layers that make them."""
-    names = [str(n) for n in model.output_names]
+    names = [
+        str(n) for n in getattr(model, "output_names", ()) or [model.layers[-1].name]
+    ]  # a Sequential has one, of its last layer
     told = model.compute_output_spec(model.inputs if len(model.inputs) > 1 else model.inputs[0])
     by_name = (
         told

@@ -15,7 +15,7 @@ def kind_of(path: Path) -> Kind:
     """``InvalidInput`` for a file that is none."""
     if path.suffix == ".safetensors":
         return "state"
-    if not zipfile.is_zipfile(path):
+    if not _is_whole(path):
         with path.open("rb") as file:
             if file.read(len(_LEGACY)) == _LEGACY:
                 return "state"
@@ -39,3 +39,11 @@ def kind_of(path: Path) -> Kind:
         expected="an archive that torch.export.save, torch.jit.save or torch.save wrote",
         got=", ".join(sorted(names)[:5]) or "an empty archive",
     )
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether the file is an archive from its first byte on: of one that is cut short an archive within it would be found."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return min((m.header_offset for m in archive.infolist()), default=0) == 0
