@@ -3,6 +3,7 @@
 import hashlib
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ MAX_SOCKET_PATH = 100
 """Bytes of the path of a Unix socket that every system takes, with some to spare."""
 LONGEST_SOCKET = 62
 """Bytes that the name of a socket may add: a model's 40, its version, a number and a suffix."""
+ORIGIN = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+")
 SHORT = "/tmp"  # noqa: S108 -- below it a folder of our own, for its owner alone
 
 
@@ -54,6 +56,12 @@ class Settings:
     """Seconds without a record after which the collector process ends; the next record starts it."""
     drain: float = 15.0
     """Seconds that open requests get when the platform stops."""
+    cors_origins: tuple[str, ...] = ()
+    """Origins of web pages that may read answers of ``/v1`` and ``/v2``; ``*`` for all."""
+    caller_requests: float = 0.0
+    """Requests a second that one caller may send, 0 for no limit."""
+    caller_bytes: float = 0.0
+    """Bytes of request bodies a second that one caller may send, 0 for no limit."""
     grpc_port: int | None = None
     """Port of the gRPC server on the same host; 0 takes any free one, None starts none."""
     grpc_certificate: str = ""
@@ -93,6 +101,13 @@ class Settings:
                 expected="0 to 65535",
                 got=str(self.grpc_port),
             )
+        for origin in self.cors_origins:
+            if origin != "*" and not ORIGIN.fullmatch(origin):
+                raise InvalidInput(
+                    f"cors-origin: {origin!r} is not an origin",
+                    field="cors-origin",
+                    expected="scheme and host, such as https://app.example.org, or *",
+                )
         if bool(self.grpc_certificate) != bool(self.grpc_key):
             raise InvalidInput(
                 "grpc-certificate and grpc-key belong together", field="grpc-key", expected="both files, or neither"

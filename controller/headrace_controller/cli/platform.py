@@ -72,6 +72,24 @@ _home = click.option(
     help="Bytes of records that each process buffers while the object store is unavailable; records beyond that are dropped and counted.",
 )
 @click.option(
+    "--cors-origin",
+    "cors_origins",
+    multiple=True,
+    help="Origin of web pages that may read answers of /v1 and /v2, e.g. https://app.example.org, or *. May be repeated.",
+)
+@click.option(
+    "--caller-requests",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    help="Requests a second that one caller may send; more is refused with 429. Default: no limit.",
+)
+@click.option(
+    "--caller-bytes",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    help="Bytes of request bodies a second that one caller may send. Default: no limit.",
+)
+@click.option(
     "--grpc-port",
     type=click.IntRange(0, 65535),
     help="Also serve gRPC (Open Inference Protocol) on this port; 0 chooses a free port. Needs headrace[grpc].",
@@ -137,6 +155,15 @@ def _login_options(settings: Settings) -> list[str]:
     return options
 
 
+def _edge_options(settings: Settings) -> list[str]:
+    options = [part for origin in settings.cors_origins for part in ("--cors-origin", origin)]
+    if settings.caller_requests:
+        options += ["--caller-requests", str(settings.caller_requests)]
+    if settings.caller_bytes:
+        options += ["--caller-bytes", str(settings.caller_bytes)]
+    return options
+
+
 def _grpc_options(settings: Settings) -> list[str]:
     if settings.grpc_port is None:
         return []
@@ -155,7 +182,7 @@ def _detached(settings: Settings) -> Holder:
         sys.executable, "-m", "headrace_controller.cli", "up", "--home", str(settings.home),
         "--host", settings.host, "--port", str(settings.port), "--storage", settings.storage,
         "--spool-cap", str(settings.spool_cap), *(["--insecure"] if settings.insecure else []),
-        *_login_options(settings), "--public-url", settings.public_url, *_grpc_options(settings),
+        *_login_options(settings), "--public-url", settings.public_url, *_grpc_options(settings), *_edge_options(settings),
     ]  # fmt: skip
     with log.open("ab") as output:
         child = subprocess.Popen(

@@ -25,7 +25,9 @@ from headrace_controller.embedded.process import die_with, settings_of
 from headrace_controller.embedded.remembered_routes import RememberedRoutes
 from headrace_controller.logging_setup import set_up_logging
 from headrace_controller.settings import Settings
+from headrace_functions.gateway.allowance import Allowance
 from headrace_functions.gateway.app import Gateway, GatewaySettings
+from headrace_functions.gateway.edge import Edge, EdgeSettings
 from headrace_functions.gateway.exchange import Exchange
 from headrace_functions.gateway.execution import SequenceRunner
 from headrace_functions.gateway.metrics import GatewayMetrics
@@ -67,6 +69,7 @@ async def serve(settings: Settings, public: socket.socket) -> None:
         f"unix:{settings.controller_socket}",
         secret,
         authentication=admission.authentication,
+        allowance=Allowance(settings.caller_requests, settings.caller_bytes),
         refused=admission.refusals.note,
     )
     gateway = Gateway(door, resolver, exchange, runner, upstream, measures)
@@ -76,7 +79,7 @@ async def serve(settings: Settings, public: socket.socket) -> None:
     private.bind(str(settings.gateway_socket))
     settings.gateway_socket.chmod(0o600)
     servers = [
-        (WaitingServer(gateway, drain=settings.drain), public),
+        (WaitingServer(Edge(gateway, EdgeSettings(settings.cors_origins)), drain=settings.drain), public),
         (
             WaitingServer(
                 GatewayAdmin(node, resolver, measures, settings.spool, gateway, admission.learn), drain=settings.drain

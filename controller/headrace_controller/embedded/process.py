@@ -21,7 +21,8 @@ def write_settings(settings: Settings, path: Path) -> None:
 
 def settings_of(path: Path) -> Settings:
     document = orjson.loads(path.read_bytes())
-    return Settings(**{**document, "home": Path(document["home"])})
+    origins = tuple(document["cors_origins"])
+    return Settings(**{**document, "home": Path(document["home"]), "cors_origins": origins})
 
 
 def die_with(parent: int) -> None:

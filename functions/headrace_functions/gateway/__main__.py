@@ -12,6 +12,7 @@ import uvloop
 
 from headrace_functions.errors import HeadraceError
 from headrace_functions.gateway.app import Gateway, GatewaySettings
+from headrace_functions.gateway.edge import Edge, EdgeSettings
 from headrace_functions.gateway.exchange import Exchange
 from headrace_functions.gateway.execution import SequenceRunner
 from headrace_functions.gateway.incluster import InCluster, controller_voice, learn_secret
@@ -50,10 +51,10 @@ async def serve(settings: InCluster) -> None:
     shipping = Shipping(settings.spool, settings.storage, settings.collector)
     exchange = Exchange(leases, upstream, SealedInTime(spool), measures, secret)
     runner = SequenceRunner(exchange, measures)
-    door = GatewaySettings(settings.version, None, secret, settings.open_bytes)
+    door = GatewaySettings(settings.version, None, secret, open_bytes=settings.open_bytes)
     gateway = Gateway(door, resolver, exchange, runner, upstream, measures)
 
-    public = WaitingServer(gateway, drain=settings.drain)
+    public = WaitingServer(Edge(gateway, EdgeSettings()), drain=settings.drain)
     private = WaitingServer(GatewayPrivate(resolver, measures), drain=1)
     serving = [
         loop.create_task(server.serve(sockets=[listening("0.0.0.0", port)]))  # noqa: S104 -- inside its pod

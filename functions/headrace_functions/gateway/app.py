@@ -33,10 +33,13 @@ from headrace_functions.errors import (
     Unauthenticated,
 )
 from headrace_functions.gateway import embeddings
+from headrace_functions.gateway.allowance import Allowance
 from headrace_functions.gateway.calls import JSON_LENGTH, REQUEST_ID, SOURCE, Call, Verb
 from headrace_functions.gateway.calls import Protocol as WireProtocol
+from headrace_functions.gateway.edge import TIMING
 from headrace_functions.gateway.exchange import Exchange
 from headrace_functions.gateway.execution import SequenceRunner
+from headrace_functions.gateway.generation import Generation
 from headrace_functions.gateway.live_updates import LiveUpdates
 from headrace_functions.gateway.metrics import GatewayMetrics
 from headrace_functions.gateway.passthrough import Receive, Scope, Send, pass_through, peer_of
@@ -48,7 +51,8 @@ from headrace_functions.platform_secret import PROOF, PlatformSecret
 from headrace_functions.protocol import metadata
 from headrace_functions.protocol.budget import OPEN_BYTES, ByteBudget, HeldBytes
 from headrace_functions.protocol.encodings import decoded
-from headrace_functions.protocol.generate import framed_problem
+from headrace_functions.protocol.ndjson import TYPE as LINES
+from headrace_functions.protocol.ndjson import from_v1, is_lines, to_v1
 from headrace_functions.protocol.problems import problem, status_of
 from headrace_functions.serving import ON_DISCONNECT
 from headrace_functions.version import Limits, Version
@@ -73,6 +77,7 @@ _PASSED_ON = {
     b"retry-after",
     b"x-headrace-version",
     b"allow",
+    b"server-timing",
     b"www-authenticate",
     DEFINITIONS,
 }
@@ -87,6 +92,8 @@ class GatewaySettings:
     """Address that gets every path the gateway does not serve; None for 404."""
     secret: PlatformSecret = field(default_factory=PlatformSecret)
     """Who sends it with ``x-headrace-purpose: explain <secret>`` is the platform itself: not traffic, so not logged."""
+    allowance: Allowance | None = None
+    """What one caller may use; None is no limit."""
     open_bytes: int = OPEN_BYTES
     """Bytes of request bodies that are held at once; one more request is refused with 429. A body is in memory about three times."""
     authentication: Authentication = field(default_factory=lambda: Authentication(None, PlatformSecret()))
@@ -121,6 +128,7 @@ class Gateway:
             if settings.controller
             else None
         )
+        self._generation = Generation(exchange, runner, _answer, _PASSED_ON)
         self._open = 0
         self._bytes = ByteBudget(settings.open_bytes)
         self._inference: dict[bytes, tuple[Reference, WireProtocol]] = {}
@@ -179,6 +187,8 @@ class Gateway:
             self._settings.refused(entry)
             raise
         scope["caller"] = caller.subject
+        if self._settings.allowance is not None and permissions[0] == "call" and scope["method"] == "POST":
+            self._settings.allowance.take_for(scope, caller.subject, self._settings.secret)
 
     def _fixed(self, path: str) -> Reply:
         if path == "/v2":
@@ -252,7 +262,12 @@ class Gateway:
         with self._room() as held:
             route = self._resolver.known(reference) or await self._resolver.resolve(reference)
             call = await self._call(route, protocol, scope, receive, held)
+            lines = is_lines(call.content_type)
+            if lines:
+                call = replace(call, protocol="v1", body=to_v1(call.body), content_type=b"application/json")
             reply = await self._while_wanted(route, call, scope)
+            if lines and reply.status == 200:
+                reply = _as_lines(reply, route)
             if self._resolver.is_unconfirmed(reference):
                 reply.headers.append((DEFINITIONS, b"last-known"))
             await _answer(send, scope, reply, call.request_id)
@@ -304,37 +319,7 @@ class Gateway:
             if verb == "generate_stream":
                 call = replace(call, deadline=call.deadline + STREAM_SECONDS)
             async with _cancelled_with_caller(scope):
-                await self._pass_on(route, call, scope, send)
-
-    async def _pass_on(self, route: Route, call: Call, scope: Scope, send: Send) -> None:
-        if isinstance(route, SequenceRoute):
-            found = await self._runner.last_stage(route, call)
-            if isinstance(found, Reply):
-                await _answer(send, scope, found, call.request_id)
-                return
-            version, call = found
-        else:
-            version = route
-        begun = False
-        try:
-            async with self._exchange.ask_stream(version, call) as (reply, chunks):
-                if reply.status != 200 or call.verb == "generate":
-                    reply.body = b"".join([chunk async for chunk in chunks])
-                    await _answer(send, scope, reply, call.request_id)
-                    return
-                headers = [h for h in reply.headers if h[0] in _PASSED_ON and h[0] != b"content-length"]
-                headers += [(REQUEST_ID, call.request_id.encode()), (b"cache-control", b"no-cache")]
-                begun = True
-                await send({"type": "http.response.start", "status": 200, "headers": headers})
-                async for chunk in chunks:
-                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        except HeadraceError as error:
-            if not begun:
-                raise
-            kind = next(v for k, v in headers if k == b"content-type").decode("latin-1")
-            told = framed_problem(problem(error, call.request_id).body, kind)
-            await send({"type": "http.response.body", "body": told, "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
+                await self._generation.pass_on(route, call, scope, send)
 
     async def _while_wanted(self, route: Route, call: Call, scope: Scope) -> Reply:
         """Ask what the route leads to; if the caller hangs up, ``Cancelled``."""
@@ -397,6 +382,7 @@ class Gateway:
             headers.get(JSON_LENGTH),
             headers.get(b"traceparent"),
             headers.get(b"x-headrace-time"),
+            timed=TIMING in headers,
             unrecorded=self._settings.secret.is_purpose(headers.get(b"x-headrace-purpose")),
             caller=scope["caller"],
             source=headers.get(SOURCE)
@@ -424,6 +410,13 @@ def _request_id(scope: Scope) -> str:
         scope["request_id"] = usable_request_id(dict(scope["headers"]).get(REQUEST_ID, b"").decode("latin-1"))
     request_id: str = scope["request_id"]
     return request_id
+
+
+def _as_lines(reply: Reply, route: Route) -> Reply:
+    signature = route.sequence.signature if isinstance(route, SequenceRoute) else route.signature
+    headers = [h for h in reply.headers if h[0] != b"content-type"]
+    body = from_v1(reply.body, [f.name for f in signature.outputs])
+    return Reply(reply.status, [*headers, (b"content-type", LINES)], body)
 
 
 @contextlib.asynccontextmanager

@@ -37,6 +37,8 @@ class Call:
     """Who asks, e.g. ``key:ci``; empty where nobody is asked who they are."""
     verb: Verb = "infer"
     accept: bytes | None = None
+    timed: bool = False
+    """Whether the caller wants to know what of the time went where."""
     source: bytes | None = None
     """Of a stream's call, which messages its rows come from (``sources.Source``)."""
     sequence: str = ""

@@ -44,10 +44,21 @@ class Recorder(Protocol):
 class _Sending:
     """Whether a call may have reached a function."""
 
-    __slots__ = ("begun",)
+    __slots__ = ("_started", "_waited", "begun")
 
     def __init__(self) -> None:
         self.begun = False
+        self._started = time.perf_counter()
+        self._waited = 0.0
+
+    def begin(self) -> None:
+        """A service was found, and the call goes out to it."""
+        self.begun = True
+        self._waited = time.perf_counter() - self._started
+
+    def timing(self, seconds: float) -> bytes:
+        """What of the time went into waking and waiting for a service, and what into its answer, as ``Server-Timing`` has it."""
+        return b"wake;dur=%.3f, function;dur=%.3f" % (self._waited * 1000, (seconds - self._waited) * 1000)
 
 
 class Exchange:
@@ -91,6 +102,8 @@ class Exchange:
             self._measures.unlogged(version.id)
             reply.headers = [h for h in reply.headers if h[0] != UNLOGGED]
         reply.headers.append((VERSION, str(version.id).encode()))
+        if call.timed:
+            reply.headers.append((b"server-timing", sending.timing(time.perf_counter() - started)))
         return reply
 
     @contextlib.asynccontextmanager
@@ -147,7 +160,7 @@ class Exchange:
 
     async def _send(self, version: Version, call: Call, sending: "_Sending") -> Reply:
         async with self._leases.lease(version, deadline=call.deadline) as endpoint:
-            sending.begun = True
+            sending.begin()
             left = call.deadline - self._loop.time()
             lines = endpoint.headers + self._secret.proof_line() if call.is_marked else endpoint.headers
             head = call.head(version.id, endpoint.host, max(1, int(left * 1000)), lines)

@@ -1,0 +1,45 @@
+"""The front door of a real platform: lines of JSON, compression, browsers, timing, and what one caller may use."""
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import orjson
+
+from fixtures_platform import ADDER, RunningPlatform, body
+
+
+def test_the_front_door(new_platform: Callable[..., RunningPlatform]) -> None:
+    """One platform for all of it: starting one takes longer than the questions."""
+    platform = new_platform("--cors-origin", "https://app.example", "--caller-bytes", "100000")
+    platform.apply_python("adder", ADDER, platform.home / "adder")
+    url = f"{platform.url}/v2/models/adder/infer"
+
+    def post(**more: Any) -> httpx.Response:
+        return httpx.post(url, timeout=30, **more)
+
+    lines = post(content=b'{"x": 1}\n{"x": 2}\n', headers={"content-type": "application/x-ndjson"})
+    assert ("application/x-ndjson", b'{"y":2.0}\n{"y":3.0}\n') == (lines.headers["content-type"], lines.content)
+
+    packed = post(json=body(*map(float, range(1000))), headers={"accept-encoding": "zstd"})
+    assert "zstd" == packed.headers["content-encoding"]
+    assert 1000.0 == packed.json()["outputs"][0]["data"][-1]
+
+    shared = post(json=body(1.0), headers={"origin": "https://app.example"})
+    assert "https://app.example" == shared.headers["access-control-allow-origin"]
+
+    timed = post(json=body(1.0), headers={"x-headrace-timing": "1"}).headers.get_list(
+        "server-timing", split_commas=True
+    )
+    assert ["wake", "function", "total"] == [part.partition(";")[0] for part in timed]
+
+    head = httpx.head(f"{platform.url}/v2/models/adder")
+    assert (200, b"") == (head.status_code, head.content)
+    assert len(httpx.get(f"{platform.url}/v2/models/adder").content) == int(head.headers["content-length"])
+
+    big = orjson.dumps(body(*[1.0] * 40_000))
+    answers = [post(content=big, headers={"content-type": "application/json"}) for _ in range(3)]
+    assert {200, 429} == {a.status_code for a in answers}
+    refused = next(a for a in answers if a.status_code == 429)
+    assert "allowance of 100000 bytes a second" in refused.json()["detail"]
+    assert int(refused.headers["retry-after"]) >= 1
