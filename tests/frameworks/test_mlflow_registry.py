@@ -49,7 +49,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]
         )
     url = f"http://127.0.0.1:{port}"
     try:
-        until(lambda: answers(url), "MLflow answers", 90)
+        until(lambda: answers(url), "MLflow answers", 300)
         done = subprocess.run(
             [python, "-c", REGISTER],
             env={**os.environ, "MLFLOW_TRACKING_URI": url},
