@@ -162,6 +162,18 @@ class Settings:
         return self.run / "first-admin-key"
 
     @property
+    def hash_key(self) -> Path:
+        """The key by which values of sensitive fields are hashed; for the owner of the home alone."""
+        return self.home / "hash-key"
+
+    def read_hash_key(self) -> str:
+        """The key, hexadecimal; empty where there is none, and a hash is then a drop."""
+        try:
+            return self.hash_key.read_text().strip()
+        except FileNotFoundError:
+            return ""
+
+    @property
     def logs(self) -> Path:
         return self.home / "log"
 

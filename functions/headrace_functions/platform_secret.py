@@ -12,6 +12,8 @@ class PlatformSecret:
     """``value`` is empty while it is not known, as in a gateway that started while the store was away."""
 
     value: str = ""
+    hash_key: bytes = b""
+    """By which sensitive fields are hashed; empty drops them."""
 
     def proof_line(self) -> bytes:
         """The header line for a function."""

@@ -19,6 +19,14 @@ PROFILES = ("numerical", "categorical", "text", "image", "embedding", "none")
 _COLUMN_UNSAFE = str.maketrans(dict.fromkeys(" ,;{}()\n\t=.", "_"))
 
 
+SENSITIVE: Mapping[str, tuple[str, ...] | None] = {
+    "drop": None,
+    "hash": ("string", "int64", "uint64"),
+    "mask": ("string",),
+}
+"""What may be kept of a sensitive field, and of which types; None for all."""
+
+
 @dataclass(frozen=True, slots=True)
 class DType:
     """An element type: its name here, on the wire (Open Inference Protocol) and in numpy."""
@@ -80,6 +88,8 @@ class Field:
     range: tuple[float, float] | None = None
     strict: bool = False
     """Refuse values outside ``categories`` or ``range`` with 422 instead of only marking them in the log."""
+    sensitive: str = ""
+    """``drop``, ``hash`` or ``mask``: what is kept of its values, see ``protection``; empty keeps them."""
 
     @property
     def is_scalar(self) -> bool:
@@ -110,6 +120,8 @@ class Field:
             document["range"] = list(self.range)
         if self.strict:
             document["strict"] = True
+        if self.sensitive:
+            document["sensitive"] = self.sensitive
         return document
 
     @classmethod
@@ -139,7 +151,30 @@ class Field:
             tuple(categories) if categories is not None else None,
             (float(bounds[0]), float(bounds[1])) if bounds is not None else None,
             bool(document.get("strict", False)),
+            _sensitive(name, document),
         )
+
+
+def _sensitive(name: str, document: Mapping[str, Any]) -> str:
+    how = document.get("sensitive") or ""
+    if how not in ("", *SENSITIVE):
+        raise InvalidInput(
+            f"{name}: sensitive: {how!r} is not known", field="sensitive", expected=f"one of {', '.join(SENSITIVE)}"
+        )
+    kinds = SENSITIVE.get(how)
+    if kinds is not None and document["type"] not in kinds:
+        raise InvalidInput(
+            f"{name}: values of type {document['type']} cannot be kept by {how}",
+            field="sensitive",
+            expected=f"drop, or a field of type {' or '.join(kinds)}",
+        )
+    if how and (document.get("categories") is not None or document.get("range") is not None):
+        raise InvalidInput(
+            f"{name}: categories and range of a sensitive field would stand in the definition in clear",
+            field="sensitive",
+            hint="leave them out",
+        )
+    return str(how)
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,6 +135,7 @@ class FieldDefinition(Document):
     categories: list[Scalar] | None = None
     range: tuple[float, float] | None = None
     strict: bool = False
+    sensitive: Literal["drop", "hash", "mask"] | None = None
 
     def to_field(self, name: str) -> signature.Field:
         document = {"name": name, **self.model_dump(exclude_none=True)}

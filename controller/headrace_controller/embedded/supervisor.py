@@ -73,6 +73,8 @@ class Supervisor:
         token = settings.purpose.read_text() if settings.purpose.is_file() else secrets.token_hex(16)
         write_settings(settings, settings.run / "settings.json")
         replace_file(settings.purpose, token.encode())
+        if not settings.hash_key.is_file():
+            replace_file(settings.hash_key, secrets.token_hex(32).encode())
         gateway = Child(
             "gateway",
             self._command("embedded.gateway", str(public.fileno()), str(os.getpid())),

@@ -4,7 +4,7 @@ Each step either leaves its whole result or raises; nothing refers to the versio
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from headrace_controller.training.tables import Columns
 from headrace_functions import quality_rules
 from headrace_functions.errors import InvalidInput, Malformed
 from headrace_functions.names import VersionId
+from headrace_functions.protection import protect
 from headrace_functions.runtime import RUNTIME_REQUIREMENTS, frameworks
 from headrace_functions.runtime.frameworks import needs, safety
 from headrace_functions.runtime.inspecting.inspection import framework_of
@@ -69,7 +70,9 @@ def content_digest(definition: ModelDefinition, given: Given) -> str:
 
 
 class Assembly:
-    def __init__(self, documents: Documents, room: BuildRoom) -> None:
+    def __init__(self, documents: Documents, room: BuildRoom, hash_key: Callable[[], str] = lambda: "") -> None:
+        """``hash_key`` gives the key by which sensitive fields are hashed, hexadecimal; empty drops them."""
+        self._hash_key = hash_key
         self._documents = documents
         self._room = room
 
@@ -157,12 +160,17 @@ class Assembly:
         def answers(rows: Columns) -> Columns:
             return self._room.answers(ground, question, rows, given.folder, log)
 
-        keep_reference_data(self._documents.objects, version, definition, given.reference, answers, log)
+        keep_reference_data(
+            self._documents.objects, version, definition, given.reference, answers, log, key=self._key()
+        )
+
+    def _key(self) -> bytes:
+        return bytes.fromhex(self._hash_key())
 
     def _keep_training(self, version: Version, data: TrainingData, folder: Path, log: Log) -> Kept:
         """Training data as Parquet, columns named by fields and targets; and its profile."""
         file = folder / "training.parquet"
-        kept = data.keep(version.signature.inputs, version.target, file, str(version.id))
+        kept = data.keep(version.signature.inputs, version.target, file, str(version.id), key=self._key())
         self._documents.objects.put(layout.training(version.id), file)
         self._documents.create(layout.profile(version.id), kept.profile.to_document())
         log(f"training data: {data.source.rows} rows, {len(kept.rows)} inputs, {len(version.target)} targets")
@@ -172,7 +180,8 @@ class Assembly:
         self, ground: Ground, question: Question, version: Version, kept: Kept, folder: Path, log: Log
     ) -> None:
         """The version's own answers on training rows, columns ``out.<column>``."""
-        answers = self._room.answers(ground, question, kept.rows, folder, log)
+        answered = self._room.answers(ground, question, kept.rows, folder, log)
+        answers = protect(version.signature.outputs, answered, self._key())
         file = folder / "reference.parquet"
         tables.write({f"out.{f.column}": answers[f.name] for f in version.signature.outputs}, file)
         self._documents.objects.put(layout.reference(version.id), file)
@@ -278,7 +287,9 @@ def inputs_of(definition: ModelDefinition, data: TrainingData | None) -> tuple[F
     if not declared:
         return inference.infer_fields(data.columns, definition.target)
     undeclared = [f.name for f in declared if definition.contract.inputs[f.name].profile is None]
-    return inference.complete_fields(declared, data.columns, undeclared)
+    found = inference.complete_fields(declared, data.columns, undeclared)
+    # What was found in the data must not stand in the version in clear.
+    return tuple(replace(f, categories=None, range=None) if f.sensitive else f for f in found)
 
 
 def _rows(columns: Mapping[str, Any]) -> int:

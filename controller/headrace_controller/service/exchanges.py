@@ -18,7 +18,9 @@ from headrace_controller import clock
 from headrace_controller.catalog.catalog import Catalog
 from headrace_functions.errors import HeadraceError, InvalidInput, NotReady
 from headrace_functions.names import VersionId, usable_request_id
+from headrace_functions.protection import is_sensitive
 from headrace_functions.protocol.codec import decode_request, decode_response
+from headrace_functions.protocol.protected import protected_record
 from headrace_functions.record import EXTERNAL_SPOOL, Outcome, Record, RecordHeader, encode
 from headrace_functions.signature import Field
 from headrace_functions.storage import layout
@@ -50,7 +52,13 @@ class Taken:
 
 
 class Exchanges:
-    def __init__(self, catalog: Catalog, clock_: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        clock_: Callable[[], float] = time.monotonic,
+        hash_key: Callable[[], str] = lambda: "",
+    ) -> None:
+        self._hash_key = hash_key
         self._catalog = catalog
         self._arrived: Callable[[], None] = lambda: None
         self._clock = clock_
@@ -76,7 +84,7 @@ class Exchanges:
         now = datetime.now(UTC)
         for row, exchange in enumerate(exchanges, 1):
             try:
-                records.append(record_of(version, exchange, now))
+                records.append(self._kept(version, record_of(version, exchange, now)))
             except HeadraceError as error:
                 refused.append(RefusedExchange(row, error.field or "", error.message))
         self._keep(version_id, records)
@@ -93,6 +101,10 @@ class Exchanges:
                     found.setdefault(str(named), version.version)
             self._services, self._until = found, self._clock() + REGISTERED
         return self._services.get(service)
+
+    def _kept(self, version: Version, record: Record) -> Record:
+        sensitive = is_sensitive(version.signature)
+        return protected_record(version, record, bytes.fromhex(self._hash_key())) if sensitive else record
 
     def _keep(self, version: VersionId, records: Sequence[Record]) -> None:
         if not records:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from headrace_controller.environments.named import Engine
 from headrace_controller.service.jobs import Job, JobRequest, Jobs
+from headrace_controller.service.kept_values import require_clear_inputs
 from headrace_controller.service.sequences import Sequences
 from headrace_controller.service.versions import Versions
 from headrace_functions.errors import InvalidInput
@@ -63,9 +64,13 @@ class Explanations:
         sequence = self._sequences.find(str(request.model))
         if sequence is None:
             version = self._versions.resolve(request.model).id
+            asked = [version]
         else:
             version = sequence.stages[-1].variants[0].version
+            asked = list(sequence.versions())
             arguments["sequence"] = sequence.name
+        for one in asked:
+            require_clear_inputs(self._versions.get(one).version, "explain")
         if request.method != "shap":
             arguments["method"] = request.method
         if request.output is not None:

@@ -215,14 +215,14 @@ def create_platform(
     segmentation = Segmentation(catalog, logs, values)
     builds = Builds(
         catalog,
-        Assembly(documents, room or LocalBuildRoom(provisioning, RuntimeProbe())),
+        Assembly(documents, room or LocalBuildRoom(provisioning, RuntimeProbe()), settings.read_hash_key),
         announced,
         home / "builds",
         settings.logs / "builds",
     )
     sequences = Sequences(catalog, versions, announced)
     health = HealthReader(documents.objects)
-    exchanges = Exchanges(catalog)
+    exchanges = Exchanges(catalog, hash_key=settings.read_hash_key)
     failures = Failures(catalog, jobs, reports, services.observe)
     watch = IncidentWatch(catalog, health, incidents, failures, segmentation, changes.announce)
     return Platform(

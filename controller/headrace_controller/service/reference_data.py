@@ -14,6 +14,7 @@ from headrace_controller.training.data import open_training
 from headrace_controller.training.tables import Columns
 from headrace_functions.errors import InvalidInput
 from headrace_functions.profile import spread_rows
+from headrace_functions.protection import protect
 from headrace_functions.storage import layout
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Version
@@ -30,8 +31,10 @@ def keep_reference_data(
     file: Path,
     answers: Callable[[Columns], Mapping[str, Any]],
     log: Log,
+    *,
+    key: bytes = b"",
 ) -> None:
-    """One Parquet file of inputs, targets and answers (``out.<column>``). ``answers`` asks the version.
+    """One Parquet file of inputs, targets and answers (``out.<column>``). ``answers`` asks the version; ``key`` hashes sensitive fields.
 
     Raises ``InvalidInput`` for a file that lacks an input or a target, or has one as another type.
     """
@@ -48,8 +51,10 @@ def keep_reference_data(
     whole = file.parent / "reference-data-typed.parquet"
     rows = data.keep(inputs, version.target, whole, str(version.id), limit=ROWS).rows
     labels = pq.read_table(whole, columns=list(version.target)).take(spread_rows(data.source.rows, _count(rows)))
-    answered = {f"out.{f.column}": answers(rows)[f.name] for f in version.signature.outputs}
-    table = tables.to_table({**rows, **answered})
+    outputs = version.signature.outputs
+    told = protect(outputs, answers(rows), key)
+    answered = {f"out.{f.column}": told[f.name] for f in outputs}
+    table = tables.to_table({**protect(inputs, rows, key), **answered})
     for name in version.target:
         table = table.append_column(name, labels[name])
     kept = file.parent / "reference-data-answered.parquet"

@@ -21,6 +21,7 @@ from headrace_controller.comparison.paired import Pair, compare
 from headrace_controller.requestlog.model_requests import AGAIN, Ask, Unanswered, columns_for_inputs, request_of
 from headrace_controller.requestlog.reader import MAX_ROWS, LogQuery, LogReader
 from headrace_controller.service.comparisons import Comparisons, as_document
+from headrace_controller.service.kept_values import require_clear_inputs
 from headrace_functions.errors import Conflict, HeadraceError, InvalidInput, NotFound
 from headrace_functions.logtable import output_column
 from headrace_functions.names import VersionId
@@ -109,6 +110,7 @@ class Replays:
         """Begin a replay. Raises as ``Comparisons`` does, ``NotFound`` where nothing is logged, ``Conflict`` where enough run already."""
         a, b = self.comparisons.versions(request.source, request.target)
         self.comparisons.outputs(a, b)
+        require_clear_inputs(a, "replay")
         columns = columns_for_inputs(b, a)
         if isinstance(columns, str):
             raise InvalidInput(columns, field="target", expected=f"a version that takes inputs of {a.id}")

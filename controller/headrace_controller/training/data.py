@@ -16,6 +16,7 @@ from headrace_controller.training.source import ParquetSink, Source, open_source
 from headrace_controller.training.summary import Summary
 from headrace_controller.training.tables import Array, Columns
 from headrace_functions.profile import Profile, spread_rows
+from headrace_functions.protection import protect
 from headrace_functions.signature import Field
 from headrace_functions.statistics.table import profile_batches
 
@@ -40,19 +41,27 @@ class TrainingData:
         return self._typed(fields, self.sample, 0)
 
     def keep(
-        self, fields: Sequence[Field], others: Sequence[str], file: Path, seed: str, *, limit: int = REFERENCE_ROWS
+        self,
+        fields: Sequence[Field],
+        others: Sequence[str],
+        file: Path,
+        seed: str,
+        *,
+        limit: int = REFERENCE_ROWS,
+        key: bytes = b"",
     ) -> "Kept":
         """Write the columns of ``fields`` as these say, and the ``others`` as they are, to a Parquet file.
 
+        Of sensitive fields it is what the log keeps of them, by ``key``; the rows that are given back are as they came.
         ``seed`` names the data for its profile, ``limit`` says how many rows are given back at most. Raises ``InvalidInput`` naming field and row for values that do not fit their field.
         """
         picked = Picked(spread_rows(self.source.rows, self._reference_rows(limit)))
         with ParquetSink(file) as sink:
-            profile = profile_batches(self._passed(fields, others, sink, picked), fields, seed)
+            profile = profile_batches(self._passed(fields, others, sink, picked, key), fields, seed)
         return Kept(profile, picked.columns())
 
     def _passed(
-        self, fields: Sequence[Field], others: Sequence[str], sink: ParquetSink, picked: "Picked"
+        self, fields: Sequence[Field], others: Sequence[str], sink: ParquetSink, picked: "Picked", key: bytes
     ) -> Iterator[Columns]:
         """Typed batches of the fields, on their way into the file."""
         names = list(dict.fromkeys((*(f.name for f in fields if f.name in self.columns), *others)))
@@ -61,8 +70,9 @@ class TrainingData:
         before = 0
         for batch in batches(self.source, self.columns, names):
             typed = self._typed(fields, batch, before)
-            sink.write(tables.to_table({**typed, **{name: batch[name] for name in others}}, truth))
             picked.see(typed)
+            typed = protect(fields, typed, key)
+            sink.write(tables.to_table({**typed, **{name: batch[name] for name in others}}, truth))
             before += len(next(iter(batch.values())))
             yield typed
 

@@ -18,6 +18,7 @@ from headrace_functions.gateway.leases import Leases
 from headrace_functions.gateway.metrics import GatewayMetrics
 from headrace_functions.gateway.upstream import NotSent, Reply, Upstream
 from headrace_functions.platform_secret import PlatformSecret
+from headrace_functions.protection import is_sensitive
 from headrace_functions.protocol.problems import problem
 from headrace_functions.record import Outcome, Record, RecordHeader
 from headrace_functions.version import Version
@@ -197,5 +198,7 @@ class Exchange:
             replica="gateway",
             caller=call.caller,
         )
-        if not self._recorder.append(Record(header, call.body, answer.body)):
+        # Nobody has read the body here, so what of it is sensitive cannot be told from the rest.
+        body, told = (b"", b"") if is_sensitive(version.signature) else (call.body, answer.body)
+        if not self._recorder.append(Record(header, body, told)):
             self._measures.unlogged(version.id)

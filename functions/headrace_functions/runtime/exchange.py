@@ -1,6 +1,7 @@
 """One exchange of a function server: reading it from HTTP, what it ended in, and what its record says of it."""
 
 import logging
+import traceback
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any
@@ -150,6 +151,14 @@ def _said_by_gateway(headers: Headers) -> dict[str, Any]:
     return told
 
 
+def _log_without_values(error: BaseException, request_id: str) -> None:
+    cause = error.__cause__ or error
+    if isinstance(error, FunctionFailed) or not isinstance(error, HeadraceError):
+        frames = "".join(traceback.format_tb(cause.__traceback__))
+        kind = type(cause).__name__
+        log.error("request %s failed: %s, whose message may hold sensitive values\n%s", request_id, kind, frames)
+
+
 def _outcome(error: BaseException) -> Outcome:
     for kind, outcome in _OUTCOMES:
         if isinstance(error, kind):
@@ -165,8 +174,11 @@ def _described(error: BaseException) -> str:
     return clean(f"{code}: {message}{said}")[:_ERROR_TEXT]
 
 
-def log_failure(error: BaseException, request_id: str) -> None:
-    """Refusals are the caller's business; what failed here is told with its traceback."""
+def log_failure(error: BaseException, request_id: str, *, sensitive: bool = False) -> None:
+    """Refusals are the caller's business; what failed here is told with its traceback, of ``sensitive`` values without its message."""
+    if sensitive:
+        _log_without_values(error, request_id)
+        return
     if isinstance(error, FunctionFailed) or not isinstance(error, HeadraceError):
         log.error("request %s failed", request_id, exc_info=error)
     elif isinstance(error, DeadlineExceeded):

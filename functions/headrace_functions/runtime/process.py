@@ -88,7 +88,7 @@ async def _serve(
         metrics,
         replica=settings.replica,
         platform=settings.platform,
-        secret=PlatformSecret(settings.secret),
+        secret=PlatformSecret(settings.secret, bytes.fromhex(settings.hash_key)),
     )
     if function.streams:
         app.runs = Runs(function, batcher.threads, version.limits.queue)

@@ -15,6 +15,7 @@ import orjson
 
 from headrace_functions.errors import Cancelled, DeadlineExceeded, FunctionFailed, Malformed, MethodNotAllowed, NotFound
 from headrace_functions.platform_secret import PROOF, PlatformSecret
+from headrace_functions.protection import is_sensitive
 from headrace_functions.protocol import metadata
 from headrace_functions.protocol.budget import ByteBudget, HeldBytes
 from headrace_functions.protocol.codec import decode_request, encode_response
@@ -23,6 +24,7 @@ from headrace_functions.protocol.generate import decode_request as decode_genera
 from headrace_functions.protocol.generate import wanted_type
 from headrace_functions.protocol.messages import JSON_TYPE, EncodedBody, Protocol
 from headrace_functions.protocol.problems import PROBLEM_TYPE, problem
+from headrace_functions.protocol.protected import protected_record
 from headrace_functions.record import Outcome, Record, RecordHeader
 from headrace_functions.recording.spool import Spool
 from headrace_functions.runtime.batching import Batcher
@@ -81,6 +83,7 @@ class FunctionServer:
             )
             for verb in ("generate", "generate_stream")
         }
+        self._sensitive = is_sensitive(version.signature)
         self.version = version
         self.draining = False
         self._bytes = ByteBudget()
@@ -179,7 +182,7 @@ class FunctionServer:
             answer = success(await _while_wanted(scope, self._predict(protocol, headers, body)))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - every request is answered and recorded
             answer = failure(error, request_id, self.version)
-            log_failure(error, request_id)
+            log_failure(error, request_id, sensitive=self._sensitive)
         exchanged = _Exchanged(request_id, received, time.perf_counter() - started, protocol, headers, body)
         self._record_exchange(exchanged, answer)
         await _reply(send, answer.status, answer.headers, answer.body, request_id)
@@ -207,7 +210,7 @@ class FunctionServer:
             answer = failure(error, request_id, self.version)
             if isinstance(error, Cancelled) and stream.begun:
                 answer.outcome = "cancelled"
-            log_failure(error, request_id)
+            log_failure(error, request_id, sensitive=self._sensitive)
         read_as: Protocol = "v1" if logged else "v2"
         kept = logged or body
         plain = {k: v for k, v in headers.items() if not logged or k not in (b"content-type", JSON_LENGTH)}
@@ -258,7 +261,10 @@ class FunctionServer:
                 replica=self._replica,
                 **forwarded(headers, by_gateway=by_gateway),
             )
-            self._record(self._spool, Record(header, exchanged.body, answer.body), answer)
+            record = Record(header, exchanged.body, answer.body)
+            if self._sensitive:
+                record = protected_record(self.version, record, self._secret.hash_key)
+            self._record(self._spool, record, answer)
 
     def _record(self, spool: Spool, record: Record, answer: Answer) -> None:
         """Spool before the reply: what was answered is logged, or the reply says that it is not."""

@@ -43,6 +43,8 @@ class FunctionSettings:
     """Rows that waiting requests may add up to in one batch; a single request may be longer."""
     secret: str = field(default="", repr=False)
     """The platform's: without it as proof nothing is believed that only the gateway may say of a request. Empty believes nobody."""
+    hash_key: str = field(default="", repr=False)
+    """By which sensitive fields are hashed, hexadecimal; empty drops them."""
     platform: str = ""
     """Version of Headrace, told by ``GET /v2``."""
 

@@ -196,6 +196,7 @@ class LocalLauncher:
             "replica": replica,
             "log": str(log),
             "secret": self._secret(),
+            "hash_key": self._settings.read_hash_key(),
         }
 
 
