@@ -117,6 +117,7 @@ def test_an_error_of_the_function_is_told_with_the_request(developing: Developin
     assert 500 == developing.ask(9.0).status_code
     assert "500 /v2/models/adder/infer" in developing.said()
     assert "the function raised ValueError" in developing.said()
+    assert "ValueError: too big" in developing.said(), "the traceback is shown"
 
 
 def test_a_changed_signature_is_found_behind_the_reload(developing: Developing) -> None:

@@ -12,12 +12,14 @@ import orjson
 
 from headrace_controller.development.building import Built
 from headrace_functions.errors import HeadraceError, NotReady, TooLarge
+from headrace_functions.forking.process import log_tail
 from headrace_functions.protocol.codec import decode_request, decode_response
 from headrace_functions.protocol.messages import Protocol
 from headrace_functions.protocol.problems import problem
 from headrace_functions.signature import Tensors
 
 Told = Callable[[str], None]
+_TRACEBACK = 30  # lines of the functions' log that are told of a failure
 _SHOWN = 4  # fields of a row that are told
 _PASSED = ("content-type", "inference-header-content-length", "x-request-id", "retry-after")
 _JSON_LENGTH = "inference-header-content-length"
@@ -30,8 +32,10 @@ _NO_TLS = ssl.SSLContext(
 class Front:
     """An ASGI application. ``serving`` gives what is served now and its socket."""
 
-    def __init__(self, serving: Callable[[], tuple[Built | None, Path | None]], tell: Told) -> None:
+    def __init__(self, serving: Callable[[], tuple[Built | None, Path | None]], tell: Told, log: Path) -> None:
+        """``log`` is the functions' own: what one writes there while it fails is told."""
         self._serving = serving
+        self._log = log
         self._tell = tell
         self._clients: dict[Path, httpx.AsyncClient] = {}
 
@@ -82,6 +86,8 @@ class Front:
             self._tell(
                 f"{reply.status_code} {scope['path']} {milliseconds:.1f} ms  {_exchange(built, scope['path'], given, body, reply)}"
             )
+            if reply.status_code == httpx.codes.INTERNAL_SERVER_ERROR:
+                self._tell(log_tail(self._log, _TRACEBACK))
         headers = [(k.encode(), v.encode()) for k, v in reply.headers.items() if k in _PASSED]
         return reply.status_code, headers, reply.content
 

@@ -40,7 +40,7 @@ class Session:
 
     async def run(self, listener: socket.socket, on_served: OnServed) -> None:
         """Until ``stopped`` is set."""
-        front = Front(lambda: (self._served, self._replicas.socket), self._tell)
+        front = Front(lambda: (self._served, self._replicas.socket), self._tell, self._replicas.log)
         server = _Server(front, drain=1.0)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         watch = Watch(self._folder())

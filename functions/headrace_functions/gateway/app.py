@@ -48,7 +48,7 @@ from headrace_functions.gateway.routes import Route, SequenceRoute
 from headrace_functions.gateway.upstream import Reply, Upstream
 from headrace_functions.names import Reference, usable_request_id
 from headrace_functions.platform_secret import PROOF, PlatformSecret
-from headrace_functions.protocol import metadata
+from headrace_functions.protocol import metadata, openapi
 from headrace_functions.protocol.budget import OPEN_BYTES, ByteBudget, HeldBytes
 from headrace_functions.protocol.encodings import decoded
 from headrace_functions.protocol.ndjson import TYPE as LINES
@@ -221,6 +221,8 @@ class Gateway:
         route = self._resolver.known(reference) or await self._resolver.resolve(reference)
         if rest == ["ready"]:
             await _answer(send, scope, _json(metadata.model_ready(parts[0], ready=True)))
+        elif rest == ["openapi.json"]:
+            await _answer(send, scope, _json(_described(parts[0], route)))
         elif not rest:
             await _answer(send, scope, _json(await self._metadata(parts[0], route)))
         else:
@@ -396,6 +398,12 @@ class Gateway:
         headers = [(name.encode(), value.encode()) for name, value in answer.headers]
         body = embeddings.refusal(answer.body) if scope["path"] == embeddings.PATH else answer.body
         await _answer(send, scope, Reply(answer.status, headers, body), request_id)
+
+
+def _described(name: str, route: Route) -> dict[str, Any]:
+    if isinstance(route, SequenceRoute):
+        return openapi.document(name, str(route.revision), route.sequence.signature, batch=route.batch)
+    return openapi.document(name, str(route.id.number), route.signature, batch=route.batch)
 
 
 def _bounds(route: Route) -> tuple[int, float]:

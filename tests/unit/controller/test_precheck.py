@@ -20,7 +20,11 @@ def check(folder: Path, **more: object) -> None:
 
 @pytest.mark.parametrize(
     ("more", "said"),
-    [({"framework": "fortran"}, "'fortran' is not known"), ({"target": "label"}, "has no column 'label'")],
+    [
+        ({"framework": "container"}, "images of your own are not run here"),
+        ({"framework": "fortran"}, "'fortran' is not known"),
+        ({"target": "label"}, "has no column 'label'"),
+    ],
 )
 def test_an_unknown_framework_or_target_is_refused(tmp_path: Path, more: dict[str, object], said: str) -> None:
     with pytest.raises(InvalidInput, match=said):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import jsonschema
 import numpy as np
 import orjson
 import pytest
@@ -577,3 +578,50 @@ async def test_a_sequence_may_give_vectors_and_failures_come_as_they_are(h: Hous
     refused = await h.client.post("/v1/embeddings", json={"model": "sentences", "input": "ab"})
     assert (503, "its pickle raises") == (refused.status_code, refused.json()["detail"])
     assert 405 == (await h.client.get("/v1/embeddings")).status_code
+
+
+FIELDS = (
+    Field("age", dtype("int64"), profile="numerical", range=(20.0, 60.0)),
+    Field("plan", dtype("string"), profile="categorical", categories=("free", "paid"), strict=True),
+    Field("image", dtype("float32"), (2, -1), "image"),
+)
+OUTPUTS = (number("risk"), Field("label", dtype("string")))
+
+
+def scored(age: Any, plan: Any, image: Any) -> dict[str, Any]:
+    return {"risk": age * 1.0, "label": plan}
+
+
+@in_house
+async def test_a_model_describes_itself_by_openapi_and_its_examples_are_answered(h: House) -> None:
+    await h.release(version("loan", 3, inputs=FIELDS, outputs=OUTPUTS), scored)
+    found = (await h.client.get("/v2/models/loan/openapi.json")).json()
+    assert ("3.1.0", "loan", "3") == (found["openapi"], found["info"]["title"], found["info"]["version"])
+    row = found["components"]["schemas"]["Row"]
+    assert ["age", "plan", "image"] == row["required"]
+    assert {"type": "string", "enum": ["free", "paid"]} == row["properties"]["plan"]
+    assert {
+        "type": "array",
+        "minItems": 2,
+        "maxItems": 2,
+        "items": {"type": "array", "items": {"type": "number", "format": "float"}},
+    } == row["properties"]["image"]
+    for path, methods in found["paths"].items():
+        content = methods["post"]["requestBody"]["content"]["application/json"]
+        if path.startswith("/v2"):
+            reply = await h.client.post(path, json=content["example"])
+            assert 200 == reply.status_code, reply.text
+            assert [40.0] == reply.json()["outputs"][0]["data"]
+        assert jsonschema.Draft202012Validator({**content["schema"], "components": found["components"]}).is_valid(
+            content["example"]
+        )
+
+
+@in_house
+async def test_a_sequence_and_a_version_describe_themselves_too_and_nobody_else(h: House) -> None:
+    it = await h.release(version("adder", 1))
+    h.compose("chain", Stage((Variant(it.id, 100),)), versions=[it])
+    chain = (await h.client.get("/v2/models/chain/openapi.json")).json()
+    assert ["/v1/models/chain:predict", "/v2/models/chain/infer"] == list(chain["paths"])
+    assert 200 == (await h.client.get("/v2/models/adder/versions/1/openapi.json")).status_code
+    assert 404 == (await h.client.get("/v2/models/nobody/openapi.json")).status_code

@@ -26,9 +26,20 @@ FRAMEWORKS: dict[str, str] = {
     "xgboost": f"{__name__}.xgboost",
 }
 
+CONTAINER = "container"
+"""What other platforms call an image with a server of its own."""
+
 
 def check(name: str) -> str:
     """The name, if there is such a framework; ``InvalidInput`` names the known ones."""
+    if name == CONTAINER:
+        raise InvalidInput(
+            "framework: images of your own are not run here: functions are processes in environments that the platform makes",
+            field="framework",
+            expected=f"one of {', '.join(sorted(FRAMEWORKS))}",
+            got=name,
+            hint="a subclass of kserve.Model runs with framework: kserve; a server that runs elsewhere is external: {url: …} (docs/external-models.md)",
+        )
     if name not in FRAMEWORKS:
         known = ", ".join(sorted(FRAMEWORKS))
         raise InvalidInput(
