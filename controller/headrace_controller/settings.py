@@ -62,6 +62,8 @@ class Settings:
     """Requests a second that one caller may send, 0 for no limit."""
     caller_bytes: float = 0.0
     """Bytes of request bodies a second that one caller may send, 0 for no limit."""
+    callback_hosts: tuple[str, ...] = ()
+    """Hosts that results of deferred requests may be sent to although they are this machine, or link-local."""
     grpc_port: int | None = None
     """Port of the gRPC server on the same host; 0 takes any free one, None starts none."""
     grpc_certificate: str = ""

@@ -90,6 +90,12 @@ _home = click.option(
     help="Bytes of request bodies a second that one caller may send. Default: no limit.",
 )
 @click.option(
+    "--callback-host",
+    "callback_hosts",
+    multiple=True,
+    help="Host that results of deferred requests may be sent to although it is this machine. May be repeated.",
+)
+@click.option(
     "--grpc-port",
     type=click.IntRange(0, 65535),
     help="Also serve gRPC (Open Inference Protocol) on this port; 0 chooses a free port. Needs headrace[grpc].",
@@ -157,6 +163,7 @@ def _login_options(settings: Settings) -> list[str]:
 
 def _edge_options(settings: Settings) -> list[str]:
     options = [part for origin in settings.cors_origins for part in ("--cors-origin", origin)]
+    options += [part for host in settings.callback_hosts for part in ("--callback-host", host)]
     if settings.caller_requests:
         options += ["--caller-requests", str(settings.caller_requests)]
     if settings.caller_bytes:

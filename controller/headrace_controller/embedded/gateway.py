@@ -27,6 +27,8 @@ from headrace_controller.logging_setup import set_up_logging
 from headrace_controller.settings import Settings
 from headrace_functions.gateway.allowance import Allowance
 from headrace_functions.gateway.app import Gateway, GatewaySettings
+from headrace_functions.gateway.callbacks import Callbacks
+from headrace_functions.gateway.deferred import Deferred
 from headrace_functions.gateway.edge import Edge, EdgeSettings
 from headrace_functions.gateway.exchange import Exchange
 from headrace_functions.gateway.execution import SequenceRunner
@@ -74,6 +76,12 @@ async def serve(settings: Settings, public: socket.socket) -> None:
     )
     gateway = Gateway(door, resolver, exchange, runner, upstream, measures)
 
+    deferred = Deferred(
+        ObjectStore(settings.storage_url, impatient=True), gateway.ask, Callbacks(settings.callback_hosts)
+    )
+    gateway.deferred = deferred
+    await deferred.open()
+
     settings.gateway_socket.unlink(missing_ok=True)
     private = socket.socket(socket.AF_UNIX)
     private.bind(str(settings.gateway_socket))
@@ -96,6 +104,7 @@ async def serve(settings: Settings, public: socket.socket) -> None:
     for server, _ in servers:
         server.stop()
     await asyncio.wait(serving)
+    await deferred.close()
     await runner.drain(settings.drain)
     await node.close()
     upstream.close()

@@ -21,8 +21,8 @@ def write_settings(settings: Settings, path: Path) -> None:
 
 def settings_of(path: Path) -> Settings:
     document = orjson.loads(path.read_bytes())
-    origins = tuple(document["cors_origins"])
-    return Settings(**{**document, "home": Path(document["home"]), "cors_origins": origins})
+    lists = {name: tuple(document[name]) for name in ("cors_origins", "callback_hosts")}
+    return Settings(**{**document, **lists, "home": Path(document["home"])})
 
 
 def die_with(parent: int) -> None:

@@ -76,6 +76,7 @@ class Lanes:
             }
         )
         self._moved = False
+        self._fatal: KafkaException | None = None
         transactional = {"transactional.id": f"headrace.{stream.name}"} if self._exactly_once else {}
         self._producer = Producer(shared | {"enable.idempotence": True, "linger.ms": 5, **transactional})
         self._refused: list[KafkaError] = []
@@ -104,6 +105,8 @@ class Lanes:
             found = self._consumer.consume(most, seconds)
         except KafkaException as error:
             raise self._away(error) from error
+        if self._fatal is not None:  # the client would read nothing more, and not say so again
+            raise Moved(f"the client has to begin anew: {self._said}")
         self._moved = False
         messages = []
         for one in found:
@@ -117,7 +120,7 @@ class Lanes:
         held = self._consumer.assignment()
         self._consumer.pause(held)
         self._consumer.poll(0)
-        if self._moved:
+        if self._moved or self._fatal is not None:
             raise Moved("the group has given the partitions to another consumer")
         self._consumer.resume(held)
 
@@ -214,6 +217,8 @@ class Lanes:
 
     def _heard(self, error: KafkaError) -> None:
         self._said = error.str()
+        if error.code() == KafkaError._FATAL or error.fatal():  # noqa: SLF001 -- the library's name for it
+            self._fatal = KafkaException(error)
 
     def _away(self, error: KafkaException) -> Unreachable:
         said = error.args[0].str()

@@ -36,10 +36,13 @@ from headrace_functions.gateway import embeddings
 from headrace_functions.gateway.allowance import Allowance
 from headrace_functions.gateway.calls import JSON_LENGTH, REQUEST_ID, SOURCE, Call, Verb
 from headrace_functions.gateway.calls import Protocol as WireProtocol
+from headrace_functions.gateway.deferred import Deferred
+from headrace_functions.gateway.deferred_http import LATER, accepted, looked_up, wants_later
 from headrace_functions.gateway.edge import TIMING
 from headrace_functions.gateway.exchange import Exchange
 from headrace_functions.gateway.execution import SequenceRunner
 from headrace_functions.gateway.generation import Generation
+from headrace_functions.gateway.lines import as_lines, from_lines
 from headrace_functions.gateway.live_updates import LiveUpdates
 from headrace_functions.gateway.metrics import GatewayMetrics
 from headrace_functions.gateway.passthrough import Receive, Scope, Send, pass_through, peer_of
@@ -51,8 +54,7 @@ from headrace_functions.platform_secret import PROOF, PlatformSecret
 from headrace_functions.protocol import metadata, openapi
 from headrace_functions.protocol.budget import OPEN_BYTES, ByteBudget, HeldBytes
 from headrace_functions.protocol.encodings import decoded
-from headrace_functions.protocol.ndjson import TYPE as LINES
-from headrace_functions.protocol.ndjson import from_v1, is_lines, to_v1
+from headrace_functions.protocol.ndjson import is_lines
 from headrace_functions.protocol.problems import problem, status_of
 from headrace_functions.serving import ON_DISCONNECT
 from headrace_functions.version import Limits, Version
@@ -78,6 +80,8 @@ _PASSED_ON = {
     b"x-headrace-version",
     b"allow",
     b"server-timing",
+    b"location",
+    b"preference-applied",
     b"www-authenticate",
     DEFINITIONS,
 }
@@ -128,6 +132,8 @@ class Gateway:
             if settings.controller
             else None
         )
+        self.deferred: Deferred | None = None
+        """Takes requests that want to be answered later; None answers them at once."""
         self._generation = Generation(exchange, runner, _answer, _PASSED_ON)
         self._open = 0
         self._bytes = ByteBudget(settings.open_bytes)
@@ -169,6 +175,8 @@ class Gateway:
             await self._v2_model(parts[2:], scope, receive, send)
         elif version == "v1" and len(parts) == 3 and parts[1] == "models":
             await self._v1_model(parts[2], scope, receive, send)
+        elif path.startswith(LATER) and self.deferred is not None:
+            await self._later(path.removeprefix(LATER), self.deferred, scope, send)
         elif path == embeddings.PATH:
             await self._embeddings(scope, receive, send)
         else:
@@ -266,13 +274,29 @@ class Gateway:
             call = await self._call(route, protocol, scope, receive, held)
             lines = is_lines(call.content_type)
             if lines:
-                call = replace(call, protocol="v1", body=to_v1(call.body), content_type=b"application/json")
-            reply = await self._while_wanted(route, call, scope)
+                call = from_lines(call)
+            if self.deferred is not None and not lines and wants_later(scope):
+                reply = await accepted(self.deferred, reference, call, scope)
+            else:
+                reply = await self._while_wanted(route, call, scope)
             if lines and reply.status == 200:
-                reply = _as_lines(reply, route)
+                reply = as_lines(reply, route)
             if self._resolver.is_unconfirmed(reference):
                 reply.headers.append((DEFINITIONS, b"last-known"))
             await _answer(send, scope, reply, call.request_id)
+
+    async def ask(self, reference: Reference, call: Call) -> Reply:
+        """Answer a call of a deferred request within its definition's own time."""
+        route = self._resolver.known(reference) or await self._resolver.resolve(reference)
+        call = replace(call, deadline=asyncio.get_running_loop().time() + _bounds(route)[1])
+        if isinstance(route, SequenceRoute):
+            return await self._sequence(route, call)
+        return await self._exchange.ask(route, call)
+
+    async def _later(self, request_id: str, deferred: Deferred, scope: Scope, send: Send) -> None:
+        """What became of a deferred request, or its end."""
+        caller = self._settings.authentication.identify(Credentials.of(dict(scope["headers"]))).subject
+        await _answer(send, scope, await looked_up(deferred, request_id, caller, scope["method"]))
 
     async def _embeddings(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Texts to vectors: asked as v2, and logged as such. What is no success is answered as it came."""
@@ -418,13 +442,6 @@ def _request_id(scope: Scope) -> str:
         scope["request_id"] = usable_request_id(dict(scope["headers"]).get(REQUEST_ID, b"").decode("latin-1"))
     request_id: str = scope["request_id"]
     return request_id
-
-
-def _as_lines(reply: Reply, route: Route) -> Reply:
-    signature = route.sequence.signature if isinstance(route, SequenceRoute) else route.signature
-    headers = [h for h in reply.headers if h[0] != b"content-type"]
-    body = from_v1(reply.body, [f.name for f in signature.outputs])
-    return Reply(reply.status, [*headers, (b"content-type", LINES)], body)
 
 
 @contextlib.asynccontextmanager

@@ -19,6 +19,8 @@ HEALTH = "health/"
 TARGETS = "notification-targets/"
 RULES = "rules/"
 STREAMS = "streams/"
+DEFERRED = "deferred/"
+"""Requests that are answered later, with their results."""
 NAMES = "names/"
 LOGS = "logs/"
 BUILDS = "builds/"
@@ -293,6 +295,19 @@ def schedule_runs(name: str) -> str:
 def schedule_run(name: str, slot: str) -> str:
     """Folder of the states ``<k>.json`` of one window of a schedule; its first state claims the window."""
     return f"{schedule_runs(name)}{slot}/"
+
+
+def deferred_request(request_id: str) -> str:
+    return f"{DEFERRED}{request_id}/request"
+
+
+def deferred_result(request_id: str) -> str:
+    return f"{DEFERRED}{request_id}/result"
+
+
+def deferred_told(request_id: str) -> str:
+    """What became of the callback; there once it is over."""
+    return f"{DEFERRED}{request_id}/told"
 
 
 def stream(name: str) -> str:
