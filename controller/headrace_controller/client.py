@@ -18,6 +18,7 @@ import httpx
 import orjson
 
 from headrace_controller.api import schemas
+from headrace_controller.asking import Asker, endpoint_path
 from headrace_controller.definitions import (
     DeploymentConfiguration,
     GrantDefinition,
@@ -25,6 +26,7 @@ from headrace_controller.definitions import (
     StreamDefinition,
 )
 from headrace_controller.projects.packaging import Package
+from headrace_controller.refusals import error_of
 from headrace_functions import errors
 from headrace_functions.names import Reference, VersionId
 
@@ -35,24 +37,6 @@ UPLOAD_TIMEOUT = 600.0
 
 Found = TypeVar("Found", bound=schemas.Answer)
 Json = dict[str, Any]
-
-_ERRORS: dict[str, type[errors.HeadraceError]] = {
-    kind.code: kind
-    for kind in (
-        errors.InvalidInput,
-        errors.SignatureMismatch,
-        errors.Malformed,
-        errors.TooLarge,
-        errors.Unauthenticated,
-        errors.Forbidden,
-        errors.NotFound,
-        errors.Conflict,
-        errors.DeadlineExceeded,
-        errors.FunctionFailed,
-        errors.Unreachable,
-        errors.StorageFailed,
-    )
-}
 
 
 class _Authorized(httpx.Auth):
@@ -90,6 +74,7 @@ class Client:
         self._http = httpx.Client(
             base_url=self.url, timeout=timeout, trust_env=False, verify=tls, auth=auth, headers=headers
         )
+        self._asker = Asker(self._http)
 
     def __enter__(self) -> "Client":
         return self
@@ -334,14 +319,23 @@ class Client:
 
     def endpoint_metadata(self, name: str) -> Json:
         """``GET /v2/models/<name>``: tensors with wire types; a sequence or an alias has one too."""
-        found: Json = orjson.loads(self._request("GET", _endpoint_path(name)).content)
+        found: Json = orjson.loads(self._request("GET", endpoint_path(name)).content)
         return found
 
     def predict(self, name: str, request: Json) -> Json:
         """``POST /v2/models/<name>/infer`` with a JSON request of the Open Inference Protocol."""
-        answer = self._request("POST", f"{_endpoint_path(name)}/infer", content=_json(request))
+        answer = self._request("POST", f"{endpoint_path(name)}/infer", content=_json(request))
         found: Json = orjson.loads(answer.content)
         return found
+
+    def ask(self, name: str, data: Any, *, request_id: str | None = None, timeout: float | None = None) -> Any:
+        """Predictions for a table: ``data`` is a pandas or polars data frame, a mapping of columns, a list of rows as mappings, or an array; the answer is of its kind.
+
+        ``name`` is a model, ``model:3``, ``model@alias`` or a sequence. More than 10,000 rows are sent in several requests. What the platform did not take (429, 503, nobody there)
+        is sent again under the same ``request_id``, at most five times; nothing that may have been answered is. ``timeout`` is the platform's deadline in seconds. Raises the error of
+        the refusal, such as ``SignatureMismatch``, with the field that does not fit.
+        """
+        return self._asker.ask(name, data, request_id=request_id, timeout=timeout)
 
     def logs(self, version: VersionId, **query: str | int | None) -> schemas.LogRows:
         """Rows of a version's log; ``since``, ``until``, ``where``, ``columns``, ``limit``, ``order``."""
@@ -357,7 +351,7 @@ class Client:
         with self._http.stream("GET", path, params=_given(query), timeout=None) as answer:
             if answer.is_error:
                 answer.read()
-                raise _error_of(answer)
+                raise error_of(answer)
             with target.open("wb") as sink:
                 for piece in answer.iter_bytes():
                     sink.write(piece)
@@ -558,7 +552,7 @@ class Client:
                 f"no platform answers at {self.url}", hint="start one with: headrace up"
             ) from error
         if answer.is_error:
-            raise _error_of(answer)
+            raise error_of(answer)
         return answer
 
 
@@ -584,51 +578,9 @@ def _service_path(version: str) -> str:
     return f"/services/{parsed.model}/{parsed.number}"
 
 
-def _endpoint_path(name: str) -> str:
-    reference = Reference.parse(name)
-    if reference.number is not None:
-        return f"/v2/models/{reference.name}/versions/{reference.number}"
-    return f"/v2/models/{reference}"
-
-
 def _given(values: Mapping[str, Any]) -> Json:
     return {key: value for key, value in values.items() if value is not None and value != ""}
 
 
 def _json(body: Json) -> bytes:
     return orjson.dumps(body)
-
-
-def _error_of(answer: httpx.Response) -> errors.HeadraceError:
-    """The problem document of an answer as the error that it was."""
-    try:
-        problem = orjson.loads(answer.content)
-    except orjson.JSONDecodeError:
-        problem = {}
-    if not isinstance(problem, dict):
-        problem = {}
-    if problem.get("kind") == "Status":
-        return _refused_on_the_way(problem)
-    message = str(problem.get("detail") or f"the platform answered {answer.status_code}")
-    hint = problem.get("hint")
-    code = problem.get("code", "")
-    if code in (errors.Overloaded.code, errors.NotReady.code):
-        kind = errors.Overloaded if code == errors.Overloaded.code else errors.NotReady
-        return kind(message, retry_after=float(answer.headers.get("retry-after", 1)), hint=hint)
-    known = _ERRORS.get(code, errors.HeadraceError)
-    return known(
-        message, field=problem.get("field"), expected=problem.get("expected"), got=problem.get("got"), hint=hint
-    )
-
-
-def _refused_on_the_way(status: Json) -> errors.HeadraceError:
-    """What the Kubernetes API server says in the platform's place."""
-    message = str(status.get("message") or status.get("reason") or "no reason was given")
-    hints = {
-        401: "the kubeconfig's credentials are not taken: log in again",
-        403: "you need the verbs of your requests on services/proxy in the platform's namespace",
-        404: "is a platform installed in this namespace? see docs/install-on-a-cluster.md; name another with --namespace",
-        503: "the controller is not up: kubectl get pods, in the platform's namespace",
-    }
-    hint = hints.get(int(status.get("code") or 0))
-    return errors.Unreachable(f"the cluster does not let us through: {message}", hint=hint)
