@@ -60,9 +60,11 @@ Step = httpx.Request | float
 """What to do next: send this, or wait so many seconds."""
 
 
-def _attempts(
-    request: httpx.Request, name: str
-) -> Generator[Step, httpx.Response | httpx.HTTPError | None, httpx.Response]:
+Outcome = httpx.Response | httpx.HTTPError
+"""What sending came to."""
+
+
+def _attempts(request: httpx.Request, name: str) -> Generator[Step, Outcome | None, httpx.Response]:
     """Sends a request, again where that is safe; is told what each attempt came to, and ends with the answer or an error of ours."""
     for attempt in range(ATTEMPTS):
         last = attempt == ATTEMPTS - 1
