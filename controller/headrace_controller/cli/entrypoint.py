@@ -23,7 +23,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "apply",
         "Create or update the models, sequences, streams, deployment configurations and grants of definition files.",
     ),
-    "dev": ("dev", "dev", "Serve a model of a directory while it is written: reload on save."),
+    "dev": (
+        "dev",
+        "dev",
+        "Serve the model of a directory or file while it is written: reload on save, show requests, checks and errors.",
+    ),
     "new": ("new", "new", "Start a project in FOLDER from a template."),
     "import": ("importing", "importing", "Write definitions from what other platforms run."),
     "model": ("model", "model", "List, show and delete models, and inspect model files."),
