@@ -9,6 +9,7 @@ comes back. Replicas survive a killed gateway and are adopted by the next one.
 import asyncio
 import importlib.metadata
 import logging
+import os
 import signal
 import socket
 import sys
@@ -35,6 +36,7 @@ from headrace_functions.gateway.execution import SequenceRunner
 from headrace_functions.gateway.metrics import GatewayMetrics
 from headrace_functions.gateway.recorder import SealedInTime
 from headrace_functions.gateway.resolve import Resolver
+from headrace_functions.gateway.tracing import tracing_of
 from headrace_functions.gateway.upstream import Upstream
 from headrace_functions.platform_secret import PlatformSecret
 from headrace_functions.recording.spool import Spool
@@ -62,17 +64,20 @@ async def serve(settings: Settings, public: socket.socket) -> None:
     resolver, measures, upstream = Resolver(documents, remembered), GatewayMetrics(), Upstream()
     spool = Spool(settings.spool / "gateway", cap_bytes=settings.spool_cap)
     secret = PlatformSecret(settings.purpose.read_text())
-    exchange = Exchange(node, upstream, SealedInTime(spool), measures, secret)
+    version = importlib.metadata.version("headrace")
+    tracing = tracing_of(os.environ, version)
+    exchange = Exchange(node, upstream, SealedInTime(spool), measures, secret, tracing)
     runner = SequenceRunner(exchange, measures)
     admission = Admission(settings, documents, objects, secret)
     await asyncio.to_thread(admission.open)
     door = GatewaySettings(
-        importlib.metadata.version("headrace"),
+        version,
         f"unix:{settings.controller_socket}",
         secret,
         authentication=admission.authentication,
         allowance=Allowance(settings.caller_requests, settings.caller_bytes),
         refused=admission.refusals.note,
+        tracing=tracing,
     )
     gateway = Gateway(door, resolver, exchange, runner, upstream, measures)
 
@@ -113,6 +118,7 @@ async def serve(settings: Settings, public: socket.socket) -> None:
         remembered.close()
     spool.close()
     admission.close()
+    tracing.close()
     log.info("stopped")
 
 

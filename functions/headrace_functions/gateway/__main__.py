@@ -24,6 +24,7 @@ from headrace_functions.gateway.recorder import SealedInTime
 from headrace_functions.gateway.reload import follow
 from headrace_functions.gateway.resolve import Resolver
 from headrace_functions.gateway.standby import Standbys
+from headrace_functions.gateway.tracing import tracing_of
 from headrace_functions.gateway.upstream import Upstream
 from headrace_functions.platform_secret import PlatformSecret
 from headrace_functions.recording.shipping import Shipping
@@ -49,9 +50,10 @@ async def serve(settings: InCluster) -> None:
     leases = KnativeLeases(settings.host_of, upstream, why, standbys, ingress=settings.ingress)
     spool = Spool(settings.spool / "gateway")
     shipping = Shipping(settings.spool, settings.storage, settings.collector)
-    exchange = Exchange(leases, upstream, SealedInTime(spool), measures, secret)
+    tracing = tracing_of(os.environ, settings.version)
+    exchange = Exchange(leases, upstream, SealedInTime(spool), measures, secret, tracing)
     runner = SequenceRunner(exchange, measures)
-    door = GatewaySettings(settings.version, None, secret, open_bytes=settings.open_bytes)
+    door = GatewaySettings(settings.version, None, secret, open_bytes=settings.open_bytes, tracing=tracing)
     gateway = Gateway(door, resolver, exchange, runner, upstream, measures)
 
     public = WaitingServer(Edge(gateway, EdgeSettings()), drain=settings.drain)
@@ -81,6 +83,7 @@ async def serve(settings: InCluster) -> None:
     await resolver.close()
     spool.close()
     await asyncio.to_thread(shipping.close)
+    tracing.close()
     log.info("stopped")
 
 

@@ -48,6 +48,7 @@ from headrace_functions.gateway.metrics import GatewayMetrics
 from headrace_functions.gateway.passthrough import Receive, Scope, Send, pass_through, peer_of
 from headrace_functions.gateway.resolve import Resolver
 from headrace_functions.gateway.routes import Route, SequenceRoute
+from headrace_functions.gateway.tracing import Tracing, Untraced
 from headrace_functions.gateway.upstream import Reply, Upstream
 from headrace_functions.names import Reference, usable_request_id
 from headrace_functions.platform_secret import PROOF, PlatformSecret
@@ -104,6 +105,7 @@ class GatewaySettings:
     """Who may ask what; without another one, everybody everything."""
     refused: Callable[[Entry], None] = lambda _entry: None
     """Hears of each request that was refused for who sent it; must not wait."""
+    tracing: Tracing = field(default_factory=Untraced)
 
 
 class Gateway:
@@ -289,9 +291,7 @@ class Gateway:
         """Answer a call of a deferred request within its definition's own time."""
         route = self._resolver.known(reference) or await self._resolver.resolve(reference)
         call = replace(call, deadline=asyncio.get_running_loop().time() + _bounds(route)[1])
-        if isinstance(route, SequenceRoute):
-            return await self._sequence(route, call)
-        return await self._exchange.ask(route, call)
+        return await self._traced(route, call, "deferred")
 
     async def _later(self, request_id: str, deferred: Deferred, scope: Scope, send: Send) -> None:
         """What became of a deferred request, or its end."""
@@ -350,9 +350,21 @@ class Gateway:
     async def _while_wanted(self, route: Route, call: Call, scope: Scope) -> Reply:
         """Ask what the route leads to; if the caller hangs up, ``Cancelled``."""
         async with _cancelled_with_caller(scope):
-            if isinstance(route, SequenceRoute):
-                return await self._sequence(route, call)
-            return await self._exchange.ask(route, call)
+            return await self._traced(route, call, scope["path"])
+
+    async def _traced(self, route: Route, call: Call, path: str) -> Reply:
+        name = route.sequence.name if isinstance(route, SequenceRoute) else str(route.id)
+        with self._settings.tracing.request(name, path, call) as traced:
+            try:
+                if isinstance(route, SequenceRoute):
+                    reply = await self._sequence(route, traced.call)
+                else:
+                    reply = await self._exchange.ask(route, traced.call)
+            except HeadraceError as error:
+                traced.failed(error)
+                raise
+            traced.answered(reply)
+            return reply
 
     @contextlib.contextmanager
     def _room(self) -> Iterator[HeldBytes]:

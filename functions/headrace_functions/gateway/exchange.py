@@ -16,6 +16,7 @@ from headrace_functions.errors import (
 from headrace_functions.gateway.calls import UNLOGGED, VERSION, Call
 from headrace_functions.gateway.leases import Leases
 from headrace_functions.gateway.metrics import GatewayMetrics
+from headrace_functions.gateway.tracing import Traced, Tracing, Untraced
 from headrace_functions.gateway.upstream import NotSent, Reply, Upstream
 from headrace_functions.platform_secret import PlatformSecret
 from headrace_functions.protection import is_sensitive
@@ -45,10 +46,11 @@ class Recorder(Protocol):
 class _Sending:
     """Whether a call may have reached a function."""
 
-    __slots__ = ("_started", "_waited", "begun")
+    __slots__ = ("_started", "_waited", "begun", "traced")
 
-    def __init__(self) -> None:
+    def __init__(self, traced: Traced) -> None:
         self.begun = False
+        self.traced = traced
         self._started = time.perf_counter()
         self._waited = 0.0
 
@@ -56,6 +58,7 @@ class _Sending:
         """A service was found, and the call goes out to it."""
         self.begun = True
         self._waited = time.perf_counter() - self._started
+        self.traced.event("ready")
 
     def timing(self, seconds: float) -> bytes:
         """What of the time went into waking and waiting for a service, and what into its answer, as ``Server-Timing`` has it."""
@@ -70,8 +73,10 @@ class Exchange:
         recorder: Recorder,
         measures: GatewayMetrics,
         secret: PlatformSecret | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         """``secret`` proves to functions that a request comes from here."""
+        self._tracing = tracing or Untraced()
         self._secret = secret or PlatformSecret()
         self._leases = leases
         self._upstream = upstream
@@ -85,11 +90,18 @@ class Exchange:
         Raises what kept the call from being answered: ``NotReady``, ``DeadlineExceeded``, ``Unreachable``. Such an exchange is
         recorded here, for the function could not. A call whose replica vanished before a byte was sent is sent again, ``RESEND_AFTER`` seconds later.
         """
+        with self._tracing.service(version, call) as traced:
+            reply = await self._ask(version, traced)
+            traced.answered(reply)
+            return reply
+
+    async def _ask(self, version: Version, traced: Traced) -> Reply:
         started = time.perf_counter()
-        sending = _Sending()
+        sending, call = _Sending(traced), traced.call
         try:
             reply = await self._send_patiently(version, call, sending)
         except HeadraceError as error:
+            traced.failed(error)
             self._record_failure(version, call, error, time.perf_counter() - started)
             raise
         except asyncio.CancelledError:
@@ -113,8 +125,15 @@ class Exchange:
 
         A service that goes away in the middle raises ``Unreachable`` from the chunks, and the exchange is recorded here as ``aborted``.
         """
+        with self._tracing.service(version, call) as traced:
+            async with self._ask_stream(version, traced) as (reply, chunks):
+                traced.answered(reply)
+                yield reply, chunks
+
+    @contextlib.asynccontextmanager
+    async def _ask_stream(self, version: Version, traced: Traced) -> AsyncIterator[tuple[Reply, AsyncIterator[bytes]]]:
         started = time.perf_counter()
-        sending, hold = _Sending(), asyncio.Event()
+        sending, hold, call = _Sending(traced), asyncio.Event(), traced.call
 
         async def body() -> AsyncIterator[bytes]:
             yield call.body
@@ -122,7 +141,7 @@ class Exchange:
 
         try:
             async with self._leases.lease(version, deadline=call.deadline) as endpoint:
-                sending.begun = True
+                sending.begin()
                 left = call.deadline - self._loop.time()
                 lines = endpoint.headers + self._secret.proof_line() if call.is_marked else endpoint.headers
                 head = call.head(version.id, endpoint.host, max(1, int(left * 1000)), lines)
@@ -133,6 +152,7 @@ class Exchange:
                     reply.headers.append((VERSION, str(version.id).encode()))
                     yield reply, chunks
         except HeadraceError as error:
+            traced.failed(error)
             self._record_failure(version, call, error, time.perf_counter() - started, aborted=sending.begun)
             raise
         except asyncio.CancelledError:
