@@ -265,13 +265,33 @@ def test_modules_that_fail_or_start_threads_are_not_imported(
     monkeypatch.setenv("PYTHONPATH", str(folder))
     zygote = Zygote("python", tmp_path)
     try:
-        answer = zygote.ask(op="import", modules=["threads_at_import", "harmless", "ends_at_import", "no_such_module"])
+        answer = zygote.ask(op="import", modules=["threads_at_import", "ends_at_import", "no_such_module", "harmless"])
         _, told = zygote.fork(home.version(TABLE, code=ECHO))
     finally:
         zygote.close()
 
     assert {"imported": 1} == answer
     assert "ready" == told["state"]
+
+
+def test_one_that_cannot_be_imported_does_not_have_the_others_tried_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A library of a thousand modules has some that nobody finds by their names; each trial alone would import most of it anew."""
+    folder, imports = tmp_path / "modules", tmp_path / "imports"
+    folder.mkdir()
+    (folder / "large.py").write_text(f"with open({str(imports)!r}, 'a') as file:\n    file.write('x')\n")
+    for i in range(10):
+        (folder / f"part{i}.py").write_text("import large")
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    zygote = Zygote("python", tmp_path)
+    try:
+        answer = zygote.ask(op="import", modules=["no_such_module", *(f"part{i}" for i in range(10))])
+    finally:
+        zygote.close()
+
+    assert {"imported": 10} == answer
+    assert "xx" == imports.read_text(), "once in a trial, once in the zygote"
 
 
 @pytest.mark.parametrize(

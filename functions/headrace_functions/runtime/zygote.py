@@ -34,6 +34,7 @@ from headrace_functions.runtime.settings import FunctionSettings  # noqa: E402
 
 _LINE = 1 << 20  # bytes of one message at most
 _TRIAL = 60  # seconds that importing may take
+_TRIALS = 10  # modules that start threads and are left out, before the rest is
 # Not SIGPIPE, which Python ignores: a caller that hangs up while it is answered would end the process.
 _RESET = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
@@ -150,34 +151,59 @@ def _redirect(settings: FunctionSettings) -> None:
 
 
 def import_safely(modules: list[str]) -> int:
-    """Import the modules that neither fail nor start threads, as a trial in a child shows; the number that are imported now."""
+    """Import the modules that neither fail nor start threads, as trials in children show; the number that are imported now."""
     wanted = [name for name in modules if name not in sys.modules]
-    trusted = wanted if _trial(wanted) else [name for name in wanted if _trial([name])]
+    trusted = _trusted(wanted)
     for name in trusted:
         importlib.import_module(name)
     gc.freeze()  # children share these pages; a collection must not touch them
     return len(modules) - len(wanted) + len(trusted)
 
 
-def _trial(modules: list[str]) -> bool:
+def _trusted(modules: list[str]) -> list[str]:
+    """Those that a child imported one after the other without a thread. What starts one is left out and the rest tried again, a few times at most."""
+    left = list(modules)
+    imported: list[str] = []
+    for _ in range(_TRIALS):
+        imported, offender = _trial(left)
+        if offender is None:
+            return imported
+        left = [name for name in left if name != offender]
+    return imported  # those before the last offender
+
+
+def _trial(modules: list[str]) -> tuple[list[str], str | None]:
+    """Import modules in a child: those that did not fail, in order, and the one at which it ended, by starting a thread or worse."""
     if not modules:
-        return True
+        return [], None
     read_end, write_end = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
             signal.alarm(_TRIAL)
-            for name in modules:
-                importlib.import_module(name)
-            if threads.count() == 1:
-                os.write(write_end, b"1")
+            _tell_imports(modules, write_end)
         finally:
             os._exit(0)
     os.close(write_end)
-    try:
-        return os.read(read_end, 1) == b"1"
-    finally:
-        os.close(read_end)
+    with open(read_end, "rb") as told:  # noqa: PTH123 - a pipe has no path
+        pairs = [line.split() for line in told.read().decode().splitlines()]
+    last = pairs[-1] if pairs else ["+", ""]
+    return [name for kind, name in pairs if kind == "+"], None if last[0] in "+x" else last[1]
+
+
+def _tell_imports(modules: list[str], write_end: int) -> None:
+    """Before each import ``?``, then ``+``, ``x`` where it failed, or ``-`` where it started a thread: then nothing more."""
+    for name in modules:
+        os.write(write_end, f"? {name}\n".encode())
+        try:
+            importlib.import_module(name)
+        except Exception:  # noqa: BLE001 - compiled modules are known by short names, too, by which nobody finds them
+            os.write(write_end, f"x {name}\n".encode())
+            continue
+        alone = threads.count() == 1
+        os.write(write_end, f"{'+' if alone else '-'} {name}\n".encode())
+        if not alone:
+            return
 
 
 def main(arguments: list[str] | None = None) -> None:
