@@ -42,6 +42,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "render": ("render", "render", "Print the InferenceServices that a cluster would run for NAME as YAML."),
     "service": ("service", "service", "List services, wake them and put them to sleep."),
     "predict": ("predict", "predict", "Send rows to a model or sequence and show the predictions."),
+    "batch": ("batch", "batch", "Send the rows of files to a model or sequence and write them with the answers."),
     "sample": (
         "predict",
         "sample",

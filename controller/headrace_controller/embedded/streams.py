@@ -5,6 +5,7 @@ is doing to ``run/streams/<name>.json``. ``GATEWAY`` is the URL of the front doo
 """
 
 import logging
+import os
 import signal
 import sys
 import threading
@@ -25,6 +26,7 @@ from headrace_functions.storage.objects import ObjectStore
 
 log = logging.getLogger("headrace.streams")
 
+EXIT_STUCK = 75
 _TICK = 0.2
 _WRITE_EVERY = 5  # ticks
 
@@ -44,6 +46,7 @@ class StreamsProcess:
         ticks = 0
         while not stop.is_set():
             with health.guard():
+                self._end_if_stuck()
                 if self._touched() and not self._reconcile():
                     break
                 if ticks % _WRITE_EVERY == 0:
@@ -53,6 +56,13 @@ class StreamsProcess:
         for name in list(self._runs):
             self._end(name)
         self._asking.close()
+
+    def _end_if_stuck(self) -> None:
+        """End at once where a stream's client does not come back: the supervisor starts another, which reads again what is not committed."""
+        for name, (_, run) in self._runs.items():
+            if run.is_stuck:
+                log.error("stream %s: the Kafka client does not come back from a write; this process begins anew", name)
+                os._exit(EXIT_STUCK)
 
     def _touched(self) -> bool:
         try:

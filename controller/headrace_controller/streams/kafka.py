@@ -24,7 +24,7 @@ from headrace_functions.errors import InvalidInput, NotFound, Unreachable
 log = logging.getLogger("headrace.streams")
 
 _BROKER_SECONDS = 10.0
-_TRANSACTION_SECONDS = 60.0
+_TRANSACTION_SECONDS = 20.0
 _FLUSH_SECONDS = 60.0
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
@@ -63,13 +63,13 @@ class Lanes:
             shared
             | {
                 "group.id": stream.consumer_group(resets),
-                # A member that comes back under its name gets its partitions at once, not when the dead one has timed out.
-                "group.instance.id": f"headrace.{stream.name}",
                 "enable.auto.commit": False,
                 "auto.offset.reset": "latest" if start == "latest" else "earliest",
                 "isolation.level": "read_committed",
                 "max.poll.interval.ms": 600_000,
-                "session.timeout.ms": 10_000,
+                # The least that brokers take by default: so long the partitions of a killed process are nobody's.
+                "session.timeout.ms": 6_000,
+                "heartbeat.interval.ms": 1_500,
                 "allow.auto.create.topics": False,
                 "fetch.wait.max.ms": 100,
                 "enable.partition.eof": False,
@@ -196,7 +196,7 @@ class Lanes:
             raise TooBig(error.str()) if error.code() == KafkaError.MSG_SIZE_TOO_LARGE else KafkaException(error)
 
     def close(self) -> None:
-        """Read no more; what was not committed is read again by whoever comes next."""
+        """Leave the group at once; what was not committed is read again by whoever comes next."""
         self._consumer.close()
         self._producer.purge()
         self._producer.flush(1)

@@ -11,6 +11,7 @@ What becomes of a message:
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
@@ -46,6 +47,8 @@ ATTEMPTS = 5
 NOBODY_ANSWERS = (401, 403, 404, 429, 502, 503, 504)
 """Statuses that say nothing of the messages: they wait."""
 _WAITS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+STUCK = 75.0
+"""Seconds after which a write is given up with its process: after a broker was killed the client may wait for an answer for ever."""
 _LOOK_EVERY = 2.0
 """Seconds between two looks at the lag."""
 PROBLEM = "headrace-problem"
@@ -118,6 +121,7 @@ class StreamRun:
         self._asking = asking
         self._paused = paused
         self._stop = threading.Event()
+        self._writing_since: float | None = None
         self._outputs: list[str] = []
         self._outputs_of: str | None = None
         self._thread = threading.Thread(target=self._run, name=f"stream {stream.name}", daemon=True)
@@ -133,6 +137,12 @@ class StreamRun:
         for thread in (self._thread, self._looking):
             if thread.ident is not None:
                 thread.join(30)
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether the Kafka client has not come back from a write for longer than any of its own time limits."""
+        since = self._writing_since
+        return since is not None and time.monotonic() - since > STUCK
 
     def _look(self) -> None:
         health = LoopHealth(f"lag of stream {self._stream.name}", log)
@@ -189,10 +199,13 @@ class StreamRun:
         for group in groups(asked, max(self._stream.batch, 1)):
             found += self._settled(lanes, group)
         found.sort(key=lambda one: (one.message.partition, one.message.offset))
+        self._writing_since = time.monotonic()
         try:
             lanes.write(map(self._outgoing, found), read)
         except TooBig:
             self._write_small(lanes, found, read)
+        finally:
+            self._writing_since = None
         problems = sum(isinstance(one, Problem) for one in found)
         self.progress.answered += len(found) - problems
         self.progress.refused += problems

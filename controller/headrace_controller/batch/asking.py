@@ -1,0 +1,177 @@
+"""Rows of a table to one request and its answer to columns. Who is to blame for a refusal is found by asking in halves."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import numpy as np
+import orjson
+import pyarrow as pa
+
+from headrace_functions.errors import InvalidInput, Unreachable
+from headrace_functions.protocol.binary import unpack
+from headrace_functions.signature import DTYPES, DType
+
+TRIES = 40
+_PAUSES = (0.1, 0.3, 1.0, 2.0, 5.0)
+_NOBODY_ANSWERS = (429, 502, 503, 504)
+_BY_WIRE: Mapping[str, DType] = {d.wire: d for d in DTYPES}
+OUTPUT = "out."
+Json = dict[str, Any]
+Post = Callable[[bytes, Mapping[str, str]], httpx.Response]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A row that has no answer, by its place in the part, with the problem."""
+
+    row: int
+    problem: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What became of the rows of a part. ``kept`` are the places of those that were answered, in order; ``columns`` are their outputs."""
+
+    kept: list[int]
+    columns: Mapping[str, pa.Array]
+    refused: list[Refused]
+    versions: frozenset[str]
+
+
+class Asker:
+    """Asks one name. Safe for several threads."""
+
+    def __init__(self, post: Post, metadata: Mapping[str, Any], sleep: Callable[[float], None] = time.sleep) -> None:
+        """``post`` sends a body with headers to the name's ``infer``, ``metadata`` is what the platform says of the name."""
+        self._post = post
+        self._sleep = sleep
+        self._inputs: Sequence[Json] = metadata["inputs"]
+        self._batched = all(t["shape"][:1] == [-1] for t in self._inputs)
+
+    def check(self, columns: Sequence[str]) -> None:
+        """``InvalidInput`` where a table lacks an input."""
+        missing = [t["name"] for t in self._inputs if t["name"] not in columns]
+        if missing:
+            raise InvalidInput(
+                f"the file has no column {missing[0]!r}",
+                field=missing[0],
+                expected=", ".join(t["name"] for t in self._inputs),
+                got=", ".join(columns[:20]),
+            )
+
+    def ask(self, part: pa.Table, request_id: str) -> Answered:
+        """Answers for the rows of a part; ``Unreachable`` where nobody can answer for long."""
+        if not self._batched and part.num_rows > 1:
+            return _joined([self._one(part, at, request_id) for at in range(part.num_rows)], list(range(part.num_rows)))
+        reply = self._patiently(part, request_id)
+        if reply.status_code == 200:
+            version = frozenset(filter(None, [reply.headers.get("x-headrace-version")]))
+            columns = self._columns(reply, part.num_rows)
+            return Answered(list(range(part.num_rows)), columns, [], version)
+        if reply.status_code in (401, 403, 404, 405):
+            raise InvalidInput(str(reply.json().get("detail", reply.status_code)), hint=reply.json().get("hint"))
+        if part.num_rows == 1:
+            return Answered([], {}, [Refused(0, reply.json())], frozenset())
+        half = part.num_rows // 2
+        both = [
+            self.ask(part.slice(0, half), f"{request_id}.0"),
+            self.ask(part.slice(half), f"{request_id}.1"),
+        ]
+        return _joined(both, [0, half])
+
+    def _one(self, part: pa.Table, at: int, request_id: str) -> Answered:
+        return self.ask(part.slice(at, 1), f"{request_id}.{at}")
+
+    def _patiently(self, part: pa.Table, request_id: str) -> httpx.Response:
+        body, length = self._body(part)
+        headers = {"x-request-id": request_id[-128:], "inference-header-content-length": str(length)}
+        said = ""
+        for tries in range(TRIES):
+            try:
+                reply = self._post(body, headers)
+            except httpx.TransportError as error:
+                said = str(error) or type(error).__name__
+            else:
+                if reply.status_code not in _NOBODY_ANSWERS:
+                    return reply
+                said = str(reply.json().get("detail", reply.status_code))
+            self._sleep(_PAUSES[min(tries, len(_PAUSES) - 1)])
+        raise Unreachable(f"nobody answers: {said}", hint="run the same command again to go on where it stopped")
+
+    def _body(self, part: pa.Table) -> tuple[bytes, int]:
+        inputs: list[Json] = []
+        tail: list[bytes] = []
+        for tensor in self._inputs:
+            column = part.column(tensor["name"])
+            shape = [part.num_rows, *tensor["shape"][1:]] if self._batched else list(tensor["shape"])
+            raw = _raw(column, _BY_WIRE[tensor["datatype"]]) if -1 not in shape else None
+            entry: Json = {"name": tensor["name"], "datatype": tensor["datatype"], "shape": shape}
+            if raw is not None:
+                entry["parameters"] = {"binary_data_size": len(raw)}
+                tail.append(raw)
+            else:
+                entry["data"] = column.to_pylist()
+                entry["shape"] = _shape(entry["data"], shape)
+                if tensor["datatype"] == "FP16":
+                    entry["datatype"] = "FP32"
+            inputs.append(entry)
+        document = {"parameters": {"binary_data_output": True}, "inputs": inputs}
+        text = orjson.dumps(document, default=str, option=orjson.OPT_SERIALIZE_NUMPY)
+        return b"".join((text, *tail)), len(text)
+
+    def _columns(self, reply: httpx.Response, rows: int) -> Mapping[str, pa.Array]:
+        length = int(reply.headers.get("inference-header-content-length", len(reply.content)))
+        document = orjson.loads(reply.content[:length])
+        tail, at = memoryview(reply.content)[length:], 0
+        found: dict[str, pa.Array] = {}
+        for output in document["outputs"]:
+            kind, shape = _BY_WIRE[output["datatype"]], tuple(output["shape"])
+            size = (output.get("parameters") or {}).get("binary_data_size")
+            if size is None:
+                array = np.array(output["data"], dtype=object).reshape(shape)
+            else:
+                array = unpack(tail[at : at + size], kind, shape, output["name"])
+                at += size
+            flat = array.reshape(rows, -1)
+            values = flat[:, 0] if flat.shape[1] == 1 and len(shape) <= 1 else list(flat)
+            found[OUTPUT + output["name"]] = pa.array(
+                values.tolist() if array.dtype == object and not isinstance(values, list) else values
+            )
+        return found
+
+
+def _raw(column: pa.ChunkedArray, kind: DType) -> bytes | None:
+    """Binary data of a column of numbers that the datatype holds without loss; None for what has to go as JSON."""
+    if (
+        not kind.is_number
+        or column.null_count
+        or not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type))
+    ):
+        return None
+    values = column.to_numpy()
+    if not np.can_cast(values.dtype, kind.numpy, "safe"):
+        return None
+    raw: bytes = values.astype(kind.numpy).tobytes()
+    return raw
+
+
+def _shape(data: list[Any], wanted: list[int]) -> list[int]:
+    """The shape on the wire with its free sizes as the first row has them."""
+    shape, inner = [len(data)] if wanted and wanted[0] == len(data) else [], data[0] if data else None
+    for size in wanted[len(shape) :]:
+        shape.append(len(inner) if size == -1 and isinstance(inner, list) else max(size, 0))
+        inner = inner[0] if isinstance(inner, list) and inner else None
+    return shape
+
+
+def _joined(parts: Sequence[Answered], starts: Sequence[int]) -> Answered:
+    kept = [start + row for part, start in zip(parts, starts, strict=True) for row in part.kept]
+    refused = [
+        Refused(start + r.row, r.problem) for part, start in zip(parts, starts, strict=True) for r in part.refused
+    ]
+    names = next((list(part.columns) for part in parts if part.columns), [])
+    columns = {n: pa.concat_arrays([part.columns[n] for part in parts if part.columns]) for n in names}
+    return Answered(kept, columns, refused, frozenset().union(*(part.versions for part in parts)))

@@ -1,0 +1,114 @@
+"""Tables in files: CSV, Parquet and lines of JSON, read in parts of a number of rows and written whole."""
+
+import glob
+import io
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.json as pajson
+import pyarrow.parquet as pq
+
+from headrace_functions.errors import Conflict, InvalidInput, NotFound
+
+SUFFIXES = (".parquet", ".csv", ".jsonl", ".ndjson")
+_BLOCK = 8 * 1024 * 1024
+
+
+def inputs(pattern: str) -> list[Path]:
+    """The files of a path, a folder or a pattern, sorted by name. ``NotFound`` for none, ``InvalidInput`` for one that cannot be read."""
+    path = Path(pattern)
+    if path.is_dir():
+        found = sorted(p for p in path.iterdir() if p.suffix in SUFFIXES)
+    else:
+        found = sorted(Path(p) for p in glob.glob(pattern))  # noqa: PTH207 -- a pattern may be absolute
+    if not found:
+        raise NotFound(f"--in {pattern}: there is no such file", field="in", hint="name a file, a folder or a pattern")
+    for file in found:
+        if file.suffix not in SUFFIXES:
+            raise InvalidInput(
+                f"{file}: {file.suffix or 'no suffix'} is not a format that is read here",
+                field="in",
+                expected=", ".join(SUFFIXES),
+                got=file.suffix,
+            )
+    if len({f.name for f in found}) < len(found):
+        raise Conflict("two of the files have one name, and so would their answers", field="in")
+    return found
+
+
+def fingerprint(file: Path) -> dict[str, int]:
+    """What tells that a file has changed."""
+    found = file.stat()
+    return {"size": found.st_size, "modified": found.st_mtime_ns}
+
+
+def parts(file: Path, rows: int) -> Iterator[pa.Table]:
+    """The table in parts of ``rows`` rows, the last one shorter. ``InvalidInput`` where it cannot be read."""
+    held: list[pa.RecordBatch] = []
+    count = 0
+    try:
+        for batch in _batches(file, rows):
+            at = 0
+            while at < batch.num_rows:
+                piece = batch.slice(at, rows - count)
+                held.append(piece)
+                count += piece.num_rows
+                at += piece.num_rows
+                if count == rows:
+                    yield pa.Table.from_batches(held)
+                    held, count = [], 0
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise InvalidInput(f"{file} cannot be read: {error}", field="in", expected=f"a {file.suffix} file") from error
+    if held:
+        yield pa.Table.from_batches(held)
+
+
+def _batches(file: Path, rows: int) -> Iterator[pa.RecordBatch]:
+    if file.suffix == ".parquet":
+        with pq.ParquetFile(file) as opened:
+            yield from opened.iter_batches(batch_size=rows)
+    elif file.suffix == ".csv":
+        if file.stat().st_size == 0:
+            raise ValueError("it is empty, without even a header")
+        yield from pacsv.open_csv(file, read_options=pacsv.ReadOptions(block_size=_BLOCK))
+    else:
+        yield from _lines(file, rows)
+
+
+def _lines(file: Path, rows: int) -> Iterator[pa.RecordBatch]:
+    """Lines of JSON in the types of the first of them."""
+    schema: pa.Schema | None = None
+    with file.open("rb") as opened:
+        while lines := [line for _, line in zip(range(rows), opened, strict=False)]:
+            options = pajson.ParseOptions(explicit_schema=schema) if schema is not None else None
+            table = pajson.read_json(io.BytesIO(b"".join(lines)), parse_options=options)
+            schema = schema or table.schema
+            yield from table.combine_chunks().to_batches()
+
+
+def write(file: Path, tables: Sequence[pa.Table]) -> None:
+    """Write tables as one file in the format of its suffix; it appears under its name when it is whole."""
+    young = file.with_name(f".{file.name}.new")
+    table = pa.concat_tables(tables, promote_options="permissive")
+    if file.suffix == ".parquet":
+        pq.write_table(table, young)
+    elif file.suffix == ".csv":
+        pacsv.write_csv(_flat(table), young)
+    else:
+        with young.open("w", encoding="utf-8") as opened:
+            for batch in table.to_batches():
+                for row in batch.to_pylist():
+                    opened.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
+    young.replace(file)
+
+
+def _flat(table: pa.Table) -> pa.Table:
+    """Lists as JSON text, which is all that CSV can hold of them."""
+    for place, column in enumerate(table.schema):
+        if pa.types.is_nested(column.type):
+            texts = [None if v is None else json.dumps(v, default=str) for v in table.column(place).to_pylist()]
+            table = table.set_column(place, column.name, pa.array(texts, pa.string()))
+    return table

@@ -1,0 +1,158 @@
+"""A batch run: parts of each file, kept one by one below the output's folder until the file is whole.
+
+``OUT/.NAME.parts/<k>.arrow`` and ``<k>.refused.json`` hold the part ``k``, each written under another name and renamed; ``run.json`` says of what. A
+part that is there is not asked again. When all are there they become ``OUT/NAME`` and ``OUT/NAME.refused.jsonl``, and the folder goes.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+from pyarrow import ipc
+
+from headrace_controller.batch import files
+from headrace_controller.batch.asking import Answered, Asker
+from headrace_functions.errors import Conflict
+
+
+@dataclass(slots=True)
+class Totals:
+    """What a run came to."""
+
+    files: int = 0
+    rows: int = 0
+    refused: int = 0
+    already: int = 0
+    """Rows of parts that an earlier run had answered."""
+    versions: set[str] = field(default_factory=set)
+
+
+class BatchRun:
+    def __init__(
+        self,
+        asker: Asker,
+        name: str,
+        out: Path,
+        *,
+        rows: int,
+        parallel: int,
+        progress: Callable[[str], None] = lambda _text: None,
+    ) -> None:
+        """``rows`` are those of a part, ``parallel`` the parts that are asked at once."""
+        self._asker = asker
+        self._name = name
+        self._out = out
+        self._rows = rows
+        self._parallel = parallel
+        self._progress = progress
+
+    def run(self, inputs: list[Path], *, restart: bool = False) -> Totals:
+        """Answer each file. Raises what ends the run; what was answered is kept for the next."""
+        self._out.mkdir(parents=True, exist_ok=True)
+        totals = Totals()
+        for file in inputs:
+            if file.resolve() == (self._out / file.name).resolve():
+                raise Conflict(f"{file} would be overwritten by its answers", field="out", hint="choose another folder")
+            self._file(file, totals, restart=restart)
+            totals.files += 1
+        return totals
+
+    def _file(self, file: Path, totals: Totals, *, restart: bool) -> None:
+        folder = self._out / f".{file.name}.parts"
+        if restart:
+            shutil.rmtree(folder, ignore_errors=True)
+        self._claim(folder, file)
+        began = files.fingerprint(file)
+        with ThreadPoolExecutor(self._parallel) as pool:
+            open_parts: list[Future[None]] = []
+            try:
+                for number, part in enumerate(self._checked(file)):
+                    totals.rows += part.num_rows
+                    if (folder / f"{number}.arrow").exists():
+                        totals.already += part.num_rows
+                        continue
+                    open_parts.append(pool.submit(self._part, folder, number, part, totals))
+                    while len(open_parts) >= 2 * self._parallel:
+                        open_parts.pop(0).result()
+                        self._progress(f"{file.name}: {totals.rows:,} rows read")
+                for one in open_parts:
+                    one.result()
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+        if files.fingerprint(file) != began:
+            raise Conflict(f"{file} has changed while it was read", field="in", hint="run again with --restart")
+        self._finish(folder, file, totals)
+
+    def _checked(self, file: Path) -> Iterator[pa.Table]:
+        first = True
+        for part in files.parts(file, self._rows):
+            if first:
+                self._asker.check(part.column_names)
+                first = False
+            yield part
+
+    def _claim(self, folder: Path, file: Path) -> None:
+        wanted = {"model": self._name, "rows": self._rows, "file": str(file.resolve()), **files.fingerprint(file)}
+        told = folder / "run.json"
+        if told.exists():
+            if json.loads(told.read_text()) != wanted:
+                raise Conflict(
+                    f"{folder} has parts of another run: another model, --rows, or the file has changed since",
+                    field="out",
+                    hint="run again with --restart, or choose another --out",
+                )
+            return
+        folder.mkdir(exist_ok=True)
+        _replace(told, json.dumps(wanted).encode())
+
+    def _part(self, folder: Path, number: int, part: pa.Table, totals: Totals) -> None:
+        key = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]
+        answered = self._asker.ask(part, f"batch-{key}-{number}")
+        rows = part.take(pa.array(answered.kept, pa.int64()))
+        for name, column in answered.columns.items():
+            rows = rows.append_column(name, column)
+        sink = pa.BufferOutputStream()
+        with ipc.new_file(sink, rows.schema) as writer:
+            writer.write_table(rows)
+        _replace(
+            folder / f"{number}.refused.json", json.dumps(self._refused(number, part, answered), default=str).encode()
+        )
+        _replace(folder / f"{number}.arrow", sink.getvalue().to_pybytes())  # last: it says that the part is whole
+        totals.versions |= answered.versions
+
+    def _refused(self, number: int, part: pa.Table, answered: Answered) -> list[dict[str, object]]:
+        return [
+            {
+                "row": number * self._rows + r.row,
+                "problem": r.problem,
+                "values": part.slice(r.row, 1).to_pylist()[0],
+            }
+            for r in answered.refused
+        ]
+
+    def _finish(self, folder: Path, file: Path, totals: Totals) -> None:
+        """The parts as one file, in their order, and the refused rows beside it."""
+        numbers = sorted(int(p.stem) for p in folder.glob("*.arrow"))
+        tables = [ipc.open_file(pa.OSFile(str(folder / f"{n}.arrow"))).read_all() for n in numbers]
+        refused = [r for n in numbers for r in json.loads((folder / f"{n}.refused.json").read_text())]
+        answered = [t for t in tables if t.num_rows] or tables[:1]
+        if answered:
+            files.write(self._out / file.name, answered)
+        beside = self._out / f"{file.name}.refused.jsonl"
+        beside.unlink(missing_ok=True)
+        if refused:
+            _replace(beside, "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in refused).encode())
+        totals.refused += len(refused)
+        shutil.rmtree(folder)
+
+
+def _replace(file: Path, data: bytes) -> None:
+    young = file.with_name(f".{file.name}.new")
+    young.write_bytes(data)
+    young.replace(file)

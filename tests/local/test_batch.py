@@ -1,0 +1,143 @@
+"""``headrace batch`` over files of each format: order, columns, bad rows, and a run that is killed."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+import pytest
+
+from fixtures_platform import RunningPlatform, environment, headrace, until
+
+NUMBER = {"shape": "scalar", "type": "double"}
+TEXT = {"shape": "scalar", "type": "string"}
+CODE = """
+import time
+
+def predict(model, x, word):
+    if (x < 0).any():
+        raise ValueError("below zero")
+    time.sleep(0.02)
+    return {"y": x + 1, "loud": [w.upper() for w in word]}
+"""
+
+
+@pytest.fixture(scope="module")
+def worded(platform: RunningPlatform) -> RunningPlatform:
+    contract = {"inputs": {"x": NUMBER, "word": TEXT}, "outputs": {"y": NUMBER, "loud": TEXT}}
+    platform.apply_python("worded", CODE, platform.home / "worded", contract=contract)
+    return platform
+
+
+def table(rows: int, *bad: int) -> pa.Table:
+    x = np.arange(rows, dtype=np.float64)
+    x[list(bad)] = -1
+    return pa.table({"key": [f"k{i}" for i in range(rows)], "x": x, "word": [f"w{i}" for i in range(rows)]})
+
+
+def batch(platform: RunningPlatform, source: Path, out: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    return headrace("batch", "worded", "--in", str(source), "--out", str(out), "--url", platform.url, *more)
+
+
+def written(file: Path) -> list[dict[str, Any]]:
+    if file.suffix == ".parquet":
+        return pq.read_table(file).to_pylist()  # type: ignore[no-any-return]
+    if file.suffix == ".csv":
+        return pacsv.read_csv(file).to_pylist()  # type: ignore[no-any-return]
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv", ".jsonl"])
+def test_rows_keep_their_order_and_columns_and_bad_ones_stand_beside(
+    worded: RunningPlatform, tmp_path: Path, suffix: str
+) -> None:
+    source, out = tmp_path / f"rows{suffix}", tmp_path / "out"
+    rows = table(257, 3, 100, 256)
+    if suffix == ".parquet":
+        pq.write_table(rows, source)
+    elif suffix == ".csv":
+        pacsv.write_csv(rows, source)
+    else:
+        source.write_text("".join(json.dumps(r) + "\n" for r in rows.to_pylist()))
+    done = batch(worded, source, out, "--rows", "50", "--json")
+    assert done.returncode == 0, done.stderr
+    found = written(out / source.name)
+    refused = [json.loads(line) for line in (out / f"{source.name}.refused.jsonl").read_text().splitlines()]
+
+    assert {"files": 1, "rows": 257, "refused": 3, "already": 0, "versions": ["worded:1"]} == json.loads(done.stdout)
+    wanted = [r for i, r in enumerate(rows.to_pylist()) if i not in (3, 100, 256)]
+    assert [{**r, "out.y": r["x"] + 1, "out.loud": r["word"].upper()} for r in wanted] == found
+    assert [(3, "k3"), (100, "k100"), (256, "k256")] == [(r["row"], r["values"]["key"]) for r in refused]
+    assert {"function-failed"} == {r["problem"]["code"] for r in refused}
+    assert {source.name, f"{source.name}.refused.jsonl"} == {p.name for p in out.iterdir()}
+
+
+def test_a_run_that_is_killed_goes_on_without_a_doubled_or_missing_row(worded: RunningPlatform, tmp_path: Path) -> None:
+    source, out = tmp_path / "rows.parquet", tmp_path / "out"
+    pq.write_table(table(3000), source)
+    command = [
+        sys.executable, "-m", "headrace_controller.cli", "batch", "worded", "--in", str(source), "--out", str(out),
+        "--rows", "20", "--parallel", "2", "--url", worded.url,
+    ]  # fmt: skip
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment())
+    until(lambda: len(list(out.glob(".rows.parquet.parts/*.arrow"))) > 10, "some parts are answered")
+    process.send_signal(signal.SIGKILL)
+    process.wait(10)
+    done = batch(worded, source, out, "--rows", "20", "--json")
+    totals = json.loads(done.stdout)
+
+    assert 200 < totals["already"] < 3000
+    assert [f"k{i}" for i in range(3000)] == [r["key"] for r in written(out / "rows.parquet")]
+
+
+def test_what_cannot_go_on_says_why(worded: RunningPlatform, tmp_path: Path) -> None:
+    source, out = tmp_path / "rows.parquet", tmp_path / "out"
+    pq.write_table(table(10), source)
+    parts = out / ".rows.parquet.parts"
+    parts.mkdir(parents=True)
+    (parts / "run.json").write_text(json.dumps({"model": "another"}))
+    other = batch(worded, source, out)
+    pq.write_table(table(10).drop_columns(["word"]), tmp_path / "less.parquet")
+    less = batch(worded, tmp_path / "less.parquet", out)
+    (tmp_path / "torn.parquet").write_bytes(b"PAR1 and no more")
+    torn = batch(worded, tmp_path / "torn.parquet", out)
+    (tmp_path / "empty.csv").touch()
+    empty = batch(worded, tmp_path / "empty.csv", out)
+    missing = batch(worded, tmp_path / "none.csv", out)
+    (tmp_path / "rows.xlsx").touch()
+    strange = batch(worded, tmp_path / "rows.xlsx", out)
+    same = batch(worded, source, tmp_path)
+
+    for done, said in (
+        (other, "parts of another run"), (less, "no column 'word'"), (torn, "cannot be read"), (empty, "it is empty"),
+        (missing, "there is no such file"), (strange, "not a format"), (same, "would be overwritten"),
+    ):  # fmt: skip
+        assert 1 == done.returncode, done.stdout
+        assert said in done.stderr
+    assert 0 == batch(worded, source, out, "--restart").returncode
+
+
+def test_a_file_that_changes_while_it_is_read_is_told(worded: RunningPlatform, tmp_path: Path) -> None:
+    source, out = tmp_path / "rows.csv", tmp_path / "out"
+    pacsv.write_csv(table(2000), source)
+    command = [
+        sys.executable, "-m", "headrace_controller.cli", "batch", "worded", "--in", str(source), "--out", str(out),
+        "--rows", "20", "--parallel", "1", "--url", worded.url,
+    ]  # fmt: skip
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment(), text=True)
+    until(lambda: len(list(out.glob(".rows.csv.parts/*.arrow"))) > 2, "some parts are answered")
+    later = time.time_ns() + 10**9
+    import os
+
+    os.utime(source, ns=(later, later))
+    _, said = process.communicate(timeout=60)
+
+    assert 1 == process.returncode
+    assert "has changed while it was read" in said
