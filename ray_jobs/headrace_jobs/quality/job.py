@@ -78,7 +78,7 @@ class QualityRun:
         part = count / rows
         kept = part <= rule.allowed
         shown = f"{share(part)} of rows" if count else "no row"
-        allowed = f", {share(rule.allowed)} may" if rule.allowed and rule.rule != "constant" else ""
+        allowed = f"; at most {share(rule.allowed)} may" if rule.allowed and rule.rule != "constant" else ""
         return _judged(rule, rows, count, kept, f"{_breaks(rule, shown)}{allowed}.", broken, estimated)
 
     def _of_window(self, rule: QualityRule, found: Counted) -> tuple[bool, str]:
@@ -86,7 +86,7 @@ class QualityRun:
             enough = (rule.min is None or found.rows >= rule.min) and (rule.max is None or found.rows <= rule.max)
             return (
                 enough,
-                f"The window has {found.rows:,} answered rows; {_ends(rule)} {'is' if enough else 'was'} expected.",
+                f"The window has {found.rows:,} answered rows; {_ends(rule)} are expected.",
             )
         if not found.newest:
             return False, f"No row is in the window; the newest may be {rule.within} old."
@@ -95,7 +95,7 @@ class QualityRun:
         old = str(timedelta(seconds=int(age.total_seconds())))
         return (
             age <= rule.span,
-            f"The newest row is of {text(newest)}, {old} before the end; it may be {rule.within} old.",
+            f"The newest row is of {text(newest.replace(microsecond=0))}, {old} before the end; it may be {rule.within} old.",
         )
 
 
