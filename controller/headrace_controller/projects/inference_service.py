@@ -22,8 +22,8 @@ _NO_REPLACEMENT = {
     "logger": "every exchange is logged anyway",
     "batcher": "requests that arrive while a prediction runs form the next batch anyway",
     "explainer": "headrace explain explains any version",
-    "resources": "an environment has no limits of its own on one machine; in a cluster they are the runtime image's",
-    "env": "a version has no variables; put what they say into a file of the payload or into options",
+    "resources": "in a cluster a kind: DeploymentConfiguration has them, which a variant of a sequence names",
+    "env": "in a cluster a kind: DeploymentConfiguration has them; else put what they say into a file of the payload",
     "serviceAccountName": "credentials of a store are the platform's, by reference",
 }
 _UNLIMITED = 0  # maxReplicas of KServe that means none

@@ -32,7 +32,7 @@ from headrace_functions.errors import (
     TooLarge,
     Unauthenticated,
 )
-from headrace_functions.gateway import embeddings
+from headrace_functions.gateway import embeddings, hydrosphere
 from headrace_functions.gateway.allowance import Allowance
 from headrace_functions.gateway.calls import JSON_LENGTH, REQUEST_ID, SOURCE, Call, Verb
 from headrace_functions.gateway.calls import Protocol as WireProtocol
@@ -151,7 +151,7 @@ class Gateway:
             return
         path: str = scope["path"]
         try:
-            if path.startswith(("/v2", "/v1")) or path == "/metrics":
+            if path.startswith(("/v2", "/v1", hydrosphere.PREFIX)) or path == "/metrics":
                 await self._serve(path, scope, receive, send)
             elif path == "/events" and self._live is not None and b"page=" in scope["query_string"]:
                 await self._live.serve(scope, receive, send)
@@ -179,6 +179,8 @@ class Gateway:
             await self._v1_model(parts[2], scope, receive, send)
         elif path.startswith(LATER) and self.deferred is not None:
             await self._later(path.removeprefix(LATER), self.deferred, scope, send)
+        elif path.startswith(hydrosphere.PREFIX) and len(parts) == 3:
+            await self._application(Reference.parse(parts[2].replace("_", "-")), scope, receive, send)
         elif path == embeddings.PATH:
             await self._embeddings(scope, receive, send)
         else:
@@ -365,6 +367,24 @@ class Gateway:
                 raise
             traced.answered(reply)
             return reply
+
+    async def _application(self, reference: Reference, scope: Scope, receive: Receive, send: Send) -> None:
+        """Inputs by name in, outputs by name out: asked as v1, and logged as such."""
+        _require(scope, "POST")
+        self._admit(scope, reference.name, "call")
+        with self._room() as held:
+            route = self._resolver.known(reference) or await self._resolver.resolve(reference)
+            asked = await self._call(route, "v1", scope, receive, held)
+            call = replace(
+                asked, body=hydrosphere.question(asked.body), content_type=b"application/json", json_length=None
+            )
+            reply = await self._while_wanted(route, call, scope)
+            if self._resolver.is_unconfirmed(reference):
+                reply.headers.append((DEFINITIONS, b"last-known"))
+            if reply.status == 200:
+                signature = route.sequence.signature if isinstance(route, SequenceRoute) else route.signature
+                reply.body = hydrosphere.answer(reply.body, signature, batch=route.batch)
+            await _answer(send, scope, reply, call.request_id)
 
     @contextlib.contextmanager
     def _room(self) -> Iterator[HeldBytes]:

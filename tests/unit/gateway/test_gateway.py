@@ -83,15 +83,16 @@ def answering(it: Version, function: Callable[..., Any]) -> Callable[[Asked], Co
 
     async def handler(asked: Asked) -> Answer:
         length = asked.headers.get("inference-header-content-length")
-        tensors, info = decode_request(
-            asked.body, asked.headers["content-type"], int(length) if length else None, it.signature
-        )
+        protocol: Any = asked.path[1:3]
+        told = (asked.body, asked.headers["content-type"], int(length) if length else None, it.signature)
+        tensors, info = decode_request(*told, protocol=protocol, batch=it.batch)
         result = function(**tensors)
         if asyncio.iscoroutine(result):
             result = await result
         if isinstance(result, Answer):
             return result
-        encoded = encode_response(result, it.signature, info, model=it.id.model, version=it.id.number)
+        more: dict[str, Any] = {"model": it.id.model, "version": it.id.number, "protocol": protocol, "batch": it.batch}
+        encoded = encode_response(result, it.signature, info, **more)
         headers = [("content-type", encoded.content_type)]
         if encoded.json_length is not None:
             headers.append(("inference-header-content-length", str(encoded.json_length)))
@@ -625,3 +626,27 @@ async def test_a_sequence_and_a_version_describe_themselves_too_and_nobody_else(
     assert ["/v1/models/chain:predict", "/v2/models/chain/infer"] == list(chain["paths"])
     assert 200 == (await h.client.get("/v2/models/adder/versions/1/openapi.json")).status_code
     assert 404 == (await h.client.get("/v2/models/nobody/openapi.json")).status_code
+
+
+@in_house
+async def test_clients_of_hydrosphere_send_inputs_by_name_and_get_outputs_by_name(h: House) -> None:
+    await h.release(version("adder", 1))
+    await h.release(version("loan-1", 1, inputs=(number("x"),), outputs=OUTPUTS, batch=False), one_row)
+    reply = await h.client.post("/gateway/application/adder", json={"x": [1.0, 2.0]})
+    assert (200, {"y": [2.0, 3.0]}) == (reply.status_code, reply.json())
+    alone = await h.client.post("/gateway/application/loan_1", json={"x": 4.0})
+    assert (200, {"risk": 8.0, "label": "high"}) == (alone.status_code, alone.json())
+    assert "adder:1" == reply.headers["x-headrace-version"]
+
+
+@in_house
+async def test_what_is_no_request_of_hydrosphere_is_refused(h: House) -> None:
+    await h.release(version("adder", 1))
+    assert 400 == (await h.client.post("/gateway/application/adder", content=b"[1]")).status_code
+    assert 404 == (await h.client.post("/gateway/application/nobody", json={"x": [1.0]})).status_code
+    assert 405 == (await h.client.get("/gateway/application/adder")).status_code
+    assert 404 == (await h.client.post("/gateway/application/adder/more", json={"x": [1.0]})).status_code
+
+
+def one_row(x: Any) -> dict[str, Any]:
+    return {"risk": np.asarray(x * 2.0), "label": np.array("high", object)}
