@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import httpx
 import pytest
 
@@ -14,9 +15,11 @@ from headrace_controller.access.control import AccessControl
 from headrace_controller.api import schemas
 from headrace_controller.client import Client
 from headrace_controller.definitions import GrantDefinition
+from headrace_controller.embedded.home import holder_of
 from headrace_functions.access.authentication import REMEMBER
 from headrace_functions.access.source import EVERY, PolicySource
 from headrace_functions.errors import Conflict, Forbidden, Unauthenticated
+from headrace_functions.rpc.descriptors import SERVICE, message
 from headrace_functions.storage.documents import Documents
 from headrace_functions.storage.objects import ObjectStore
 
@@ -38,7 +41,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory, config: Path) -> Iterator[RunningPlatform]:
-    found = RunningPlatform(tmp_path_factory.mktemp("asked") / "home", "--auth").start()
+    found = RunningPlatform(tmp_path_factory.mktemp("asked") / "home", "--auth", "--grpc-port", "0").start()
     first = found.settings.first_key
     assert 0o600 == stat.S_IMODE(first.stat().st_mode)
     done = headrace("login", "--url", found.url, stdin=first.read_text())
@@ -82,6 +85,45 @@ def test_a_key_calls_what_its_roles_name_and_the_log_says_who(platform: RunningP
     assert "key:web" == until(row, "the request is logged")[0]["caller"]
     with Client(platform.url, key=key) as client, pytest.raises(Forbidden):
         client.model("adder")
+
+
+def test_grpc_and_streamed_and_deferred_answers_ask_who_calls_as_http_does(
+    platform: RunningPlatform, admin: Client
+) -> None:
+    keys = {name: admin.create_key(name, ["caller:adder"]).key for name in ("first", "second")}
+    holder = holder_of(platform.settings)
+    assert holder is not None
+    with grpc.insecure_channel(holder.grpc) as channel:
+        made = channel.unary_unary(f"/{SERVICE}/ModelInfer", lambda m: m.SerializeToString(), lambda b: b)
+
+        def code(name: str, *metadata: tuple[str, str]) -> grpc.StatusCode:
+            request = message("inference.ModelInferRequest")(model_name=name)
+            request.inputs.add(name="x", datatype="FP64", shape=[1]).contents.fp64_contents.append(1.0)
+            try:
+                made(request, metadata=metadata, timeout=30)
+            except grpc.RpcError as error:
+                return error.code()  # type: ignore[attr-defined]
+            return grpc.StatusCode.OK
+
+        bearer = ("authorization", f"Bearer {keys['first']}")
+        assert [
+            grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED,
+            grpc.StatusCode.OK, grpc.StatusCode.OK,
+        ] == [
+            code("adder"), code("adder", ("authorization", "Bearer guess")), code("other", bearer),
+            code("adder", bearer), code("adder", ("x-api-key", keys["first"])),
+        ]  # fmt: skip
+    url = f"{platform.url}/v2/models"
+    mine, other = ({"authorization": f"Bearer {keys[name]}"} for name in ("first", "second"))
+    assert 401 == httpx.post(f"{url}/adder/generate_stream", json={"x": 1.0}).status_code
+    assert 403 == httpx.post(f"{url}/other/generate_stream", json={"x": 1.0}, headers=mine).status_code
+    assert 200 == httpx.post(f"{url}/adder/generate_stream", json={"x": 1.0}, headers=mine, timeout=30).status_code
+    accepted = httpx.post(f"{url}/adder/infer", json=body(1.0), headers={**mine, "prefer": "respond-async"})
+    place = platform.url + accepted.headers["location"]
+    assert 202 == accepted.status_code
+    assert 401 == httpx.get(place).status_code
+    assert 404 == httpx.get(place, headers=other).status_code
+    assert until(lambda: httpx.get(place, headers=mine).status_code == 200, "the caller's own answer is there")
 
 
 def test_a_caller_cannot_say_who_it_is(platform: RunningPlatform, admin: Client) -> None:

@@ -24,7 +24,7 @@ from headrace_functions.errors import InvalidInput, NotFound, Unreachable
 log = logging.getLogger("headrace.streams")
 
 _BROKER_SECONDS = 10.0
-_TRANSACTION_SECONDS = 20.0
+_TRANSACTION_SECONDS = 10.0
 _FLUSH_SECONDS = 60.0
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 

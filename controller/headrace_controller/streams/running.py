@@ -47,7 +47,7 @@ ATTEMPTS = 5
 NOBODY_ANSWERS = (401, 403, 404, 429, 502, 503, 504)
 """Statuses that say nothing of the messages: they wait."""
 _WAITS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
-STUCK = 75.0
+STUCK = 35.0
 """Seconds after which a write is given up with its process: after a broker was killed the client may wait for an answer for ever."""
 _LOOK_EVERY = 2.0
 """Seconds between two looks at the lag."""
