@@ -76,6 +76,10 @@ class Settings:
     public_url: str = ""
     """The URL by which people reach the platform where something stands before it, e.g. ``https://models.example.org``."""
 
+    unconfined: bool = False
+    """Whether functions may reach what the platform's user may, though the kernel could keep them from it."""
+    function_paths: tuple[str, ...] = ()
+    """Files and folders that functions may read beside their own."""
     oidc_issuer: str = ""
     """URL of an OpenID Connect provider at which people log in, and whose tokens machines show; none where it is empty."""
     oidc_client_id: str = ""

@@ -7,6 +7,16 @@ PROOF = b"x-headrace-proof"
 """On a request from the gateway to a function: the secret, so that the function believes what the gateway says of the request."""
 
 
+def function_proof(secret: str, service: str) -> str:
+    """What the gateway proves itself by to one service alone, so that model code which reads it can show it nowhere else."""
+    return hmac.digest(secret.encode(), f"function:{service}".encode(), "sha256").hex() if secret else ""
+
+
+def proof_line(proof: str) -> bytes:
+    """The header line that shows a proof."""
+    return b"%s: %s\r\n" % (PROOF, proof.encode()) if proof else b""
+
+
 @dataclass(slots=True)
 class PlatformSecret:
     """``value`` is empty while it is not known, as in a gateway that started while the store was away."""
@@ -17,7 +27,7 @@ class PlatformSecret:
 
     def proof_line(self) -> bytes:
         """The header line for a function."""
-        return b"%s: %s\r\n" % (PROOF, self.value.encode()) if self.value else b""
+        return proof_line(self.value)
 
     def is_purpose(self, header: bytes | None) -> bool:
         """Whether an ``x-headrace-purpose`` comes from the platform itself."""

@@ -48,6 +48,17 @@ _home = click.option(
     default="",
     help="URL by which people reach the platform if something stands before it, e.g. https://models.example.org.",
 )
+@click.option(
+    "--unconfined",
+    is_flag=True,
+    help="Let functions reach whatever the platform's user can, although the kernel could confine them.",
+)
+@click.option(
+    "--function-path",
+    "function_paths",
+    multiple=True,
+    help="File or directory that functions may read in addition to their own. Can be repeated.",
+)
 @click.option("--oidc-issuer", default="", help="URL of an OpenID Connect provider at which people log in.")
 @click.option(
     "--oidc-client-id",
@@ -155,6 +166,8 @@ def _announce(url: str, settings: Settings, *, as_json: bool, **more: Any) -> No
 
 def _login_options(settings: Settings) -> list[str]:
     options = ["--auth"] if settings.auth else []
+    options += ["--unconfined"] if settings.unconfined else []
+    options += [part for path in settings.function_paths for part in ("--function-path", path)]
     if settings.oidc_issuer:
         for name in ("issuer", "client_id", "audience", "groups_claim", "name_claim", "scopes"):
             options += [f"--oidc-{name.replace('_', '-')}", getattr(settings, f"oidc_{name}")]

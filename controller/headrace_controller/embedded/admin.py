@@ -1,11 +1,11 @@
 """The gateway's private side: the controller asks over a Unix socket of the home what runs, and says what changed.
 
 Routes: ``POST /changed``, ``GET /services``, ``POST /services/<name>/wake``, ``POST /services/<name>/sleep``,
-``DELETE /services/<name>``, ``GET /summary``; and ``/v2`` as at the front door, for the collector's metrics. Only the user who owns the home can open the socket.
+``DELETE /services/<name>``, ``GET /summary``; and ``/v2`` as at the front door, for the collector's metrics. Only the user who owns the home can open the socket, and who asks shows the platform's secret.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,12 @@ import orjson
 
 from headrace_controller.backends.base import ServiceSpec
 from headrace_controller.backends.local.node import LocalNode
-from headrace_functions.errors import HeadraceError, NotFound, NotReady
+from headrace_functions.errors import Forbidden, HeadraceError, NotFound, NotReady
 from headrace_functions.gateway.metrics import GatewayMetrics
 from headrace_functions.gateway.passthrough import Receive, Scope, Send
 from headrace_functions.gateway.resolve import Resolver
 from headrace_functions.names import Reference, VersionId
+from headrace_functions.platform_secret import PROOF, PlatformSecret
 from headrace_functions.protocol.problems import problem
 from headrace_functions.version import Version
 
@@ -33,8 +34,10 @@ class GatewayAdmin:
         measures: GatewayMetrics,
         spool: Path,
         door: ASGIApplication,
+        secret: PlatformSecret,
         learn: Callable[[], object] = lambda: None,
     ) -> None:
+        self._secret = secret
         """``learn`` reads anew who may do what."""
         self._learn = learn
         self._door = door
@@ -50,6 +53,7 @@ class GatewayAdmin:
             await self._door(scope, receive, send)
             return
         try:
+            self._check_proof(dict(scope["headers"]))
             status, document = 200, await self._answer(scope["method"], scope["path"].strip("/").split("/"))
             body = orjson.dumps(document)
         except HeadraceError as error:
@@ -58,6 +62,11 @@ class GatewayAdmin:
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
+
+    def _check_proof(self, headers: Mapping[bytes, bytes]) -> None:
+        """Model code runs as the same user and may open this socket, so that is no proof."""
+        if not self._secret.is_proof(headers.get(PROOF)):
+            raise Forbidden("the gateway's private side is for the platform's own processes")
 
     async def _remove_deleted(self, model: str) -> None:
         """Level-triggered: stop what runs of a model's versions that are no longer there."""

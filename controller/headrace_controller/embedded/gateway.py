@@ -95,7 +95,8 @@ async def serve(settings: Settings, public: socket.socket) -> None:
         (WaitingServer(Edge(gateway, EdgeSettings(settings.cors_origins)), drain=settings.drain), public),
         (
             WaitingServer(
-                GatewayAdmin(node, resolver, measures, settings.spool, gateway, admission.learn), drain=settings.drain
+                GatewayAdmin(node, resolver, measures, settings.spool, gateway, secret, admission.learn),
+                drain=settings.drain,
             ),
             private,
         ),

@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 
 from headrace_functions.errors import HeadraceError, NotFound, Unreachable
+from headrace_functions.platform_secret import PROOF
 
 _SECONDS = 10.0
 
@@ -13,9 +14,13 @@ _SECONDS = 10.0
 class RemoteGateway:
     """What runs, and word of what changed. Fills the ``Services`` port of the use cases."""
 
-    def __init__(self, socket: Path) -> None:
+    def __init__(self, socket: Path, secret: str) -> None:
+        """``secret`` proves to the gateway that the platform asks."""
         self._client = httpx.Client(
-            transport=httpx.HTTPTransport(uds=str(socket)), base_url="http://gateway", timeout=_SECONDS
+            transport=httpx.HTTPTransport(uds=str(socket)),
+            base_url="http://gateway",
+            timeout=_SECONDS,
+            headers={PROOF.decode(): secret},
         )
 
     def observe(self) -> list[dict[str, Any]]:

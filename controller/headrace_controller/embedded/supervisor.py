@@ -83,7 +83,7 @@ class Supervisor:
         )
         collector = Child("collector", self._command("embedded.collector"), settings.logs / "collector.log")
         transports = Transports(settings, public, self._command)
-        remote = RemoteGateway(settings.gateway_socket)
+        remote = RemoteGateway(settings.gateway_socket, token)
         url = url_of(public)
         api = self._make_api(settings, remote, token, url)
         api.on_metric(self._metric_attached)

@@ -215,7 +215,14 @@ def create_platform(
     segmentation = Segmentation(catalog, logs, values)
     builds = Builds(
         catalog,
-        Assembly(documents, room or LocalBuildRoom(provisioning, RuntimeProbe()), settings.read_hash_key),
+        Assembly(
+            documents,
+            room
+            or LocalBuildRoom(
+                provisioning, RuntimeProbe(confined=not settings.unconfined, readable=settings.function_paths)
+            ),
+            settings.read_hash_key,
+        ),
         announced,
         home / "builds",
         settings.logs / "builds",

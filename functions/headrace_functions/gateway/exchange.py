@@ -143,7 +143,11 @@ class Exchange:
             async with self._leases.lease(version, deadline=call.deadline) as endpoint:
                 sending.begin()
                 left = call.deadline - self._loop.time()
-                lines = endpoint.headers + self._secret.proof_line() if call.is_marked else endpoint.headers
+                lines = (
+                    endpoint.headers + (endpoint.proof or self._secret.proof_line())
+                    if call.is_marked
+                    else endpoint.headers
+                )
                 head = call.head(version.id, endpoint.host, max(1, int(left * 1000)), lines)
                 async with self._upstream.stream(endpoint.address, head, body(), call.deadline, whole=True) as (
                     reply,
@@ -183,7 +187,9 @@ class Exchange:
         async with self._leases.lease(version, deadline=call.deadline) as endpoint:
             sending.begin()
             left = call.deadline - self._loop.time()
-            lines = endpoint.headers + self._secret.proof_line() if call.is_marked else endpoint.headers
+            lines = (
+                endpoint.headers + (endpoint.proof or self._secret.proof_line()) if call.is_marked else endpoint.headers
+            )
             head = call.head(version.id, endpoint.host, max(1, int(left * 1000)), lines)
             return await self._upstream.request(endpoint.address, head, call.body, call.deadline)
 

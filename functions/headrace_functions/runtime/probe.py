@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from headrace_functions.runtime import threads
+from headrace_functions.runtime import confinement, threads
 
 threads.cap()  # before numpy is imported below: its libraries read the variables when they load
 
@@ -105,6 +105,7 @@ def main() -> None:
     if len(sys.argv) != 2:
         sys.exit("usage: python -m headrace_functions.runtime.probe REQUEST.json")
     request = ProbeRequest.from_document(orjson.loads(Path(sys.argv[1]).read_bytes()))
+    confinement.confine_as_told(request.artifact)
     result = probe(request)
     request.result.write_bytes(orjson.dumps(result.to_document()))
 

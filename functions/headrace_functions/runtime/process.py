@@ -20,6 +20,7 @@ from uvicorn.lifespan import off as _off
 from headrace_functions.errors import HeadraceError
 from headrace_functions.platform_secret import PlatformSecret
 from headrace_functions.recording.spool import Spool
+from headrace_functions.runtime import confinement
 from headrace_functions.runtime.batching import Batcher
 from headrace_functions.runtime.loading import LoadedFunction, load_function
 from headrace_functions.runtime.metrics import Metrics
@@ -45,10 +46,11 @@ def serve(settings: FunctionSettings) -> int:
     before = set(sys.modules)
     try:
         version = settings.read_version()
+        listener = listen(settings)
+        _confine(settings)
         function = load_function(
             version.framework, settings.artifact, version.options, version.signature, batch=version.batch
         )
-        listener = listen(settings)
     except (HeadraceError, OSError, KeyError, ValueError) as error:
         reason = error.message if isinstance(error, HeadraceError) else f"{type(error).__name__}: {error}"
         log.error("cannot start: %s", reason, exc_info=error)
@@ -58,6 +60,18 @@ def serve(settings: FunctionSettings) -> int:
     settle_memory()
     uvloop.run(_serve(settings, function, listener, modules))
     return 0
+
+
+def _confine(settings: FunctionSettings) -> None:
+    """Before any code of the user's is read: from here on there is no way back."""
+    if not settings.confined or settings.temporary is None:
+        return
+    writable = [settings.spool] if settings.spool is not None else []
+    for folder in writable:
+        folder.mkdir(parents=True, exist_ok=True)
+    readable = [settings.artifact, settings.version, *map(Path, settings.readable)]
+    if not confinement.confine(readable, writable, settings.temporary):
+        log.warning("not confined: this kernel has no Landlock, so the function may read what the platform's user may")
 
 
 def settle_memory() -> None:

@@ -11,7 +11,7 @@ from headrace_functions.errors import InvalidInput
 from headrace_functions.recording.spool import CAP_BYTES, SEGMENT_AGE, SEGMENT_BYTES
 from headrace_functions.version import Version
 
-_PATHS = {"version", "artifact", "spool", "notify", "log"}
+_PATHS = {"version", "artifact", "spool", "notify", "log", "temporary"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,12 @@ class FunctionSettings:
     """The platform's: without it as proof nothing is believed that only the gateway may say of a request. Empty believes nobody."""
     hash_key: str = field(default="", repr=False)
     """By which sensitive fields are hashed, hexadecimal; empty drops them."""
+    confined: bool = False
+    """Whether the process gives up, for good, what its function does not need; see ``confinement``."""
+    temporary: Path | None = None
+    """The one folder that a confined function may write to."""
+    readable: list[str] = field(default_factory=list)
+    """Further files and folders that a confined function may read."""
     platform: str = ""
     """Version of Headrace, told by ``GET /v2``."""
 

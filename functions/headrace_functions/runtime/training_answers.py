@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from headrace_functions.runtime import threads
+from headrace_functions.runtime import confinement, threads
 
 threads.cap()  # before numpy is imported below: its libraries read the variables when they load
 
@@ -88,6 +88,7 @@ def main() -> None:
         sys.exit("usage: python -m headrace_functions.runtime.training_answers REQUEST.json")
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
     request = AnswersRequest.from_document(orjson.loads(Path(sys.argv[1]).read_bytes()))
+    confinement.confine_as_told(request.artifact)
     request.result.write_bytes(orjson.dumps(answers(request)))
 
 

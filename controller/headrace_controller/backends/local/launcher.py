@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import logging
 import os
+import shutil
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from headrace_functions.forking.process import (
 )
 from headrace_functions.forking.zygote import Zygote
 from headrace_functions.gateway.leases import Endpoint
+from headrace_functions.platform_secret import function_proof, proof_line
 from headrace_functions.version import Version
 
 ZYGOTE_IDLE = 900.0
@@ -51,7 +53,11 @@ Prepare = Callable[[Version], Prepared]
 class LocalReplica:
     """A function server on a Unix socket; ``Running`` of the state machine."""
 
-    def __init__(self, endpoint: Endpoint, watched: Watched, note: Path, log: Path) -> None:
+    def __init__(
+        self, endpoint: Endpoint, watched: Watched, note: Path, log: Path, temporary: Path | None = None
+    ) -> None:
+        """``temporary`` is the folder that it may write to, which goes with it."""
+        self._temporary = temporary
         self.endpoint = endpoint
         self.exited = watched.exited
         self._watched = watched
@@ -60,6 +66,8 @@ class LocalReplica:
 
     async def stop(self, grace: float) -> None:
         await self._watched.stop(grace)
+        if self._temporary is not None:
+            await asyncio.to_thread(shutil.rmtree, self._temporary, ignore_errors=True)
         self._note.unlink(missing_ok=True)
         Path(self.endpoint.address.removeprefix("unix:")).unlink(missing_ok=True)
 
@@ -121,6 +129,8 @@ class LocalLauncher:
             if watched is not None:
                 await watched.stop(STOP_GRACE)
             (self._notes / f"{replica}.json").unlink(missing_ok=True)
+            self._socket(replica).unlink(missing_ok=True)
+            await asyncio.to_thread(shutil.rmtree, self._temporary(replica), ignore_errors=True)
             raise
         finally:
             self._words.forget(replica)
@@ -141,11 +151,26 @@ class LocalLauncher:
                 found.setdefault(document["service"], []).append(candidate)
             else:
                 await candidate.stop(STOP_GRACE)
+        alive = {replica.endpoint.replica for replicas in found.values() for replica in replicas}
+        await asyncio.to_thread(self._remove_temporaries, alive)
         return found
 
+    def _remove_temporaries(self, alive: set[str]) -> None:
+        """Folders of replicas that ended without us."""
+        for folder in (self._settings.run / "functions").glob("*"):
+            if folder.name not in alive:
+                shutil.rmtree(folder, ignore_errors=True)
+
     def _replica(self, service: str, replica: str, watched: Watched) -> LocalReplica:
-        endpoint = Endpoint(f"unix:{self._socket(replica)}", replica)
-        return LocalReplica(endpoint, watched, self._notes / f"{replica}.json", self._log(service))
+        proof = proof_line(function_proof(self._secret(), service))
+        endpoint = Endpoint(f"unix:{self._socket(replica)}", replica, proof=proof)
+        return LocalReplica(
+            endpoint, watched, self._notes / f"{replica}.json", self._log(service), self._temporary(replica)
+        )
+
+    def _temporary(self, replica: str) -> Path:
+        """The folder that a replica may write to, as long as it is there."""
+        return self._settings.run / "functions" / replica
 
     def _retire_later(self, key: tuple[Path, str]) -> None:
         """A zygote that has not forked for a while gives its memory back; the next start of its environment is slower once."""
@@ -195,7 +220,10 @@ class LocalLauncher:
             "notify": str(self._notify_path),
             "replica": replica,
             "log": str(log),
-            "secret": self._secret(),
+            "secret": function_proof(self._secret(), spec.name),
+            "confined": not self._settings.unconfined,
+            "temporary": str(self._temporary(replica)),
+            "readable": list(self._settings.function_paths),
             "hash_key": self._settings.read_hash_key(),
         }
 

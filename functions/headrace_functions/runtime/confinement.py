@@ -1,0 +1,130 @@
+"""What a function's process may reach on one machine, once its socket is open and before its own code is loaded.
+
+Where the kernel has Landlock (Linux 5.13), files are an allow-list: the system and the environment to read, its own artifact to read, its own spool and a
+temporary folder of its own to write. The rest of the home, other models' files and the user's own are out of reach, and so are other processes: by signals
+(Linux 6.12) and by ptrace. No privileges are needed, and nothing can undo it. Limits of the process hold everywhere.
+"""
+
+import ctypes
+import os
+import resource
+import struct
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+OPEN_FILES = 8192
+LARGEST_FILE = 4 << 30
+"""Bytes of a file that a function writes."""
+
+_CREATE, _ADD, _RESTRICT = 444, 445, 446
+"""System calls, of the same numbers on every architecture."""
+_VERSION = 1
+_PATH_BENEATH = 1
+_NO_NEW_PRIVILEGES = 38
+_EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1, 2, 4, 8
+_READ = _EXECUTE | _READ_FILE | _READ_DIR
+_OF_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE
+_ALL = (1 << 13) - 1
+_REFER, _TRUNCATE = 1 << 13, 1 << 14
+_SIGNALS_AND_ABSTRACT_SOCKETS = 3
+
+FOLDER = "HEADRACE_CONFINED_TO"
+READABLE = "HEADRACE_READABLE"
+SYSTEM = ("/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/etc", "/opt", "/sys", "/run/systemd/resolve")
+PROC = tuple(
+    f"/proc/{name}"
+    for name in ("self", "cpuinfo", "filesystems", "loadavg", "meminfo", "stat", "sys", "uptime", "version")
+)
+"""Not all of ``/proc``: Landlock keeps nobody from reading the environment of other processes of the same user there."""
+DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/shm")  # noqa: S108
+
+
+def available() -> int:
+    """The version of Landlock's interface that the kernel has; 0 for none."""
+    found = _libc().syscall(_CREATE, None, 0, _VERSION)
+    return max(0, int(found))
+
+
+def confine(readable: Iterable[Path], writable: Iterable[Path], folder: Path) -> bool:
+    """Confine this process for good; whether the kernel could. ``folder`` becomes its temporary one and its home.
+
+    Must be called while the process has one thread. Paths that are not there are left out.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.environ |= {"TMPDIR": str(folder), "HOME": str(folder)}
+    tempfile.tempdir = str(folder)
+    _limit()
+    version = available()
+    if version == 0:
+        return False
+    handled = _ALL | (_REFER if version >= 2 else 0) | (_TRUNCATE if version >= 3 else 0)
+    rules = _ruleset(handled, version)
+    try:
+        for path in (*map(Path, SYSTEM + PROC), *_interpreter(), *readable):
+            _allow(rules, path, _READ)
+        for path in (*map(Path, DEVICES), *writable, folder):
+            _allow(rules, path, handled)
+        _checked(_libc().prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0))
+        _checked(_libc().syscall(_RESTRICT, rules, 0))
+    finally:
+        os.close(rules)
+    return True
+
+
+def confine_as_told(artifact: Path) -> None:
+    """Confine a process that tries a function during its build, where its environment names the folder of the build."""
+    told = os.environ.pop(FOLDER, "")
+    if told:
+        further = os.environ.pop(READABLE, "").split(os.pathsep)
+        confine([artifact, *(Path(p) for p in further if p)], [Path(told)], Path(told) / "tmp")
+
+
+def _interpreter() -> set[Path]:
+    """Where this Python and what it imports are."""
+    found = {Path(p) for p in (sys.prefix, sys.base_prefix, sys.exec_prefix, *sys.path) if p}
+    ours = Path(__file__).resolve().parents[1]  # an environment may hold a link to it
+    return {ours, *(p.resolve() for p in found if p.exists() and len(p.resolve().parts) > 2)}
+
+
+def _ruleset(handled: int, version: int) -> int:
+    scoped = _SIGNALS_AND_ABSTRACT_SOCKETS if version >= 6 else 0
+    attributes = struct.pack("QQQ", handled, 0, scoped)[: 24 if version >= 6 else 8]
+    return int(_checked(_libc().syscall(_CREATE, attributes, len(attributes), 0)))
+
+
+def _allow(rules: int, path: Path, rights: int) -> None:
+    try:
+        descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        if not path.is_dir():
+            rights &= _OF_FILES | _TRUNCATE
+        attributes = struct.pack("=Qi", rights, descriptor)
+        _checked(_libc().syscall(_ADD, rules, _PATH_BENEATH, attributes, 0))
+    finally:
+        os.close(descriptor)
+
+
+def _limit() -> None:
+    for limit, most in (
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_NOFILE, OPEN_FILES),
+        (resource.RLIMIT_FSIZE, LARGEST_FILE),
+    ):
+        _, hard = resource.getrlimit(limit)
+        bound = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(limit, (bound, bound))
+
+
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _checked(result: int) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return result
