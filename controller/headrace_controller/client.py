@@ -522,6 +522,22 @@ class Client:
         """Whether an entry of the audit was altered or removed; ``head`` is what an earlier verification told."""
         return self._get("/audit/verify", schemas.AuditVerdict, head=head)
 
+    def retention(self) -> list[schemas.RetentionView]:
+        """For how long things are kept."""
+        return self._get("/retention", schemas.RetentionList).items
+
+    def set_retention(self, name: str = "default", **keep: str | None) -> schemas.RetentionSet:
+        """``log``, ``metrics`` and ``reports`` are durations, e.g. ``90d``."""
+        return self._put(f"/retention/{name}", dict(keep), schemas.RetentionSet)
+
+    def delete_retention(self, name: str = "default") -> None:
+        self._request("DELETE", f"{API}/retention/{name}")
+
+    def run_retention(self, *, dry_run: bool = True) -> schemas.RemovalList:
+        """What is too old; without ``dry_run`` it is removed."""
+        path = f"/retention/run?dry-run={str(dry_run).lower()}"
+        return self._post(path, {}, schemas.RemovalList)
+
     def end_sessions(self) -> int:
         """End the sessions of this client's key on the pages; how many there were."""
         return self._post("/access/sessions/end", {}, schemas.EndedView).ended

@@ -23,6 +23,7 @@ from headrace_controller.api import (
     models,
     notifications,
     openapi,
+    retention,
     rules,
     running,
     sequences,
@@ -54,6 +55,7 @@ RESOURCES: tuple[Resource, ...] = (
     notifications.resource,
     events.resource,
     access.resource,
+    retention.resource,
     audit.resource,
 )
 MAX_BODY = 16 * 1024 * 1024  # bytes of any body that has no limit of its own

@@ -647,3 +647,33 @@ class AuditVerdict(Answer):
         description="NUMBER:DIGEST of the last entry; kept elsewhere, it proves that the end was not cut off"
     )
     fault: str = Field(description="the first entry that was altered or removed; empty where there is none")
+
+
+class RetentionView(Answer):
+    name: str = Field(description="a model, or default")
+    log: str | None = Field(default=None, description="a duration; null for ever, or as default says")
+    metrics: str | None = None
+    reports: str | None = None
+
+
+class RetentionList(Answer):
+    items: list[RetentionView]
+
+
+class RetentionSet(Answer):
+    rule: RetentionView
+    warnings: list[str] = Field(description="schedules that look back further than the log is kept")
+
+
+class RemovalView(Answer):
+    version: str
+    kind: str = Field(description="log, metrics or reports")
+    before: str = Field(description="from then on everything stays")
+    rows: int = Field(description="rows, or objects of reports")
+    bytes: int
+    error: str = Field(description="why it could not be removed; it is tried again")
+
+
+class RemovalList(Answer):
+    removed: bool = Field(description="false for a dry run")
+    items: list[RemovalView]

@@ -69,6 +69,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "logout": ("login", "logout", "Forget the key of a platform."),
     "access": ("access", "access", "Manage who may do what: API keys, grants, blocks."),
     "audit": ("audit", "audit", "Show who changed what and who was refused, and check that nothing of it was altered."),
+    "retention": ("retention", "retention", "Say for how long logs, metric values and reports are kept."),
     "cluster": ("cluster", "cluster", "Check whether a cluster has what a platform needs."),
     "config": ("config", "config", "Show which platform commands talk to, and how it was chosen."),
 }

@@ -42,6 +42,7 @@ from headrace_controller.service.provisioning import Provisioning
 from headrace_controller.service.rendering import Manifest, Rendering
 from headrace_controller.service.replays import Replays
 from headrace_controller.service.reports import Reports
+from headrace_controller.service.retention import Retention
 from headrace_controller.service.rules import RuleLimits
 from headrace_controller.service.samples import Samples
 from headrace_controller.service.schedules import Schedules
@@ -99,12 +100,14 @@ class Platform:
     intake: Intake
     samples: Samples
     trust: Trust
+    retention: Retention
     checks: list[Callable[[], list[str]]] = field(default_factory=list)
     """Further sources of ``problems``: what runs beside the use cases and knows how it is doing."""
 
     def open(self, *, home_lost: bool = False) -> None:
         """Mark what a crash cut short, then start to work on jobs and schedules. ``home_lost``: the home is another one each time."""
         self.trust.open()
+        self.retention.open()
         self.builds.recover(home_lost=home_lost)
         self.outliers.open()
         self.jobs.open()
@@ -120,6 +123,7 @@ class Platform:
         self.watch.close()
         self.schedules.close()
         self.jobs.close()
+        self.retention.close()
         self.trust.close()
 
     def status(self) -> dict[str, Any]:
@@ -156,6 +160,7 @@ class Platform:
             lambda: self.notifications.problems,
             lambda: [p for p in (self.events_of_kserve.health.problem,) if p],
             self.trust.problems,
+            lambda: [p for p in (self.retention.health.problem,) if p],
             *self.checks,
         ]
 
@@ -268,6 +273,7 @@ def create_platform(
         changes=changes,
         intake=Intake(documents.objects),
         samples=Samples(catalog),
+        retention=Retention(catalog),
         trust=create_trust(settings, documents, endpoint, lambda: announced.changed("")),
     )
 

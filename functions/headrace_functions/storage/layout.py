@@ -37,6 +37,7 @@ ACCESS_BLOCKS = ACCESS + "blocks/"
 KEY_USES = "key-uses/"
 SESSIONS = "sessions/"
 AUDIT = "audit/"
+RETENTION = "retention/"
 
 
 def public_name(name: str) -> str:
@@ -251,6 +252,16 @@ def reports(v: VersionId, kind: str = "") -> str:
 def explanation(v: VersionId, digest: str) -> str:
     """Which report answers a question about a logged row; ``digest`` is that of the question."""
     return f"explanations/{v.model}/v{v.number}/{digest}.json"
+
+
+def explanations(v: VersionId) -> str:
+    """Folder of the answers to questions about a version's logged rows."""
+    return f"explanations/{v.model}/v{v.number}/"
+
+
+def retention(name: str) -> str:
+    """Folder of the states ``<k>.json`` of for how long things of a model are kept, or of all (``default``), appended; the highest counts."""
+    return f"{RETENTION}{name}/"
 
 
 def incident(number: int) -> str:
