@@ -84,6 +84,13 @@ def test_nothing_of_a_sensitive_field_reaches_the_disk_in_clear(platform: Runnin
     assert [] == found
 
 
+def test_a_request_with_sensitive_values_does_not_wait_in_the_store(platform: RunningPlatform) -> None:
+    url = f"{platform.url}/v2/models/teller/infer"
+    answer = httpx.post(url, json={"inputs": []}, headers={"prefer": "respond-async"}, timeout=30)
+    assert 400 == answer.status_code
+    assert "sensitive" in answer.json()["detail"]
+
+
 def test_what_the_log_does_not_keep_cannot_be_explained(platform: RunningPlatform) -> None:
     done = headrace("explain", "--url", platform.url, "teller:1", "known")
     assert done.returncode == 1

@@ -52,6 +52,7 @@ from headrace_functions.gateway.tracing import Tracing, Untraced
 from headrace_functions.gateway.upstream import Reply, Upstream
 from headrace_functions.names import Reference, usable_request_id
 from headrace_functions.platform_secret import PROOF, PlatformSecret
+from headrace_functions.protection import is_sensitive
 from headrace_functions.protocol import metadata, openapi
 from headrace_functions.protocol.budget import OPEN_BYTES, ByteBudget, HeldBytes
 from headrace_functions.protocol.encodings import decoded
@@ -280,6 +281,7 @@ class Gateway:
             if lines:
                 call = from_lines(call)
             if self.deferred is not None and not lines and wants_later(scope):
+                _require_storable(route)
                 reply = await accepted(self.deferred, reference, call, scope)
             else:
                 reply = await self._while_wanted(route, call, scope)
@@ -497,6 +499,18 @@ async def _cancelled_with_caller(scope: Scope) -> AsyncIterator[None]:
         raise Cancelled("the caller hung up before the answer") from None
     finally:
         del scope[ON_DISCONNECT]
+
+
+def _require_storable(route: Route) -> None:
+    """A request that is answered later waits in the store, where values of sensitive fields must not be."""
+    versions = [route] if isinstance(route, Version) else list(route.versions.values())
+    for version in versions:
+        if is_sensitive(version.signature):
+            raise InvalidInput(
+                f"{version.id} has sensitive fields, so its requests cannot wait in the store",
+                field="prefer",
+                hint="send the request without 'Prefer: respond-async'",
+            )
 
 
 def _require(scope: Scope, method: str) -> None:
