@@ -24,16 +24,25 @@ from headrace_controller.definitions import (
 )
 from headrace_controller.definitions.fields import FieldDefinition
 from headrace_controller.definitions.model import LimitsDefinition, ScalingDefinition
+from headrace_controller.definitions.stream import MAX_BATCH
 from headrace_controller.environments import requirements
 from headrace_controller.pages import permission_matrix
 from headrace_controller.requestlog import reader
 from headrace_controller.service import builds, jobs, labels, paging
+from headrace_controller.streams.messages import MAX_ROWS
+from headrace_controller.streams.running import ATTEMPTS, STUCK
 from headrace_controller.training import inference, source, summary, tables
 from headrace_functions import log_conditions
+from headrace_functions.gateway.allowance import BURST
+from headrace_functions.gateway.callbacks import PAUSES
+from headrace_functions.gateway.deferred import KEPT, MAX_BYTES, MAX_REQUESTS, WAITS
+from headrace_functions.gateway.edge import SMALLEST
 from headrace_functions.protocol import problems
 from headrace_functions.rpc.gateway import LONGEST
 from headrace_functions.rpc.server import MAX_CALLS, MAX_MESSAGE
 from headrace_functions.rpc.status import CODES
+from headrace_functions.runtime.streamed_answer import MAX_LOGGED
+from headrace_functions.runtime.streams import LONGEST as LONGEST_STREAM
 
 PARAMETER = re.compile(r"<(?:\w+:)?\w+>")
 DOCS = Path(__file__).parents[2] / "docs"
@@ -170,3 +179,23 @@ def test_the_limits_of_grpc_are_documented_as_they_are() -> None:
     assert MAX_MESSAGE == 64 * 1024**2 + 64 * 1024
     assert f"calls open at once | {MAX_CALLS:,}" in text
     assert f"call without a deadline | {LONGEST:.0f} s" in text
+
+
+def test_the_limits_of_streams_files_and_deferred_requests_are_documented_as_they_are() -> None:
+    kafka, streaming, later, files, http = (
+        page(f"{n}.md") for n in ("kafka", "streaming", "deferred", "batch", "http-api")
+    )
+    assert f"at most {MAX_BATCH}" in kafka
+    assert f"rows of a message | {MAX_ROWS:,}" in kafka
+    assert f"ends a process | {ATTEMPTS}" in kafka
+    assert f"after {STUCK:.0f} seconds" in kafka
+    assert f"a stream in all | {LONGEST_STREAM:.0f} s" in streaming
+    assert f"the log keeps | {MAX_LOGGED // 1024} KiB" in streaming
+    assert f"requests without a result | {MAX_REQUESTS:,}, and {MAX_BYTES // 1024**3} GiB" in later
+    assert f"a result is kept | {KEPT / 3600:.0f} hours" in later
+    assert f"is given up | {WAITS / 3600:.0f} hour" in later
+    assert "after 1, 5, 30, 120 and 600 seconds" in later
+    assert PAUSES == (1, 5, 30, 120, 600)
+    assert "at most 100,000" in files
+    assert f"from {SMALLEST} bytes on" in http
+    assert f"a burst of {['zero', 'one', 'two'][int(BURST)]} seconds" in http

@@ -31,6 +31,8 @@ about the platform as a whole needs the role on `*`. Lists, pages, metrics and e
 """
 INFERENCE = (
     ("POST /v2/models/NAME/infer, POST /v1/models/NAME:predict", ("call",), "the name"),
+    ("POST /v2/models/NAME/generate, POST /v2/models/NAME/generate_stream", ("call",), "the name"),
+    ("GET /v2/requests/ID, DELETE /v2/requests/ID", (), "the credentials that the request was sent with"),
     ("GET /v2/models/NAME, GET /v2/models/NAME/ready, GET /v1/models/NAME", ("call", "view"), "the name"),
     ("GET /metrics", ("view",), "the platform as a whole (`*`)"),
     ("GET /v2, GET /v2/health/live, GET /v2/health/ready", (), "without credentials"),

@@ -8,6 +8,7 @@ the platform was told to trust; redirects are not followed, wherever they lead.
 import asyncio
 import hashlib
 import hmac
+import importlib
 import ipaddress
 import logging
 import socket
@@ -16,8 +17,6 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
-
-import httpx
 
 from headrace_functions.errors import Forbidden, InvalidInput, Unreachable
 from headrace_functions.gateway.upstream import Reply
@@ -102,7 +101,7 @@ class Callbacks:
                         return {"delivered": True, "tries": tries, "said": said}
                 except Forbidden as error:
                     return {"delivered": False, "tries": tries, "said": error.message}
-                except (httpx.HTTPError, Unreachable, TimeoutError) as error:
+                except (Unreachable, TimeoutError) as error:
                     said = str(error) or type(error).__name__
                 log.info("callback of %s: %s", request_id, said)
                 if pause is not None:
@@ -133,10 +132,8 @@ class Callbacks:
             headers["inference-header-content-length"] = length
         if callback.secret:
             headers[SIGNATURE] = signature(callback.secret, moment, reply.body)
-        async with httpx.AsyncClient(follow_redirects=False, timeout=SECONDS, trust_env=False) as client:
-            url = parts._replace(netloc=netloc).geturl()
-            answer = await client.post(url, content=reply.body, headers=headers, extensions={"sni_hostname": host})
-            return answer.status_code
+        url = parts._replace(netloc=netloc).geturl()
+        return await _sent(url, reply.body, headers, host)
 
     async def _address(self, host: str, port: int) -> str:
         """One address of the host that may be called; ``Forbidden`` where there is none, ``Unreachable`` for an unknown name."""
@@ -150,6 +147,18 @@ class Callbacks:
             if host in self._trusted or is_public_enough(address):
                 return address
         raise Forbidden(f"callbacks may not go to {host} ({', '.join(dict.fromkeys(addresses))})")
+
+
+async def _sent(url: str, body: bytes, headers: Mapping[str, str], host: str) -> int:
+    """The status of the answer; ``Unreachable`` where there is none."""
+    httpx: Any = importlib.import_module("httpx")  # with the first callback: few gateways ever send one
+    try:
+        async with httpx.AsyncClient(follow_redirects=False, timeout=SECONDS, trust_env=False) as client:
+            answer = await client.post(url, content=body, headers=headers, extensions={"sni_hostname": host})
+    except httpx.HTTPError as error:
+        raise Unreachable(str(error) or type(error).__name__) from error
+    status: int = answer.status_code
+    return status
 
 
 def is_public_enough(address: str) -> bool:

@@ -22,7 +22,7 @@ SMALLEST = 1400
 TIMING = b"x-headrace-timing"
 """A request with this header gets ``Server-Timing``: what of the time went where, in milliseconds."""
 PREFLIGHT_SECONDS = 600
-_METHODS = b"GET, HEAD, POST, OPTIONS"
+_METHODS = b"GET, HEAD, POST, DELETE, OPTIONS"
 _EXPOSED = b"x-request-id, x-headrace-version, x-headrace-definitions, retry-after, inference-header-content-length, server-timing"
 _INFERENCE = ("/v1/", "/v2")
 _PACKED_ALREADY = re.compile(rb"^(image|video|audio)/|zip|zstd|parquet")

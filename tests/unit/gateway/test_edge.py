@@ -106,7 +106,7 @@ def test_a_browsers_question_is_answered_without_asking_anybody() -> None:
     )
 
     assert (204, b"") == (status, body)
-    assert (b"x-api-key", b"GET, HEAD, POST, OPTIONS") == (
+    assert (b"x-api-key", b"GET, HEAD, POST, DELETE, OPTIONS") == (
         headers[b"access-control-allow-headers"], headers[b"access-control-allow-methods"],
     )  # fmt: skip
 
