@@ -174,7 +174,9 @@ TARGETS = ("steady", "steady:1", "steady@prod", "steady-flow")
 def served(tmp_path_factory: pytest.TempPathFactory, shared_environments: Path) -> Iterator[Served]:
     home = tmp_path_factory.mktemp("home")
     (home / "environments").symlink_to(shared_environments)
-    running = RunningPlatform(home, "--grpc-port", "0").start()
+    running = RunningPlatform(
+        home, "--grpc-port", "0", "--unconfined"
+    ).start()  # its function looks for the gate in the home
     gate = home / "gate"
     try:
         code = CODE.replace("GATE", repr(str(gate)))

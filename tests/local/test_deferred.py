@@ -68,7 +68,7 @@ def later(tmp_path_factory: pytest.TempPathFactory, shared_environments: Path) -
     """A platform that may call this machine, with ``slow:1``, which waits for the file ``gate`` of the home where x is 7."""
     home = tmp_path_factory.mktemp("home")
     (home / "environments").symlink_to(shared_environments)
-    running = RunningPlatform(home, "--callback-host", "127.0.0.1").start()
+    running = RunningPlatform(home, "--callback-host", "127.0.0.1", "--unconfined").start()  # for the gate in the home
     running.apply_python("slow", SLOW.replace("GATE", repr(str(home / "gate"))), home / "slow")
     yield running
     (home / "gate").touch()

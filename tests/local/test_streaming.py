@@ -11,7 +11,7 @@ import httpx
 import orjson
 import pytest
 
-from fixtures_platform import RunningPlatform, until
+from fixtures_platform import ADDER, RunningPlatform, until
 
 TEXT = {"shape": "scalar", "type": "string"}
 COUNT = {"shape": "scalar", "type": "int64"}
@@ -46,6 +46,19 @@ async def predict(model, prompt, count):
         yield {"text": f"{prompt}{i} ", "at": i}
 """
 UPPER = "def predict(model, prompt, count):\n    return {'prompt': str(prompt).upper(), 'count': count}\n"
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory, shared_environments: Path) -> Iterator[RunningPlatform]:
+    """One whose functions may leave marks in a folder of the home, with ``adder:1``."""
+    home = tmp_path_factory.mktemp("home")
+    (home / "environments").symlink_to(shared_environments)
+    running = RunningPlatform(home, "--unconfined").start()
+    try:
+        running.apply_python("adder", ADDER, home / "adder")
+        yield running
+    finally:
+        assert running.stop() == 0
 
 
 @pytest.fixture(scope="module")
