@@ -15,7 +15,7 @@ TABLES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "fairness": ("groups", ("name", "severity", "rows", "selection", "impact", "opportunity")),
     "outliers": ("worst", ("request_id", "row", "value", "score")),
     "explain": ("contributions", ("name", "value", "typical", "shap")),
-    "attribution": ("fields", ("name", "share", "trained", "mean", "top")),
+    "attribution": ("fields", ("name", "importance", "share", "trained", "mean", "top")),
     "profile": ("fields", ("name", "side", "kind", "rows", "missing", "mean", "training_mean")),
 }
 """By kind of report the member whose items are shown, and columns of these; ``found`` is their sentence."""
