@@ -1,5 +1,6 @@
 """``headrace up`` and ``headrace down``: a platform on this machine."""
 
+import contextlib
 import subprocess
 import sys
 import time
@@ -12,8 +13,10 @@ from headrace_controller.app import up as run_platform
 from headrace_controller.cli.output import json_option, print_json, progress
 from headrace_controller.embedded.home import Holder, HomeLock, holder_of, listen, stop_holder
 from headrace_controller.settings import SPOOL_CAP, Settings, default_home
-from headrace_functions.errors import NotReady
+from headrace_functions.errors import HeadraceError, NotReady
 from headrace_functions.forking.process import log_tail
+from headrace_functions.storage.layout import ACCESS_KEYS
+from headrace_functions.storage.objects import ObjectStore
 
 START_SECONDS = 60.0
 
@@ -162,6 +165,15 @@ def _announce(url: str, settings: Settings, *, as_json: bool, **more: Any) -> No
             )
         elif settings.auth:
             progress("callers are asked who they are: headrace login")
+        elif _has_keys(settings):
+            progress("warning: this platform has API keys, and without --auth nobody is asked for one")
+
+
+def _has_keys(settings: Settings) -> bool:
+    """Whether somebody made keys for the platform; False where the store cannot be asked, which the platform itself tells."""
+    with contextlib.suppress(HeadraceError):
+        return bool(ObjectStore(settings.storage_url).folders(ACCESS_KEYS))
+    return False
 
 
 def _login_options(settings: Settings) -> list[str]:

@@ -8,9 +8,12 @@ from click.testing import CliRunner
 
 from headrace_controller.cli import entrypoint, interrupts
 from headrace_controller.cli.output import confirm
+from headrace_controller.cli.platform import _announce
 from headrace_controller.embedded.home import SOCKETS, HomeLock
 from headrace_controller.settings import MAX_SOCKET_PATH, Settings
 from headrace_functions.errors import InvalidInput, StorageFailed
+from headrace_functions.storage import layout
+from headrace_functions.storage.objects import ObjectStore
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])
@@ -76,3 +79,14 @@ def test_ctrl_c_says_what_goes_on_and_ends_with_130(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("headrace_controller.cli.status.status.callback", lambda **_: waiting())
     found = CliRunner().invoke(entrypoint.front, ["status"])
     assert (130, True) == (found.exit_code, "interrupted: the build of m:1 goes on" in found.stderr)
+
+
+@pytest.mark.parametrize(("auth", "keys", "warned"), [(False, True, True), (False, False, False), (True, True, False)])
+def test_a_platform_that_has_keys_and_asks_for_none_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], auth: bool, keys: bool, warned: bool
+) -> None:
+    settings = Settings(tmp_path / "home", auth=auth)
+    if keys:
+        ObjectStore(settings.storage_url).create(f"{layout.ACCESS_KEYS}web/1.json", b"{}")
+    _announce("http://127.0.0.1:1", settings, as_json=False)
+    assert warned == ("without --auth nobody is asked" in capsys.readouterr().err)
