@@ -71,11 +71,15 @@ def test_an_object_that_is_no_segment_is_set_aside_and_the_others_are_logged(
     assert "its key is not that of a segment" in reasons(objects)
 
 
+AFTER = len(encode(record(ONE, "before")))
+"""Bytes of the record that stands before a bad one."""
+
+
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [
-        (b"no frame at all", "no whole record at byte 529 of 544"),
-        (frame(b"{"), "header at byte 529"),
+        (b"no frame at all", f"no whole record at byte {AFTER} of {AFTER + len(b'no frame at all')}"),
+        (frame(b"{"), f"header at byte {AFTER}"),
         (frame(b"[]"), "not a JSON object"),
         (frame(header(model="absent")), "'model' is missing"),
         (frame(header(model="Not A Name")), "not a usable name"),
