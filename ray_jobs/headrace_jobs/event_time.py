@@ -18,6 +18,8 @@ _KIND = pa.timestamp("us", "UTC")
 _UNITS = ((10**11, 10**6), (10**14, 10**3), (10**17, 1))
 """Numbers less than the first are seconds, milliseconds and microseconds, all others nanoseconds: true of every day from 1973 to 5138. Beside each
 how many microseconds it is."""
+ENOUGH = 10
+"""Texts of a file of which one must be a time."""
 _MOST = int(2.5e17)
 """Microseconds that a datetime holds."""
 
@@ -34,11 +36,25 @@ def event_times(column: pa.ChunkedArray, received: pa.ChunkedArray) -> pa.Chunke
         found = _of_numbers(column)
     elif pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_dictionary(kind):
         found = _of_text(column)
+        _refuse_if_nothing_reads(column, found)
     else:
         raise InvalidInput(
             f"time: values of type {kind} say no time", field="time", expected="a time, a number or text", got=str(kind)
         )
     return pc.coalesce(found, received.cast(_KIND))
+
+
+def _refuse_if_nothing_reads(column: pa.ChunkedArray, found: pa.Array) -> None:
+    """A few unreadable texts are a few rows without a time; a column of them says no time at all."""
+    written = len(column) - column.null_count
+    if written >= ENOUGH and found.null_count == len(found):
+        some = next(v for v in column.cast(pa.string()).to_pylist() if v is not None)
+        raise InvalidInput(
+            f"time: none of {written} values says a time, e.g. {some[:40]!r}",
+            field="time",
+            expected="text in RFC 3339, e.g. 2026-11-22T17:00:00Z",
+            got=some[:40],
+        )
 
 
 def _of_numbers(column: pa.ChunkedArray) -> pa.Array:

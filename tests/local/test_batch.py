@@ -79,6 +79,24 @@ def test_rows_keep_their_order_and_columns_and_bad_ones_stand_beside(
     assert {source.name, f"{source.name}.refused.jsonl"} == {p.name for p in out.iterdir()}
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_a_value_of_another_type_refuses_its_row_alone(worded: RunningPlatform, tmp_path: Path, suffix: str) -> None:
+    """Though it makes the whole column text to whoever reads the file; in parts of two rows the last part has none."""
+    source, out = tmp_path / f"rows{suffix}", tmp_path / "out"
+    x = [1.5, "many", 3, 4.25, 5]
+    if suffix == ".csv":
+        source.write_text("key,x,word\n" + "".join(f"k{i},{v},w\n" for i, v in enumerate(x)))
+    else:
+        source.write_text("".join(json.dumps({"key": f"k{i}", "x": v, "word": "w"}) + "\n" for i, v in enumerate(x)))
+    done = batch(worded, source, out, "--rows", "2", "--json")
+    assert done.returncode == 0, done.stderr
+    refused = [json.loads(line) for line in (out / f"{source.name}.refused.jsonl").read_text().splitlines()]
+    assert [(1, "k1")] == [(r["row"], r["values"]["key"]) for r in refused]
+    assert [("k0", 2.5), ("k2", 4.0), ("k3", 5.25), ("k4", 6.0)] == [
+        (r["key"], r["out.y"]) for r in written(out / source.name)
+    ]
+
+
 def test_a_run_that_is_killed_goes_on_without_a_doubled_or_missing_row(worded: RunningPlatform, tmp_path: Path) -> None:
     source, out = tmp_path / "rows.parquet", tmp_path / "out"
     pq.write_table(table(3000), source)

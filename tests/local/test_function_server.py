@@ -393,6 +393,19 @@ def test_a_prediction_that_never_ends_does_not_keep_the_process(home: Home) -> N
         assert hanging.exception(10) is not None or hanging.result().status_code >= 500
 
 
+def test_processes_that_a_function_forks_and_ends_leave_the_server_running(home: Home) -> None:
+    deployed = home.version(
+        TABLE,
+        code="import multiprocessing as mp\ndef predict(model, a):\n    with mp.get_context('fork').Pool(2) as pool:\n"
+        "        return {'y': pool.map(abs, a.tolist())}",
+    )
+
+    with serving(deployed) as process, client(deployed) as http:
+        answers = [http.post(deployed.infer_path, json=values(-2.0)) for _ in range(5)]
+        assert ([200] * 5, None) == ([a.status_code for a in answers], process.poll())
+        assert [2.0] == answers[-1].json()["outputs"][0]["data"]
+
+
 def test_an_idle_server_sleeps(moody: Deployed) -> None:
     """Without an open segment nothing wakes it: no timer, no polling."""
 

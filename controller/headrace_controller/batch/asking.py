@@ -105,9 +105,10 @@ class Asker:
         inputs: list[Json] = []
         tail: list[bytes] = []
         for tensor in self._inputs:
-            column = part.column(tensor["name"])
+            column = _as_written(part.column(tensor["name"]), _BY_WIRE[tensor["datatype"]])
             shape = [part.num_rows, *tensor["shape"][1:]] if self._batched else list(tensor["shape"])
-            raw = _raw(column, _BY_WIRE[tensor["datatype"]]) if -1 not in shape else None
+            plain = isinstance(column, pa.ChunkedArray) and -1 not in shape
+            raw = _raw(column, _BY_WIRE[tensor["datatype"]]) if plain else None
             entry: Json = {"name": tensor["name"], "datatype": tensor["datatype"], "shape": shape}
             if raw is not None:
                 entry["parameters"] = {"binary_data_size": len(raw)}
@@ -141,6 +142,36 @@ class Asker:
                 values.tolist() if array.dtype == object and not isinstance(values, list) else values
             )
         return found
+
+
+def _as_written(column: pa.ChunkedArray, kind: DType) -> Any:
+    """A column of an input that is a number; one value that is none made all of a file's column text, and the others stay numbers."""
+    if not kind.is_number or not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        return column
+    try:
+        return column.cast(pa.from_numpy_dtype(kind.numpy))
+    except pa.ArrowInvalid:
+        return _Values([_number(text) for text in column.to_pylist()])
+
+
+def _number(text: str | None) -> Any:
+    """The number that a text is, else the text, which is then refused with its row alone."""
+    for read in (int, float):
+        try:
+            return read(text) if text else None
+        except ValueError:
+            continue
+    return text
+
+
+class _Values:
+    """Values of several types, which no Arrow column can hold."""
+
+    def __init__(self, values: list[Any]) -> None:
+        self._values = values
+
+    def to_pylist(self) -> list[Any]:
+        return self._values
 
 
 def _raw(column: pa.ChunkedArray, kind: DType) -> bytes | None:

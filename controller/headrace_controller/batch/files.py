@@ -84,15 +84,33 @@ def _lines(file: Path, rows: int) -> Iterator[pa.RecordBatch]:
     with file.open("rb") as opened:
         while lines := [line for _, line in zip(range(rows), opened, strict=False)]:
             options = pajson.ParseOptions(explicit_schema=schema) if schema is not None else None
-            table = pajson.read_json(io.BytesIO(b"".join(lines)), parse_options=options)
-            schema = schema or table.schema
+            try:
+                table = pajson.read_json(io.BytesIO(b"".join(lines)), parse_options=options)
+                schema = schema or table.schema
+            except pa.ArrowInvalid:
+                table = _of_mixed_types(lines)
             yield from table.combine_chunks().to_batches()
+
+
+def _of_mixed_types(lines: Sequence[bytes]) -> pa.Table:
+    """Rows whose values of one member are not of one type: such a column is text, each value as JSON has it. ``ValueError`` for no JSON."""
+    rows = [json.loads(line) for line in lines if line.strip()]
+    columns = {}
+    for name in dict.fromkeys(name for row in rows for name in row):
+        values = [row.get(name) for row in rows]
+        try:
+            columns[name] = pa.array(values)
+        except (pa.ArrowInvalid, pa.ArrowTypeError):
+            columns[name] = pa.array(
+                [v if v is None or isinstance(v, str) else json.dumps(v) for v in values], pa.string()
+            )
+    return pa.table(columns)
 
 
 def write(file: Path, tables: Sequence[pa.Table]) -> None:
     """Write tables as one file in the format of its suffix; it appears under its name when it is whole."""
     young = file.with_name(f".{file.name}.new")
-    table = pa.concat_tables(tables, promote_options="permissive")
+    table = pa.concat_tables(_alike(tables), promote_options="permissive")
     if file.suffix == ".parquet":
         pq.write_table(table, young)
     elif file.suffix == ".csv":
@@ -103,6 +121,18 @@ def write(file: Path, tables: Sequence[pa.Table]) -> None:
                 for row in batch.to_pylist():
                     opened.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
     young.replace(file)
+
+
+def _alike(tables: Sequence[pa.Table]) -> list[pa.Table]:
+    """The parts with columns that are text in one of them as text in all: a bad value makes its part text."""
+    text = {f.name for table in tables for f in table.schema if pa.types.is_string(f.type)}
+    found = []
+    for table in tables:
+        for place, column in enumerate(table.schema):
+            if column.name in text and not pa.types.is_string(column.type) and not pa.types.is_nested(column.type):
+                table = table.set_column(place, column.name, table.column(place).cast(pa.string()))  # noqa: PLW2901
+        found.append(table)
+    return found
 
 
 def _flat(table: pa.Table) -> pa.Table:

@@ -25,6 +25,8 @@ DEFAULT = "default"
 KINDS = ("log", "metrics", "reports")
 LEAST = 86_400.0
 """Seconds: days are removed as wholes, so nothing shorter can be kept."""
+MOST = 36_500 * 86_400.0
+"""Seconds; who wants to keep something for longer than a century names no rule for it."""
 EVERY = 3600.0
 _DAY = timedelta(days=1)
 
@@ -43,7 +45,7 @@ class Rule:
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> "Rule":
-        return cls(document["name"], {k: float(document["keep"][k]) for k in KINDS if k in document["keep"]})
+        return cls(document["name"], {k: min(float(document["keep"][k]), MOST) for k in KINDS if k in document["keep"]})
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +68,9 @@ def read_rule(name: str, given: Mapping[str, str | None]) -> Rule:
         if text is None:
             continue
         seconds = parse_duration(text)
-        if seconds < LEAST:
-            raise InvalidInput(f"{kind}: {text!r} is too short", field=kind, expected="at least 1d")
+        if not LEAST <= seconds <= MOST:
+            size = "short" if seconds < LEAST else "long"
+            raise InvalidInput(f"{kind}: {text!r} is too {size}", field=kind, expected="at least 1d, at most 36500d")
         keep[kind] = seconds
     if not keep:
         raise InvalidInput(

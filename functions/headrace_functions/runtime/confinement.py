@@ -41,6 +41,19 @@ PROC = tuple(
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/shm")  # noqa: S108
 
 
+_confined: list[Path] = []
+
+
+def explained(error: BaseException | None) -> str:
+    """What an error of user code has to do with its confinement, for its log; empty for nothing."""
+    if not _confined or not isinstance(error, PermissionError):
+        return ""
+    return (
+        f"the function is confined: it may read its own files and write below TMPDIR ({_confined[0]}), which tempfile uses; "
+        "headrace up --function-path PATH lets functions read more"
+    )
+
+
 def available() -> int:
     """The version of Landlock's interface that the kernel has; 0 for none."""
     found = _libc().syscall(_CREATE, None, 0, _VERSION)
@@ -68,6 +81,7 @@ def confine(readable: Iterable[Path], writable: Iterable[Path], folder: Path) ->
             _allow(rules, path, handled)
         _checked(_libc().prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0))
         _checked(_libc().syscall(_RESTRICT, rules, 0))
+        _confined.append(folder)
     finally:
         os.close(rules)
     return True

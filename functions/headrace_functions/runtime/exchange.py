@@ -20,6 +20,7 @@ from headrace_functions.names import clean, usable_request_id
 from headrace_functions.protocol.messages import EncodedBody
 from headrace_functions.protocol.problems import problem
 from headrace_functions.record import Outcome
+from headrace_functions.runtime.confinement import explained
 from headrace_functions.version import Version
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -181,5 +182,7 @@ def log_failure(error: BaseException, request_id: str, *, sensitive: bool = Fals
         return
     if isinstance(error, FunctionFailed) or not isinstance(error, HeadraceError):
         log.error("request %s failed", request_id, exc_info=error)
+        if hint := explained(error.__cause__ or error):
+            log.error("request %s: %s", request_id, hint)
     elif isinstance(error, DeadlineExceeded):
         log.warning("request %s: %s", request_id, error.message)

@@ -32,6 +32,7 @@ from headrace_functions.serving import WaitingServer
 WARM = (_off,)
 """Modules that uvicorn looks up by name when it starts: imported here, so that a fork has them."""
 
+STOPPING = (signal.SIGTERM, signal.SIGINT)
 _BACKLOG = 2048
 _MODULES_TOLD = 2000
 _COLLECT_AFTER = 10_000  # new objects between the quick collections; a request makes a few hundred that free themselves
@@ -138,8 +139,9 @@ class Server(WaitingServer):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in STOPPING:
             loop.add_signal_handler(number, self._drain)
+        os.register_at_fork(after_in_child=_forget_signals)
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -154,6 +156,16 @@ class Server(WaitingServer):
         guard = threading.Timer(self._settings.drain_timeout + _EXIT_GRACE, os._exit, (0,))
         guard.daemon = True
         guard.start()
+
+
+def _forget_signals() -> None:
+    """In a process that user code forked, such as one of ``multiprocessing.Pool``: signals are its own.
+
+    It shares the socket by which this process hears of its signals, so a child that is told to stop would stop the server.
+    """
+    signal.set_wakeup_fd(-1)
+    for number in STOPPING:
+        signal.signal(number, signal.SIG_DFL)
 
 
 def listen(settings: FunctionSettings) -> socket.socket:

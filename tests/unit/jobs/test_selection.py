@@ -143,6 +143,12 @@ def test_text_is_read_as_rfc_3339_and_as_utc_without_an_offset(text: str) -> Non
     assert [UNTIL, UNTIL - timedelta(days=1), UNTIL - timedelta(days=1)] == event_times(column, received(3)).to_pylist()
 
 
+def test_a_column_of_words_says_no_time() -> None:
+    column = pa.chunked_array([pa.array(["monday", None] * 10)])
+    with pytest.raises(InvalidInput, match=r"time: none of 10 values says a time, e\.g\. 'monday'"):
+        event_times(column, received(20))
+
+
 def test_numbers_that_are_no_time_count_as_missing() -> None:
     column = pa.chunked_array([pa.array([float("nan"), float("inf"), -1e300, None])])
     assert [UNTIL - timedelta(days=1)] * 4 == event_times(column, received(4)).to_pylist()
