@@ -30,6 +30,8 @@ def predict(model, prompt, count):
                 yield {"text": ["a", "b"], "at": i}
             if prompt == "none":
                 return
+            if prompt == "dawdles" and i == 1:
+                time.sleep(5)
             yield {"text": f"{prompt}{i} ", "at": i}
             while i >= 1 and not mark.with_suffix(".go").exists() and str(prompt).startswith("waits"):
                 yield {"text": "", "at": i}
@@ -164,6 +166,16 @@ def test_a_generator_that_goes_wrong_ends_with_the_problem(
     assert (status, events) == (reply.status_code, len([e for e in lines if "text" in e]))
     assert "function-failed" == told["code"]
     assert "failed" == row(platform, "words:1", f"wrong-{prompt}")["outcome"]
+
+
+def test_a_caller_may_allow_less_time_between_two_pieces(platform: RunningPlatform, marks: Path) -> None:
+    headers = {"accept": "application/x-ndjson", "x-headrace-timeout": "1500", "x-request-id": "dawdles"}
+    url = f"{platform.url}/v2/models/words/generate_stream"
+    reply = httpx.post(url, json=body("dawdles"), headers=headers, timeout=30)
+    lines = [orjson.loads(line) for line in reply.content.splitlines()]
+
+    assert ("dawdles0 ", "deadline-exceeded") == (lines[0]["text"], lines[-1]["error"]["code"])
+    assert 2 == len(lines)
 
 
 def test_a_caller_that_hangs_up_ends_the_generator(platform: RunningPlatform, marks: Path) -> None:

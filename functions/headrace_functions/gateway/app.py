@@ -347,7 +347,8 @@ class Gateway:
             call = await self._call(route, "v2", scope, receive, held)
             call = replace(call, verb=verb, accept=dict(scope["headers"]).get(b"accept"))
             if verb == "generate_stream":
-                call = replace(call, deadline=call.deadline + STREAM_SECONDS)
+                gap = max(0.001, call.deadline - asyncio.get_running_loop().time())
+                call = replace(call, deadline=call.deadline + STREAM_SECONDS, gap=gap)
             async with _cancelled_with_caller(scope):
                 await self._generation.pass_on(route, call, scope, send)
 

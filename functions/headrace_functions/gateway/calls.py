@@ -45,6 +45,8 @@ class Call:
     stage: int = -1
     variant: str = ""
     shadow: bool = False
+    gap: float | None = None
+    """Of a stream, seconds between two pieces of its answer at most."""
 
     def at_stage(self, sequence: str, stage: int, variant: VersionId, *, shadow: bool = False) -> "Call":
         return replace(self, sequence=sequence, stage=stage, variant=str(variant), shadow=shadow)

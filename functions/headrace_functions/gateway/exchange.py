@@ -148,7 +148,8 @@ class Exchange:
                     if call.is_marked
                     else endpoint.headers
                 )
-                head = call.head(version.id, endpoint.host, max(1, int(left * 1000)), lines)
+                gap = left if call.gap is None else min(left, call.gap)
+                head = call.head(version.id, endpoint.host, max(1, int(gap * 1000)), lines)
                 async with self._upstream.stream(endpoint.address, head, body(), call.deadline, whole=True) as (
                     reply,
                     chunks,
