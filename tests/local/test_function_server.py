@@ -406,6 +406,19 @@ def test_processes_that_a_function_forks_and_ends_leave_the_server_running(home:
         assert [2.0] == answers[-1].json()["outputs"][0]["data"]
 
 
+def test_a_process_that_is_ended_as_soon_as_it_is_forked_ends_alone(home: Home) -> None:
+    deployed = home.version(
+        TABLE,
+        code="import multiprocessing as mp, time\ndef predict(model, a):\n    for _ in range(40):\n"
+        "        child = mp.get_context('fork').Process(target=time.sleep, args=(600,))\n"
+        "        child.start()\n        child.terminate()\n        child.join()\n    return {'y': a}",
+    )
+
+    with serving(deployed) as process, client(deployed) as http:
+        answer = http.post(deployed.infer_path, json=values(1.0))
+        assert (200, None) == (answer.status_code, process.poll())
+
+
 def test_an_idle_server_sleeps(moody: Deployed) -> None:
     """Without an open segment nothing wakes it: no timer, no polling."""
 

@@ -141,7 +141,7 @@ class Server(WaitingServer):
         loop = asyncio.get_running_loop()
         for number in STOPPING:
             loop.add_signal_handler(number, self._drain)
-        os.register_at_fork(after_in_child=_forget_signals)
+        os.register_at_fork(before=_hold_signals, after_in_parent=_release_signals, after_in_child=_forget_signals)
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -166,6 +166,19 @@ def _forget_signals() -> None:
     signal.set_wakeup_fd(-1)
     for number in STOPPING:
         signal.signal(number, signal.SIG_DFL)
+    _release_signals()
+
+
+_held = threading.local()
+
+
+def _hold_signals() -> None:
+    """Until a child has its own: one that came to it before would be taken for this process's, and be lost to the child."""
+    _held.mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+
+
+def _release_signals() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _held.mask)
 
 
 def listen(settings: FunctionSettings) -> socket.socket:
