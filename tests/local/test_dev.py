@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import httpx
 import pytest
 import yaml
 
-from fixtures_platform import environment, until
+from fixtures_platform import environment
 
 NUMBER = {"shape": "scalar", "type": "double", "profile": "numerical"}
 CODE = "def predict(model, x):\n    return {'y': x + 1}\n"
@@ -46,8 +47,10 @@ class Developing:
         return self.output.read_bytes()[self.mark :].decode()
 
     def wait_for(self, text: str, seconds: float = 60) -> None:
-        until(lambda: text in self.said() or self.process.poll() is not None, text, seconds)
-        assert text in self.said()
+        deadline = time.monotonic() + seconds
+        while text not in self.said() and self.process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert text in self.said(), self.output.read_text()
 
     def ask(self, *x: float) -> httpx.Response:
         url = next(line for line in self.output.read_text().splitlines() if line.startswith("http://"))

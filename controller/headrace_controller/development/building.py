@@ -1,6 +1,7 @@
 """What a definition would be as a version: signature, profile and environment by the steps of a real build."""
 
 import tempfile
+import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -58,10 +59,15 @@ class Bench:
         self._work = work
         self._documents = Documents(ObjectStore(str(work / "store")))
         self._provisioning = Provisioning(self._documents, environments, work / "artifacts")
+        self._building = threading.Lock()
         self._builds = 0
 
     def build(self, path: Path, name: str | None, log: Log) -> Built:
-        """Everything anew; a ``HeadraceError`` says what to correct."""
+        """Everything anew; a ``HeadraceError`` says what to correct. One at a time: who gives up on one does not end it."""
+        with self._building:
+            return self._build(path, name, log)
+
+    def _build(self, path: Path, name: str | None, log: Log) -> Built:
         definition, source = definition_of(path, name)
         if definition.external is not None:
             raise InvalidInput("external: a model that runs elsewhere has nothing to reload", field="external")
