@@ -10,11 +10,12 @@ from collections.abc import Mapping
 
 VARIABLE = "UV_TORCH_BACKEND"
 """uv's own: ``cpu``, ``cu128``, … or ``auto``, which takes the driver's. Set, it is honoured and nothing else is tried."""
-HOST = "download.pytorch.org"
+_INDEX = re.compile(r"/whl/[a-z0-9.]+/")
+"""In a URL of PyTorch's index: a folder for each backend."""
 _OWN_INDEX = ("UV_INDEX", "UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_NO_INDEX", "UV_OFFLINE")
 _LOCAL = re.compile(r"^torch==[0-9][^+\s]*\+(?P<build>\S+)", re.MULTILINE)
 UNREACHED = (
-    f"note: PyTorch's own index ({HOST}) is not reached, so PyTorch comes from the package index, with NVIDIA's libraries (5 GB); "
+    f"note: PyTorch's own index is not reached, so PyTorch comes from the package index, with NVIDIA's libraries (5 GB); "
     f"a mirror in UV_INDEX, or {VARIABLE}, changes that"
 )
 
@@ -28,7 +29,7 @@ def resolving(environment: Mapping[str, str] = os.environ) -> list[str]:
 
 def unreached(said: str) -> bool:
     """Whether uv failed because of PyTorch's index, which is asked for PyTorch's packages alone."""
-    return HOST in said
+    return _INDEX.search(said) is not None
 
 
 def installing(lock: str) -> list[str]:
