@@ -103,6 +103,8 @@ class Session:
         took = time.perf_counter() - started
         self._tell(f"serving {self._built.version.id.model}, {'built' if whole else 'reloaded'} in {took:.2f} s")
         if before is None or before.version.signature != self._built.version.signature:
+            if before is not None:  # a build behind an earlier save may have read this one's file already
+                self._tell("the signature changed")
             for line in _signature(self._built.version.signature):
                 self._tell(line)
         if not whole:
