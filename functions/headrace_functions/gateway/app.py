@@ -10,7 +10,7 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import unquote
@@ -58,7 +58,7 @@ from headrace_functions.protocol.budget import OPEN_BYTES, ByteBudget, HeldBytes
 from headrace_functions.protocol.encodings import decoded
 from headrace_functions.protocol.ndjson import is_lines
 from headrace_functions.protocol.problems import problem, status_of
-from headrace_functions.serving import ON_DISCONNECT
+from headrace_functions.serving import CancelledWithCaller
 from headrace_functions.version import Limits, Version
 
 log = logging.getLogger("headrace.gateway")
@@ -349,16 +349,16 @@ class Gateway:
             if verb == "generate_stream":
                 gap = max(0.001, call.deadline - asyncio.get_running_loop().time())
                 call = replace(call, deadline=call.deadline + STREAM_SECONDS, gap=gap)
-            async with _cancelled_with_caller(scope):
+            with CancelledWithCaller(scope):
                 await self._generation.pass_on(route, call, scope, send)
 
     async def _while_wanted(self, route: Route, call: Call, scope: Scope) -> Reply:
         """Ask what the route leads to; if the caller hangs up, ``Cancelled``."""
-        async with _cancelled_with_caller(scope):
+        with CancelledWithCaller(scope):
             return await self._traced(route, call, scope["path"])
 
     async def _traced(self, route: Route, call: Call, path: str) -> Reply:
-        name = route.sequence.name if isinstance(route, SequenceRoute) else str(route.id)
+        name = route.sequence.name if isinstance(route, SequenceRoute) else route.id
         with self._settings.tracing.request(name, path, call) as traced:
             try:
                 if isinstance(route, SequenceRoute):
@@ -477,29 +477,6 @@ def _request_id(scope: Scope) -> str:
         scope["request_id"] = usable_request_id(dict(scope["headers"]).get(REQUEST_ID, b"").decode("latin-1"))
     request_id: str = scope["request_id"]
     return request_id
-
-
-@contextlib.asynccontextmanager
-async def _cancelled_with_caller(scope: Scope) -> AsyncIterator[None]:
-    """If the caller hangs up within the block, what it waits for is cancelled, and it raises ``Cancelled``."""
-    asking = asyncio.current_task()
-    assert asking is not None
-    gone = False
-
-    def hang_up() -> None:
-        nonlocal gone
-        gone = True
-        asking.cancel()
-
-    scope[ON_DISCONNECT] = hang_up
-    try:
-        yield
-    except asyncio.CancelledError:
-        if not gone:
-            raise
-        raise Cancelled("the caller hung up before the answer") from None
-    finally:
-        del scope[ON_DISCONNECT]
 
 
 def _require_storable(route: Route) -> None:

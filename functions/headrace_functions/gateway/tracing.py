@@ -63,8 +63,8 @@ class Traced:
 
 
 class Tracing(Protocol):
-    def request(self, name: str, path: str, call: Call) -> AbstractContextManager[Traced]:
-        """The whole of a request by a name."""
+    def request(self, name: object, path: str, call: Call) -> AbstractContextManager[Traced]:
+        """The whole of a request by a name, which is written out where it is traced."""
 
     def service(self, version: Version, call: Call) -> AbstractContextManager[Traced]:
         """A call of one service; the ``call`` that it gives has the ``traceparent`` to send."""
@@ -76,7 +76,7 @@ class Tracing(Protocol):
 class Untraced:
     """Nothing is traced, and what callers say of their own traces is passed on as it came."""
 
-    def request(self, name: str, path: str, call: Call) -> AbstractContextManager[Traced]:
+    def request(self, name: object, path: str, call: Call) -> AbstractContextManager[Traced]:
         del name, path
         return nullcontext(Traced(call))
 
@@ -98,12 +98,12 @@ class OpenTelemetry:
         self._carried = import_module("opentelemetry.trace.propagation.tracecontext").TraceContextTextMapPropagator()
 
     @contextmanager
-    def request(self, name: str, path: str, call: Call) -> Iterator[Traced]:
+    def request(self, name: object, path: str, call: Call) -> Iterator[Traced]:
         carrier = {"traceparent": (call.traceparent or b"").decode("latin-1")}
         attributes = {
             "http.request.method": "POST",
             "url.path": path,
-            "headrace.name": name,
+            "headrace.name": str(name),
             "headrace.request_id": call.request_id,
         }
         with self._tracer.start_as_current_span(

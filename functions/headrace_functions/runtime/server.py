@@ -46,7 +46,7 @@ from headrace_functions.runtime.frameworks.streaming import merged
 from headrace_functions.runtime.metrics import TEXT_TYPE, Metrics
 from headrace_functions.runtime.streamed_answer import StreamedAnswer
 from headrace_functions.runtime.streams import Runs
-from headrace_functions.serving import ON_DISCONNECT
+from headrace_functions.serving import CancelledWithCaller
 from headrace_functions.signature import Tensors
 from headrace_functions.sources import Source
 from headrace_functions.version import Version
@@ -179,7 +179,8 @@ class FunctionServer:
         body = b""
         try:
             body = await self._body(headers, receive, held)
-            answer = success(await _while_wanted(scope, self._predict(protocol, headers, body)))
+            with CancelledWithCaller(scope):
+                answer = success(await self._predict(protocol, headers, body))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - every request is answered and recorded
             answer = failure(error, request_id, self.version)
             log_failure(error, request_id, sensitive=self._sensitive)
@@ -204,7 +205,8 @@ class FunctionServer:
                 self.version.signature,
                 self.version.batch,
             )
-            await _while_wanted(scope, self._generated(stream, tensors, headers))
+            with CancelledWithCaller(scope):
+                await self._generated(stream, tensors, headers)
             answer = Answer(200, "ok", [(b"content-type", JSON_TYPE.encode())], stream.event())
         except (Exception, SystemExit) as error:  # noqa: BLE001 - every request is answered and recorded
             answer = failure(error, request_id, self.version)
@@ -351,28 +353,6 @@ async def _reply(send: Send, status: int, extra: RawHeaders, body: bytes, reques
     headers = [*extra, (b"content-length", b"%d" % len(body)), (b"x-request-id", request_id.encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
-
-
-async def _while_wanted(scope: Scope, answer: Awaitable[Wanted]) -> Wanted:
-    """The answer. If the caller hangs up before, what waits for it is cancelled and ``Cancelled`` raised."""
-    task = asyncio.current_task()
-    assert task is not None
-    gone = False
-
-    def hang_up() -> None:
-        nonlocal gone
-        gone = True
-        task.cancel()
-
-    scope[ON_DISCONNECT] = hang_up
-    try:
-        return await answer
-    except asyncio.CancelledError:
-        if not gone:
-            raise  # the server stops and waits no longer
-        raise Cancelled("the caller hung up before the answer") from None
-    finally:
-        del scope[ON_DISCONNECT]
 
 
 def _infer_paths(version: Version) -> dict[str, Protocol]:
