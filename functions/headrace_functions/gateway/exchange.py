@@ -14,7 +14,7 @@ from headrace_functions.errors import (
     Overloaded,
 )
 from headrace_functions.gateway.calls import UNLOGGED, VERSION, Call
-from headrace_functions.gateway.leases import Leases
+from headrace_functions.gateway.leases import Endpoint, Leases
 from headrace_functions.gateway.metrics import GatewayMetrics
 from headrace_functions.gateway.tracing import Traced, Tracing, Untraced
 from headrace_functions.gateway.upstream import NotSent, Reply, Upstream
@@ -100,15 +100,8 @@ class Exchange:
         sending, call = _Sending(traced), traced.call
         try:
             reply = await self._send_patiently(version, call, sending)
-        except HeadraceError as error:
-            traced.failed(error)
-            self._record_failure(version, call, error, time.perf_counter() - started)
-            raise
-        except asyncio.CancelledError:
-            # A function that has the call hears of the hang-up by its closed connection, and records it itself.
-            if not sending.begun:
-                gone = Cancelled("the caller hung up before the service was ready")
-                self._record_failure(version, call, gone, time.perf_counter() - started)
+        except (HeadraceError, asyncio.CancelledError) as error:
+            self._failed(version, sending, error, time.perf_counter() - started)
             raise
         self._measures.exchange(version.id, reply.status, time.perf_counter() - started)
         if reply.header(UNLOGGED):
@@ -143,27 +136,15 @@ class Exchange:
             async with self._leases.lease(version, deadline=call.deadline) as endpoint:
                 sending.begin()
                 left = call.deadline - self._loop.time()
-                lines = (
-                    endpoint.headers + (endpoint.proof or self._secret.proof_line())
-                    if call.is_marked
-                    else endpoint.headers
-                )
-                gap = left if call.gap is None else min(left, call.gap)
-                head = call.head(version.id, endpoint.host, max(1, int(gap * 1000)), lines)
+                head = self._head(version, call, endpoint, left if call.gap is None else min(left, call.gap))
                 async with self._upstream.stream(endpoint.address, head, body(), call.deadline, whole=True) as (
                     reply,
                     chunks,
                 ):
                     reply.headers.append((VERSION, str(version.id).encode()))
                     yield reply, chunks
-        except HeadraceError as error:
-            traced.failed(error)
-            self._record_failure(version, call, error, time.perf_counter() - started, aborted=sending.begun)
-            raise
-        except asyncio.CancelledError:
-            if not sending.begun:
-                gone = Cancelled("the caller hung up before the service was ready")
-                self._record_failure(version, call, gone, time.perf_counter() - started)
+        except (HeadraceError, asyncio.CancelledError) as error:
+            self._failed(version, sending, error, time.perf_counter() - started, streamed=True)
             raise
         self._measures.exchange(version.id, reply.status, time.perf_counter() - started)
 
@@ -188,11 +169,28 @@ class Exchange:
         async with self._leases.lease(version, deadline=call.deadline) as endpoint:
             sending.begin()
             left = call.deadline - self._loop.time()
-            lines = (
-                endpoint.headers + (endpoint.proof or self._secret.proof_line()) if call.is_marked else endpoint.headers
-            )
-            head = call.head(version.id, endpoint.host, max(1, int(left * 1000)), lines)
+            head = self._head(version, call, endpoint, left)
             return await self._upstream.request(endpoint.address, head, call.body, call.deadline)
+
+    def _head(self, version: Version, call: Call, endpoint: Endpoint, seconds: float) -> bytes:
+        """The request's head, with what proves it to come from here where it is marked; the function has ``seconds``."""
+        lines = endpoint.headers
+        if call.is_marked:
+            lines += endpoint.proof or self._secret.proof_line()
+        return call.head(version.id, endpoint.host, max(1, int(seconds * 1000)), lines)
+
+    def _failed(
+        self, version: Version, sending: _Sending, error: BaseException, seconds: float, *, streamed: bool = False
+    ) -> None:
+        call = sending.traced.call
+        if isinstance(error, HeadraceError):
+            sending.traced.failed(error)
+            self._record_failure(version, call, error, seconds, aborted=streamed and sending.begun)
+        elif (
+            not sending.begun
+        ):  # a function that has the call hears of the hang-up by its connection, and records it itself
+            gone = Cancelled("the caller hung up before the service was ready")
+            self._record_failure(version, call, gone, seconds)
 
     def _record_failure(
         self, version: Version, call: Call, error: HeadraceError, seconds: float, *, aborted: bool = False
