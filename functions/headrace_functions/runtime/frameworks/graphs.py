@@ -130,6 +130,14 @@ def picking(names: Sequence[str], signature: Signature) -> dict[str, int]:
     raise InvalidInput(f"the model has no output {strange!r}", field=strange, expected=", ".join(own), got=strange)
 
 
+def picked(answer: Mapping[str, Any], signature: Signature) -> Mapping[str, Any]:
+    """The outputs of the contract as ``[n, *shape]``, of an answer by the model's own names; the answer as it is while outputs are being found."""
+    if [f.name for f in signature.outputs] == ["answer"]:
+        return answer
+    places, values = picking(list(answer), signature), list(answer.values())
+    return {f.name: as_rows(values[places[f.name]], f) for f in signature.outputs}
+
+
 def as_rows(answer: Any, field: Field) -> Array:
     """An output as ``[n, *shape]``: a column of one as scalars, floating numbers in the declared type."""
     array = np.asarray(answer)

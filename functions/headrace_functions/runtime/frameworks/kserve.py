@@ -167,12 +167,7 @@ def bind(model: Predictor, options: Options, signature: Signature) -> Function:
     def function(tensors: Tensors) -> Mapping[str, Any]:
         answer = model.coroutines.result(model.model(request(model, signature, tensors)))
         given = answer[0] if isinstance(answer, tuple) else answer
-        found = _answers(given)
-        if [f.name for f in signature.outputs] == ["answer"]:
-            return found  # outputs are being found
-        places = graphs.picking(list(found), signature)
-        values = list(found.values())
-        return {f.name: graphs.as_rows(values[places[f.name]], f) for f in signature.outputs}
+        return graphs.picked(_answers(given), signature)
 
     return function
 

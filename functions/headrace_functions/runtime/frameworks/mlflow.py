@@ -74,12 +74,7 @@ def bind(model: Loaded, options: Options, signature: Signature) -> Function:
     predict = model.model.predict
 
     def function(tensors: Tensors) -> Mapping[str, Any]:
-        found = _named(predict(_given(model.told, signature, tensors)))
-        if [f.name for f in signature.outputs] == ["answer"]:
-            return found  # outputs are being found
-        places = graphs.picking(list(found), signature)
-        values = list(found.values())
-        return {f.name: graphs.as_rows(values[places[f.name]], f) for f in signature.outputs}
+        return graphs.picked(_named(predict(_given(model.told, signature, tensors))), signature)
 
     return function
 

@@ -213,25 +213,9 @@ def bind(model: Module, options: Options, signature: Signature) -> Function:
     def run(tensors: Tensors) -> Mapping[str, Any]:
         with torch.inference_mode():
             answer = model.call({n: given(n, a) for n, a in feed(tensors).items()})
-        return {n: _numpy(torch, v) for n, v in graphs.named(answer).items()}
+        return graphs.picked({n: _numpy(torch, v) for n, v in graphs.named(answer).items()}, signature)
 
-    return graphs.answering(_chosen(run, signature), by_row=by_row)
-
-
-def _chosen(
-    run: Callable[[Tensors], Mapping[str, Any]], signature: Signature
-) -> Callable[[Tensors], Mapping[str, Any]]:
-    """Only the outputs that the signature names, where it knows them."""
-    if [f.name for f in signature.outputs] == ["answer"]:
-        return run  # outputs are being found
-
-    def chosen(tensors: Tensors) -> Mapping[str, Any]:
-        answer = run(tensors)
-        places = graphs.picking(list(answer), signature)
-        values = list(answer.values())
-        return {f.name: graphs.as_rows(values[places[f.name]], f) for f in signature.outputs}
-
-    return chosen
+    return graphs.answering(run, by_row=by_row)
 
 
 def _numpy(torch: Any, value: Any) -> Array:
