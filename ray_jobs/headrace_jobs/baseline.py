@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from headrace_functions.errors import InvalidInput
 from headrace_functions.names import VersionId
@@ -97,12 +98,35 @@ def counted(
     sample: int,
     together: int,
     grouping: str | None = None,
-    where: str = "",
+    only: pa.BooleanArray | None = None,
 ) -> Baseline:
-    """What depends on the version alone; with a ``grouping`` input rows are told apart by that alone.
+    """What depends on the version alone; with a ``grouping`` input rows are told apart by that alone. ``only`` masks training rows; None is all."""
+    training, answers = _training(objects, version), inputs.read_answers(objects, version.id)
+    rows = training.metadata.num_rows
+    # Answers were kept of some of the rows: where these are, of all rows or of those that are chosen, and which answers are of them.
+    places = np.arange(0) if answers is None else spread_rows(rows, answers.metadata.num_rows)
+    inside = None
+    if only is not None:
+        kept = only.to_numpy(zero_copy_only=False)
+        inside = pa.array(kept[places])
+        rows, places = int(kept.sum()), (np.cumsum(kept) - 1)[places[kept[places]]]
+    return count_training(
+        version,
+        rows,
+        lambda name: _filtered(inputs.column(training, name), only),
+        None if answers is None else lambda name: _filtered(inputs.column(answers, name), inside),
+        places,
+        (sample, together),
+        grouping,
+    )
 
-    Only rows that satisfy ``where`` count, if it is a condition over inputs alone; else all do, and a note says so.
-    """
+
+def satisfying(objects: ObjectStore, version: Version, where: str) -> pa.BooleanArray | None:
+    """A mask of the training rows that satisfy a condition; None for one that reads what training data do not have."""
+    return satisfied_in_training(_training(objects, version), version.signature, where)
+
+
+def _training(objects: ObjectStore, version: Version) -> pq.ParquetFile:
     training = inputs.read_training(objects, version)
     if training is None:
         raise InvalidInput(
@@ -110,36 +134,11 @@ def counted(
             field="training-data",
             hint="give training-data in its definition and apply it again, or compare with --against previous",
         )
-    answers = inputs.read_answers(objects, version.id)
-    answered = answers.metadata.num_rows if answers is not None else 0
-    mask = satisfied_in_training(training, version.signature, where) if where else None
-    if mask is None:
-        whole = count_training(
-            version,
-            training.metadata.num_rows,
-            lambda name: inputs.column(training, name),
-            None if answers is None else lambda name: inputs.column(answers, name),
-            np.arange(0) if answers is None else spread_rows(training.metadata.num_rows, answered),
-            (sample, together),
-            grouping,
-        )
-        return replace(whole, notes=(*whole.notes, WHOLE_TRAINING)) if where else whole
-    kept = mask.to_numpy(zero_copy_only=False)
-    places = spread_rows(len(kept), answered)
-    inside = pa.array(kept[places])
-    return count_training(
-        version,
-        int(kept.sum()),
-        lambda name: _filtered(inputs.column(training, name), mask),
-        None if answers is None else lambda name: _filtered(inputs.column(answers, name), inside),
-        (np.cumsum(kept) - 1)[places[kept[places]]],
-        (sample, together),
-        grouping,
-    )
+    return training
 
 
-def _filtered(column: Any | None, mask: Any) -> Any | None:
-    return None if column is None else column.filter(mask)
+def _filtered(column: Any | None, mask: pa.BooleanArray | None) -> Any | None:
+    return column if column is None or mask is None else column.filter(mask)
 
 
 ColumnOf = Callable[[str], Any]

@@ -50,15 +50,21 @@ def from_training(
     grouping: str | None = None,
     where: str = "",
 ) -> Baseline:
-    """As ``baseline.from_training``, counted in the first run alone. What ranks the fields may come later and is asked each time."""
-    return baseline.ranked(objects, version, _counted(objects, version, raw, together, grouping, where))
+    """As ``baseline.from_training``, counted in the first run alone. What ranks the fields may come later and is asked each time.
+
+    Only rows that satisfy ``where`` count, if it is a condition over inputs alone, and these are not kept: it is asked once or twice. Else
+    all rows do, and a note says so.
+    """
+    only = baseline.satisfying(objects, version, where) if where else None
+    if only is not None:
+        found = baseline.counted(objects, version, raw, together, grouping, only)
+    else:
+        found = _counted(objects, version, raw, together, grouping)
+        found = replace(found, notes=(*found.notes, baseline.WHOLE_TRAINING)) if where else found
+    return baseline.ranked(objects, version, found)
 
 
-def _counted(
-    objects: ObjectStore, version: Version, raw: int, together: int, grouping: str | None, where: str
-) -> Baseline:
-    if where:  # asked once or twice, so it is not kept
-        return baseline.counted(objects, version, raw, together, grouping, where)
+def _counted(objects: ObjectStore, version: Version, raw: int, together: int, grouping: str | None) -> Baseline:
     key = layout.baseline(version.id, digest(COUNTING, raw, together, grouping))
     with suppress(NotFound, *DAMAGED):
         return decoded(version, objects.get(key))
