@@ -18,15 +18,15 @@ import httpx
 import orjson
 
 from headrace_controller.api import schemas
-from headrace_controller.asking import Asker, endpoint_path
 from headrace_controller.definitions import (
     DeploymentConfiguration,
     GrantDefinition,
     SequenceDefinition,
     StreamDefinition,
 )
+from headrace_controller.inference_client import Asker, endpoint_path
 from headrace_controller.projects.packaging import Package
-from headrace_controller.refusals import error_of
+from headrace_controller.response_errors import error_of
 from headrace_functions import errors
 from headrace_functions.names import Reference, VersionId
 

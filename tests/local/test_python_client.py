@@ -112,7 +112,7 @@ def test_what_does_not_fit_is_an_error_that_names_it(
 
 def test_nobody_there_is_asked_again_and_then_said(monkeypatch: pytest.MonkeyPatch) -> None:
     waited: list[float] = []
-    monkeypatch.setattr("headrace_controller.asking.time.sleep", waited.append)
+    monkeypatch.setattr("headrace_controller.inference_client.time.sleep", waited.append)
     with Client("http://127.0.0.1:9") as client, pytest.raises(Unreachable, match="no platform answers"):
         client.ask("adder", {"x": [1.0]})
     assert waited == sorted(waited)
@@ -123,7 +123,7 @@ def test_a_busy_platform_is_asked_again_under_the_same_id_and_a_lost_answer_is_n
 ) -> None:
     import httpx
 
-    from headrace_controller.asking import Asker
+    from headrace_controller.inference_client import Asker
 
     seen: list[tuple[str, str]] = []
 
@@ -138,7 +138,7 @@ def test_a_busy_platform_is_asked_again_under_the_same_id_and_a_lost_answer_is_n
         return httpx.post(f"{asked.url}{request.url.path}", content=request.content, headers=dict(request.headers))
 
     waited: list[float] = []
-    monkeypatch.setattr("headrace_controller.asking.time.sleep", waited.append)
+    monkeypatch.setattr("headrace_controller.inference_client.time.sleep", waited.append)
     with httpx.Client(base_url="http://busy", transport=httpx.MockTransport(busy)) as http:
         assert [2.0] == Asker(http).ask("adder", {"x": [1.0]}, request_id="r")["y"].tolist()
         assert ([2.0, 2.0], {"r"}, 3) == (waited, {i for _, i in seen}, len(seen))

@@ -16,7 +16,7 @@ import pyarrow as pa
 from pyarrow import ipc
 
 from headrace_controller.batch import files
-from headrace_controller.batch.asking import Answered, Asker
+from headrace_controller.batch.requests import Answered, Asker
 from headrace_functions.errors import Conflict
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from headrace_controller.batch import files
-from headrace_controller.batch.asking import Asker
+from headrace_controller.batch.requests import Asker
 from headrace_controller.batch.running import BatchRun
 from headrace_controller.cli import interrupts
 from headrace_controller.cli.connection import connected

@@ -15,8 +15,8 @@ from typing import Any
 import httpx
 import orjson
 
-from headrace_controller import tables_in_and_out as tables
-from headrace_controller.refusals import error_of
+from headrace_controller import dataframes
+from headrace_controller.response_errors import error_of
 from headrace_functions import errors
 from headrace_functions.names import Reference
 from headrace_functions.protocol.messages import EncodedBody
@@ -53,7 +53,7 @@ def _decoded(answer: httpx.Response, signature: Signature, *, batch: bool) -> Te
     if answer.status_code != httpx.codes.OK:
         raise error_of(answer)
     length = answer.headers.get(_LENGTH)
-    return tables.answered(answer.content, int(length) if length else None, signature, batch=batch)
+    return dataframes.answered(answer.content, int(length) if length else None, signature, batch=batch)
 
 
 Step = httpx.Request | float
@@ -90,14 +90,14 @@ class _Question:
     """A table on its way: the pieces that are sent, and what their answers become."""
 
     name: str
-    table: tables.Table
+    table: dataframes.Table
     signature: Signature
     batch: bool
     request_id: str
     timeout: float | None
 
     def requests(self, http: httpx.Client | httpx.AsyncClient) -> list[httpx.Request]:
-        pieces = list(tables.requests(self.table, self.signature, batch=self.batch))
+        pieces = list(dataframes.requests(self.table, self.signature, batch=self.batch))
         ids = [self.request_id] if len(pieces) == 1 else [f"{self.request_id}-{i}" for i in range(len(pieces))]
         path = f"{endpoint_path(self.name)}/infer"
         return [
@@ -106,7 +106,7 @@ class _Question:
         ]
 
     def answer(self, answers: Sequence[httpx.Response]) -> Any:
-        return tables.as_given([_decoded(a, self.signature, batch=self.batch) for a in answers], self.table)
+        return dataframes.as_given([_decoded(a, self.signature, batch=self.batch) for a in answers], self.table)
 
 
 @dataclass(slots=True)
@@ -118,12 +118,12 @@ class _Signatures:
     def keep(self, name: str, answer: httpx.Response) -> None:
         if answer.status_code != httpx.codes.OK:
             raise error_of(answer)
-        self.found[name] = tables.signature_of(orjson.loads(answer.content))
+        self.found[name] = dataframes.signature_of(orjson.loads(answer.content))
 
     def question(self, name: str, data: Any, request_id: str | None, timeout: float | None) -> _Question:
         signature, batch = self.found[name]
         return _Question(
-            name, tables.table_of(data, signature), signature, batch, request_id or uuid.uuid4().hex, timeout
+            name, dataframes.table_of(data, signature), signature, batch, request_id or uuid.uuid4().hex, timeout
         )
 
 
