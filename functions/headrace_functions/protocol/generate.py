@@ -11,7 +11,7 @@ import orjson
 from headrace_functions.errors import Malformed, SignatureMismatch
 from headrace_functions.protocol import v1, v2
 from headrace_functions.protocol.jsontext import dump, parse
-from headrace_functions.protocol.messages import JSON_TYPE, EncodedBody
+from headrace_functions.protocol.messages import JSON_TYPE
 from headrace_functions.signature import Signature, Tensors
 
 SSE_TYPE = "text/event-stream"
@@ -81,7 +81,3 @@ def wanted_type(accept: str) -> str:
             got=accept[:60],
         )
     return SSE_TYPE
-
-
-def as_body(event: bytes) -> EncodedBody:
-    return EncodedBody(JSON_TYPE, None, event)
