@@ -13,12 +13,12 @@ import zstandard
 from sklearn.base import BaseEstimator
 
 from fixtures_jobs import given_log, given_version, number
+from headrace_functions.attribution.trees import Tree
 from headrace_functions.signature import Field, dtype
 from headrace_functions.storage import layout
 from headrace_functions.storage.documents import Documents
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Version
-from headrace_jobs.attribution.trees import Tree
 
 NAMES = ("a", "b", "c")
 PROBABILITIES = Field("probabilities", dtype("float64"), (2,), columns=("no", "yes"))

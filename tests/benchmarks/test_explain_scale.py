@@ -12,9 +12,11 @@ from sklearn.datasets import load_breast_cancer
 from sklearn.ensemble import GradientBoostingRegressor, RandomForestClassifier
 
 from fixtures_boosters import boosters_python
-from headrace_jobs.attribution.estimators import ensemble
-from headrace_jobs.attribution.lightgbm import booster
-from headrace_jobs.attribution.trees import Tree, predict, tree_shap
+from function_support import Home, client, scalars, serving, signature
+from headrace_functions.attribution.estimators import ensemble
+from headrace_functions.attribution.lightgbm import booster
+from headrace_functions.attribution.trees import Tree, predict, tree_shap
+from headrace_functions.signature import Field, dtype
 from headrace_jobs.explain.anchors import Background, anchor
 from headrace_jobs.outliers.candidates import CANDIDATES
 from headrace_jobs.outliers.scorer import CHUNK, METHODS
@@ -118,3 +120,22 @@ def test_outlier_scores_of_a_million_rows() -> None:
             found = list(threads.map(method, parts, [state] * len(parts)))
         assert len(found) == len(parts)
         print(f"| {name} | {time.perf_counter() - started:.1f} | {time.process_time() - spent:.1f} |")
+
+
+def test_an_explanation_with_the_answer_of_a_hundred_trees(tmp_path: Path) -> None:
+    """Requests one after the other to a function server: the answer alone, and with why."""
+    x, y = rows_of_a_regression()
+    model = GradientBoostingRegressor(n_estimators=100, max_depth=None, max_leaf_nodes=31, random_state=0).fit(x, y)
+    names = [f"x{i}" for i in range(x.shape[1])]
+    outputs = (Field("value", dtype("float64")),)
+    deployed = Home(tmp_path).version(signature(scalars(*names), outputs), framework="sklearn", model=model)
+    body = {"inputs": [{"name": "rows", "shape": [1, x.shape[1]], "datatype": "FP64", "data": x[0].tolist()}]}
+    with serving(deployed), client(deployed) as ask:
+        for path in (deployed.infer_path, "/v2/models/m/explain"):
+            taken = []
+            for _ in range(220):
+                started = time.perf_counter()
+                assert ask.post(path, json=body).status_code == 200
+                taken.append(1000 * (time.perf_counter() - started))
+            first, rest = taken[0], np.array(taken[20:])
+            print(f"\n{path}: first {first:.0f} ms, p50 {np.median(rest):.1f}, p95 {np.quantile(rest, 0.95):.1f} ms")

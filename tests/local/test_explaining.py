@@ -102,6 +102,18 @@ def test_lightgbm_and_a_sequence_that_ends_in_it_are_explained(
     assert asked["label"] != answers[7]["label"]
     until(lambda: len(platform.logged("bought:1")) > ASKED, "the last request is logged")
     assert len(platform.logged("bought:1")) == ASKED + 1, "questions of the platform are no traffic"
+
+    row = {"a": 0.5, "b": 0.1, "c": 0.0, "d": 0.4}
+    (tmp_path / "row.json").write_text(json.dumps([row]))
+    asked_why = ("predict", "--url", platform.url, "bought:1", "-f", str(tmp_path / "row.json"), "--explain")
+    answer = json.loads(headrace(*asked_why, "--json").stdout)
+    (why,) = answer["parameters"]["explanations"]
+    likely = max(next(o["data"] for o in answer["outputs"] if o["name"] == "probabilities"))
+    assert why["unit"] == "log odds"
+    assert why["base"] + sum(why["values"].values()) == pytest.approx(np.log(likely / (1 - likely)), abs=1e-6)
+    shown = headrace(*asked_why).stdout
+    assert "BECAUSE" in shown, shown
+    assert f"{next(iter(why['values']))} " in shown, shown
     assert platform.stop() == 0
 
 

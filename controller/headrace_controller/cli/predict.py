@@ -27,9 +27,14 @@ MAX_SHOWN = 4096  # characters of a request in a command line that is shown
     required=True,
     help="CSV file with a header, JSON rows, or a JSON request; - reads JSON from standard input.",
 )
+@click.option(
+    "--explain",
+    is_flag=True,
+    help="Also show what each answer depends on most, for models of trees; at most 100 rows a request.",
+)
 @json_option
 @connected
-def predict(client: Client, name: str, path: str, as_json: bool) -> None:
+def predict(client: Client, name: str, path: str, explain: bool, as_json: bool) -> None:
     """Send rows to a model or sequence and show the predictions.
 
     NAME is a model, MODEL:NUMBER, MODEL@ALIAS or a sequence. A CSV file is read as training data is, and columns that are no inputs are
@@ -43,7 +48,7 @@ def predict(client: Client, name: str, path: str, as_json: bool) -> None:
     answers: list[example_requests.Json] = []
     sent = 0
     for rows, request in requests:
-        answers.append(client.predict(name, request))
+        answers.append(client.predict(name, example_requests.asking_why(request) if explain else request))
         sent += rows
         if rows and len(answers) > 1:
             progress(f"{sent:,} rows answered")

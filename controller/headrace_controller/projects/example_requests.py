@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from headrace_functions.errors import InvalidInput, Malformed
+from headrace_functions.protocol.messages import EXPLAIN, EXPLANATIONS
 
 Json = dict[str, Any]
 ROWS = 10_000  # of one request; more are sent in several
@@ -83,6 +84,8 @@ def table_of(answer: Mapping[str, Any]) -> list[Json]:
         for i, row in enumerate(rows):
             part = flat[i * width : (i + 1) * width]
             row[tensor["name"]] = part[0] if len(tensor["shape"]) <= 1 else part
+    for row, told in zip(rows, explanations_of(answer), strict=False):
+        row["because"] = because(told)
     return rows
 
 
@@ -109,7 +112,27 @@ def joined(answers: Sequence[Json]) -> Json:
         rows = [part["shape"][0] if part["shape"] else 1 for part in parts]
         data = [value for part in parts for value in _flat(part["data"])]
         whole["outputs"].append({**tensor, "shape": [sum(rows), *tensor["shape"][1:]], "data": data})
+    told = [e for answer in answers for e in explanations_of(answer)]
+    if told:
+        whole["parameters"] = {**whole.get("parameters", {}), EXPLANATIONS: told}
     return whole
+
+
+def explanations_of(answer: Mapping[str, Any]) -> list[Json]:
+    """Why each row has its answer, where the request asked for it."""
+    found: list[Json] = (answer.get("parameters") or {}).get(EXPLANATIONS, [])
+    return found
+
+
+def asking_why(request: Json) -> Json:
+    """The request, which also asks why each row has its answer."""
+    return {**request, "parameters": {**request.get("parameters", {}), EXPLAIN: True}}
+
+
+def because(explanation: Json, most: int = 3) -> str:
+    """The features that an answer depends on most, each with its Shapley value."""
+    told = [f"{name} {value:+.3g}" for name, value in explanation["values"].items() if value]
+    return ", ".join(told[:most])
 
 
 def _shape(data: Any, rank: int) -> list[int]:

@@ -40,7 +40,7 @@ from headrace_functions.gateway.deferred import Deferred
 from headrace_functions.gateway.deferred_http import LATER, accepted, looked_up, wants_later
 from headrace_functions.gateway.edge import TIMING
 from headrace_functions.gateway.exchange import Exchange
-from headrace_functions.gateway.execution import SequenceRunner
+from headrace_functions.gateway.execution import SequenceRunner, not_explained
 from headrace_functions.gateway.generation import Generation
 from headrace_functions.gateway.lines import as_lines, from_lines
 from headrace_functions.gateway.live_updates import LiveUpdates
@@ -224,6 +224,9 @@ class Gateway:
         if rest == ["infer"]:
             await self._remember(reference, "v2", scope, receive, send)
             return
+        if rest == ["explain"]:
+            await self._infer(reference, "v2", scope, receive, send, explain=True)
+            return
         if rest in (["generate"], ["generate_stream"]):
             await self._generate(
                 reference, "generate_stream" if rest[0].endswith("stream") else "generate", scope, receive, send
@@ -245,6 +248,9 @@ class Gateway:
         name, _, verb = part.rpartition(":")
         if verb == "predict" and name:
             await self._remember(Reference.parse(name), "v1", scope, receive, send)
+            return
+        if verb == "explain" and name:
+            await self._infer(Reference.parse(name), "v1", scope, receive, send, explain=True)
             return
         _require(scope, "GET")
         reference = Reference.parse(part)
@@ -270,13 +276,24 @@ class Gateway:
         self._inference[scope["raw_path"]] = (reference, protocol)
 
     async def _infer(
-        self, reference: Reference, protocol: WireProtocol, scope: Scope, receive: Receive, send: Send
+        self,
+        reference: Reference,
+        protocol: WireProtocol,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        *,
+        explain: bool = False,
     ) -> None:
         _require(scope, "POST")
         self._admit(scope, reference.name, "call")
         with self._room() as held:
             route = self._resolver.known(reference) or await self._resolver.resolve(reference)
             call = await self._call(route, protocol, scope, receive, held)
+            if explain:
+                if isinstance(route, SequenceRoute):
+                    raise not_explained(route.sequence.name)
+                call = replace(call, verb="explain")
             lines = is_lines(call.content_type)
             if lines:
                 call = from_lines(call)

@@ -6,8 +6,8 @@ from typing import Literal
 from headrace_functions.names import VersionId
 
 Protocol = Literal["v1", "v2"]
-Verb = Literal["infer", "generate", "generate_stream"]
-"""What v2 is asked for: all of an answer, or of one row all of it or piece by piece."""
+Verb = Literal["infer", "explain", "generate", "generate_stream"]
+"""What v2 is asked for: all of an answer, also why it is so, or of one row all of it or piece by piece. v1 knows the first two."""
 
 CONTENT_TYPE = b"content-type"
 JSON_LENGTH = b"inference-header-content-length"
@@ -61,7 +61,7 @@ class Call:
         path = (
             f"/v2/models/{version.model}/{self.verb}"
             if self.protocol == "v2"
-            else f"/v1/models/{version.model}:predict"
+            else f"/v1/models/{version.model}:{'explain' if self.verb == 'explain' else 'predict'}"
         )
         lines = [
             f"POST {path} HTTP/1.1\r\nhost: {host}\r\nx-request-id: {self.request_id}\r\n"

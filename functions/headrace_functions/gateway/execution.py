@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from headrace_functions.errors import HeadraceError, Malformed
+from headrace_functions.errors import HeadraceError, InvalidInput, Malformed
 from headrace_functions.gateway.calls import JSON_LENGTH, Call
 from headrace_functions.gateway.exchange import Exchange
 from headrace_functions.gateway.metrics import GatewayMetrics
@@ -77,6 +77,8 @@ class SequenceRunner:
         newest, wanted = decode_request(
             call.body, content_type, json_length, sequence.signature, protocol=call.protocol, batch=batch
         )
+        if wanted.explain:
+            raise not_explained(sequence.name)
         bag = dict(newest)
         reply = Reply()
         for index in range(len(sequence.stages)):
@@ -136,6 +138,16 @@ class SequenceRunner:
         tasks = [t for open_shadows in self._shadows.values() for t in open_shadows]
         if tasks:
             await asyncio.wait(tasks, timeout=grace)
+
+
+def not_explained(sequence: str) -> InvalidInput:
+    """The refusal to explain the answer of a sequence with the answer itself."""
+    return InvalidInput(
+        f"{sequence} is a sequence, whose answer is that of several models",
+        field="explain",
+        expected="a model, version or alias",
+        hint="ask one of its stages, or explain a logged request: headrace explain",
+    )
 
 
 def _call_with(call: Call, bag: Tensors, newest: Tensors, version: Version) -> Call:

@@ -50,7 +50,7 @@ def encode_response(
     In JSON, NaN and infinities are ``null``. Raises ``FunctionFailed`` for bytes that are no text and shall be v2 JSON.
     """
     if protocol == "v1":
-        return v1.encode_response(tensors, signature, batch)
+        return v1.encode_response(tensors, signature, info, batch)
     return v2.encode_response(tensors, signature, info, model, version, batch)
 
 

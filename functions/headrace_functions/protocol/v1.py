@@ -17,7 +17,7 @@ import numpy as np
 from headrace_functions.errors import Malformed, SignatureMismatch
 from headrace_functions.protocol.checks import check_inputs
 from headrace_functions.protocol.jsontext import dump, parse
-from headrace_functions.protocol.messages import JSON_TYPE, PLAIN, EncodedBody, RequestInfo
+from headrace_functions.protocol.messages import EXPLAIN, EXPLANATIONS, JSON_TYPE, PLAIN, EncodedBody, RequestInfo
 from headrace_functions.protocol.rows import Array, Plan, plan_of
 from headrace_functions.protocol.v2 import not_utf8, unpack_rows
 from headrace_functions.protocol.values import flatten, from_json
@@ -29,15 +29,19 @@ def decode_request(body: bytes, content_type: str, signature: Signature, batch: 
     document = parse(body, content_type)
     plan = plan_of(signature)
     if "instances" in document:
-        return _rows(document["instances"], plan, batch), PLAIN
+        return _rows(document["instances"], plan, batch), _info(document)
     if "inputs" in document:
-        return _columns(document["inputs"], plan, batch), PLAIN
+        return _columns(document["inputs"], plan, batch), _info(document)
     raise Malformed(
         "neither 'instances' nor 'inputs' is there",
         field="instances",
         expected='{"instances": […]} with rows or {"inputs": {…}} with columns',
         got=", ".join(document) or "an empty object",
     )
+
+
+def _info(document: dict[str, Any]) -> RequestInfo:
+    return RequestInfo(parameters={EXPLAIN: document[EXPLAIN]}) if EXPLAIN in document else PLAIN
 
 
 def _rows(instances: Any, plan: Plan, batch: bool) -> Tensors:
@@ -176,7 +180,7 @@ def _with_bytes(value: Any, field: Field) -> Any:
     return value
 
 
-def encode_response(tensors: Tensors, signature: Signature, batch: bool) -> EncodedBody:
+def encode_response(tensors: Tensors, signature: Signature, info: RequestInfo, batch: bool) -> EncodedBody:
     """Write a v1 response; see ``codec.encode_response``."""
     columns = {f.name: _values(tensors[f.name], f, batch) for f in signature.outputs}
     rows: list[Any]
@@ -185,7 +189,8 @@ def encode_response(tensors: Tensors, signature: Signature, batch: bool) -> Enco
     else:
         rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     try:
-        return EncodedBody(JSON_TYPE, None, dump({"predictions": rows}))
+        more = {} if info.explanations is None else {EXPLANATIONS: info.explanations}
+        return EncodedBody(JSON_TYPE, None, dump({"predictions": rows, **more}))
     except TypeError as error:
         raise not_utf8() from error
 

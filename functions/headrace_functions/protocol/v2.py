@@ -21,7 +21,7 @@ from headrace_functions.errors import FunctionFailed, Malformed, SignatureMismat
 from headrace_functions.protocol.binary import has_missing, pack, unpack
 from headrace_functions.protocol.checks import check_inputs, check_rows, check_strict
 from headrace_functions.protocol.jsontext import dump, flat_data, parse
-from headrace_functions.protocol.messages import BINARY_TYPE, JSON_TYPE, PLAIN, EncodedBody, RequestInfo
+from headrace_functions.protocol.messages import BINARY_TYPE, EXPLANATIONS, JSON_TYPE, PLAIN, EncodedBody, RequestInfo
 from headrace_functions.protocol.rows import Array, PackedRows, Plan, plan_of
 from headrace_functions.protocol.values import by_value, flatten, from_json
 from headrace_functions.signature import DTYPES, DType, Field, Signature, Tensors, dtype
@@ -200,16 +200,23 @@ def unpack_rows(array: Array, plan: Plan, batch: bool) -> Tensors:
 
 
 def encode_response(
-    tensors: Tensors, signature: Signature, info: RequestInfo, model: str, version: int, batch: bool
+    tensors: Tensors,
+    signature: Signature,
+    info: RequestInfo,
+    model: str,
+    version: int,
+    batch: bool,
 ) -> EncodedBody:
     """Write a response; see ``codec.encode_response``."""
     document: dict[str, Any] = {"model_name": model, "model_version": str(version)}
     if info.id:
         document["id"] = info.id
+    if info.explanations is not None:
+        document["parameters"] = {EXPLANATIONS: info.explanations}
     plan = plan_of(signature)
     packs = info.binary and info.outputs is None and info.parameters.get(PACKED_OUTPUT) is True
     if packs and batch and plan.answer is not None:
-        document["parameters"] = {PACKED_OUTPUT: True}
+        document["parameters"] = {**document.get("parameters", {}), PACKED_OUTPUT: True}
         matrix = _side_by_side(tensors, plan.outputs)
         return _encode(document, "outputs", [(Field(PACKED, plan.answer, (len(plan.outputs),)), matrix, True)])
     wanted = info.outputs if info.outputs is not None else dict.fromkeys(plan.outputs, info.binary)

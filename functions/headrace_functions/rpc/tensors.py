@@ -13,6 +13,7 @@ import numpy as np
 import orjson
 
 from headrace_functions.errors import Malformed, Unreachable
+from headrace_functions.protocol.messages import EXPLANATIONS
 from headrace_functions.rpc.descriptors import message
 
 InferResponse = message("inference.ModelInferResponse")
@@ -149,7 +150,7 @@ def infer_response(body: bytes, json_length: int | None) -> Any:
     """The ``ModelInferResponse`` for an answer of the gateway, all of it as raw contents.
 
     A missing text or truth value, which raw contents cannot say, is sent as empty text or false, and the tensor's parameter ``missing`` has the
-    positions of such elements, separated by commas.
+    positions of such elements, separated by commas. Explanations are JSON in the parameter ``explanations``.
     """
     try:
         document = orjson.loads(body if json_length is None else memoryview(body)[:json_length])
@@ -161,6 +162,9 @@ def infer_response(body: bytes, json_length: int | None) -> Any:
         model_version=document.get("model_version", ""),
         id=document.get("id", ""),
     )
+    explanations = (document.get("parameters") or {}).get(EXPLANATIONS)
+    if explanations is not None:  # a parameter of the protocol is a single value
+        response.parameters[EXPLANATIONS].string_param = orjson.dumps(explanations).decode()
     at = json_length or 0
     for output in outputs:
         tensor = response.outputs.add(name=output["name"], datatype=output["datatype"], shape=output["shape"])

@@ -32,6 +32,8 @@ class LoadedFunction:
     function: Function
     adds_rows: bool = False
     """The framework works on rows alone, so for ``batch: false`` the row dimension is added and taken off here."""
+    model: Any = None
+    """What the framework has loaded."""
 
     def __call__(self, tensors: Tensors) -> Tensors:
         """Answer for one batch, or one row without ``batch``. ``FunctionFailed`` for what user code raises or answers wrongly."""
@@ -96,7 +98,7 @@ def bind(
     framework: Framework, model: Any, options: Mapping[str, Any], signature: Signature, *, batch: bool
 ) -> LoadedFunction:
     """The loaded model behind a signature."""
-    return LoadedFunction(signature, batch, framework.bind(model, options, signature), framework.ROWS)
+    return LoadedFunction(signature, batch, framework.bind(model, options, signature), framework.ROWS, model)
 
 
 def _explained(error: BaseException) -> InvalidInput:

@@ -22,6 +22,7 @@ from headrace_functions.platform_secret import PlatformSecret
 from headrace_functions.recording.spool import Spool
 from headrace_functions.runtime import confinement
 from headrace_functions.runtime.batching import Batcher
+from headrace_functions.runtime.explanations import Explainer
 from headrace_functions.runtime.loading import LoadedFunction, load_function
 from headrace_functions.runtime.metrics import Metrics
 from headrace_functions.runtime.server import FunctionServer
@@ -105,6 +106,7 @@ async def _serve(
         platform=settings.platform,
         secret=PlatformSecret(settings.secret, bytes.fromhex(settings.hash_key)),
     )
+    app.explainer = Explainer(version, settings.artifact, function.model)
     if function.streams:
         app.runs = Runs(function, batcher.threads, version.limits.queue)
     server = Server(app, settings, modules)

@@ -13,7 +13,15 @@ from typing import Any, TypeVar
 
 import orjson
 
-from headrace_functions.errors import Cancelled, DeadlineExceeded, FunctionFailed, Malformed, MethodNotAllowed, NotFound
+from headrace_functions.errors import (
+    Cancelled,
+    DeadlineExceeded,
+    FunctionFailed,
+    InvalidInput,
+    Malformed,
+    MethodNotAllowed,
+    NotFound,
+)
 from headrace_functions.platform_secret import PROOF, PlatformSecret
 from headrace_functions.protection import is_sensitive
 from headrace_functions.protocol import metadata
@@ -22,7 +30,7 @@ from headrace_functions.protocol.codec import decode_request, encode_response
 from headrace_functions.protocol.encodings import decoded
 from headrace_functions.protocol.generate import decode_request as decode_generate
 from headrace_functions.protocol.generate import wanted_type
-from headrace_functions.protocol.messages import JSON_TYPE, EncodedBody, Protocol
+from headrace_functions.protocol.messages import EXPLAIN, JSON_TYPE, EncodedBody, Protocol
 from headrace_functions.protocol.problems import PROBLEM_TYPE, problem
 from headrace_functions.protocol.protected import protected_record
 from headrace_functions.record import Outcome, Record, RecordHeader
@@ -42,6 +50,7 @@ from headrace_functions.runtime.exchange import (
     success,
     text,
 )
+from headrace_functions.runtime.explanations import Explainer, Explanation
 from headrace_functions.runtime.frameworks.streaming import merged
 from headrace_functions.runtime.metrics import TEXT_TYPE, Metrics
 from headrace_functions.runtime.streamed_answer import StreamedAnswer
@@ -75,6 +84,8 @@ class FunctionServer:
     ) -> None:
         self.runs: Runs | None = None
         """Of a function that yields its answers."""
+        self.explainer: Explainer | None = None
+        """Says why a row has its answer; without one, requests that ask for it are refused."""
         self._generate = {
             f"{base}/{verb}"
             for base in (
@@ -95,12 +106,13 @@ class FunctionServer:
         self._secret = secret or PlatformSecret()
         self._sealing = False
         self._infer: dict[str, Protocol] = _infer_paths(version)
+        self._explain: dict[str, Protocol] = _explain_paths(version)
         self._read = self._read_paths()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
         headers: Headers = dict(scope["headers"])
-        protocol = self._infer.get(path)
+        protocol = self._infer.get(path) or self._explain.get(path)
         if protocol is not None and scope["method"] == "POST":
             await self._held(partial(self._exchange, protocol), headers, scope, receive, send)
             return
@@ -136,7 +148,7 @@ class FunctionServer:
         found = self._read.get(path)
         if found is not None and method in ("GET", "HEAD"):
             return found()
-        if found is not None or path in self._infer or path in self._generate:
+        if found is not None or path in self._infer or path in self._explain or path in self._generate:
             allowed = "GET" if found is not None else "POST"
             refusal = MethodNotAllowed(f"{path} takes {allowed}, not {method}", allowed=allowed, got=method)
             told = problem(refusal, request_id)
@@ -180,7 +192,7 @@ class FunctionServer:
         try:
             body = await self._body(headers, receive, held)
             with CancelledWithCaller(scope):
-                answer = success(await self._predict(protocol, headers, body))
+                answer = success(await self._predict(protocol, headers, body, explain=scope["path"] in self._explain))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - every request is answered and recorded
             answer = failure(error, request_id, self.version)
             log_failure(error, request_id, sensitive=self._sensitive)
@@ -275,7 +287,7 @@ class FunctionServer:
         elif not self._sealing:
             self._seal_later(spool)
 
-    async def _predict(self, protocol: Protocol, headers: Headers, body: bytes) -> EncodedBody:
+    async def _predict(self, protocol: Protocol, headers: Headers, body: bytes, *, explain: bool) -> EncodedBody:
         version = self.version
         limit, json_length = self._seconds(headers), _json_length(headers)
         content_type = headers.get(b"content-type", b"").decode("latin-1")
@@ -286,6 +298,8 @@ class FunctionServer:
             outputs = await self._batcher.submit(tensors, limit)
         else:
             outputs = await self._gathered(self.runs, tensors, limit)
+        if info.explain or explain:
+            info = replace(info, explanations=await self._explained(tensors, outputs))
         return encode_response(
             outputs,
             version.signature,
@@ -295,6 +309,11 @@ class FunctionServer:
             protocol=protocol,
             batch=version.batch,
         )
+
+    async def _explained(self, tensors: Tensors, outputs: Tensors) -> list[Explanation]:
+        if self.explainer is None:
+            raise InvalidInput(f"{self.version.id} cannot be explained within a request", field=EXPLAIN)
+        return await self._batcher.loop.run_in_executor(self._batcher.threads, self.explainer.explain, tensors, outputs)
 
     async def _gathered(self, runs: Runs, tensors: Tensors, limit: float) -> Tensors:
         """All that a function yields, as one answer; ``limit`` is for all of it."""
@@ -361,6 +380,15 @@ def _infer_paths(version: Version) -> dict[str, Protocol]:
         f"/v2/models/{name}/infer": "v2",
         f"/v2/models/{name}/versions/{number}/infer": "v2",
         f"/v1/models/{name}:predict": "v1",
+    }
+
+
+def _explain_paths(version: Version) -> dict[str, Protocol]:
+    name, number = version.id.model, version.id.number
+    return {
+        f"/v2/models/{name}/explain": "v2",
+        f"/v2/models/{name}/versions/{number}/explain": "v2",
+        f"/v1/models/{name}:explain": "v1",
     }
 
 

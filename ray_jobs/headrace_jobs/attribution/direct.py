@@ -4,13 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from headrace_functions.attribution.ensembles import MAX_LEAVES, UNITS, NotDirectError
+from headrace_functions.attribution.matrices import in_order, places
+from headrace_functions.attribution.outcome import Outcome
+from headrace_functions.attribution.trees import predict, tree_shap
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Version
 from headrace_functions.views import Array
 from headrace_jobs.attribution.artifact import read_trees
-from headrace_jobs.attribution.ensembles import MAX_LEAVES, UNITS, Ensemble, NotDirectError
-from headrace_jobs.attribution.trees import predict, tree_shap
-from headrace_jobs.explain.outcome import Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ def by_trees(
     found = read_trees(objects, version, outcome.place)
     if (leaves := sum(int((t.left < 0).sum()) for t in found.trees)) > most:
         raise NotDirectError(f"its trees have {leaves:,} leaves, more than {most:,}")
-    x = _in_order(version, found, rows)
+    x = in_order(version.signature, found, rows)
     try:
         values, base = tree_shap(found.trees, x)
     except ValueError as error:
@@ -53,24 +54,5 @@ def by_trees(
         raise NotDirectError(f"the trees differ from the endpoint's answers by {apart:.3g}")
     raw = predict(found.trees, x) + found.offset
     back = np.empty_like(values)
-    back[:, _places(version, found)] = values
+    back[:, places(version.signature, found)] = values
     return Found("trees", UNITS[found.link], back, np.full(len(rows), base + found.offset), raw)
-
-
-def _in_order(version: Version, found: Ensemble, rows: Array) -> Array:
-    """Rows as the model's matrix."""
-    try:
-        x = np.where(rows == None, np.nan, rows).astype(np.float64)  # noqa: E711 - elementwise
-    except ValueError as error:
-        raise NotDirectError("its inputs are not all numbers") from error
-    if x.shape[1] != found.features:
-        raise NotDirectError(f"it takes {found.features} features, not {x.shape[1]}")
-    return found.seen(x[:, _places(version, found)])
-
-
-def _places(version: Version, found: Ensemble) -> list[int]:
-    """Where each feature of the model is among those of the signature: by name where the names are the same."""
-    given = [f.name for f in version.signature.inputs]
-    if found.names is None or sorted(found.names) != sorted(given):
-        return list(range(found.features))
-    return [given.index(name) for name in found.names]

@@ -6,6 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from headrace_functions.attribution.ensembles import NotDirectError
+from headrace_functions.attribution.features import features_of, tensors
+from headrace_functions.attribution.outcome import Outcome, choose
 from headrace_functions.errors import InvalidInput
 from headrace_functions.names import VersionId
 from headrace_functions.signature import Tensors
@@ -14,15 +17,12 @@ from headrace_functions.version import Version
 from headrace_functions.views import Array
 from headrace_jobs import inputs
 from headrace_jobs.attribution.direct import Found, by_trees, middle
-from headrace_jobs.attribution.ensembles import NotDirectError
 from headrace_jobs.attribution.rows import Choice, Chosen, Looking, choose_rows
 from headrace_jobs.attribution.training import keep, of_values, shares
 from headrace_jobs.execution import Executor
 from headrace_jobs.explain.background import read_background
 from headrace_jobs.explain.endpoint import Endpoint
-from headrace_jobs.explain.features import features_of, tensors
 from headrace_jobs.explain.job import plain
-from headrace_jobs.explain.outcome import Outcome, choose
 from headrace_jobs.explain.shapley import exact, permutation
 from headrace_jobs.report.models import (
     AttributedField,

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
+from headrace_functions.attribution.features import matrix
 from headrace_functions.logtable import input_column
 from headrace_functions.signature import Field
 from headrace_functions.statistics.sample import RowSample, logged_priorities, lowest
@@ -17,7 +18,6 @@ from headrace_functions.views import Array
 from headrace_jobs import inputs
 from headrace_jobs.attribution.training_similarity import unlike
 from headrace_jobs.execution import Executor
-from headrace_jobs.explain.features import matrix
 from headrace_jobs.inputs import LogFile
 from headrace_jobs.outliers.training import learn
 from headrace_jobs.outliers.window import Scored, Task, score_file

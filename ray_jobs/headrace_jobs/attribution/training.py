@@ -9,9 +9,13 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow as pa
 
+from headrace_functions.attribution.ensembles import NotDirectError
+from headrace_functions.attribution.features import features_of, matrix
+from headrace_functions.attribution.outcome import choose
 from headrace_functions.errors import InvalidInput
 from headrace_functions.names import VersionId
 from headrace_functions.profile import spread_rows
+from headrace_functions.runtime.artifact_trees import WITH_TREES
 from headrace_functions.signature import Tensors
 from headrace_functions.storage import layout
 from headrace_functions.storage.documents import Documents
@@ -19,13 +23,9 @@ from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Version
 from headrace_functions.views import Array
 from headrace_jobs import inputs
-from headrace_jobs.attribution.artifact import WITH_TREES
 from headrace_jobs.attribution.direct import by_trees, middle
-from headrace_jobs.attribution.ensembles import NotDirectError
 from headrace_jobs.columns import columns_of
 from headrace_jobs.explain.background import typed
-from headrace_jobs.explain.features import features_of, matrix
-from headrace_jobs.explain.outcome import choose
 
 ROWS = 500
 """Training rows that are explained."""

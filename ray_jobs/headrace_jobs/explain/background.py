@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from headrace_functions.attribution.features import matrix
 from headrace_functions.errors import InvalidInput
 from headrace_functions.signature import Field
 from headrace_functions.statistics.sample import lowest, priorities
@@ -13,7 +14,6 @@ from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Version
 from headrace_functions.views import Array, categories, numbers
 from headrace_jobs import inputs
-from headrace_jobs.explain.features import matrix
 
 BACKGROUND = 1000
 """Rows that may be used at most."""

@@ -6,13 +6,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headrace_functions.attribution.features import features_of, matrix
 from headrace_functions.logtable import input_column, output_column
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Version
 from headrace_functions.views import Array
 from headrace_jobs import inputs
 from headrace_jobs.explain.answer_equality import Same
-from headrace_jobs.explain.features import features_of, matrix
 
 ROWS = 10_000
 """Of the newest answered rows that are looked at."""

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from headrace_functions.attribution.features import features_of, matrix, tensors
+from headrace_functions.attribution.outcome import Outcome, choose
 from headrace_functions.errors import InvalidInput
 from headrace_functions.logtable import input_column, output_column
 from headrace_functions.names import VersionId
@@ -14,8 +16,6 @@ from headrace_functions.signature import Tensors
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.views import Array
 from headrace_jobs.explain.endpoint import Endpoint
-from headrace_jobs.explain.features import features_of, matrix, tensors
-from headrace_jobs.explain.outcome import Outcome, choose
 from headrace_jobs.explain.shapley import Shapley, explain
 from headrace_jobs.explain.subject import Subject, subject_of
 from headrace_jobs.report.models import Contribution, Explanation, Scalar

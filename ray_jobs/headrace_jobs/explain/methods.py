@@ -4,15 +4,15 @@ from collections.abc import Callable
 
 import numpy as np
 
+from headrace_functions.attribution.features import features_of
+from headrace_functions.attribution.outcome import choose
 from headrace_functions.errors import InvalidInput
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.views import Array
 from headrace_jobs.explain.answer_equality import Same
 from headrace_jobs.explain.counterfactuals import counterfactuals, scales
-from headrace_jobs.explain.features import features_of
 from headrace_jobs.explain.fromlog import rows_with_another_answer
 from headrace_jobs.explain.job import ExplainRun, Progress, plain
-from headrace_jobs.explain.outcome import choose
 from headrace_jobs.explain.question import Question, answers_of, asking, grey, having, image_of, said_of, with_images
 from headrace_jobs.explain.rules import explain_by_rule
 from headrace_jobs.explain.saliency import rise

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from headrace_functions.attribution.features import matrix, tensors
 from headrace_functions.errors import InvalidInput
 from headrace_functions.logtable import input_column
 from headrace_functions.signature import Field, Tensors
@@ -15,7 +16,6 @@ from headrace_functions.version import Version
 from headrace_functions.views import Array
 from headrace_jobs.explain.answer_equality import Same, same_as
 from headrace_jobs.explain.endpoint import Endpoint
-from headrace_jobs.explain.features import matrix, tensors
 from headrace_jobs.explain.job import ExplainRun, Progress
 from headrace_jobs.explain.subject import Subject
 from headrace_jobs.report_text import number

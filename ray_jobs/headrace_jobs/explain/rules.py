@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from headrace_functions.attribution.features import features_of
 from headrace_functions.storage.objects import ObjectStore
 from headrace_jobs.explain import alibi
 from headrace_jobs.explain.anchors import Anchor, Background, anchor
-from headrace_jobs.explain.features import features_of
 from headrace_jobs.explain.job import ExplainRun, Progress
 from headrace_jobs.explain.predicates import Predicate
 from headrace_jobs.explain.question import (

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headrace_functions.attribution.features import matrix
 from headrace_functions.errors import InvalidInput, NotFound
 from headrace_functions.logtable import input_column, output_column
 from headrace_functions.names import VersionId
@@ -24,7 +25,6 @@ from headrace_functions.version import Version
 from headrace_functions.views import Array
 from headrace_jobs import inputs
 from headrace_jobs.explain.background import BACKGROUND, read_background, read_more
-from headrace_jobs.explain.features import matrix
 
 Source = Literal["training", "log"]
 LEAST = 10

@@ -650,3 +650,32 @@ async def test_what_is_no_request_of_hydrosphere_is_refused(h: House) -> None:
 
 def one_row(x: Any) -> dict[str, Any]:
     return {"risk": np.asarray(x * 2.0), "label": np.array("high", object)}
+
+
+@in_house
+async def test_a_question_why_reaches_the_version_as_one(h: House) -> None:
+    adder = await h.release(version("adder", 1))
+
+    for path in ("/v2/models/adder/explain", "/v2/models/adder/versions/1/explain", "/v1/models/adder:explain"):
+        await h.client.post(path, json={"inputs": [{"name": "x", "shape": [1], "datatype": "FP64", "data": [1.0]}]})
+
+    asked = [one.path for one in h.services.asked[adder.id]]
+    assert ["/v2/models/adder/explain", "/v2/models/adder/explain", "/v1/models/adder:explain"] == asked
+
+
+@in_house
+async def test_a_sequence_is_not_explained_in_a_request_whichever_way_it_is_asked(h: House) -> None:
+    scale = await h.release(version("scale", 1, outputs=(number("x"),)), lambda x: {"x": x * 10})
+    adder = await h.release(version("adder", 1))
+    h.compose("chain", Stage((Variant(scale.id),)), Stage((Variant(adder.id),)), versions=[scale, adder])
+    tensors = {"inputs": [{"name": "x", "shape": [1], "datatype": "FP64", "data": [1.0]}]}
+    rows = {"instances": [{"x": 1.0}]}
+
+    replies = [
+        await h.client.post("/v2/models/chain/explain", json=tensors),
+        await h.client.post("/v2/models/chain/infer", json={**tensors, "parameters": {"explain": True}}),
+        await h.client.post("/v1/models/chain:explain", json=rows),
+        await h.client.post("/v1/models/chain:predict", json={**rows, "explain": True}),
+    ]
+
+    assert [(400, "explain")] * 4 == [(r.status_code, r.json()["field"]) for r in replies]

@@ -16,17 +16,17 @@ from sklearn.linear_model import LinearRegression
 
 from fixtures_jobs import CHURN, SCORE, UNTIL, Answering, InProcess, category, given_log, given_version, number, objects
 from fixtures_trees import NAMES, PROBABILITIES, Predict, given_model
+from headrace_functions.attribution.ensembles import UNITS, Ensemble, NotDirectError
+from headrace_functions.attribution.estimators import ensemble
+from headrace_functions.attribution.outcome import Outcome
+from headrace_functions.attribution.trees import MAX_PATH, Tree, tree_shap
 from headrace_functions.errors import InvalidInput
 from headrace_functions.signature import Field, dtype
 from headrace_functions.storage import layout
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Version
 from headrace_jobs.attribution.direct import by_trees
-from headrace_jobs.attribution.ensembles import UNITS, Ensemble, NotDirectError
-from headrace_jobs.attribution.estimators import ensemble
 from headrace_jobs.attribution.job import AttributionRun, shift
-from headrace_jobs.attribution.trees import MAX_PATH, Tree, tree_shap
-from headrace_jobs.explain.outcome import Outcome
 from headrace_jobs.report.models import AttributionReport
 from headrace_jobs.report.page import page
 from headrace_jobs.window import Window

@@ -16,14 +16,14 @@ from sklearn.preprocessing import StandardScaler
 from fixtures_boosters import boosters
 from fixtures_jobs import CHURN, SCORE, objects
 from fixtures_trees import archived, brute_force, given_model, packed
-from headrace_functions.runtime.frameworks.ubjson import decode
+from headrace_functions.attribution import xgboost
+from headrace_functions.attribution.ensembles import NotDirectError
+from headrace_functions.attribution.lightgbm import booster
+from headrace_functions.attribution.trees import predict, tree_shap
 from headrace_functions.storage import layout
 from headrace_functions.storage.objects import ObjectStore
-from headrace_jobs.attribution import xgboost
+from headrace_functions.ubjson import decode
 from headrace_jobs.attribution.artifact import read_trees
-from headrace_jobs.attribution.ensembles import NotDirectError
-from headrace_jobs.attribution.lightgbm import booster
-from headrace_jobs.attribution.trees import predict, tree_shap
 
 __all__ = ["boosters", "objects"]
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from headrace_functions import ubjson
 from headrace_functions.errors import InvalidInput
-from headrace_functions.runtime.frameworks import features, ubjson
+from headrace_functions.runtime.frameworks import features
 from headrace_functions.runtime.frameworks.boosted_outputs import Objective
 from headrace_functions.runtime.frameworks.port import Options
 from headrace_functions.runtime.inspecting.found import Contents

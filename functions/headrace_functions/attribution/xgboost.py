@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from headrace_functions.runtime.frameworks.ubjson import decode
-from headrace_jobs.attribution.ensembles import Ensemble, Link, NotDirectError
-from headrace_jobs.attribution.trees import Tree
+from headrace_functions.attribution.ensembles import Ensemble, Link, NotDirectError
+from headrace_functions.attribution.trees import Tree
+from headrace_functions.ubjson import decode
 
 LINKS: Mapping[str, Link] = {
     **dict.fromkeys(("binary:logistic", "reg:logistic"), "logit"),

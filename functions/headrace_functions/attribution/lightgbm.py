@@ -9,9 +9,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from headrace_functions.attribution.ensembles import Ensemble, Link, NotDirectError
+from headrace_functions.attribution.trees import Tree
 from headrace_functions.views import Array
-from headrace_jobs.attribution.ensembles import Ensemble, Link, NotDirectError
-from headrace_jobs.attribution.trees import Tree
 
 CATEGORICAL, LEFT, ZERO, NAN = 1, 2, 4, 8
 LINKS: Mapping[str, Link] = {

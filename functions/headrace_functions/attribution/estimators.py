@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from headrace_jobs.attribution.ensembles import Ensemble, Link, NotDirectError
-from headrace_jobs.attribution.trees import Tree
+from headrace_functions.attribution.ensembles import Ensemble, Link, NotDirectError
+from headrace_functions.attribution.trees import Tree
 
 FORESTS = frozenset(("RandomForestClassifier", "RandomForestRegressor", "ExtraTreesClassifier", "ExtraTreesRegressor"))
 TREES = frozenset(("DecisionTreeClassifier", "DecisionTreeRegressor", "ExtraTreeClassifier", "ExtraTreeRegressor"))

@@ -6,8 +6,8 @@ from typing import Literal
 
 import numpy as np
 
+from headrace_functions.attribution.trees import Tree
 from headrace_functions.views import Array
-from headrace_jobs.attribution.trees import Tree
 
 MAX_LEAVES = 60_000
 """Of all trees together: more take longer than asking the endpoint."""

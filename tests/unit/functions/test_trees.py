@@ -6,7 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fixtures_trees import brute_force, worth
-from headrace_jobs.attribution.trees import Tree, predict, tree_shap
+from headrace_functions.attribution.ensembles import Ensemble
+from headrace_functions.attribution.single import LeafTable
+from headrace_functions.attribution.trees import Tree, predict, tree_shap
 
 
 def grown(random: np.random.Generator, features: int, depth: int, missing: bool = False) -> Tree:
@@ -67,3 +69,20 @@ def test_a_constant_tree_moves_the_base_alone() -> None:
     values, base = tree_shap([leaf], np.zeros((4, 2)))
     assert base == 2.5
     assert (values == 0).all()
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000), st.integers(1, 8), st.integers(0, 9), st.booleans())
+def test_one_row_alone_has_the_values_that_it_has_among_many(
+    seed: int, features: int, depth: int, missing: bool
+) -> None:
+    random = np.random.default_rng(seed)
+    trees = [grown(random, features, depth, missing) for _ in range(3)]
+    x = random.normal(size=(4, features))
+    if missing:
+        x[random.random(x.shape) < 0.3] = np.nan
+    expected, base = tree_shap(trees, x)
+    table = LeafTable(Ensemble.of(trees, 0.0, "identity", names=None, features=features))
+    assert base == pytest.approx(table.base, abs=1e-12)
+    for row, values in zip(x, expected, strict=True):
+        np.testing.assert_allclose(table.values(row), values, atol=1e-11)
