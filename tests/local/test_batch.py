@@ -1,5 +1,6 @@
 """``headrace batch`` over files of each format: order, columns, bad rows, and a run that is killed."""
 
+import hashlib
 import json
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from fixtures_platform import RunningPlatform, environment, headrace, until
+from headrace_functions.storage.objects import ObjectStore
 
 NUMBER = {"shape": "scalar", "type": "double"}
 TEXT = {"shape": "scalar", "type": "string"}
@@ -159,3 +161,48 @@ def test_a_file_that_changes_while_it_is_read_is_told(worded: RunningPlatform, t
 
     assert 1 == process.returncode
     assert "has changed while it was read" in said
+
+
+def test_objects_of_a_bucket_are_answered_into_a_bucket(
+    worded: RunningPlatform, s3_prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    bucket = ObjectStore(s3_prefix)
+    for name, rows in (("a.parquet", table(30, 7)), ("b.parquet", table(5)), ("deeper/c.parquet", table(5))):
+        sink = pa.BufferOutputStream()
+        pq.write_table(rows, sink)
+        bucket.put(f"in/{name}", sink.getvalue().to_pybytes())
+    bucket.put("in/readme.txt", b"no rows")
+
+    arguments = ("batch", "worded", "--out", f"{s3_prefix}/out", "--rows", "10", "--url", worded.url, "--json")
+    pattern = headrace(*arguments, "--in", f"{s3_prefix}/in/?.parquet")
+    again = headrace(*arguments, "--in", f"{s3_prefix}/in")
+    none = headrace(*arguments, "--in", f"{s3_prefix}/elsewhere/")
+
+    assert {"files": 2, "rows": 35, "refused": 1, "already": 0, "versions": ["worded:1"]} == json.loads(pattern.stdout)
+    assert json.loads(pattern.stdout) == json.loads(again.stdout), "a prefix has the files directly below it"
+    assert {"a.parquet", "a.parquet.refused.jsonl", "b.parquet"} == {
+        o.key.rsplit("/", 1)[-1] for o in bucket.walk("out/")
+    }
+    bucket.download("out/a.parquet", tmp_path / "a.parquet")
+    assert [f"k{i}" for i in range(30) if i != 7] == [r["key"] for r in written(tmp_path / "a.parquet")]
+    assert [7] == [json.loads(r)["row"] for r in bucket.get("out/a.parquet.refused.jsonl").splitlines()]
+    assert (1, True) == (none.returncode, "there is no such object" in none.stderr)
+    assert not list((tmp_path / "cache").rglob("*.parquet")), "nothing is left on this machine"
+
+
+def test_a_batch_may_be_left_out_of_the_log(worded: RunningPlatform, tmp_path: Path) -> None:
+    pq.write_table(table(40), tmp_path / "quiet.parquet")
+    pq.write_table(table(3), tmp_path / "logged.parquet")
+
+    quiet = batch(worded, tmp_path / "quiet.parquet", tmp_path / "out", "--no-log", "--json")
+    logged = batch(worded, tmp_path / "logged.parquet", tmp_path / "out", "--json")
+    ids = {f"batch-{part_key(tmp_path / 'out', name)}-0" for name in ("logged.parquet",)}
+    until(lambda: ids <= {r["request_id"] for r in worded.logged("worded:1")}, "the other run is logged")
+
+    assert [40, 3] == [json.loads(done.stdout)["rows"] for done in (quiet, logged)]
+    assert not [r for r in worded.logged("worded:1") if part_key(tmp_path / "out", "quiet.parquet") in r["request_id"]]
+
+
+def part_key(out: Path, name: str) -> str:
+    return hashlib.sha256(str((out / f".{name}.parts").resolve()).encode()).hexdigest()[:12]

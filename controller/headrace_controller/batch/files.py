@@ -5,6 +5,7 @@ import io
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv as pacsv
@@ -27,16 +28,27 @@ def inputs(pattern: str) -> list[Path]:
     if not found:
         raise NotFound(f"--in {pattern}: there is no such file", field="in", hint="name a file, a folder or a pattern")
     for file in found:
-        if file.suffix not in SUFFIXES:
-            raise InvalidInput(
-                f"{file}: {file.suffix or 'no suffix'} is not a format that is read here",
-                field="in",
-                expected=", ".join(SUFFIXES),
-                got=file.suffix,
-            )
+        check_suffix(str(file))
     if len({f.name for f in found}) < len(found):
         raise Conflict("two of the files have one name, and so would their answers", field="in")
     return found
+
+
+def readable(place: str) -> bool:
+    """Whether a path or URL ends as a format that is read here."""
+    return place.endswith(SUFFIXES)
+
+
+def check_suffix(place: str) -> None:
+    """``InvalidInput`` where a path or URL ends otherwise."""
+    if not readable(place):
+        suffix = Path(place).suffix
+        raise InvalidInput(
+            f"{place}: {suffix or 'no suffix'} is not a format that is read here",
+            field="in",
+            expected=", ".join(SUFFIXES),
+            got=suffix,
+        )
 
 
 def fingerprint(file: Path) -> dict[str, int]:
@@ -107,32 +119,64 @@ def _of_mixed_types(lines: Sequence[bytes]) -> pa.Table:
     return pa.table(columns)
 
 
-def write(file: Path, tables: Sequence[pa.Table]) -> None:
-    """Write tables as one file in the format of its suffix; it appears under its name when it is whole."""
-    young = file.with_name(f".{file.name}.new")
-    table = pa.concat_tables(_alike(tables), promote_options="permissive")
-    if file.suffix == ".parquet":
-        pq.write_table(table, young)
-    elif file.suffix == ".csv":
-        pacsv.write_csv(_flat(table), young)
-    else:
-        with young.open("w", encoding="utf-8") as opened:
-            for batch in table.to_batches():
+class Writer:
+    """Writes one file in the format of its suffix, table by table; it appears under its name when all of it is there."""
+
+    def __init__(self, file: Path, schemas: Sequence[pa.Schema]) -> None:
+        """``schemas`` are those of the tables that will come, in any order."""
+        self._file = file
+        self._young = file.with_name(f".{file.name}.new")
+        self._schema = pa.unify_schemas(_alike(schemas), promote_options="permissive")
+        self._sink: Any = None
+
+    def __enter__(self) -> "Writer":
+        if self._file.suffix == ".parquet":
+            self._sink = pq.ParquetWriter(self._young, self._schema)
+        elif self._file.suffix == ".csv":
+            self._sink = pacsv.CSVWriter(self._young, _flat(self._schema.empty_table()).schema)
+        else:
+            self._sink = self._young.open("w", encoding="utf-8")
+        return self
+
+    def write(self, table: pa.Table) -> None:
+        whole = _as(table, self._schema)
+        if self._file.suffix == ".parquet":
+            self._sink.write_table(whole)
+        elif self._file.suffix == ".csv":
+            self._sink.write_table(_flat(whole))
+        else:
+            for batch in whole.to_batches():
                 for row in batch.to_pylist():
-                    opened.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
-    young.replace(file)
+                    self._sink.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._sink.close()
+        if kind is None:
+            self._young.replace(self._file)
+        else:
+            self._young.unlink(missing_ok=True)
 
 
-def _alike(tables: Sequence[pa.Table]) -> list[pa.Table]:
-    """The parts with columns that are text in one of them as text in all: a bad value makes its part text."""
-    text = {f.name for table in tables for f in table.schema if pa.types.is_string(f.type)}
-    found = []
-    for table in tables:
-        for place, column in enumerate(table.schema):
-            if column.name in text and not pa.types.is_string(column.type) and not pa.types.is_nested(column.type):
-                table = table.set_column(place, column.name, table.column(place).cast(pa.string()))  # noqa: PLW2901
-        found.append(table)
-    return found
+def _alike(schemas: Sequence[pa.Schema]) -> list[pa.Schema]:
+    """The schemas with columns that are text in one of them as text in all: a bad value makes its part text."""
+    text = {f.name for schema in schemas for f in schema if pa.types.is_string(f.type)}
+    return [
+        pa.schema([f.with_type(pa.string()) if f.name in text and _becomes_text(f.type) else f for f in s])
+        for s in schemas
+    ]
+
+
+def _becomes_text(kind: pa.DataType) -> bool:
+    return not pa.types.is_string(kind) and not pa.types.is_nested(kind)
+
+
+def _as(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """A table with the columns of a schema, in its order and types; columns that it lacks are empty."""
+    columns = [
+        table.column(f.name).cast(f.type) if f.name in table.column_names else pa.nulls(table.num_rows, f.type)
+        for f in schema
+    ]
+    return pa.table(columns, schema=schema)
 
 
 def _flat(table: pa.Table) -> pa.Table:

@@ -19,6 +19,8 @@ _PAUSES = (0.1, 0.3, 1.0, 2.0, 5.0)
 _NOBODY_ANSWERS = (429, 502, 503, 504)
 _BY_WIRE: Mapping[str, DType] = {d.wire: d for d in DTYPES}
 OUTPUT = "out."
+LOG = "x-headrace-log"
+"""Header by which a caller asks for a request to be left out of the log."""
 Json = dict[str, Any]
 Post = Callable[[bytes, Mapping[str, str]], httpx.Response]
 
@@ -44,9 +46,17 @@ class Answered:
 class Asker:
     """Asks one name. Safe for several threads."""
 
-    def __init__(self, post: Post, metadata: Mapping[str, Any], sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self,
+        post: Post,
+        metadata: Mapping[str, Any],
+        sleep: Callable[[float], None] = time.sleep,
+        *,
+        unlogged: bool = False,
+    ) -> None:
         """``post`` sends a body with headers to the name's ``infer``, ``metadata`` is what the platform says of the name."""
         self._post = post
+        self._more = {LOG: "off"} if unlogged else {}
         self._sleep = sleep
         self._inputs: Sequence[Json] = metadata["inputs"]
         self._batched = all(t["shape"][:1] == [-1] for t in self._inputs)
@@ -87,7 +97,7 @@ class Asker:
 
     def _patiently(self, part: pa.Table, request_id: str) -> httpx.Response:
         body, length = self._body(part)
-        headers = {"x-request-id": request_id[-128:], "inference-header-content-length": str(length)}
+        headers = {"x-request-id": request_id[-128:], "inference-header-content-length": str(length), **self._more}
         said = ""
         for tries in range(TRIES):
             try:
@@ -136,12 +146,16 @@ class Asker:
             else:
                 array = unpack(tail[at : at + size], kind, shape, output["name"])
                 at += size
-            flat = array.reshape(rows, -1)
-            values = flat[:, 0] if flat.shape[1] == 1 and len(shape) <= 1 else list(flat)
-            found[OUTPUT + output["name"]] = pa.array(
-                values.tolist() if array.dtype == object and not isinstance(values, list) else values
-            )
+            found[OUTPUT + output["name"]] = _as_column(array.reshape(rows, -1), scalar=len(shape) <= 1)
         return found
+
+
+def _as_column(flat: np.ndarray[Any, Any], *, scalar: bool) -> pa.Array:
+    """An output ``[rows, elements]`` as a column: a value a row, or a list of its elements."""
+    values = pa.array(flat.ravel().tolist() if flat.dtype == object else flat.ravel())
+    if scalar and flat.shape[1] == 1:
+        return values
+    return pa.ListArray.from_arrays(pa.array(np.arange(len(flat) + 1, dtype=np.int32) * flat.shape[1]), values)
 
 
 def _as_written(column: pa.ChunkedArray, kind: DType) -> Any:

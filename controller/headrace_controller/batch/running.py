@@ -1,4 +1,4 @@
-"""A batch run: parts of each file, kept one by one below the output's folder until the file is whole.
+"""A batch run: parts of each file, kept one by one below the destination's folder until the file is whole.
 
 ``OUT/.NAME.parts/<k>.arrow`` and ``<k>.refused.json`` hold the part ``k``, each written under another name and renamed; ``run.json`` says of what. A
 part that is there is not asked again. When all are there they become ``OUT/NAME`` and ``OUT/NAME.refused.jsonl``, and the folder goes.
@@ -7,7 +7,7 @@ part that is there is not asked again. When all are there they become ``OUT/NAME
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ import pyarrow as pa
 from pyarrow import ipc
 
 from headrace_controller.batch import files
+from headrace_controller.batch.places import Destination, Input
 from headrace_controller.batch.requests import Answered, Asker
 from headrace_functions.errors import Conflict
 
@@ -37,7 +38,7 @@ class BatchRun:
         self,
         asker: Asker,
         name: str,
-        out: Path,
+        out: Destination,
         *,
         rows: int,
         parallel: int,
@@ -51,23 +52,32 @@ class BatchRun:
         self._parallel = parallel
         self._progress = progress
 
-    def run(self, inputs: list[Path], *, restart: bool = False) -> Totals:
+    def run(self, inputs: Sequence[Input], *, restart: bool = False) -> Totals:
         """Answer each file. Raises what ends the run; what was answered is kept for the next."""
-        self._out.mkdir(parents=True, exist_ok=True)
+        self._out.folder.mkdir(parents=True, exist_ok=True)
         totals = Totals()
-        for file in inputs:
-            if file.resolve() == (self._out / file.name).resolve():
-                raise Conflict(f"{file} would be overwritten by its answers", field="out", hint="choose another folder")
-            self._file(file, totals, restart=restart)
+        for one in inputs:
+            if self._out.holds(one):
+                raise Conflict(
+                    f"{one.place} would be overwritten by its answers", field="out", hint="choose another folder"
+                )
+            self._input(one, totals, restart=restart)
             totals.files += 1
         return totals
 
-    def _file(self, file: Path, totals: Totals, *, restart: bool) -> None:
-        folder = self._out / f".{file.name}.parts"
+    def _input(self, one: Input, totals: Totals, *, restart: bool) -> None:
+        folder = self._out.folder / f".{one.name}.parts"
         if restart:
             shutil.rmtree(folder, ignore_errors=True)
-        self._claim(folder, file)
-        began = files.fingerprint(file)
+        began = one.fingerprint()
+        self._claim(folder, one, began)
+        with one.opened() as file:
+            self._parts(folder, file, totals)
+        if one.fingerprint() != began:
+            raise Conflict(f"{one.place} has changed while it was read", field="in", hint="run again with --restart")
+        self._finish(folder, one.name, totals)
+
+    def _parts(self, folder: Path, file: Path, totals: Totals) -> None:
         with ThreadPoolExecutor(self._parallel) as pool:
             open_parts: list[Future[None]] = []
             try:
@@ -85,9 +95,6 @@ class BatchRun:
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
-        if files.fingerprint(file) != began:
-            raise Conflict(f"{file} has changed while it was read", field="in", hint="run again with --restart")
-        self._finish(folder, file, totals)
 
     def _checked(self, file: Path) -> Iterator[pa.Table]:
         first = True
@@ -97,8 +104,8 @@ class BatchRun:
                 first = False
             yield part
 
-    def _claim(self, folder: Path, file: Path) -> None:
-        wanted = {"model": self._name, "rows": self._rows, "file": str(file.resolve()), **files.fingerprint(file)}
+    def _claim(self, folder: Path, one: Input, began: dict[str, int]) -> None:
+        wanted = {"model": self._name, "rows": self._rows, "file": one.place, **began}
         told = folder / "run.json"
         if told.exists():
             if json.loads(told.read_text()) != wanted:
@@ -114,16 +121,16 @@ class BatchRun:
     def _part(self, folder: Path, number: int, part: pa.Table, totals: Totals) -> None:
         key = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]
         answered = self._asker.ask(part, f"batch-{key}-{number}")
-        rows = part.take(pa.array(answered.kept, pa.int64()))
+        rows = part if len(answered.kept) == part.num_rows else part.take(pa.array(answered.kept, pa.int64()))
         for name, column in answered.columns.items():
             rows = rows.append_column(name, column)
-        sink = pa.BufferOutputStream()
-        with ipc.new_file(sink, rows.schema) as writer:
-            writer.write_table(rows)
         _replace(
             folder / f"{number}.refused.json", json.dumps(self._refused(number, part, answered), default=str).encode()
         )
-        _replace(folder / f"{number}.arrow", sink.getvalue().to_pybytes())  # last: it says that the part is whole
+        young = folder / f".{number}.arrow.new"
+        with ipc.new_file(str(young), rows.schema) as writer:
+            writer.write_table(rows)
+        young.replace(folder / f"{number}.arrow")  # last: it says that the part is whole
         totals.versions |= answered.versions
 
     def _refused(self, number: int, part: pa.Table, answered: Answered) -> list[dict[str, object]]:
@@ -136,20 +143,39 @@ class BatchRun:
             for r in answered.refused
         ]
 
-    def _finish(self, folder: Path, file: Path, totals: Totals) -> None:
-        """The parts as one file, in their order, and the refused rows beside it."""
+    def _finish(self, folder: Path, name: str, totals: Totals) -> None:
+        """The parts as one file, in their order, and the refused rows beside it. One part is in memory at a time."""
         numbers = sorted(int(p.stem) for p in folder.glob("*.arrow"))
-        tables = [ipc.open_file(pa.OSFile(str(folder / f"{n}.arrow"))).read_all() for n in numbers]
-        refused = [r for n in numbers for r in json.loads((folder / f"{n}.refused.json").read_text())]
-        answered = [t for t in tables if t.num_rows] or tables[:1]
+        schemas = {n: ipc.open_file(pa.OSFile(str(folder / f"{n}.arrow"))) for n in numbers}
+        answered = [n for n in numbers if _rows(schemas[n])] or numbers[:1]
         if answered:
-            files.write(self._out / file.name, answered)
-        beside = self._out / f"{file.name}.refused.jsonl"
-        beside.unlink(missing_ok=True)
+            with files.Writer(self._out.folder / name, [schemas[n].schema for n in answered]) as writer:
+                for number in answered:
+                    writer.write(schemas[number].read_all())
+        beside = self._out.folder / f"{name}.refused.jsonl"
+        refused = self._gather(folder, numbers, beside)
+        self._out.publish(self._out.folder / name)
         if refused:
-            _replace(beside, "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in refused).encode())
-        totals.refused += len(refused)
+            self._out.publish(beside)
+        else:
+            self._out.withdraw(beside.name)
+        totals.refused += refused
         shutil.rmtree(folder)
+
+    def _gather(self, folder: Path, numbers: Sequence[int], beside: Path) -> int:
+        """Write the refused rows of all parts to one file; their number."""
+        young, count = beside.with_name(f".{beside.name}.new"), 0
+        with young.open("w", encoding="utf-8") as lines:
+            for number in numbers:
+                for row in json.loads((folder / f"{number}.refused.json").read_text()):
+                    lines.write(json.dumps(row, ensure_ascii=False) + "\n")
+                    count += 1
+        young.replace(beside)
+        return count
+
+
+def _rows(part: ipc.RecordBatchFileReader) -> int:
+    return sum(part.get_batch(i).num_rows for i in range(part.num_record_batches))
 
 
 def _replace(file: Path, data: bytes) -> None:

@@ -72,6 +72,8 @@ STREAM_SECONDS = 3600.0
 """How much longer than one answer a stream may take; the function's own limit is the time between two pieces."""
 MAX_PATHS = 20_000  # parsed inference paths that are remembered
 
+LOG = b"x-headrace-log"
+"""``off`` asks for a request to be left out of the log, by who may analyze the model."""
 DEFINITIONS = b"x-headrace-definitions"
 """``last-known`` on an answer that was routed by a definition which could not be confirmed, because the store is away."""
 _PASSED_ON = {
@@ -290,6 +292,9 @@ class Gateway:
         with self._room() as held:
             route = self._resolver.known(reference) or await self._resolver.resolve(reference)
             call = await self._call(route, protocol, scope, receive, held)
+            if _unlogged(scope):
+                self._admit(scope, reference.name, "analyze")
+                call = replace(call, unrecorded=True)
             if explain:
                 if isinstance(route, SequenceRoute):
                     raise not_explained(route.sequence.name)
@@ -506,6 +511,19 @@ def _require_storable(route: Route) -> None:
                 field="prefer",
                 hint="send the request without 'Prefer: respond-async'",
             )
+
+
+def _unlogged(scope: Scope) -> bool:
+    """Whether the caller asks for the request to be left out of the log."""
+    wanted: bytes = dict(scope["headers"]).get(LOG, b"on")
+    if wanted not in (b"on", b"off"):
+        raise InvalidInput(
+            "x-headrace-log is neither on nor off",
+            field="x-headrace-log",
+            expected="on or off",
+            got=repr(wanted.decode("latin-1")[:40]),
+        )
+    return wanted == b"off"
 
 
 def _require(scope: Scope, method: str) -> None:
