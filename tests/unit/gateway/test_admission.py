@@ -179,3 +179,17 @@ def test_a_gateway_that_never_read_who_may_do_what_lets_nobody_in(tmp_path: Path
     authentication = Authentication(unread, PlatformSecret("word"))
     with pytest.raises(StorageFailed):
         authentication.admit(Credentials(b"Bearer " + new_key().encode()), "adder", "call")
+
+
+@at_the_door
+async def test_only_who_may_analyze_a_name_leaves_a_request_out_of_its_log(door: Door) -> None:
+    it = version("adder", 1)
+    await door.release(it)
+    caller, developer = door.key("web", "caller:adder"), door.key("maya", "developer:adder")
+    off = {"x-headrace-log": "off"}
+    statuses = [
+        (await door.infer("adder", **shown)).status_code
+        for shown in ({**caller, **off}, {**developer, **off}, {**developer, "x-headrace-log": "perhaps"}, caller)
+    ]
+    assert [403, 200, 400, 200] == statuses
+    assert ["1", None] == [a.headers.get("x-headrace-unrecorded") for a in door.services.asked[it.id]]
