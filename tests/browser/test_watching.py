@@ -94,6 +94,9 @@ def watched(tmp_path_factory: pytest.TempPathFactory, shared_environments: Path)
         log_traffic(platform, Version.from_document(document))
         with platform.client() as client:
             until(client.incidents, "an incident is open", 90)
+        platform.apply(
+            "-", yaml.safe_dump({"kind": "Sequence", "name": "scored", "pipeline": [[{"model": "scores:1"}]]})
+        )
         yield platform
     finally:
         assert platform.stop() == 0
@@ -193,7 +196,25 @@ PAGES = [
     "/models/scores?version=2&tab=logs", "/requests", "/requests?version=scores:2&range=1h", "/requests/scores/2/r-1-1", "/incidents",
     "/incidents/1", "/rules", "/compare?first=scores:1&second=scores:2",
     "/segments?version=scores:2&range=1h&where=in.amount+%3E+100", "/reports", "/runs", "/settings",
+    "/sequences/scored", "/sequences/scored/edit",
 ]  # fmt: skip
+
+
+def test_a_sequence_is_changed_on_its_page_once_its_signatures_fit(watched: RunningPlatform, page: Page) -> None:
+    page.goto(f"{watched.url}/sequences/scored")
+    page.get_by_role("link", name="Edit").click()
+    page.get_by_label("Version 2 of stage 1", exact=True).fill("scores:2")
+    page.get_by_label("Weight of version 1 of stage 1").fill("80")
+    page.get_by_role("button", name="Check").click()
+    expect(page.locator(".call")).to_contain_text("weights of a stage sum to 80")
+    page.get_by_label("Weight of version 2 of stage 1").fill("20")
+    page.get_by_role("button", name="Check").click()
+    expect(page.locator("main")).to_contain_text("Callers notice nothing")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator(".node")).to_have_count(2)
+    with watched.client() as client:
+        stage = client.sequence("scored").stages[0]
+    assert [("scores:1", 80), ("scores:2", 20)] == [(v["model"], v["weight"]) for v in stage["variants"]]
 
 
 def test_the_pages_say_the_same_without_javascript(watched: RunningPlatform, browser: Browser) -> None:

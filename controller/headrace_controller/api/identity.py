@@ -24,7 +24,7 @@ from headrace_functions.gateway.passthrough import PEER
 from headrace_functions.platform_secret import PROOF
 
 SAFE = ("GET", "HEAD", "OPTIONS")
-NO_CHANGES = ("exchanges.push_exchanges", "exchanges.take_event", "pages.try_sequence")
+NO_CHANGES = ("exchanges.push_exchanges", "exchanges.take_event", "pages.try_sequence", "pages.check_sequence")
 """Requests that change nothing of the platform though they are no reads: what is logged, and what asks a model."""
 NOBODY = Caller("")
 """Who showed no credentials, where that is allowed."""

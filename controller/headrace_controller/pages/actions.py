@@ -14,14 +14,14 @@ from werkzeug.wrappers import Response
 from headrace_controller.access import current
 from headrace_controller.api.declared import DeclaredRoutes
 from headrace_controller.api.identity import SAFE, from_our_pages
-from headrace_controller.api.permissions import named, of_job, on, version_in
-from headrace_controller.pages import comparison, incidentpages, links, rules, sequence, streams
+from headrace_controller.api.permissions import Access, named, of_job, on, version_in
+from headrace_controller.pages import comparison, incidentpages, links, rules, sequence, sequence_edit, streams
 from headrace_controller.pages.healthsource import DrawnBuckets
 from headrace_controller.service.explanations import ExplanationRequest
 from headrace_controller.service.jobs import JobRequest, Kind
 from headrace_controller.service.platform import Platform
 from headrace_functions.access.authentication import CALLER
-from headrace_functions.errors import InvalidInput, Unreachable
+from headrace_functions.errors import Conflict, HeadraceError, InvalidInput, Unreachable
 from headrace_functions.names import Reference, VersionId
 from headrace_functions.platform_secret import PROOF
 
@@ -36,12 +36,15 @@ def actions(pages: DeclaredRoutes, platform: Platform, drawn: DrawnBuckets, rend
     """Add the forms' routes. ``render`` draws a page from its template and content."""
     pages.before_request(_from_our_pages)
     forms = _Forms(platform, drawn, render)
+    of_its_stages = Access("optional", "call", "each model of its stages", sequence_edit.posted_models)
     for rule, view, access in (
         ("/runs", forms.start_run, version_in("analyze", "version")),
         ("/runs/<job>/cancel", forms.cancel_run, on("analyze", "the model of the run", of_job)),
         ("/explanations", forms.explain, (version_in("analyze", "version"), version_in("read", "version"))),
         ("/sequences/<name>/rollback", forms.roll_back, named("operate", "name")),
         ("/models/<name>/aliases/<alias>", forms.move_alias, named("operate", "name")),
+        ("/sequences/<name>/edit", forms.edit_sequence, (named("operate", "name"), of_its_stages)),
+        ("/sequences/<name>/edit/check", forms.check_sequence, (named("operate", "name"), of_its_stages)),
         ("/sequences/<name>/try", forms.try_sequence, (named("view", "name"), named("call", "name"))),
     ):
         pages.serve(rule, view.__name__, view, access, ["POST"])
@@ -80,6 +83,34 @@ class _Forms:
     def roll_back(self, name: str) -> Response:
         self._platform.sequences.rollback(name, number("to"))
         return flask.redirect(f"/sequences/{name}", 303)
+
+    def edit_sequence(self, name: str) -> Response:
+        draft = sequence_edit.of_form(flask.request.form)
+        try:
+            definition = sequence_edit.definition(self._platform, name, draft)
+            self._platform.sequences.apply(definition, since=draft.revision)
+        except (InvalidInput, Conflict) as error:
+            return self._edited(name, draft, error)
+        return flask.redirect(f"/sequences/{name}", 303)
+
+    def check_sequence(self, name: str) -> Response:
+        """The form again: with one more stage, or with what the change would mean. Nothing is kept."""
+        draft = sequence_edit.of_form(flask.request.form)
+        before = flask.request.form.get("insert")
+        if before is None:
+            return self._edited(name, draft)
+        return self._edited(
+            name, sequence_edit.with_stage(draft, min(number("insert"), len(draft.stages))), check=False
+        )
+
+    def _edited(
+        self, name: str, draft: sequence_edit.Draft, problem: HeadraceError | None = None, *, check: bool = True
+    ) -> Response:
+        shown = sequence_edit.content(self._platform, name, draft, check=check, problem=problem)
+        response = self._render("sequence_edit.html", shown)
+        if problem is not None:
+            response.status_code = 409 if isinstance(problem, Conflict) else 422
+        return response
 
     def move_alias(self, name: str, alias: str) -> Response:
         self._platform.aliases.move(name, alias, number("to"))

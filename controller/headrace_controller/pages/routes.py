@@ -46,6 +46,7 @@ from headrace_controller.pages import (
     rules,
     segments,
     sequence,
+    sequence_edit,
     settings_page,
     streams,
 )
@@ -134,6 +135,7 @@ def _table(platform: Platform, drawn: DrawnBuckets) -> tuple[Page, ...]:
         Page("/", "overview.html", "Overview", lambda: overview.content(platform, drawn, arguments(), now()), somewhere("view")),
         Page("/models/<name>", "model.html", "Overview", lambda name: model.content(platform, drawn, name, arguments(), now()), named("view", "name")),
         Page("/sequences/<name>", "sequence.html", "Overview", lambda name: sequence.content(platform, drawn, name, arguments(), now()), named("view", "name")),
+        Page("/sequences/<name>/edit", "sequence_edit.html", "Overview", lambda name: sequence_edit.content(platform, name, sequence_edit.of_sequence(platform, name)), named("operate", "name")),
         Page("/requests", "requests.html", "Requests", lambda: request_list.content(platform, arguments(), now()), version_in("read", "version")),
         Page("/requests/<name>/<int:number>/<path:request_id>", "request.html", "Requests", one_request, named("read", "name")),
         Page("/incidents", "incidents.html", "Incidents", lambda: incidentpages.listing(platform, arguments()), somewhere("view")),

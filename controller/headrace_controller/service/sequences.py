@@ -60,11 +60,34 @@ class Sequences:
         """All revisions, deletions too, the first one first."""
         return [_revision(name, state) for state in self._catalog.sequences.history(name)]
 
-    def apply(self, definition: SequenceDefinition) -> Applied:
+    def apply(self, definition: SequenceDefinition, *, since: int | None = None) -> Applied:
         """Make or change a sequence. Aliases and bare names become the versions that they mean now.
 
         Raises ``InvalidInput`` naming the stage or field: an unknown or not released version, or an input that nothing gives.
+        ``Conflict`` where ``since`` is given and another revision is the current one by now.
         """
+        sequence, deployments = self._checked(definition)
+        document = {**sequence.to_document(), **deployments}
+        self._catalog.claim_name(definition.name, "sequence")
+        current = self._catalog.sequences.find(definition.name)
+        if since is not None and (current is None or current.number != since):
+            raise Conflict(
+                f"{definition.name} was changed since revision {since}",
+                field="revision",
+                expected=str(since),
+                got=str(current.number) if current is not None else "none",
+                hint="look at the sequence as it is now, and change that",
+            )
+        if current is not None and _content(current.document) == document:
+            return Applied(_revision(definition.name, current), changed=False)
+        return Applied(self._append(definition.name, document), changed=True)
+
+    def check(self, definition: SequenceDefinition) -> Sequence:
+        """The sequence that ``apply`` would keep; raises as it does, and changes nothing."""
+        return self._checked(definition)[0]
+
+    def _checked(self, definition: SequenceDefinition) -> tuple[Sequence, dict[str, Any]]:
+        """The sequence with the versions that its names mean now, and the deployments of these."""
         resolved = [
             [(v, self._released(v, f"pipeline.{i}.{j}.model")) for j, v in enumerate(stage.variants)]
             for i, stage in enumerate(definition.pipeline)
@@ -78,12 +101,12 @@ class Sequences:
             else infer_signature(definition.name, stages, signatures)
         )
         sequence = Sequence(definition.name, stages, signature, definition.timeout, definition.metadata)
-        document = {**sequence.to_document(), **self._deployments(resolved)}
-        self._catalog.claim_name(definition.name, "sequence")
-        current = self._catalog.sequences.find(definition.name)
-        if current is not None and _content(current.document) == document:
-            return Applied(_revision(definition.name, current), changed=False)
-        return Applied(self._append(definition.name, document), changed=True)
+        return sequence, self._deployments(resolved)
+
+    def deployments_of(self, name: str) -> dict[str, str]:
+        """Names of deployment configurations by version, in the current revision."""
+        found: dict[str, str] = self._catalog.sequences.get(name).document.get("deployment-configurations", {})
+        return found
 
     def rollback(self, name: str, to: int | None = None) -> Revision:
         """Make an earlier revision the current one, by a copy; the one before the current by default.

@@ -34,7 +34,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> FlaskClient:
 
 PAGES = [
     "/", "/?range=7d&q=a", "/models/a", "/models/a?version=1", "/models/broken", "/models/a?tab=versions",
-    "/models/a?tab=signature", "/models/a?tab=reports", "/models/a?tab=metrics", "/models/broken?tab=logs", "/sequences/s",
+    "/models/a?tab=signature", "/models/a?tab=reports", "/models/a?tab=metrics", "/models/broken?tab=logs", "/sequences/s", "/sequences/s/edit",
     "/requests", "/requests?version=a:1", "/reports", "/runs", "/rules", "/incidents", "/settings", "/compare",
 ]  # fmt: skip
 SECTIONS = ["Overview", "Incidents", "Requests", "Reports", "Runs", "Rules", "Settings"]
@@ -123,7 +123,9 @@ def test_a_url_that_asks_for_nonsense_gets_a_page_that_says_so(client: FlaskClie
     assert "Try again" in page.text
 
 
-@pytest.mark.parametrize("path", ["/runs", "/explanations", "/sequences/s/rollback", "/models/a/aliases/prod"])
+@pytest.mark.parametrize(
+    "path", ["/runs", "/explanations", "/sequences/s/rollback", "/sequences/s/edit", "/models/a/aliases/prod"]
+)
 @pytest.mark.parametrize(
     "headers", [{}, {"origin": "http://elsewhere.test"}, {"sec-fetch-site": "cross-site"}, {"origin": "null"}]
 )
