@@ -49,6 +49,7 @@ from headrace_functions.gateway.passthrough import Receive, Scope, Send, pass_th
 from headrace_functions.gateway.resolve import Resolver
 from headrace_functions.gateway.routes import Route, SequenceRoute
 from headrace_functions.gateway.tracing import Tracing, Untraced
+from headrace_functions.gateway.uploads import as_object, from_upload, is_upload
 from headrace_functions.gateway.upstream import Reply, Upstream
 from headrace_functions.names import Reference, usable_request_id
 from headrace_functions.platform_secret import PROOF, PlatformSecret
@@ -59,6 +60,7 @@ from headrace_functions.protocol.encodings import decoded
 from headrace_functions.protocol.ndjson import is_lines
 from headrace_functions.protocol.problems import problem, status_of
 from headrace_functions.serving import CancelledWithCaller
+from headrace_functions.signature import Signature
 from headrace_functions.version import Limits, Version
 
 log = logging.getLogger("headrace.gateway")
@@ -302,13 +304,18 @@ class Gateway:
             lines = is_lines(call.content_type)
             if lines:
                 call = from_lines(call)
-            if self.deferred is not None and not lines and wants_later(scope):
+            upload = is_upload(call.content_type)
+            if upload:
+                call = from_upload(call, _signature(route), batch=route.batch)
+            if self.deferred is not None and not lines and not upload and wants_later(scope):
                 _require_storable(route)
                 reply = await accepted(self.deferred, reference, call, scope)
             else:
                 reply = await self._while_wanted(route, call, scope)
             if lines and reply.status == 200:
                 reply = as_lines(reply, route)
+            elif upload and reply.status == 200 and not explain:
+                reply = as_object(reply, _signature(route), batch=route.batch)
             if self._resolver.is_unconfirmed(reference):
                 reply.headers.append((DEFINITIONS, b"last-known"))
             await _answer(send, scope, reply, call.request_id)
@@ -335,7 +342,7 @@ class Gateway:
             reference = Reference.parse(wanted.model)
             self._admit(scope, reference.name, "call")
             route = self._resolver.known(reference) or await self._resolver.resolve(reference)
-            signature = route.sequence.signature if isinstance(route, SequenceRoute) else route.signature
+            signature = _signature(route)
             fields = embeddings.fields_of(wanted.model, signature, batch=route.batch)
             limit, seconds = _bounds(route)
             if len(asked.body) > limit:
@@ -407,7 +414,7 @@ class Gateway:
             if self._resolver.is_unconfirmed(reference):
                 reply.headers.append((DEFINITIONS, b"last-known"))
             if reply.status == 200:
-                signature = route.sequence.signature if isinstance(route, SequenceRoute) else route.signature
+                signature = _signature(route)
                 reply.body = hydrosphere.answer(reply.body, signature, batch=route.batch)
             await _answer(send, scope, reply, call.request_id)
 
@@ -511,6 +518,10 @@ def _require_storable(route: Route) -> None:
                 field="prefer",
                 hint="send the request without 'Prefer: respond-async'",
             )
+
+
+def _signature(route: Route) -> Signature:
+    return route.sequence.signature if isinstance(route, SequenceRoute) else route.signature
 
 
 def _unlogged(scope: Scope) -> bool:
