@@ -198,7 +198,9 @@ def test_a_function_that_is_killed_ends_the_stream_with_a_problem_and_an_aborted
         last = orjson.loads(list(lines)[-1])
 
     assert "unreachable" == last["error"]["code"]
-    assert "aborted" == row(platform, "words:1", "killed")["outcome"]
+    logged = row(platform, "words:1", "killed")
+    assert "aborted" == logged["outcome"]
+    assert logged["out.text"].startswith("waits-killed0 "), "what the caller got is logged"
 
 
 def test_a_function_that_returns_streams_its_one_answer(platform: RunningPlatform, marks: Path) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Protocol
 
 from headrace_functions.errors import (
@@ -13,13 +14,15 @@ from headrace_functions.errors import (
     NotReady,
     Overloaded,
 )
-from headrace_functions.gateway.calls import UNLOGGED, VERSION, Call
+from headrace_functions.gateway.calls import CONTENT_TYPE, UNLOGGED, VERSION, Call
 from headrace_functions.gateway.leases import Endpoint, Leases
 from headrace_functions.gateway.metrics import GatewayMetrics
 from headrace_functions.gateway.tracing import Traced, Tracing, Untraced
 from headrace_functions.gateway.upstream import NotSent, Reply, Upstream
 from headrace_functions.platform_secret import PlatformSecret
 from headrace_functions.protection import is_sensitive
+from headrace_functions.protocol.generate import MAX_LOGGED, answered_so_far
+from headrace_functions.protocol.generate import decode_request as decode_generate
 from headrace_functions.protocol.problems import problem
 from headrace_functions.record import Outcome, Record, RecordHeader
 from headrace_functions.version import Version
@@ -46,11 +49,15 @@ class Recorder(Protocol):
 class _Sending:
     """Whether a call may have reached a function."""
 
-    __slots__ = ("_started", "_waited", "begun", "traced")
+    __slots__ = ("_started", "_waited", "begun", "kind", "passed_on", "traced")
 
     def __init__(self, traced: Traced) -> None:
         self.begun = False
         self.traced = traced
+        self.passed_on = bytearray()
+        """The beginning of a stream's answer, as far as the log would keep it."""
+        self.kind = ""
+        """The media type of that answer."""
         self._started = time.perf_counter()
         self._waited = 0.0
 
@@ -59,6 +66,13 @@ class _Sending:
         self.begun = True
         self._waited = time.perf_counter() - self._started
         self.traced.event("ready")
+
+    async def noting(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """The chunks, of which the first are kept: should the function go away, nobody else has them."""
+        async for chunk in chunks:
+            if len(self.passed_on) < MAX_LOGGED:
+                self.passed_on += chunk
+            yield chunk
 
     def timing(self, seconds: float) -> bytes:
         """What of the time went into waking and waiting for a service, and what into its answer, as ``Server-Timing`` has it."""
@@ -139,10 +153,14 @@ class Exchange:
                 head = self._head(version, call, endpoint, left if call.gap is None else min(left, call.gap))
                 async with self._upstream.stream(endpoint.address, head, body(), call.deadline, whole=True) as (
                     reply,
-                    chunks,
+                    pieces,
                 ):
                     reply.headers.append((VERSION, str(version.id).encode()))
-                    yield reply, chunks
+                    if call.verb == "generate_stream" and not is_sensitive(version.signature):
+                        sending.kind = (reply.header(CONTENT_TYPE) or b"").decode("latin-1")
+                        yield reply, sending.noting(pieces)
+                    else:
+                        yield reply, pieces
         except (HeadraceError, asyncio.CancelledError) as error:
             self._failed(version, sending, error, time.perf_counter() - started, streamed=True)
             raise
@@ -185,7 +203,7 @@ class Exchange:
         call = sending.traced.call
         if isinstance(error, HeadraceError):
             sending.traced.failed(error)
-            self._record_failure(version, call, error, seconds, aborted=streamed and sending.begun)
+            self._record_failure(version, call, error, seconds, aborted=sending if streamed and sending.begun else None)
         elif (
             not sending.begun
         ):  # a function that has the call hears of the hang-up by its connection, and records it itself
@@ -193,15 +211,23 @@ class Exchange:
             self._record_failure(version, call, gone, seconds)
 
     def _record_failure(
-        self, version: Version, call: Call, error: HeadraceError, seconds: float, *, aborted: bool = False
+        self,
+        version: Version,
+        call: Call,
+        error: HeadraceError,
+        seconds: float,
+        *,
+        aborted: _Sending | None = None,
     ) -> None:
         answer = problem(error, call.request_id)
         self._measures.exchange(version.id, answer.status, seconds)
         if call.unrecorded or call.source is not None:
             return  # a stream asks again until a function has answered
         outcome: Outcome = next((o for kind, o in _OUTCOMES if isinstance(error, kind)), "unreachable")
-        if aborted and outcome == "unreachable" and not isinstance(error, NotSent):
+        told = answer.body
+        if aborted is not None and outcome == "unreachable" and not isinstance(error, NotSent):
             outcome = "aborted"
+            call, told = _as_logged(version, call, aborted, told)
         header = RecordHeader(
             request_id=call.request_id,
             model=version.id.model,
@@ -224,6 +250,20 @@ class Exchange:
             caller=call.caller,
         )
         # Nobody has read the body here, so what of it is sensitive cannot be told from the rest.
-        body, told = (b"", b"") if is_sensitive(version.signature) else (call.body, answer.body)
+        body, told = (b"", b"") if is_sensitive(version.signature) else (call.body, told)
         if not self._recorder.append(Record(header, body, told)):
             self._measures.unlogged(version.id)
+
+
+def _as_logged(version: Version, call: Call, sending: _Sending, otherwise: bytes) -> tuple[Call, bytes]:
+    """A stream that broke off as the function would have recorded it: the request as v1, and what was answered so far, or ``otherwise``."""
+    content_type = call.content_type.decode("latin-1")
+    length = int(call.json_length) if call.json_length and call.json_length.isdigit() else None
+    try:
+        _, as_v1 = decode_generate(call.body, content_type, length, version.signature, version.batch)
+    except HeadraceError:  # it is logged as it came
+        return call, otherwise
+    told = answered_so_far(bytes(sending.passed_on), sending.kind, version.signature)
+    return replace(
+        call, protocol="v1", body=as_v1, content_type=b"application/json", json_length=None
+    ), told or otherwise

@@ -4,6 +4,7 @@ A request is ``{"id": …, "parameters": {…}, "INPUT": VALUE, …}``, or a bod
 An answer, or an event of a stream, is ``{"model_name": …, "model_version": …, "OUTPUT": VALUE, …}``.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -16,6 +17,8 @@ from headrace_functions.signature import Signature, Tensors
 
 SSE_TYPE = "text/event-stream"
 NDJSON_TYPE = "application/x-ndjson"
+MAX_LOGGED = 256 * 1024
+"""Bytes of events whose outputs the log puts together; what is yielded after that is sent and not logged."""
 _BESIDES = ("id", "parameters")
 
 
@@ -66,6 +69,34 @@ def framed(event: bytes, content_type: str) -> bytes:
 def framed_problem(problem: bytes, content_type: str) -> bytes:
     """What a stream ends with that could not go on: an event ``error``, or a line ``{"error": PROBLEM}``."""
     return b"event: error\ndata: %b\n\n" % problem if content_type == SSE_TYPE else b'{"error":%b}\n' % problem
+
+
+def answered_so_far(stream: bytes, content_type: str, signature: Signature) -> bytes:
+    """What the events of a stream that was cut short come to, as a v1 body; empty for nothing. An event whose end is missing does not count.
+
+    Text is joined, of other outputs the last value counts, as for a stream that ends (``runtime.frameworks.streaming``).
+    """
+    found: dict[str, Any] = {}
+    for event in _events(stream, content_type):
+        for field in signature.outputs:
+            value, before = event.get(field.name), found.get(field.name)
+            joins = isinstance(value, str) and isinstance(before, str)
+            if field.name in event:
+                found[field.name] = f"{before}{value}" if joins else value
+    if found.keys() != {f.name for f in signature.outputs}:
+        return b""
+    return dump({"predictions": [found if len(found) > 1 else next(iter(found.values()))]})
+
+
+def _events(stream: bytes, content_type: str) -> Iterator[dict[str, Any]]:
+    mark, end = (b"data: ", b"\n\n") if content_type.startswith(SSE_TYPE) else (b"", b"\n")
+    for line in stream.split(end)[:-1]:
+        try:
+            event = orjson.loads(line.removeprefix(mark))
+        except ValueError:
+            continue  # an event of another kind, such as an error
+        if isinstance(event, dict):
+            yield event
 
 
 def wanted_type(accept: str) -> str:

@@ -5,14 +5,11 @@ from typing import Any
 
 from headrace_functions.errors import FunctionFailed
 from headrace_functions.protocol.codec import encode_response
-from headrace_functions.protocol.generate import encode_answer, framed, framed_problem
+from headrace_functions.protocol.generate import MAX_LOGGED, encode_answer, framed, framed_problem
 from headrace_functions.protocol.messages import PLAIN
 from headrace_functions.runtime.frameworks.streaming import merged
 from headrace_functions.signature import Tensors
 from headrace_functions.version import Version
-
-MAX_LOGGED = 256 * 1024
-"""Bytes of events whose outputs the log puts together; what is yielded after that is sent and not logged."""
 
 
 class StreamedAnswer:
