@@ -33,6 +33,14 @@ def test_the_front_door(new_platform: Callable[..., RunningPlatform]) -> None:
     )
     assert ["wake", "function", "total"] == [part.partition(";")[0] for part in timed]
 
+    figures = httpx.get(f"{platform.url}/metrics").text
+    counted = [
+        line.split('stage="')[1].split('"')[0]
+        for line in figures.splitlines()
+        if line.startswith("headrace_wake_seconds_count")
+    ]
+    assert ["prepare", "fork", "load", "total"] == counted
+
     head = httpx.head(f"{platform.url}/v2/models/adder")
     assert (200, b"") == (head.status_code, head.content)
     assert len(httpx.get(f"{platform.url}/v2/models/adder").content) == int(head.headers["content-length"])

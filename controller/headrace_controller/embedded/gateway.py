@@ -58,10 +58,11 @@ async def serve(settings: Settings, public: socket.socket) -> None:
     documents = Documents(ObjectStore(settings.storage_url, impatient=True))
     # A directory is away only with the disk that the home is on too.
     remembered = None if objects.directory else RememberedRoutes(settings.home / "definitions")
-    launcher = LocalLauncher(settings, Preparation(settings, objects).prepare)
+    measures = GatewayMetrics()
+    launcher = LocalLauncher(settings, Preparation(settings, objects).prepare, measures.woke)
     node = LocalNode(launcher)
     await node.open()
-    resolver, measures, upstream = Resolver(documents, remembered), GatewayMetrics(), Upstream()
+    resolver, upstream = Resolver(documents, remembered), Upstream()
     spool = Spool(settings.spool / "gateway", cap_bytes=settings.spool_cap)
     secret = PlatformSecret(settings.purpose.read_text())
     version = importlib.metadata.version("headrace")

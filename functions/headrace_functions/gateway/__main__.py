@@ -47,7 +47,7 @@ async def serve(settings: InCluster) -> None:
     measures = GatewayMetrics()
     standbys = Standbys(settings.standby, settings.standby_of, Upstream())
     why = controller_voice(upstream, settings.controller)
-    leases = KnativeLeases(settings.host_of, upstream, why, standbys, ingress=settings.ingress)
+    leases = KnativeLeases(settings.host_of, upstream, why, standbys, ingress=settings.ingress, woke=measures.woke)
     spool = Spool(settings.spool / "gateway")
     shipping = Shipping(settings.spool, settings.storage, settings.collector)
     tracing = tracing_of(os.environ, settings.version)

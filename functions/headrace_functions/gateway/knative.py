@@ -18,6 +18,7 @@ then on, and what the standby has is finished there.
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 
 from headrace_functions.errors import DeadlineExceeded, HeadraceError, NotReady, Unreachable
@@ -84,14 +85,16 @@ class KnativeLeases:
         standbys: standby.Standbys | None = None,
         *,
         ingress: str = "",
+        woke: Callable[[str, float], None] = lambda _stage, _seconds: None,
     ) -> None:
         """``host`` gives the host name of a service, e.g. ``churn-v3-predictor.models.svc``; all listen on port 80.
 
         ``ingress`` is a host name that leads to the cluster's own ingress, which knows services by the ``Host`` header. A name
         that was asked for before its service was made stays unknown to a cluster's DNS for half a minute; this one is known.
-        Services that are not Knative's are found by their own names.
+        Services that are not Knative's are found by their own names. ``woke`` hears ``total`` and the seconds of a caller that waited for one to start.
         """
         self._host = host
+        self._woke = woke
         self._upstream = upstream
         self._why = why
         self._standbys = standbys
@@ -99,7 +102,7 @@ class KnativeLeases:
         self._services: dict[str, _Service] = {}
 
     def lease(self, version: Version, *, deadline: float) -> "_Lease":
-        return _Lease(self._service(version), deadline)
+        return _Lease(self._service(version), deadline, self._woke)
 
     def warm(self, version: Version) -> None:
         service = self._service(version)
@@ -124,16 +127,19 @@ class KnativeLeases:
 class _Lease:
     """One lease as a context manager; how its block ends tells whether the service is awake."""
 
-    __slots__ = ("_deadline", "_endpoint", "_service")
+    __slots__ = ("_deadline", "_endpoint", "_service", "_woke")
 
-    def __init__(self, service: "_Service", deadline: float) -> None:
+    def __init__(self, service: "_Service", deadline: float, woke: Callable[[str, float], None]) -> None:
         self._service = service
+        self._woke = woke
         self._deadline = deadline
         self._endpoint = service.endpoint
 
     async def __aenter__(self) -> Endpoint:
         if not self._service.awake:
+            began = time.perf_counter()
             self._endpoint = await self._service.wait(self._deadline)
+            self._woke("total", time.perf_counter() - began)
         return self._endpoint
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:

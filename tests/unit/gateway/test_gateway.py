@@ -679,3 +679,19 @@ async def test_a_sequence_is_not_explained_in_a_request_whichever_way_it_is_aske
     ]
 
     assert [(400, "explain")] * 4 == [(r.status_code, r.json()["field"]) for r in replies]
+
+
+def test_starts_are_counted_by_stage_with_bounds_that_add_up() -> None:
+    measures = GatewayMetrics()
+    for seconds in (0.02, 0.03, 70.0):
+        measures.woke("load", seconds)
+    measures.woke("total", 0.04)
+    text = measures.prometheus()
+    for line in (
+        'headrace_wake_seconds_bucket{stage="load",le="0.025"} 1',
+        'headrace_wake_seconds_bucket{stage="load",le="60.0"} 2',
+        'headrace_wake_seconds_bucket{stage="load",le="+Inf"} 3',
+        'headrace_wake_seconds_sum{stage="load"} 70.050000',
+        'headrace_wake_seconds_count{stage="total"} 1',
+    ):
+        assert f"\n{line}\n" in text

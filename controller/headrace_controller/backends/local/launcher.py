@@ -48,6 +48,8 @@ class Prepared:
 
 Prepare = Callable[[Version], Prepared]
 """Brings environment and artifact to this machine; may take long and runs in a thread. ``HeadraceError`` if it cannot."""
+Woke = Callable[[str, float], None]
+"""Hears the stage of a start that has ended well, and its seconds."""
 
 
 class LocalReplica:
@@ -76,8 +78,10 @@ class LocalReplica:
 
 
 class LocalLauncher:
-    def __init__(self, settings: Settings, prepare: Prepare) -> None:
+    def __init__(self, settings: Settings, prepare: Prepare, woke: Woke = lambda _stage, _seconds: None) -> None:
+        """``woke`` hears how long each stage of a start took: ``prepare`` (files in place), ``fork``, ``load`` (the model, until it serves) and ``total``."""
         self._settings = settings
+        self._woke = woke
         self._prepare = prepare
         self._zygotes: dict[tuple[Path, str], Zygote] = {}
         self._words = Words()
@@ -110,13 +114,16 @@ class LocalLauncher:
             self._transport.close()
 
     async def launch(self, spec: ServiceSpec) -> LocalReplica:
+        began = time.perf_counter()
         prepared = await asyncio.to_thread(self._prepare, spec.version)
+        ready_to_fork = time.perf_counter()
         zygote = self._zygote(prepared.python, spec.version.framework)
         replica = f"{spec.name}-{next(self._numbers)}"
         ready = self._words.expect(replica)
         watched: Watched | None = None
         try:
             pid = await zygote.fork(self._function_settings(spec, prepared, replica))
+            forked = time.perf_counter()
             self._retire_later((prepared.python, spec.version.framework))
             identity = identify(pid)
             if identity is None:
@@ -134,6 +141,11 @@ class LocalLauncher:
             raise
         finally:
             self._words.forget(replica)
+        done = time.perf_counter()
+        self._woke("prepare", ready_to_fork - began)
+        self._woke("fork", forked - ready_to_fork)
+        self._woke("load", done - forked)
+        self._woke("total", done - began)
         self._spawn(_prepare_next(zygote, word.get("modules", ())))
         return self._replica(spec.name, replica, watched)
 
