@@ -23,13 +23,18 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 FIGURES: Mapping[str, tuple[str, ...]] = {
     "outliers": ("rate", "expected"),
     "projection": ("beyond",),
+    "attribution": (),
 }
 """Members of a report's top level that are figures, by kind."""
+MOST_SHARES = 20
+"""Fields of an attribution that are told, those with the largest share or shift."""
 HELP = {
     "headrace_report_timestamp_seconds": "When the last report of a kind was written.",
     "headrace_report_severity": "Its severity: 0 none, 1 low, 2 medium, 3 severe; absent where the kind has none.",
     "headrace_report_enough_data": "Whether it came to a verdict (1) or had not enough data (0).",
     "headrace_report_fields": "Fields of the last drift report by verdict.",
+    "headrace_report_attribution": "Share of a field in what the answers depend on, in the last attribution: in its window, and on training data.",
+    "headrace_report_attribution_shift": "Whether the answers depend more (1) or less (-1) on the field than on training data, beyond chance.",
     "headrace_report_figure": "Figures of the last report: rates of outliers, shares, metrics of performance.",
 }
 
@@ -130,6 +135,7 @@ class Gauges:
             return  # a newer release wrote it: what every report has is told above
         yield from _fields(labels, document)
         yield from _figures(labels, report.kind, document)
+        yield from _attribution(labels, document)
 
 
 def _fields(labels: Mapping[str, str], document: Mapping[str, Any]) -> Iterator[Sample]:
@@ -148,6 +154,19 @@ def _figures(labels: Mapping[str, str], kind: str, document: Mapping[str, Any]) 
                 if metric[source] is not None:
                     named = {**labels, "figure": metric["name"], "source": source}
                     yield "headrace_report_figure", named, float(metric[source])
+
+
+def _attribution(labels: Mapping[str, str], document: Mapping[str, Any]) -> Iterator[Sample]:
+    if labels["kind"] != "attribution" or document["chosen"] == "training":
+        return
+    ranked = sorted(document["fields"], key=lambda f: -max(f["share"], abs(f["shift"] or 0.0)))
+    for field in ranked[:MOST_SHARES]:
+        named = {**labels, "field": field["name"]}
+        yield "headrace_report_attribution", {**named, "source": "window"}, float(field["share"])
+        if field["trained"] is not None:
+            yield "headrace_report_attribution", {**named, "source": "training"}, float(field["trained"])
+            told = (1.0 if field["shift"] > 0 else -1.0) if field["told"] else 0.0
+            yield "headrace_report_attribution_shift", named, told
 
 
 def _text(samples: Iterable[Sample]) -> str:

@@ -72,6 +72,22 @@ def test_the_last_report_of_each_kind_is_told_in_numbers(client: FlaskClient, pl
     assert gauges(client, "/metrics") == found
 
 
+def test_what_answers_depend_on_is_told_beside_training(client: FlaskClient, platform: Platform) -> None:
+    fields = [
+        part("AttributedField", name="age", share=0.7, trained=0.2, shift=0.5, told=True),
+        part("AttributedField", name="plan", share=0.3, trained=0.8, shift=-0.5, told=True),
+        part("AttributedField", name="debt", share=0.0, trained=None, shift=None, told=False),
+    ]
+    given(platform, "attribution", "w", chosen="sample", fields=fields)
+    found = gauges(client)
+    shares = {key[1:]: v for key, v in found.items() if key[0] == "attribution"}
+    assert {
+        ("age", "attribution", "window"): 0.7, ("age", "attribution", "training"): 0.2, ("plan", "attribution", "window"): 0.3,
+        ("plan", "attribution", "training"): 0.8, ("debt", "attribution", "window"): 0.0,
+    } == shares  # fmt: skip
+    assert {"age": 1.0, "plan": -1.0} == {key[1]: v for key, v in found.items() if key[0] == "attribution_shift"}
+
+
 def test_a_newer_report_takes_the_place_of_the_one_before(client: FlaskClient, platform: Platform) -> None:
     given(platform, "drift", "first", verdict="drift", severity="severe", fields=[])
     assert gauges(client)["severity", "drift"] == 3
