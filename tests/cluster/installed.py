@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,8 +39,8 @@ def images() -> list[dict[str, str]]:
     return [{"name": name, **image(reference)} for name, reference in references.items()]
 
 
-def overlay(folder: Path, namespace: str, storage: str, **settings: str) -> Path:
-    """A kustomization for one test: the namespace, the store and the images."""
+def overlay(folder: Path, namespace: str, storage: str, components: Sequence[str] = (), **settings: str) -> Path:
+    """A kustomization for one test: the namespace, the store, the images and components of ``knative/components``."""
     folder.mkdir(parents=True, exist_ok=True)
     literals = {
         "HEADRACE_STORAGE": storage,
@@ -52,6 +52,7 @@ def overlay(folder: Path, namespace: str, storage: str, **settings: str) -> Path
         "kind": "Kustomization",
         "namespace": namespace,
         "resources": [os.path.relpath(ROOT / "knative" / "base", folder)],
+        "components": [os.path.relpath(ROOT / "knative" / "components" / name, folder) for name in components],
         "configMapGenerator": [
             {"name": "headrace", "literals": [f"{k}={v}" for k, v in (literals | settings).items()]},
         ],
@@ -113,7 +114,7 @@ def until(condition: Callable[[], object], what: str, seconds: float = 90.0) -> 
         time.sleep(0.2)
 
 
-def install(folder: Path, storage: str, **settings: str) -> Iterator[Installed]:
+def install(folder: Path, storage: str, components: Sequence[str] = (), **settings: str) -> Iterator[Installed]:
     """Install into a fresh namespace, and remove it all afterwards."""
     namespace = f"headrace-{uuid.uuid4().hex[:8]}"
     config.load_kube_config()
@@ -121,9 +122,13 @@ def install(folder: Path, storage: str, **settings: str) -> Iterator[Installed]:
         core = client.CoreV1Api(api)
         core.create_namespace(client.V1Namespace(metadata=client.V1ObjectMeta(name=namespace)))
         try:
-            kubectl("apply", "-k", str(overlay(folder, namespace, storage, **settings)))
+            kubectl("apply", "-k", str(overlay(folder, namespace, storage, components, **settings)))
             kubectl("rollout", "status", "deployment/headrace-controller", "-n", namespace, "--timeout=300s")
-            for name in ("headrace-gateway", "headrace-collector"):
+            for name in (
+                "headrace-gateway",
+                "headrace-collector",
+                *(("headrace-grpc",) if "grpc" in components else ()),
+            ):
                 kubectl("wait", "--for=condition=Ready", f"ksvc/{name}", "-n", namespace, "--timeout=300s")
             context = config.list_kube_config_contexts()[1]["name"]
             yield Installed(namespace, storage, context, api)

@@ -1,6 +1,7 @@
 """``python -m headrace_functions.rpc``: a gRPC server before a gateway, told by its environment.
 
-``HEADRACE_GATEWAY`` is the gateway's address (``tcp:host:port`` or ``unix:/path``), ``PORT`` the port to listen on (8081).
+``HEADRACE_GATEWAY`` is the gateway's address (``tcp:host:port`` or ``unix:/path``), ``PORT`` the port to listen on (8081). Without an address
+it is the gateway of ``HEADRACE_NAMESPACE`` in a cluster.
 """
 
 import logging
@@ -14,7 +15,7 @@ import uvloop
 from headrace_functions.errors import HeadraceError, InvalidInput
 from headrace_functions.rpc.server import RpcServer, RpcSettings
 from headrace_functions.serving import told_to_stop
-from headrace_functions.startup import cannot_start
+from headrace_functions.startup import NAMESPACE, cannot_start
 
 log = logging.getLogger("headrace.grpc")
 
@@ -34,7 +35,9 @@ async def serve(settings: RpcSettings) -> None:
 
 
 def from_environment(environment: Mapping[str, str]) -> RpcSettings:
-    gateway, port = environment.get("HEADRACE_GATEWAY", ""), environment.get("PORT", "8081")
+    namespace = environment.get(NAMESPACE)
+    in_cluster = f"tcp:headrace-gateway.{namespace}.svc:80" if namespace else ""
+    gateway, port = environment.get("HEADRACE_GATEWAY") or in_cluster, environment.get("PORT", "8081")
     if not gateway.startswith(("tcp:", "unix:")):
         raise InvalidInput(
             "HEADRACE_GATEWAY is not an address",

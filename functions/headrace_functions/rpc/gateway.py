@@ -23,6 +23,8 @@ class GatewayClient:
 
     def __init__(self, address: str) -> None:
         self._address = address
+        # In a cluster the name is by what its ingress tells the gateway from other services.
+        self._host = address.removeprefix("tcp:").rsplit(":", 1)[0] if address.startswith("tcp:") else "headrace"
         self._upstream = Upstream()
         self._loop = asyncio.get_running_loop()
 
@@ -38,7 +40,7 @@ class GatewayClient:
         deadline = self._loop.time() + (LONGEST if seconds is None else min(seconds, LONGEST))
         head = b"".join(
             (
-                f"{method} {path} HTTP/1.1\r\nhost: headrace\r\ncontent-length: {len(body)}\r\n".encode("latin-1"),
+                f"{method} {path} HTTP/1.1\r\nhost: {self._host}\r\ncontent-length: {len(body)}\r\n".encode("latin-1"),
                 headers,
                 b"" if seconds is None else b"x-headrace-timeout: %d\r\n" % max(1, int(seconds * 1000)),
                 b"\r\n",
