@@ -4,11 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import orjson
 import pytest
 import yaml
 
+from chat_server import Answers, chat_server
 from fixtures_platform import ADDER, RunningPlatform, new_platform, shared_environments, until
 from headrace_functions.names import VersionId
 
@@ -73,3 +75,45 @@ def test_a_model_known_by_its_exchanges_is_logged_counted_and_analysed(
         assert "done" == done.state, done.reason
         assert "severe" == client.report(str(done.report))["severity"]
         assert 600 == len(platform.logged(str(version)))
+
+
+def test_a_language_model_elsewhere_streams_and_is_logged_with_its_token_counts(
+    new_platform: Callable[..., RunningPlatform], tmp_path: Path
+) -> None:
+    key = tmp_path / "key"
+    key.write_text("sk-of-a-test")
+    platform = new_platform("--function-path", str(key))
+    answers = Answers(["so ", "it ", "is"])
+    with chat_server(answers) as url:
+        external = {"protocol": "openai", "url": url, "model": "small-7b", "key-file": str(key)}
+        (tmp_path / "headrace.yaml").write_text(yaml.safe_dump({"kind": "Model", "name": "chat", "external": external}))
+        platform.apply(tmp_path / "headrace.yaml")
+        streamed = httpx.post(
+            f"{platform.url}/v2/models/chat/generate_stream",
+            json={"prompt": "why"},
+            headers={"accept": "application/x-ndjson", "x-request-id": "streamed"},
+            timeout=60,
+        )
+        answers.break_after = 2
+        broken = httpx.post(
+            f"{platform.url}/v2/models/chat/generate_stream",
+            json={"prompt": "broken"},
+            headers={"accept": "application/x-ndjson", "x-request-id": "broken"},
+            timeout=60,
+        )
+
+    events = [orjson.loads(line) for line in streamed.text.splitlines()]
+    assert ["why: ", "so ", "it ", "is", "", ""] == [e["text"] for e in events]
+    assert ("stop", 3) == (events[-1]["finish_reason"], events[-1]["completion_tokens"])
+    assert {"Bearer sk-of-a-test"} == set(answers.keys)
+    assert "error" in orjson.loads(broken.text.splitlines()[-1])
+    logged = until(lambda: r if len(r := platform.logged("chat:1")) == 2 else None, "both are logged")
+    rows = {r["request_id"]: r for r in logged}
+    assert ("ok", "why: so it is", 3, 1) == tuple(
+        rows["streamed"][k] for k in ("outcome", "out.text", "out.completion_tokens", "out.prompt_tokens")
+    )
+    assert ("failed", "broken: so ") == (rows["broken"]["outcome"], rows["broken"]["out.text"])
+    everything = b"".join(
+        f.read_bytes() for f in platform.home.rglob("*") if f.is_file() and "environments" not in f.parts
+    )
+    assert b"sk-of-a-test" not in everything, "the key is in no definition, log or record"

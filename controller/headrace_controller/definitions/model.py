@@ -10,11 +10,23 @@ from headrace_controller.definitions.fields import Contract, Document, Duration,
 from headrace_controller.definitions.monitoring import Monitoring, MonitoringDefinition
 from headrace_controller.monitoring.specs import MetricSpec
 from headrace_functions import version
+from headrace_functions.runtime.frameworks import chat_completions
 from headrace_functions.version import EXTERNAL
 
 MAX_METADATA = 100  # entries
 _URL = re.compile(r"https?://[^\s/?#]+(?:/[^\s?#]*)?")
 _INFERENCE_SERVICE = re.compile(r"[a-z0-9][a-z0-9-]{0,62}/[a-z0-9][a-z0-9-]{0,252}")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
+_CHAT = {
+    "inputs": {"prompt": {"type": "string", "profile": "text"}},
+    "outputs": {
+        "text": {"type": "string", "profile": "text"},
+        "finish_reason": {"type": "string", "profile": "categorical"},
+        "prompt_tokens": {"type": "int64", "profile": "numerical"},
+        "completion_tokens": {"type": "int64", "profile": "numerical"},
+    },
+}
+"""The contract of a language model that says none."""
 _NOT_EXTERNAL = ("payload", "framework", "requirements", "image", "install_command")
 _IMAGE = re.compile(r"[a-z0-9][A-Za-z0-9._:/-]{0,254}(?:@sha256:[0-9a-f]{64})?")
 _PIP_INSTALL = re.compile(r"\s*(?:python -m )?pip3? install (?:-r|--requirement)[ =](?P<file>\S+)\s*")
@@ -75,6 +87,48 @@ class ExternalDefinition(Document):
     timeout: Duration = 30.0
     inference_service: str | None = None
     """``NAMESPACE/NAME`` of the InferenceService whose logger posts its exchanges."""
+    protocol: Literal["open-inference", "openai"] = "open-inference"
+    """What the other side speaks."""
+    model: Text | None = None
+    """The model's name at an endpoint of OpenAI's protocol."""
+    key_file: str | None = None
+    """Absolute path of a file with the endpoint's API key, as functions see it."""
+    key_env: str | None = None
+    """Variable of the function's environment that holds the key."""
+
+    @model_validator(mode="after")
+    def _knows_whom_to_ask(self) -> "ExternalDefinition":
+        if self.protocol == "openai":
+            missing = next((key for key in ("url", "model") if getattr(self, key) is None), None)
+            if missing:
+                raise refuse(
+                    "it is required for protocol: openai",
+                    key=missing,
+                    expected="e.g. url: https://models.example.org/v1, model: small-7b",
+                )
+            if self.key_file is not None and not self.key_file.startswith("/"):
+                raise refuse(
+                    f"{self.key_file!r} is no absolute path", key="key-file", expected="e.g. /run/secrets/models-key"
+                )
+            if self.key_file and self.key_env:
+                raise refuse("the key is in a file or in a variable", key="key-env", expected="key-file or key-env")
+            return self
+        given = next((key for key in ("model", "key_file", "key_env") if getattr(self, key) is not None), None)
+        if given:
+            raise refuse(
+                "only endpoints of OpenAI's protocol have it", key=given.replace("_", "-"), expected="protocol: openai"
+            )
+        return self
+
+    @field_validator("key_env")
+    @classmethod
+    def _names_a_variable(cls, value: str | None) -> str | None:
+        if value is not None and not _VARIABLE.fullmatch(value):
+            raise refuse(
+                f"{value!r} is no name of a variable",
+                expected="e.g. MODELS_API_KEY; the key itself must not stand here",
+            )
+        return value
 
     @field_validator("url")
     @classmethod
@@ -92,7 +146,17 @@ class ExternalDefinition(Document):
 
     def options(self) -> dict[str, Any]:
         """What the function that passes requests on needs."""
-        return {"url": self.url, "timeout": self.timeout} if self.url else {}
+        if not self.url:
+            return {}
+        where: dict[str, Any] = {"url": self.url, "timeout": self.timeout}
+        if self.protocol == chat_completions.PROTOCOL:
+            where |= {
+                "protocol": self.protocol,
+                "model": self.model,
+                "key-file": self.key_file,
+                "key-env": self.key_env,
+            }
+        return {key: value for key, value in where.items() if value is not None}
 
 
 class ModelDefinition(Document):
@@ -145,6 +209,19 @@ class ModelDefinition(Document):
             raise refuse(f"{value!r} is not a file", hint="download it first and name the local CSV or Parquet file")
         return value
 
+    @model_validator(mode="before")
+    @classmethod
+    def _chats_have_a_contract(cls, data: Any) -> Any:
+        """Fill in the contract of chat completions where it is not given."""
+        external = data.get("external") if isinstance(data, Mapping) else None
+        if not isinstance(external, Mapping) or external.get("protocol") != chat_completions.PROTOCOL:
+            return data
+        key = "signature" if "signature" in data else "contract"
+        given = data.get(key) or {}
+        if not isinstance(given, Mapping):
+            return data
+        return {**data, key: {**given, **{side: given.get(side) or usual for side, usual in _CHAT.items()}}}
+
     @model_validator(mode="after")
     def _has_a_payload_or_is_external(self) -> "ModelDefinition":
         if self.external is None:
@@ -162,6 +239,9 @@ class ModelDefinition(Document):
         given = [key for key in _NOT_EXTERNAL if getattr(self, key)]
         if given:
             raise refuse(f"an external model has no {given[0]}: it runs elsewhere", key=given[0])
+        if self.external.protocol == chat_completions.PROTOCOL:
+            chat_completions.check(self.contract.inputs, self.contract.outputs)
+            return self
         if not self.contract.outputs or not (self.contract.inputs or self.training_data):
             missing = "inputs" if self.contract.outputs else "outputs"
             raise refuse(

@@ -1,6 +1,6 @@
-"""Models that answer elsewhere: each request is passed on to a server that speaks the Open Inference Protocol.
+"""Models that answer elsewhere: each request is passed on to a server that speaks the Open Inference Protocol, or OpenAI's (``chat_completions``).
 
-Options: ``url``, the model's base at that server, e.g. ``http://models:8080/v2/models/churn``; ``timeout`` in seconds (default 30).
+Options: ``protocol``, ``open-inference`` or ``openai``; ``url``, the model's base at that server, e.g. ``http://models:8080/v2/models/churn``; ``timeout`` in seconds (default 30).
 So a foreign model is called, logged, monitored and explained like any other. The artifact is empty.
 """
 
@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 
 from headrace_functions.errors import InvalidInput
 from headrace_functions.protocol.codec import decode_response, encode_request
+from headrace_functions.runtime.frameworks import chat_completions
+from headrace_functions.runtime.frameworks.chat_completions import ChatEndpoint
 from headrace_functions.runtime.frameworks.port import Description, Function, Options
 from headrace_functions.signature import Field, Signature, Tensors
 
@@ -72,9 +74,11 @@ def preload() -> None:
     """Nothing beyond the standard library."""
 
 
-def load(artifact: Path, options: Options) -> External:
+def load(artifact: Path, options: Options) -> External | ChatEndpoint:
     """Where the model answers; nothing is asked yet."""
     del artifact
+    if options.get("protocol") == chat_completions.PROTOCOL:
+        return chat_completions.load(options)
     url = urlsplit(str(options.get("url", "")))
     if url.scheme not in ("http", "https") or not url.netloc:
         raise InvalidInput(
@@ -86,15 +90,17 @@ def load(artifact: Path, options: Options) -> External:
     return External(url.scheme, url.netloc, f"{path}/infer", float(options.get("timeout", TIMEOUT)))
 
 
-def describe(model: External, options: Options, inputs: tuple[Field, ...] | None = None) -> Description:
+def describe(model: External | ChatEndpoint, options: Options, inputs: tuple[Field, ...] | None = None) -> Description:
     """The signature is declared."""
     del model, options, inputs
     return Description()
 
 
-def bind(model: External, options: Options, signature: Signature) -> Function:
-    """A v2 request of JSON for each call, and the outputs of its answer."""
+def bind(model: External | ChatEndpoint, options: Options, signature: Signature) -> Function:
+    """A v2 request of JSON for each call, and the outputs of its answer; of a language model its answer piece by piece."""
     del options
+    if isinstance(model, ChatEndpoint):
+        return chat_completions.bind(model, signature)
 
     def function(tensors: Tensors) -> Mapping[str, Any]:
         first = next(iter(tensors.values()))
@@ -105,7 +111,7 @@ def bind(model: External, options: Options, signature: Signature) -> Function:
     return function
 
 
-def compare(model: External, signature: Signature, tensors: Tensors) -> list[str]:
+def compare(model: External | ChatEndpoint, signature: Signature, tensors: Tensors) -> list[str]:
     """Nothing is known of what it was made from."""
     del model, signature, tensors
     return []
