@@ -1,0 +1,183 @@
+"""Figures are what scikit-learn's functions of their names say, and requirements hold where their words say so."""
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn import metrics
+
+from controller_support import make_platform, release, wait_until
+from headrace_controller.evaluation.figures import of_classes, of_numbers
+from headrace_controller.evaluation.requirements import Requirement, judge
+from headrace_controller.requestlog.model_requests import Reply
+from headrace_controller.service.evaluations import MOST_OPEN, EvaluationRequest
+from headrace_controller.service.platform import Platform
+from headrace_functions.errors import InvalidInput, NotFound, Overloaded, TooLarge
+from headrace_functions.names import VersionId
+
+PLACES = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=60)
+
+
+@pytest.mark.filterwarnings("ignore")
+@given(PLACES)
+def test_figures_of_three_classes_are_scikit_learn_s_macro_means(pairs: list[tuple[int, int]]) -> None:
+    known, answered = [a for a, _ in pairs], [b for _, b in pairs]
+    found = of_classes(known, answered, 3)
+    assert metrics.accuracy_score(known, answered) == pytest.approx(found["accuracy"])
+    assert metrics.balanced_accuracy_score(known, answered) == pytest.approx(found["balanced_accuracy"])
+    for name in ("precision", "recall", "f1"):
+        wanted = getattr(metrics, f"{name}_score")(known, answered, average="macro", zero_division=0)
+        assert wanted == pytest.approx(found[name]), name
+
+
+@pytest.mark.filterwarnings("ignore")
+@given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1), st.integers(0, 5)), min_size=2, max_size=60))
+def test_figures_of_two_classes_are_of_the_second_one(rows: list[tuple[int, int, int]]) -> None:
+    known, answered, scores = ([r[i] for r in rows] for i in range(3))
+    found = of_classes(known, answered, 2, [s / 5 for s in scores])
+    for name in ("precision", "recall", "f1"):
+        wanted = getattr(metrics, f"{name}_score")(known, answered, zero_division=0)
+        assert wanted == pytest.approx(found[name]), name
+    if len(set(known)) == 2:
+        assert metrics.roc_auc_score(known, scores) == pytest.approx(found["roc_auc"])
+    else:
+        assert "roc_auc" not in found
+
+
+@given(st.lists(st.tuples(st.floats(-1e3, 1e3), st.floats(-1e3, 1e3)), min_size=2, max_size=60))
+def test_figures_of_numbers_are_scikit_learn_s(pairs: list[tuple[float, float]]) -> None:
+    known, answered = [a for a, _ in pairs], [b for _, b in pairs]
+    found = of_numbers(known, answered)
+    assert metrics.mean_absolute_error(known, answered) == pytest.approx(found["mae"])
+    assert metrics.root_mean_squared_error(known, answered) == pytest.approx(found["rmse"])
+    if np.std(known) > 1e-3:
+        assert metrics.r2_score(known, answered) == pytest.approx(found["r2"])
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "baseline", "held"),
+    [
+        ("accuracy>=0.9", 0.9, None, True),
+        ("accuracy>=0.9", 0.8999, None, False),
+        ("accuracy > 0.9", 0.9, None, False),
+        ("mae<=3", 3.0, None, True),
+        ("mae<3", 3.0, None, False),
+        ("r2>=-1.5e-1", -0.1, None, True),
+        ("f1>=baseline", 0.8, 0.8, True),
+        ("f1>=baseline-0.01", 0.79, 0.8, True),
+        ("f1 >= baseline - 0.01", 0.78, 0.8, False),
+        ("mae<=baseline*1.05", 1.06, 1.0, False),
+        ("mae<=baseline+0.1", 1.1, 1.0, True),
+    ],
+)
+def test_a_requirement_holds_where_its_words_say_so(
+    text: str, value: float, baseline: float | None, held: bool
+) -> None:
+    requirement = Requirement.parse(text)
+    before = None if baseline is None else {requirement.figure: baseline}
+    assert held is judge(requirement, {requirement.figure: value}, before).held
+
+
+@pytest.mark.parametrize(
+    "text", ["", "accuracy", "accuracy=0.9", "acc>=0.9", "accuracy>=high", "accuracy>=baseline/2", "accuracy>=0.9;"]
+)
+def test_what_is_no_requirement_is_refused_with_the_text(text: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        Requirement.parse(text)
+    assert ("require", True) == (refused.value.field, bool(refused.value.expected))
+
+
+A = VersionId("a", 1)
+ROWS = "x,y\n1,2\n2,3\n3,5\n"
+
+
+@pytest.fixture
+def platform(tmp_path: Path) -> Platform:
+    """``a:1`` gives the number ``y``; it is asked as a test says."""
+    made = make_platform(tmp_path / "home")
+    release(made.catalog, "a")
+    made.evaluations.sleep = lambda _seconds: None
+    return made
+
+
+def labelled(folder: Path, text: str = ROWS) -> Path:
+    file = folder / "labelled.csv"
+    file.write_text(text)
+    return file
+
+
+def plus_one(_version: VersionId, body: bytes) -> Reply:
+    data = orjson.loads(body)["inputs"][0]["data"]
+    answer = {"name": "y", "datatype": "FP64", "shape": [len(data)], "data": [x + 1 for x in data]}
+    return Reply(200, orjson.dumps({"model_name": "a", "outputs": [answer]}))
+
+
+def request(*texts: str, **more: str) -> EvaluationRequest:
+    return EvaluationRequest(A, [Requirement.parse(t) for t in texts], target="y", **more)
+
+
+def test_an_evaluation_is_kept_and_another_controller_knows_it(platform: Platform, tmp_path: Path) -> None:
+    platform.evaluations.ask = plus_one
+    started = platform.evaluations.start(request("mae<=0.5"), labelled(tmp_path))
+    wait_until(lambda: platform.evaluations.get(A, started.id).state == "done")
+    kept = make_platform(platform.home).evaluations.get(A, started.id)
+    assert (True, 3, pytest.approx(1 / 3)) == (kept.passed, kept.asked, kept.figures["mae"])
+
+
+def test_an_evaluation_that_a_restart_cut_short_says_so(platform: Platform, tmp_path: Path) -> None:
+    waiting = threading.Event()
+    platform.evaluations.ask = lambda v, b: plus_one(v, b) if waiting.wait(20) else Reply(500, b"")
+    started = platform.evaluations.start(request(), labelled(tmp_path))
+    assert "interrupted" == make_platform(platform.home).evaluations.get(A, started.id).state
+    waiting.set()
+    wait_until(lambda: platform.evaluations.get(A, started.id).state == "done")
+
+
+def test_no_more_than_eight_are_open_at_once(platform: Platform, tmp_path: Path) -> None:
+    waiting = threading.Event()
+    platform.evaluations.ask = lambda v, b: plus_one(v, b) if waiting.wait(20) else Reply(500, b"")
+    ids = [platform.evaluations.start(request(), labelled(tmp_path)).id for _ in range(MOST_OPEN)]
+    with pytest.raises(Overloaded):
+        platform.evaluations.start(request(), labelled(tmp_path))
+    waiting.set()
+    wait_until(lambda: {"done"} == {platform.evaluations.get(A, i).state for i in ids})
+
+
+def test_a_version_that_never_answers_fails_the_evaluation_with_its_words(platform: Platform, tmp_path: Path) -> None:
+    platform.evaluations.ask = lambda _v, _b: Reply(503, b'{"detail": "the model does not load"}')
+    started = platform.evaluations.start(request("mae<=1"), labelled(tmp_path))
+    wait_until(lambda: platform.evaluations.get(A, started.id).state == "failed")
+    found = platform.evaluations.get(A, started.id)
+    assert (None, "a:1 does not answer: 503: the model does not load") == (found.passed, found.reason)
+
+
+@pytest.mark.parametrize(
+    ("text", "asked", "error", "field"),
+    [
+        ("x,y\n1,\n", request(), InvalidInput, "y"),
+        ("x,z\n1,2\n", request(), InvalidInput, "y"),
+        ("x,y\n", request(), InvalidInput, "data"),
+        ("x,y\n" + "1,2\n" * 100_001, request(), TooLarge, "data"),
+        (ROWS, request(baseline="b:1"), InvalidInput, "baseline"),
+        (ROWS, request(baseline="a"), InvalidInput, "baseline"),
+        (ROWS, request("mae<=baseline"), InvalidInput, "baseline"),
+        (ROWS, EvaluationRequest(A), InvalidInput, "target"),
+        (ROWS, EvaluationRequest(A, target="x"), InvalidInput, "target"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_refused_naming_the_field(
+    platform: Platform, tmp_path: Path, text: str, asked: EvaluationRequest, error: type[InvalidInput], field: str
+) -> None:
+    with pytest.raises(error) as refused:
+        platform.evaluations.start(asked, labelled(tmp_path, text))
+    assert field == refused.value.field
+
+
+def test_an_unknown_evaluation_is_not_found(platform: Platform) -> None:
+    for name in ("nothing", "../../secret"):
+        with pytest.raises(NotFound):
+            platform.evaluations.get(A, name)
