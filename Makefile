@@ -22,7 +22,7 @@ RESTART_API ?= $(PYTHON) tests/cluster/restart_api.py $(CLUSTER)
 CLUSTER_S3_HOST ?= 10.250.0.1
 # Processes that share the tests; many of them wait for platforms, so one more than a small machine has cores pays.
 TEST_PROCESSES ?= 3
-.PHONY: help setup demo test test-cluster test-cluster-core test-clients test-monitoring test-streams test-frameworks cluster-images image-controller image-jobs check bench screenshots lock clean
+.PHONY: help setup demo test test-cluster test-cluster-core test-clients test-monitoring test-streams test-frameworks test-pipelines cluster-images image-controller image-jobs check bench screenshots lock clean
 
 help: ## Show these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -103,6 +103,13 @@ test-oidc: setup ## Run the tests that need a login provider, installed with npm
 	@mkdir -p $(LOGIN_PROVIDER) && cp tests/oidc/package.json $(LOGIN_PROVIDER)/
 	@cd $(LOGIN_PROVIDER) && npm install --silent --no-audit --no-fund --no-package-lock
 	@$(BIN)/python -m pytest tests/oidc
+
+ACTIONLINT := .cache/actionlint/actionlint
+test-pipelines: setup $(ACTIONLINT) ## Run the pipelines of headrace ci init by Airflow, Kubeflow's SDK and actionlint
+	@$(BIN)/python -m pytest tests/pipelines
+
+$(ACTIONLINT):
+	@mkdir -p $(@D) && cd $(@D) && GOBIN=$(abspath $(@D)) GOFLAGS=-mod=mod go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.7
 
 check: setup ## Format, lint, types, import contracts, licences of the locks
 	@$(BIN)/ruff format --check .

@@ -99,8 +99,8 @@ class RunningPlatform:
         self._process.send_signal(signal.SIGTERM)
         return self._process.wait(60)
 
-    def client(self) -> Client:
-        return Client(self.url)
+    def client(self, key: str | None = None) -> Client:
+        return Client(self.url, key=key)
 
     def pids(self, part: str) -> list[int]:
         """Processes of a part: ``gateway``, ``collector``, ``zygote`` or a service such as ``adder-v1``."""

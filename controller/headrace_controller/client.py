@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -229,7 +229,8 @@ class Client:
         """Ask a version the rows of a labelled CSV or Parquet file and hold its figures against requirements; see ``evaluation``."""
         form = {"require": list(require), **_given({"baseline": baseline or None, "target": target or None})}
         with file.open("rb") as content:
-            files = {"data": (file.name, content)}
+            named = file.name if file.suffix in (".csv", ".parquet") else f"{file.name}{_kind_of(content)}"
+            files = {"data": (named, content)}
             path = f"{API}{_version_path(version)}/evaluations"
             timeout = httpx.Timeout(self._http.timeout.connect, read=UPLOAD_TIMEOUT)
             answer = self._request("POST", path, data=form, files=files, timeout=timeout)
@@ -593,6 +594,13 @@ class Client:
         if answer.is_error:
             raise error_of(answer)
         return answer
+
+
+def _kind_of(content: BinaryIO) -> str:
+    """The suffix of a table whose name has none, as pipelines hand files on."""
+    head = content.read(4)
+    content.seek(0)
+    return ".parquet" if head == b"PAR1" else ".csv"
 
 
 def report_path(report_id: str) -> str:

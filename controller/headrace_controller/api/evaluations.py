@@ -31,7 +31,7 @@ def start_evaluation(platform: Platform, model: str, number: int) -> schemas.Eva
     part, form = flask.request.files.get("data"), flask.request.form
     if part is None:
         raise Malformed("data: the part is missing", field="data", expected="a part 'data' with the labelled file")
-    requirements = [Requirement.parse(text) for text in form.getlist("require")]
+    requirements = Requirement.several(form.getlist("require"))
     request = EvaluationRequest(
         VersionId(model, number), requirements, form.get("baseline", "").strip(), form.get("target", "").strip()
     )

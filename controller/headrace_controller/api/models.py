@@ -96,7 +96,7 @@ def list_versions(platform: Platform, model: str, query: VersionQuery) -> schema
 
 @resource.route("POST", "/models/<model>/versions", access=named("develop"), answer=schemas.SubmittedView, status=202)
 def create_version(platform: Platform, model: str) -> schemas.SubmittedView:
-    """Build a version from multipart parts: 'definition' (JSON), 'payload' (tar.zst), optional 'training-data', 'sample' and 'reference-data' files.
+    """Build a version from multipart parts: 'definition' (JSON), 'payload' (tar.zst or tar.gz), optional 'training-data', 'sample' and 'reference-data' files.
 
     Answers at once; follow the build log until it is done.
     """
@@ -221,10 +221,14 @@ def _given(folder: Path) -> Given:
     files = flask.request.files
     if "payload" not in files:
         raise Malformed(
-            "payload: the part is missing", field="payload", expected="a part 'payload' with the tar.zst archive"
+            "payload: the part is missing",
+            field="payload",
+            expected="a part 'payload' with a tar.zst or tar.gz archive",
         )
     payload = folder / "payload.tar.zst"
     digests = {payload: save(files["payload"], payload, archive.MAX_ARCHIVE)}
+    if archive.from_gzip(payload):
+        digests[payload] = archive.digest(payload)
     data: dict[str, Path] = {}
     for name in ("training-data", "sample", "reference-data"):
         if name in files:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import orjson
 
 from headrace_controller.api.schemas import EvaluationView
 from headrace_controller.cli.apply import build
@@ -53,11 +54,22 @@ class Delivery:
     "--alias", default="production", show_default=True, help="Alias that moves; where it points now is the baseline."
 )
 @click.option("--target", default="", help="Column of labels. Default: the version's own target.")
+@click.option(
+    "--result",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File to write what --json prints to, delivered or not.",
+)
 @click.option("--quiet", "-q", is_flag=True, help="Hide the build log; if the build fails, its end is shown.")
 @json_option
 @connected
 def deliver(
-    client: Client, path: str, check: Path, require: tuple[str, ...], quiet: bool, as_json: bool, **how: str
+    client: Client,
+    path: str,
+    check: Path,
+    require: tuple[str, ...],
+    result: Path | None,
+    as_json: bool,
+    **how: Any,
 ) -> None:
     """Release a version, stage it, evaluate it, and move an alias to it or say why not.
 
@@ -67,13 +79,16 @@ def deliver(
     check_requirements(require)
     _check_aliases(how["staging"], how["alias"])
     definition, source = _model(path)
-    made = _staged(client, definition, source, staging=how["staging"], alias=how["alias"], quiet=quiet)
+    made = _staged(client, definition, source, staging=how["staging"], alias=how["alias"], quiet=how["quiet"])
     version = VersionId.parse(made.version)
     baseline = f"{made.model}@{made.alias}"
     found = evaluated(client, version, check, require, baseline=baseline, target=how["target"])
     made.evaluation, made.delivered, made.reason = found.model_dump(), bool(found.passed), found.reason
     if made.delivered:
         client.move_alias(made.model, made.alias, version.number)
+    if result is not None:
+        result.parent.mkdir(parents=True, exist_ok=True)
+        result.write_bytes(orjson.dumps(asdict(made), option=orjson.OPT_INDENT_2))
     _tell(made, found, as_json=as_json)
     if not made.delivered:
         sys.exit(NOT_GOOD_ENOUGH)

@@ -84,8 +84,7 @@ def check_requirements(require: Sequence[str]) -> None:
         raise InvalidInput(
             "require: no requirement is given", field="require", expected="at least one, e.g. --require 'accuracy>=0.9'"
         )
-    for text in require:
-        Requirement.parse(text)
+    Requirement.several(require)
 
 
 def show(found: EvaluationView) -> None:

@@ -1,7 +1,7 @@
 """What a version must reach: ``accuracy>=0.9``, or held against another version: ``accuracy>=baseline-0.01``."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from headrace_controller.evaluation.figures import FIGURES
@@ -30,6 +30,11 @@ class Requirement:
     @property
     def relative(self) -> bool:
         return self.number is None
+
+    @classmethod
+    def several(cls, texts: Iterable[str]) -> list["Requirement"]:
+        """Those of texts that each hold some, separated by commas."""
+        return [cls.parse(part) for text in texts for part in text.split(",")]
 
     @classmethod
     def parse(cls, text: str) -> "Requirement":
