@@ -90,7 +90,13 @@ def _success(operation: Operation) -> dict[str, Any]:
         return {"description": operation.summary, "content": {"application/json": _ref(operation.answer)}}
     if _status(operation) == 204:
         return {"description": "done"}
-    return {"description": operation.summary, "content": {operation.produces: {}}}
+    return {"description": operation.summary, "content": {operation.produces: _contents(operation.produces)}}
+
+
+def _contents(kind: str) -> dict[str, Any]:
+    if kind.startswith("text/"):
+        return {"schema": {"type": "string"}}
+    return {} if kind == "application/json" else {"schema": {"type": "string", "format": "binary"}}
 
 
 def _ref(model: type[BaseModel]) -> dict[str, Any]:
