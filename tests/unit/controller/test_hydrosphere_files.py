@@ -7,6 +7,7 @@ import pytest
 
 from headrace_controller.definitions import ModelDefinition, SequenceDefinition, read_text
 from headrace_controller.service import hydrosphere
+from headrace_functions.runtime.frameworks.hydrosphere import imported
 from headrace_functions.runtime.loading import load_function
 from headrace_functions.signature import Field, Signature, dtype
 
@@ -87,6 +88,6 @@ def test_what_its_code_opens_below_model_files_is_the_payload_s(tmp_path: Path, 
 def test_a_mistake_in_its_code_names_the_file_and_line(tmp_path: Path) -> None:
     (tmp_path / "func_main.py").write_text("x = 1\nraise RuntimeError('no')\n")
     with pytest.raises(RuntimeError) as raised:
-        load_function("python", tmp_path, {"entry": "func_main.py"}, SIGNATURE, batch=False)
+        imported("mistaken", tmp_path / "func_main.py", tmp_path)
     last = raised.traceback[-1]
     assert ("func_main.py", 2) == (Path(str(last.path)).name, last.lineno + 1)
