@@ -13,6 +13,7 @@ TAG ?= test
 FUNCTION_IMAGE ?= dev.local/headrace-function-{framework}:$(TAG)
 CONTROLLER_IMAGE ?= dev.local/headrace-controller:$(TAG)
 JOBS_IMAGE ?= dev.local/headrace-jobs:$(TAG)
+MODEL_SERVER_IMAGE ?= dev.local/headrace-test-model-server:$(TAG)
 # A second tag of the same images, which the tests upgrade to; empty, and these tests are skipped by name, where images are named otherwise.
 NEXT_TAG ?= $(if $(filter file,$(origin FUNCTION_IMAGE)),next)
 function-image = $(subst {framework},$(1),$(FUNCTION_IMAGE))
@@ -61,10 +62,10 @@ test-cluster-core: NEXT_TAG :=
 CLUSTER_TESTS ?= tests/cluster
 run-cluster-tests = $(CLUSTER) exec -- env HEADRACE_FUNCTION_IMAGE='$(FUNCTION_IMAGE)' HEADRACE_CONTROLLER_IMAGE='$(CONTROLLER_IMAGE)' \
 	HEADRACE_BUILDER_IMAGE='$(call function-image,builder)' HEADRACE_JOBS_IMAGE='$(JOBS_IMAGE)' HEADRACE_TEST_RESTART_API='$(RESTART_API)' \
-	HEADRACE_TEST_NEXT_TAG=$(NEXT_TAG) HEADRACE_TEST_S3_HOST=$(CLUSTER_S3_HOST) $(BIN)/python -m pytest $(CLUSTER_TESTS)
+	HEADRACE_TEST_MODEL_SERVER='$(MODEL_SERVER_IMAGE)' HEADRACE_TEST_NEXT_TAG=$(NEXT_TAG) HEADRACE_TEST_S3_HOST=$(CLUSTER_S3_HOST) $(BIN)/python -m pytest $(CLUSTER_TESTS)
 
 # What builds an image: CLUSTER build-image, or another command with the same options.
-cluster-images: $(foreach target,python sklearn builder,image-function-$(target)) image-controller image-jobs
+cluster-images: $(foreach target,python sklearn builder,image-function-$(target)) image-controller image-jobs image-model-server
 
 image-function-%: # a target of functions/Dockerfile, for a builder that knows no targets
 	@mkdir -p .cache
@@ -73,6 +74,9 @@ image-function-%: # a target of functions/Dockerfile, for a builder that knows n
 
 image-controller:
 	@$(CLUSTER) build-image -t $(CONTROLLER_IMAGE) -f controller/Dockerfile .
+
+image-model-server: # what the tests run as a container that they did not make
+	@$(CLUSTER) build-image -t $(MODEL_SERVER_IMAGE) -f tests/cluster/model_server/Dockerfile tests/cluster/model_server
 
 image-jobs:
 	@$(CLUSTER) build-image -t $(JOBS_IMAGE) -f ray_jobs/Dockerfile .

@@ -22,6 +22,7 @@ from headrace_controller.definitions import (
     StreamDefinition,
     read_text,
 )
+from headrace_controller.definitions.container import ContainerDefinition
 from headrace_controller.definitions.fields import FieldDefinition
 from headrace_controller.definitions.model import LimitsDefinition, ScalingDefinition
 from headrace_controller.definitions.stream import MAX_BATCH
@@ -87,6 +88,7 @@ def keys(model: type[BaseModel]) -> Iterator[str]:
     "model",
     [
         ModelDefinition,
+        ContainerDefinition,
         SequenceDefinition,
         DeploymentConfiguration,
         GrantDefinition,

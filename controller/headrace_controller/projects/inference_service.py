@@ -203,7 +203,7 @@ def _container(predictor: _Part, model: dict[str, Any], made: Imported, which: s
     told.take("name")
     model |= {"framework": "kserve", "payload": [f"{which}.py"]}
     made.to_do.append(
-        f"payload of {model['name']}: the code is in the image {image}; put the file with its subclass of kserve.Model here as {which}.py, and what it imports under requirements"
+        f"payload of {model['name']}: the code is in the image {image}; put the file with its subclass of kserve.Model here as {which}.py, and what it imports under requirements; or run the image as it is in a cluster by container: {{image: {image}}} and a contract (docs/frameworks.md)"
     )
     made.left.append(Left(f"{told.path}.image", f"its code is run as it is by framework: kserve ({image})"))
     made.left += told.rest()

@@ -32,7 +32,7 @@ from headrace_functions.runtime.inspecting.inspection import framework_of
 from headrace_functions.signature import Field, Signature
 from headrace_functions.storage import layout
 from headrace_functions.storage.documents import Documents
-from headrace_functions.version import EXTERNAL, Version
+from headrace_functions.version import CONTAINER, EXTERNAL, Version
 
 MAX_UPLOAD = archive.MAX_ARCHIVE + source.MAX_BYTES + 16 * 1024 * 1024
 """Bytes of a submission: payload, training data, and what goes with them."""
@@ -92,6 +92,8 @@ class Assembly:
         ground = self._room.prepare(wanted, log)
         data = read_training(definition, given, log)
         declared = inputs_of(definition, data)
+        if definition.container is not None:
+            return self._assemble_container(version, definition, given, content, ground, data, log)
         question = Question(
             version,
             given.payload_digest,
@@ -135,6 +137,31 @@ class Assembly:
         _check_monitoring(definition, signature)
         log("external: it answers elsewhere; its exchanges are logged as they are sent")
         made = _described(version, definition, given, content, signature)
+        if given.training is None or data is None:
+            return made
+        self._keep_training(made, data, given.folder, log)
+        return replace(made, training=layout.training(version))
+
+    def _assemble_container(
+        self,
+        version: VersionId,
+        definition: ModelDefinition,
+        given: Given,
+        content: str,
+        ground: Ground,
+        data: TrainingData | None,
+        log: Log,
+    ) -> Version:
+        """A version whose function is a container of its pod: its contract is declared, and held against what the server says when it starts."""
+        signature = Signature(inputs_of(definition, data), definition.contract.output_fields())
+        _check_monitoring(definition, signature)
+        made = replace(
+            _described(version, definition, given, content, signature),
+            framework=CONTAINER,
+            environment=ground.environment,
+            runtime=ground.runtime,
+            options=definition.loader_options(),
+        )
         if given.training is None or data is None:
             return made
         self._keep_training(made, data, given.folder, log)
@@ -225,6 +252,8 @@ def _described(
 def _framework(definition: ModelDefinition, folder: Path, log: Log) -> str:
     if definition.external is not None:
         return EXTERNAL
+    if definition.container is not None:
+        return CONTAINER
     return definition.framework or guess_framework(folder, log)
 
 
@@ -257,7 +286,7 @@ def needed(definition: ModelDefinition, framework: str, folder: Path, log: Log) 
     found = needs.requirements(framework, folder, definition.options)
     listed = requirements.join(own, found, RUNTIME_REQUIREMENTS)
     log(f"requirements: {', '.join(listed)}")
-    return Needs(tuple(listed))
+    return Needs(tuple(listed), container=definition.container.image if definition.container else "")
 
 
 def read_training(definition: ModelDefinition, given: Given, log: Log) -> TrainingData | None:

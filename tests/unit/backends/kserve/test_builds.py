@@ -223,6 +223,15 @@ def test_an_image_that_satisfies_needs_no_job_and_any_platform_can_install_its_l
     assert documents.objects.get(layout.environment(ground.environment) + "lock.txt") == b"numpy==2.1.0\n"
 
 
+def test_a_container_s_function_server_has_an_image_and_no_lock_that_a_standby_could_have(documents: Documents) -> None:
+    room = ClusterBuildRoom(ScriptedJobs({}), CLUSTER, BUILDS, documents)
+    plain = room.prepare(Needs(("numpy",)), lambda _text: None)
+    ground = room.prepare(Needs(("numpy",), container="registry.example/churn:3"), lambda _text: None)
+    assert ground.runtime is not None
+    assert plain.runtime is not None
+    assert (plain.runtime.image, "", "") == (ground.runtime.image, ground.runtime.lock, ground.runtime.layer)
+
+
 def test_one_layer_is_made_for_builds_of_one_list_and_remembered(documents: Documents) -> None:
     def make(document: Json) -> None:
         asked = documents.get(variables(document)[job_contract.QUESTION])
