@@ -65,7 +65,7 @@ run-cluster-tests = $(CLUSTER) exec -- env HEADRACE_FUNCTION_IMAGE='$(FUNCTION_I
 	HEADRACE_TEST_MODEL_SERVER='$(MODEL_SERVER_IMAGE)' HEADRACE_TEST_NEXT_TAG=$(NEXT_TAG) HEADRACE_TEST_S3_HOST=$(CLUSTER_S3_HOST) $(BIN)/python -m pytest $(CLUSTER_TESTS)
 
 # What builds an image: CLUSTER build-image, or another command with the same options.
-cluster-images: $(foreach target,python sklearn builder,image-function-$(target)) image-controller image-jobs image-model-server
+cluster-images: $(foreach target,python sklearn onnx xgboost builder,image-function-$(target)) image-controller image-jobs image-model-server
 
 image-function-%: # a target of functions/Dockerfile, for a builder that knows no targets
 	@mkdir -p .cache
@@ -135,6 +135,7 @@ lock: ## Resolve the locks anew from pyproject.toml
 	@$(LOCK) requirements/jobs.in --output-file requirements/jobs.txt
 	@$(LOCK) requirements/jobs-cluster.in --constraint requirements/jobs.txt --output-file requirements/jobs-cluster.txt
 	@$(LOCK) requirements/jobs-alibi.in --output-file requirements/jobs-alibi.txt
+	@for lock in functions/requirements/*.in; do $(LOCK) $$lock --output-file $${lock%.in}.txt || exit 1; done
 	@$(BIN)/python -m headrace_controller.environments.listing functions/requirements > knative/base/runtime-images.json
 
 clean: ## Remove what the verbs above made here

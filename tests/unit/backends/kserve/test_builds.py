@@ -288,6 +288,17 @@ def test_a_failed_question_leaves_nothing_either(documents: Documents, tmp_path:
     assert list(documents.objects.walk(layout.BUILDS)) == []
 
 
+def test_an_image_that_the_platform_is_not_told_of_is_never_chosen(tmp_path: Path) -> None:
+    file = tmp_path / "images.json"
+    entries = [{"name": n, "python": "3.11", "lock": "a" * 64, "packages": {n: "1.0"}} for n in ("python", "torch")]
+    file.write_text(orjson.dumps({"images": [*entries, {**entries[0], "name": "own", "image": "reg/own:1"}]}).decode())
+    told = {"HEADRACE_RUNTIME_IMAGES": str(file), "HEADRACE_FUNCTION_IMAGE_PYTHON": "reg/python:1"}
+    one_by_one = BuildSettings.from_environment(told, ClusterSettings.from_environment(told, "s3://b"))
+    assert ["python", "own"] == [i.name for i in one_by_one.images]
+    by_pattern = BuildSettings.from_environment(told, ClusterSettings("s3://b", image="reg/{framework}:1"))
+    assert ["python", "torch", "own"] == [i.name for i in by_pattern.images]
+
+
 def test_without_listed_images_a_build_says_what_to_set(documents: Documents) -> None:
     room = ClusterBuildRoom(ScriptedJobs({}), CLUSTER, BuildSettings(), documents)
     with pytest.raises(InvalidInput, match="no runtime images are listed"):
