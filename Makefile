@@ -23,7 +23,7 @@ RESTART_API ?= $(PYTHON) tests/cluster/restart_api.py $(CLUSTER)
 CLUSTER_S3_HOST ?= 10.250.0.1
 # Processes that share the tests; many of them wait for platforms, so one more than a small machine has cores pays.
 TEST_PROCESSES ?= 3
-.PHONY: help setup demo test test-cluster test-cluster-core test-clients test-monitoring test-streams test-frameworks test-pipelines cluster-images image-controller image-jobs check bench screenshots lock clean
+.PHONY: help setup demo test test-cluster test-cluster-core test-clients test-monitoring test-streams test-frameworks test-pipelines test-registries cluster-images image-controller image-jobs check bench screenshots lock clean
 
 help: ## Show these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -114,6 +114,16 @@ test-pipelines: setup $(ACTIONLINT) ## Run the pipelines of headrace ci init by 
 
 $(ACTIONLINT):
 	@mkdir -p $(@D) && cd $(@D) && GOBIN=$(abspath $(@D)) GOFLAGS=-mod=mod go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.7
+
+REGISTRIES := .cache/registries
+test-registries: setup $(REGISTRIES)/registry $(REGISTRIES)/fake-gcs-server ## Fetch payloads from an OCI registry and a bucket of Google's kind
+	@$(BIN)/python -m pytest tests/registries
+
+$(REGISTRIES)/registry:
+	@mkdir -p $(@D) && cd $(@D) && GOBIN=$(abspath $(@D)) GOFLAGS=-mod=mod go install github.com/distribution/distribution/v3/cmd/registry@v3.0.0
+
+$(REGISTRIES)/fake-gcs-server:
+	@mkdir -p $(@D) && cd $(@D) && GOBIN=$(abspath $(@D)) GOFLAGS=-mod=mod go install github.com/fsouza/fake-gcs-server@v1.52.2
 
 check: setup ## Format, lint, types, import contracts, licences of the locks
 	@$(BIN)/ruff format --check .

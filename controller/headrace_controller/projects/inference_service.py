@@ -17,7 +17,7 @@ _FORMATS = {
 }  # fmt: skip
 _OTHER_FORMATS = ("triton", "pmml", "paddle", "huggingface", "openvino", "vllm")
 """Formats of KServe that no loader here reads."""
-_FETCHED = ("s3://", "https://", "http://")
+_FETCHED = ("s3://", "gs://", "https://", "http://")
 _NO_REPLACEMENT = {
     "logger": "every exchange is logged anyway",
     "batcher": "requests that arrive while a prediction runs form the next batch anyway",
