@@ -116,7 +116,7 @@ $(ACTIONLINT):
 	@mkdir -p $(@D) && cd $(@D) && GOBIN=$(abspath $(@D)) GOFLAGS=-mod=mod go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.7
 
 REGISTRIES := .cache/registries
-test-registries: setup $(REGISTRIES)/registry $(REGISTRIES)/fake-gcs-server ## Fetch payloads from an OCI registry and a bucket of Google's kind
+test-registries: setup $(REGISTRIES)/registry $(REGISTRIES)/fake-gcs-server ## Fetch payloads from an OCI registry and a bucket of Google's kind; check signatures of models
 	@$(BIN)/python -m pytest tests/registries
 
 $(REGISTRIES)/registry:

@@ -12,6 +12,7 @@ from headrace_controller.access import current
 from headrace_controller.access.trust import Trust, create_trust
 from headrace_controller.analysis_runs import Runner
 from headrace_controller.building.room import BuildRoom
+from headrace_controller.building.signatures import trusted_keys
 from headrace_controller.catalog.catalog import Catalog
 from headrace_controller.environments.named import JobEnvironments
 from headrace_controller.health.reader import HealthReader
@@ -230,6 +231,7 @@ def create_platform(
                 provisioning, RuntimeProbe(confined=not settings.unconfined, readable=settings.function_paths)
             ),
             settings.read_hash_key,
+            trusted_keys(Path(settings.trusted_keys)) if settings.trusted_keys else (),
         ),
         announced,
         home / "builds",
