@@ -42,7 +42,7 @@ def start_evaluation(platform: Platform, model: str, number: int) -> schemas.Eva
 
 @resource.route("GET", _EVALUATIONS, access=named("view"), answer=schemas.EvaluationList)
 def list_evaluations(platform: Platform, model: str, number: int) -> schemas.EvaluationList:
-    """List the evaluations of a version, the newest first."""
+    """List the last hundred evaluations of a version, the newest first."""
     found = platform.evaluations.select(VersionId(model, number))
     return schemas.EvaluationList(items=[view(e) for e in found])
 

@@ -32,6 +32,7 @@ log = logging.getLogger("headrace.evaluations")
 AT_ONCE = 2
 MOST_OPEN = 8
 """Evaluations that run or wait; one more is refused with 429."""
+MOST_LISTED = 100
 EVERY_ROW = Requirement.parse("answered>=1")
 """Holds unless something else is required of ``answered``: figures of the few rows that a version takes say little."""
 
@@ -97,6 +98,11 @@ class Evaluation:
         )
 
 
+def _new_id() -> str:
+    """Ids sort as they were made, to the millisecond."""
+    return f"{time.time_ns() // 1_000_000:011x}{uuid.uuid4().hex[:5]}"
+
+
 def _nobody(_version: VersionId, _body: bytes) -> Reply:
     raise Unanswered("this platform has no gateway to ask by")
 
@@ -124,7 +130,7 @@ class Evaluations:
         objects = self.catalog.documents.objects
         data = [labelled.read(file, v, target, objects) for v in (version, baseline) if v is not None]
         made = Evaluation(
-            uuid.uuid4().hex[:12],
+            _new_id(),
             version.id,
             file.name,
             baseline.id if baseline else None,
@@ -162,12 +168,12 @@ class Evaluations:
             return Evaluation.from_document(over)
         return replace(Evaluation.from_document(found), state="interrupted")
 
-    def select(self, version: VersionId) -> list[Evaluation]:
-        """Those of a version, the newest first."""
+    def select(self, version: VersionId, most: int = MOST_LISTED) -> list[Evaluation]:
+        """The last ones of a version, the newest first."""
         self.catalog.get(version)
         names = self.catalog.documents.objects.names(layout.evaluations(version))
-        ids = [name.removesuffix(".json") for name in names if name.endswith(".json")]
-        return sorted((self.get(version, i) for i in ids), key=lambda e: e.at, reverse=True)
+        ids = sorted((name.removesuffix(".json") for name in names if name.endswith(".json")), reverse=True)
+        return [self.get(version, i) for i in ids[:most]]
 
     def _released(self, version: VersionId) -> Version:
         found = self.catalog.get(version)

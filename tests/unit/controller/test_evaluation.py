@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from sklearn import metrics
 
 from controller_support import make_platform, release, wait_until
+from headrace_controller.api.application import create_app
 from headrace_controller.evaluation.figures import of_classes, of_numbers
 from headrace_controller.evaluation.requirements import Requirement, judge
+from headrace_controller.pages import blueprint
 from headrace_controller.requestlog.model_requests import Reply
 from headrace_controller.service.evaluations import MOST_OPEN, EvaluationRequest
 from headrace_controller.service.platform import Platform
@@ -181,3 +183,18 @@ def test_an_unknown_evaluation_is_not_found(platform: Platform) -> None:
     for name in ("nothing", "../../secret"):
         with pytest.raises(NotFound):
             platform.evaluations.get(A, name)
+
+
+def test_the_page_of_a_version_shows_what_it_was_held_against(platform: Platform, tmp_path: Path) -> None:
+    client = create_app(platform, blueprint(platform)).test_client()
+    assert "headrace evaluate a:1" in client.get("/models/a?tab=reports").text
+    platform.evaluations.ask = plus_one
+    ids = [platform.evaluations.start(request(text), labelled(tmp_path)).id for text in ("mae<=0.5", "mae<=0.1")]
+    wait_until(lambda: {"done"} == {platform.evaluations.get(A, i).state for i in ids})
+    text = client.get("/models/a?tab=reports").text
+    for said in ("labelled.csv", "mae 0.3333", "mae&lt;=0.1: it is 0.333333"):
+        assert said in text, said
+    twin = client.get("/models/a.json?tab=reports").json
+    assert twin is not None
+    assert [(ids[1], False), (ids[0], True)] == [(e["id"], e["passed"]) for e in twin["evaluations"]]
+    assert "labelled.csv" in client.get("/models/a?tab=reports&parts=evaluations").json["evaluations"]
