@@ -99,6 +99,8 @@ def _spread(version: Version, names: Sequence[str], target: str) -> list[str]:
 
 def _csv(file: Path, version: Version, target: str) -> pa.Table:
     found = CsvFile(file, FIELD, _declared(version.signature.inputs, target))
+    if target not in found.names:
+        raise _lacking(file, target, "the label column", found.names)
     names = _spread(version, found.names, target)
     if names:
         kind = version.signature.inputs[0].dtype

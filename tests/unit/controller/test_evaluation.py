@@ -1,30 +1,43 @@
 """Figures are what scikit-learn's functions of their names say, and requirements hold where their words say so."""
 
 import threading
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import orjson
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 
 from controller_support import make_platform, release, wait_until
 from headrace_controller.api.application import create_app
+from headrace_controller.evaluation import labelled as labelled_files
+from headrace_controller.evaluation.asking import answers
 from headrace_controller.evaluation.figures import of_classes, of_numbers
 from headrace_controller.evaluation.requirements import Requirement, judge
+from headrace_controller.evaluation.scoring import figures_of
 from headrace_controller.pages import blueprint
 from headrace_controller.requestlog.model_requests import Reply
 from headrace_controller.service.evaluations import MOST_OPEN, EvaluationRequest
 from headrace_controller.service.platform import Platform
 from headrace_functions.errors import InvalidInput, NotFound, Overloaded, TooLarge
 from headrace_functions.names import VersionId
+from headrace_functions.signature import Field, Signature, dtype
+from headrace_functions.storage.objects import ObjectStore
+from headrace_functions.version import Version
+from support.versions import version
 
 PLACES = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=60)
 
 
 @pytest.mark.filterwarnings("ignore")
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(PLACES)
 def test_figures_of_three_classes_are_scikit_learn_s_macro_means(pairs: list[tuple[int, int]]) -> None:
     known, answered = [a for a, _ in pairs], [b for _, b in pairs]
@@ -37,6 +50,7 @@ def test_figures_of_three_classes_are_scikit_learn_s_macro_means(pairs: list[tup
 
 
 @pytest.mark.filterwarnings("ignore")
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1), st.integers(0, 5)), min_size=2, max_size=60))
 def test_figures_of_two_classes_are_of_the_second_one(rows: list[tuple[int, int, int]]) -> None:
     known, answered, scores = ([r[i] for r in rows] for i in range(3))
@@ -50,6 +64,7 @@ def test_figures_of_two_classes_are_of_the_second_one(rows: list[tuple[int, int,
         assert "roc_auc" not in found
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(st.floats(-1e3, 1e3), st.floats(-1e3, 1e3)), min_size=2, max_size=60))
 def test_figures_of_numbers_are_scikit_learn_s(pairs: list[tuple[float, float]]) -> None:
     known, answered = [a for a, _ in pairs], [b for _, b in pairs]
@@ -198,3 +213,63 @@ def test_the_page_of_a_version_shows_what_it_was_held_against(platform: Platform
     assert twin is not None
     assert [(ids[1], False), (ids[0], True)] == [(e["id"], e["passed"]) for e in twin["evaluations"]]
     assert "labelled.csv" in client.get("/models/a?tab=reports&parts=evaluations").json["evaluations"]
+
+
+def vector_version(**more: Any) -> Version:
+    """One vector of three in; probabilities of two classes and a label out."""
+    probabilities = Field("p", dtype("float64"), (2,), columns=("no", "yes"))
+    inputs = (Field("x", dtype("float64"), (3,)),)
+    return version("vectors", inputs=inputs, outputs=(probabilities,), target=("label",), **more)
+
+
+def by_first_element(_version: VersionId, body: bytes) -> Reply:
+    """``yes`` with the probability that the vector begins with; one that begins with a negative number is refused."""
+    (x,) = orjson.loads(body)["inputs"]
+    rows = np.array(x["data"]).reshape(x["shape"])
+    if (rows[:, 0] < 0).any():
+        return Reply(422, b'{"detail": "negative", "field": "x"}')
+    data = np.stack([1 - rows[:, 0], rows[:, 0]], axis=1)
+    answer = {"name": "p", "datatype": "FP64", "shape": list(data.shape), "data": data.ravel().tolist()}
+    return Reply(200, orjson.dumps({"model_name": "vectors", "outputs": [answer]}))
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_columns_are_the_elements_of_a_vector_and_probabilities_give_class_and_area(
+    tmp_path: Path, suffix: str
+) -> None:
+    it, file = vector_version(), tmp_path / f"labelled{suffix}"
+    rows = pa.table({"a": [0.9, 0.4, 0.2, 0.6], "b": [1, 2, 3, 4], "c": [0.0] * 4, "label": ["yes", "yes", "no", "no"]})
+    pq.write_table(rows, file) if suffix == ".parquet" else pacsv.write_csv(rows, file)
+    data = labelled_files.read(file, it, "label", ObjectStore(str(tmp_path / "store")))
+    assert (["x"], ("no", "yes")) == (data.rows.column_names, data.classes)
+    found = figures_of(it, data, answers(by_first_element, it, data.rows, lambda _s: None, lambda _a: None))
+    assert {"answered": 1.0, "accuracy": 0.5, "roc_auc": 0.75}.items() <= found.items()
+
+
+def test_one_row_that_is_refused_is_found_alone_and_the_others_count(tmp_path: Path) -> None:
+    it, file = vector_version(), tmp_path / "labelled.csv"
+    file.write_text("a,b,c,label\n" + "0.9,0,0,yes\n" * 40 + "-1,0,0,no\n" + "0.1,0,0,no\n" * 40)
+    data = labelled_files.read(file, it, "label", ObjectStore(str(tmp_path / "store")))
+    told = answers(by_first_element, it, data.rows, lambda _s: None, lambda _a: None)
+    assert [{"row": 41, "field": "x", "reason": "422: negative"}] == told.first_refused
+    assert {"answered": 80 / 81, "accuracy": 1.0}.items() <= figures_of(it, data, told).items()
+
+
+def test_what_was_refused_is_told_without_values_where_a_field_is_sensitive(tmp_path: Path) -> None:
+    inputs = (Field("x", dtype("float64"), (3,), sensitive="hash"),)
+    it = replace(vector_version(), signature=Signature(inputs, vector_version().signature.outputs))
+    refusing = lambda _v, _b: Reply(422, b'{"title": "does not fit", "detail": "x is 4711"}')  # noqa: E731
+    told = answers(refusing, it, pa.table({"x": [[1.0, 2.0, 3.0]]}), lambda _s: None, lambda _a: None)
+    assert "422: does not fit" == told.first_refused[0]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [("a,b,label\n1,2,no\n", "x"), ("a,b,c,label\n1,2,3,maybe\n", "label"), ("a,b,c,d\n1,2,3,no\n", "label")],
+)
+def test_a_file_that_does_not_fit_the_version_is_refused_naming_the_column(
+    tmp_path: Path, text: str, field: str
+) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        labelled_files.read(labelled(tmp_path, text), vector_version(), "label", ObjectStore(str(tmp_path / "store")))
+    assert field == refused.value.field
