@@ -25,6 +25,7 @@ def definition(folder: Path, name: str, **outputs: Any) -> str:
         },
         "contract": {"inputs": {"x": NUMBER}, "outputs": outputs or {"y": NUMBER, "calls": NUMBER}},
         "scaling": {"idle-timeout": "10s"},
+        "limits": {"start-timeout": "30s"},
     }
     file = folder / f"{name}.yaml"
     file.write_text(yaml.safe_dump(document))

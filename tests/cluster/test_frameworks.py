@@ -57,3 +57,8 @@ def test_a_model_runs_in_the_image_of_its_framework(
         answer = outside.post(f"/v2/models/{name}/infer", json={"inputs": inputs})
     assert 200 == answer.status_code, answer.text
     assert expected == pytest.approx(answer.json()["outputs"][0]["data"], rel=1e-6)
+    labelled = tmp_path / "labelled.csv"
+    rows = [f"{a},{b},{label}" for (a, b), label in zip(ROWS.tolist(), expected, strict=True)]
+    labelled.write_text("\n".join(["a,b,label", *rows]) + "\n")
+    asked = ("evaluate", f"{name}:1", "--data", str(labelled), "--target", "label", "--require", "mae<=0.001", "--json")
+    assert platform.headrace(*asked)["passed"] is True
