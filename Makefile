@@ -13,6 +13,7 @@ TAG ?= test
 FUNCTION_IMAGE ?= dev.local/headrace-function-{framework}:$(TAG)
 CONTROLLER_IMAGE ?= dev.local/headrace-controller:$(TAG)
 JOBS_IMAGE ?= dev.local/headrace-jobs:$(TAG)
+MODEL_SERVER_IMAGE ?= dev.local/headrace-test-model-server:$(TAG)
 # A second tag of the same images, which the tests upgrade to; empty, and these tests are skipped by name, where images are named otherwise.
 NEXT_TAG ?= $(if $(filter file,$(origin FUNCTION_IMAGE)),next)
 function-image = $(subst {framework},$(1),$(FUNCTION_IMAGE))
@@ -22,7 +23,7 @@ RESTART_API ?= $(PYTHON) tests/cluster/restart_api.py $(CLUSTER)
 CLUSTER_S3_HOST ?= 10.250.0.1
 # Processes that share the tests; many of them wait for platforms, so one more than a small machine has cores pays.
 TEST_PROCESSES ?= 3
-.PHONY: help setup demo test test-cluster test-cluster-core test-clients test-monitoring test-streams test-frameworks cluster-images image-controller image-jobs check bench screenshots lock clean
+.PHONY: help setup demo test test-cluster test-cluster-core test-clients test-monitoring test-streams test-frameworks test-pipelines test-registries cluster-images image-controller image-jobs check bench screenshots lock clean
 
 help: ## Show these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,10 +62,10 @@ test-cluster-core: NEXT_TAG :=
 CLUSTER_TESTS ?= tests/cluster
 run-cluster-tests = $(CLUSTER) exec -- env HEADRACE_FUNCTION_IMAGE='$(FUNCTION_IMAGE)' HEADRACE_CONTROLLER_IMAGE='$(CONTROLLER_IMAGE)' \
 	HEADRACE_BUILDER_IMAGE='$(call function-image,builder)' HEADRACE_JOBS_IMAGE='$(JOBS_IMAGE)' HEADRACE_TEST_RESTART_API='$(RESTART_API)' \
-	HEADRACE_TEST_NEXT_TAG=$(NEXT_TAG) HEADRACE_TEST_S3_HOST=$(CLUSTER_S3_HOST) $(BIN)/python -m pytest $(CLUSTER_TESTS)
+	HEADRACE_TEST_MODEL_SERVER='$(MODEL_SERVER_IMAGE)' HEADRACE_TEST_NEXT_TAG=$(NEXT_TAG) HEADRACE_TEST_S3_HOST=$(CLUSTER_S3_HOST) $(BIN)/python -m pytest $(CLUSTER_TESTS)
 
 # What builds an image: CLUSTER build-image, or another command with the same options.
-cluster-images: $(foreach target,python sklearn builder,image-function-$(target)) image-controller image-jobs
+cluster-images: $(foreach target,python sklearn onnx xgboost builder,image-function-$(target)) image-controller image-jobs image-model-server
 
 image-function-%: # a target of functions/Dockerfile, for a builder that knows no targets
 	@mkdir -p .cache
@@ -73,6 +74,9 @@ image-function-%: # a target of functions/Dockerfile, for a builder that knows n
 
 image-controller:
 	@$(CLUSTER) build-image -t $(CONTROLLER_IMAGE) -f controller/Dockerfile .
+
+image-model-server: # what the tests run as a container that they did not make
+	@$(CLUSTER) build-image -t $(MODEL_SERVER_IMAGE) -f tests/cluster/model_server/Dockerfile tests/cluster/model_server
 
 image-jobs:
 	@$(CLUSTER) build-image -t $(JOBS_IMAGE) -f ray_jobs/Dockerfile .
@@ -104,6 +108,23 @@ test-oidc: setup ## Run the tests that need a login provider, installed with npm
 	@cd $(LOGIN_PROVIDER) && npm install --silent --no-audit --no-fund --no-package-lock
 	@$(BIN)/python -m pytest tests/oidc
 
+ACTIONLINT := .cache/actionlint/actionlint
+test-pipelines: setup $(ACTIONLINT) ## Run the pipelines of headrace ci init by Airflow, Kubeflow's SDK and actionlint
+	@$(BIN)/python -m pytest tests/pipelines
+
+$(ACTIONLINT):
+	@mkdir -p $(@D) && cd $(@D) && GOBIN=$(abspath $(@D)) GOFLAGS=-mod=mod go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.7
+
+REGISTRIES := .cache/registries
+test-registries: setup $(REGISTRIES)/registry $(REGISTRIES)/fake-gcs-server ## Fetch payloads from an OCI registry and a bucket of Google's kind; check signatures of models
+	@$(BIN)/python -m pytest tests/registries
+
+$(REGISTRIES)/registry:
+	@mkdir -p $(@D) && cd $(@D) && GOBIN=$(abspath $(@D)) GOFLAGS=-mod=mod go install github.com/distribution/distribution/v3/cmd/registry@v3.0.0
+
+$(REGISTRIES)/fake-gcs-server:
+	@mkdir -p $(@D) && cd $(@D) && GOBIN=$(abspath $(@D)) GOFLAGS=-mod=mod go install github.com/fsouza/fake-gcs-server@v1.52.2
+
 check: setup ## Format, lint, types, import contracts, licences of the locks
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
@@ -124,6 +145,7 @@ lock: ## Resolve the locks anew from pyproject.toml
 	@$(LOCK) requirements/jobs.in --output-file requirements/jobs.txt
 	@$(LOCK) requirements/jobs-cluster.in --constraint requirements/jobs.txt --output-file requirements/jobs-cluster.txt
 	@$(LOCK) requirements/jobs-alibi.in --output-file requirements/jobs-alibi.txt
+	@for lock in functions/requirements/*.in; do $(LOCK) $$lock --output-file $${lock%.in}.txt || exit 1; done
 	@$(BIN)/python -m headrace_controller.environments.listing functions/requirements > knative/base/runtime-images.json
 
 clean: ## Remove what the verbs above made here

@@ -19,7 +19,8 @@ system() {
 
 libraries() {
     # Tests, caches, type stubs and sources; zstandard's second backend, which only PyPy uses.
-    find "$1" -type d \( -name tests -o -name test -o -name __pycache__ \) -prune -exec rm -rf {} +
+    # TensorFlow's tf.test is part of what `import tensorflow` imports.
+    find "$1" -path '*/tensorflow/_api' -prune -o -type d \( -name tests -o -name test -o -name __pycache__ \) -prune -exec rm -rf {} +
     find "$1" -type f \( -name '*.pyi' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.c' -o -name '*.h' -o -name '*.a' \) -delete
     rm -f "$1"/lib/python3*/site-packages/zstandard/_cffi*.so
 }

@@ -17,6 +17,8 @@ _HOW = {
     "benchmarks": "make bench",
     "cluster": "make test-cluster, which needs a Kubernetes with Knative and KServe",
     "tests/frameworks": "make test-frameworks, which trains a model of each framework in an environment of its own",
+    "tests/pipelines": "make test-pipelines, which installs Airflow and the SDK of Kubeflow Pipelines",
+    "tests/registries": "make test-registries, which builds an OCI registry and a server of Google's storage API with Go, and installs OpenSSF's model signing",
     "tests/clients": "make test-clients, which builds a client in each language",
     "tests/streams": "make test-streams, a million messages through a real Kafka broker while parts are killed",
     "tests/oidc": "make test-oidc, which installs a login provider with npm",

@@ -58,6 +58,9 @@ def headrace(
 class RunningPlatform:
     """``headrace up`` on a home of its own. ``stop`` and ``start`` again keep the home."""
 
+    python: str | Path = sys.executable
+    """What has the command installed."""
+
     def __init__(self, home: Path, *more: str) -> None:
         self.home = home
         self.settings = Settings(home)
@@ -67,7 +70,7 @@ class RunningPlatform:
 
     def start(self) -> "RunningPlatform":
         command = [
-            sys.executable,
+            str(self.python),
             "-m",
             "headrace_controller.cli",
             "up",
@@ -99,8 +102,8 @@ class RunningPlatform:
         self._process.send_signal(signal.SIGTERM)
         return self._process.wait(60)
 
-    def client(self) -> Client:
-        return Client(self.url)
+    def client(self, key: str | None = None) -> Client:
+        return Client(self.url, key=key)
 
     def pids(self, part: str) -> list[int]:
         """Processes of a part: ``gateway``, ``collector``, ``zygote`` or a service such as ``adder-v1``."""

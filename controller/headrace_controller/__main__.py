@@ -63,7 +63,7 @@ def serve_in_cluster(environment: Mapping[str, str]) -> None:
     services.keeping.after.append(croning.keep)
     platform.metrics.on_attach(tell_collector(settings))
     asking = httpx.Client(base_url=settings.gateway, timeout=SECONDS, trust_env=False)
-    platform.replays.ask = GatewayAsking(asking, lambda: token)
+    platform.replays.ask = platform.evaluations.ask = GatewayAsking(asking, lambda: token)
     platform.exchanges.on_arrival(tell_collector(settings))
     platform.checks.append(lambda: [p for p in (services.keeping.health.problem,) if p])
     platform.open(home_lost=True)

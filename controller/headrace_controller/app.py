@@ -49,7 +49,8 @@ class EmbeddedController:
             transport=httpx.HTTPTransport(uds=str(settings.gateway_socket)), base_url="http://gateway", timeout=SECONDS
         )
         self._platform.trust.secret.value = purpose_token
-        self._platform.replays.ask = GatewayAsking(self._asking, settings.purpose.read_text)
+        asking = GatewayAsking(self._asking, settings.purpose.read_text)
+        self._platform.replays.ask = self._platform.evaluations.ask = asking
         settings.controller_socket.unlink(missing_ok=True)
         self._server: BaseWSGIServer = waitress.create_server(
             create_app(self._platform, pages.blueprint(self._platform)),

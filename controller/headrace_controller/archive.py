@@ -5,22 +5,27 @@ Its SHA-256 is the artifact's digest. Functions in a cluster unpack without a co
 """
 
 import fcntl
+import gzip
 import hashlib
 import os
+import shutil
 import tarfile
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 import zstandard
 
-from headrace_functions.errors import InvalidInput, NotFound, TooLarge
+from headrace_functions.errors import InvalidInput, Malformed, NotFound, TooLarge
 from headrace_functions.storage.members import MAX_FILES, MAX_UNPACKED
 from headrace_functions.storage.unpacking import unpack
 
-__all__ = ["MAX_ARCHIVE", "MAX_FILES", "MAX_UNPACKED", "digest", "names", "pack", "unpack", "unpack_once"]
+__all__ = ["MAX_ARCHIVE", "MAX_FILES", "MAX_UNPACKED", "digest", "from_gzip", "names", "pack", "unpack", "unpack_once"]
 
 MAX_ARCHIVE = 2 * 1024**3  # bytes of an archive, compressed
 _LEVEL = 3
+_PIECE = 1 << 20
+_GZIP = b"\x1f\x8b"
 _IGNORED = {"__pycache__", ".git", ".venv", ".ipynb_checkpoints", ".DS_Store"}
 
 
@@ -45,6 +50,43 @@ def pack(paths: Iterable[str], folder: Path, target: Path) -> str:
         for name, file in members.items():
             _add(tar, name, file)
     return digest(target)
+
+
+def from_gzip(archive: Path) -> bool:
+    """Make an archive that is a tar.gz the tar.zst that ``pack`` makes of its files, and say so; any other file stays as it is.
+
+    Raises as ``unpack`` does.
+    """
+    with archive.open("rb") as source:
+        if source.read(2) != _GZIP:
+            return False
+    folder = archive.with_name(f"{archive.name}.unpacked")
+    plain = archive.with_name(f"{archive.name}.zst")
+    try:
+        _recompress(archive, plain)
+        unpack(plain, folder)
+        pack(sorted(p.name for p in folder.iterdir()), folder, archive)
+        return True
+    except (OSError, EOFError, zlib.error) as error:
+        raise Malformed(f"payload: not a tar.gz archive: {error}", field="payload") from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        plain.unlink(missing_ok=True)
+
+
+def _recompress(archive: Path, target: Path) -> None:
+    """The tar of a tar.gz as tar.zst; ``TooLarge`` for one that unpacks to more than an archive may."""
+    left = MAX_UNPACKED + MAX_FILES * 2048  # contents, and a header with padding for each file
+    with (
+        gzip.open(archive) as source,
+        target.open("wb") as sink,
+        zstandard.ZstdCompressor(level=1).stream_writer(sink, closefd=False) as packed,
+    ):
+        while part := source.read(_PIECE):
+            left -= len(part)
+            if left < 0:
+                raise TooLarge(f"payload: at most {MAX_UNPACKED} bytes unpacked", field="payload")
+            packed.write(part)
 
 
 def digest(file: Path) -> str:

@@ -7,11 +7,11 @@
 import os
 import ssl
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -222,6 +222,26 @@ class Client:
         path = f"{API}{_version_path(version)}/exchanges"
         answer = self._request("POST", path, content=body, headers={"content-type": content_type})
         return schemas.ExchangesView.model_validate_json(answer.content)
+
+    def start_evaluation(
+        self, version: VersionId, file: Path, *, require: Sequence[str] = (), baseline: str = "", target: str = ""
+    ) -> schemas.EvaluationView:
+        """Ask a version the rows of a labelled CSV or Parquet file and hold its figures against requirements; see ``evaluation``."""
+        form = {"require": list(require), **_given({"baseline": baseline or None, "target": target or None})}
+        with file.open("rb") as content:
+            named = file.name if file.suffix in (".csv", ".parquet") else f"{file.name}{_kind_of(content)}"
+            files = {"data": (named, content)}
+            path = f"{API}{_version_path(version)}/evaluations"
+            timeout = httpx.Timeout(self._http.timeout.connect, read=UPLOAD_TIMEOUT)
+            answer = self._request("POST", path, data=form, files=files, timeout=timeout)
+        return schemas.EvaluationView.model_validate_json(answer.content)
+
+    def evaluation(self, version: VersionId, evaluation_id: str) -> schemas.EvaluationView:
+        """How far an evaluation is, and what it came to."""
+        return self._get(f"{_version_path(version)}/evaluations/{evaluation_id}", schemas.EvaluationView)
+
+    def evaluations(self, version: VersionId) -> list[schemas.EvaluationView]:
+        return self._get(f"{_version_path(version)}/evaluations", schemas.EvaluationList).items
 
     def compare(
         self, first: str, second: str, *, since: str = "7d", until: str | None = None
@@ -574,6 +594,13 @@ class Client:
         if answer.is_error:
             raise error_of(answer)
         return answer
+
+
+def _kind_of(content: BinaryIO) -> str:
+    """The suffix of a table whose name has none, as pipelines hand files on."""
+    head = content.read(4)
+    content.seek(0)
+    return ".parquet" if head == b"PAR1" else ".csv"
 
 
 def report_path(report_id: str) -> str:

@@ -80,6 +80,8 @@ class Settings:
     """Whether functions may reach what the platform's user may, though the kernel could keep them from it."""
     function_paths: tuple[str, ...] = ()
     """Files and folders that functions may read beside their own."""
+    trusted_keys: str = ""
+    """Folder of public keys; where it is set, payloads must be signed by one of them."""
     oidc_issuer: str = ""
     """URL of an OpenID Connect provider at which people log in, and whose tokens machines show; none where it is empty."""
     oidc_client_id: str = ""

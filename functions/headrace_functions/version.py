@@ -12,6 +12,8 @@ from headrace_functions.signature import Signature
 BuildState = Literal["assembling", "released", "failed"]
 EXTERNAL = "external"
 """The framework of versions that answer elsewhere; a definition says so by ``external``."""
+CONTAINER = "container"
+"""The framework of versions whose function is a server in a container beside the function server."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,9 @@ CONTROLLER_IMAGE = os.environ.get("HEADRACE_CONTROLLER_IMAGE", "dev.local/headra
 FUNCTION_IMAGE = os.environ.get("HEADRACE_FUNCTION_IMAGE", "dev.local/headrace-function-{framework}:test")
 
 JOBS_IMAGE = os.environ.get("HEADRACE_JOBS_IMAGE", "dev.local/headrace-jobs:test")
-TARGETS = ("python", "sklearn", "builder")
+FRAMEWORKS = ("onnx", "xgboost")
+"""Whose images the platform of the tests has besides."""
+TARGETS = ("python", "sklearn", "builder", *FRAMEWORKS)
 """Of ``functions/Dockerfile``."""
 
 
@@ -52,7 +54,10 @@ def overlay(folder: Path, namespace: str, storage: str, components: Sequence[str
         "kind": "Kustomization",
         "namespace": namespace,
         "resources": [os.path.relpath(ROOT / "knative" / "base", folder)],
-        "components": [os.path.relpath(ROOT / "knative" / "components" / name, folder) for name in components],
+        "components": [
+            os.path.relpath(ROOT / "knative" / "components" / name, folder)
+            for name in (*components, *(f"frameworks/{f}" for f in FRAMEWORKS))
+        ],
         "configMapGenerator": [
             {"name": "headrace", "literals": [f"{k}={v}" for k, v in (literals | settings).items()]},
         ],

@@ -22,10 +22,14 @@ from headrace_controller.definitions import (
     StreamDefinition,
     read_text,
 )
+from headrace_controller.definitions.container import ContainerDefinition
 from headrace_controller.definitions.fields import FieldDefinition
 from headrace_controller.definitions.model import LimitsDefinition, ScalingDefinition
 from headrace_controller.definitions.stream import MAX_BATCH
 from headrace_controller.environments import requirements
+from headrace_controller.evaluation import labelled
+from headrace_controller.evaluation.figures import FIGURES
+from headrace_controller.evaluation.requirements import MAX_REQUIREMENTS
 from headrace_controller.pages import permission_matrix
 from headrace_controller.requestlog import reader
 from headrace_controller.service import builds, jobs, labels, paging
@@ -84,6 +88,7 @@ def keys(model: type[BaseModel]) -> Iterator[str]:
     "model",
     [
         ModelDefinition,
+        ContainerDefinition,
         SequenceDefinition,
         DeploymentConfiguration,
         GrantDefinition,
@@ -136,6 +141,9 @@ def test_every_setting_is_in_the_operations_page(name: str) -> None:
         (summary.EXACT, "10,000 different", "definitions.md"),
         (tables.MAX_COLUMNS, "5000", "http-api.md"),
         (labels.MAX_FILE, "256 MiB", "http-api.md"),
+        (labelled.MAX_FILE, "labelled file of an evaluation | 64 MiB", "http-api.md"),
+        (labelled.MAX_ROWS, "100,000 rows", "http-api.md"),
+        (MAX_REQUIREMENTS, "requirements of an evaluation | 50", "http-api.md"),
         (routing.JSON_BODY, "1 MiB", "http-api.md"),
         (control.MAX_KEYS, "5000", "http-api.md"),
         (control.MAX_GRANTS, "2000", "http-api.md"),
@@ -156,6 +164,11 @@ def test_limits_are_documented_as_they_are(number: float, said: str, where: str)
     digits = re.findall(r"[\d,]+", said)[0].replace(",", "")
     unit = 1024**3 if "GiB" in said else 1024**2 if "MiB" in said else 1
     assert number == int(digits) * unit
+
+
+def test_every_figure_of_an_evaluation_is_in_the_pipelines_page_and_the_command_s_help() -> None:
+    missing = [f for f in FIGURES if f"`{f}`" not in page("pipelines.md") or f not in page("cli.md")]
+    assert missing == []
 
 
 def test_the_package_of_the_users_name_gives_the_client() -> None:

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from headrace_controller.backends.base import ServiceSpec
 from headrace_controller.backends.kserve.settings import ClusterSettings
+from headrace_controller.definitions.container import ContainerDefinition
 from headrace_controller.definitions.deployment import DeploymentConfiguration
-from headrace_functions.version import Limits, Scaling, Version
+from headrace_functions.version import Limits, Runtime, Scaling, Version
 from support.versions import version
 
 CLUSTER = ClusterSettings("s3://models/platform", image="registry.example/function-{framework}:1.2.3")
@@ -67,5 +68,22 @@ CASES: dict[str, Case] = {
     "fixed-number-of-replicas": Case(version("churn", 5), configuration(deployment={"replicaCount": 3})),
     "pod-autoscaler": Case(
         version("churn", 6), configuration(hpa={"minReplicas": 0, "maxReplicas": 5, "cpuUtilization": 60})
+    ),
+    "container": Case(
+        version(
+            "churn",
+            7,
+            framework="container",
+            runtime=Runtime("registry.example/function-python:1.2.3"),
+            options=ContainerDefinition.model_validate(
+                {
+                    "image": "registry.example/churn:3",
+                    "env": {"LEVEL": "info"},
+                    "args": ["--workers", "2"],
+                    "user": 1000,
+                }
+            ).options("churn", 60.0),
+        ),
+        configuration(container={"env": {"LEVEL": "debug"}, "resources": {"limits": {"memory": "4Gi"}}}),
     ),
 }

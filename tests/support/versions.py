@@ -23,7 +23,7 @@ def version(
 ) -> Version:
     return Version(
         VersionId(model, n),
-        "python",
+        more.pop("framework", "python"),
         Signature(inputs, outputs),
         artifact="a" * 64,
         environment="e" * 20,

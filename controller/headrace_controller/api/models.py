@@ -1,7 +1,5 @@
 """Models, versions, build logs, labels and aliases."""
 
-import hashlib
-import re
 import shutil
 import tempfile
 from dataclasses import asdict
@@ -9,25 +7,23 @@ from pathlib import Path
 
 import flask
 from pydantic import Field
-from werkzeug.datastructures import FileStorage
 from werkzeug.wrappers import Response
 
 from headrace_controller import archive
 from headrace_controller.api import schemas, views
 from headrace_controller.api.permissions import named, somewhere
 from headrace_controller.api.routing import Body, Query, Resource, read_json
+from headrace_controller.api.uploads import CHUNK, save, save_table
 from headrace_controller.definitions import ModelDefinition, check_document
 from headrace_controller.service import labels, paging, samples
 from headrace_controller.service.assembly import MAX_UPLOAD, Given
 from headrace_controller.service.platform import Platform
 from headrace_controller.service.versions import VersionFilter
-from headrace_controller.training import source, tables
-from headrace_functions.errors import HeadraceError, InvalidInput, Malformed, TooLarge
+from headrace_functions.errors import HeadraceError, InvalidInput, Malformed
 from headrace_functions.names import VersionId
 
 MAX_DEFINITION = 1024 * 1024
 MAX_LABELS = 20
-_CHUNK = 1 << 20
 _VERSION = "/models/<model>/versions/<int:number>"
 
 resource = Resource("models")
@@ -100,7 +96,7 @@ def list_versions(platform: Platform, model: str, query: VersionQuery) -> schema
 
 @resource.route("POST", "/models/<model>/versions", access=named("develop"), answer=schemas.SubmittedView, status=202)
 def create_version(platform: Platform, model: str) -> schemas.SubmittedView:
-    """Build a version from multipart parts: 'definition' (JSON), 'payload' (tar.zst), optional 'training-data', 'sample' and 'reference-data' files.
+    """Build a version from multipart parts: 'definition' (JSON), 'payload' (tar.zst or tar.gz), optional 'training-data', 'sample' and 'reference-data' files.
 
     Answers at once; follow the build log until it is done.
     """
@@ -152,13 +148,13 @@ def get_profile(platform: Platform, model: str, number: int) -> Response:
 @resource.route("POST", f"{_VERSION}/labels", access=named("analyze"), answer=schemas.LabelsView, status=201)
 def push_labels(platform: Platform, model: str, number: int) -> schemas.LabelsView:
     """Keep labels that came late: a multipart part 'labels' with a CSV or Parquet file of request_id, row and target columns."""
-    flask.request.max_content_length = labels.MAX_FILE + _CHUNK
+    flask.request.max_content_length = labels.MAX_FILE + CHUNK
     part = flask.request.files.get("labels")
     if part is None:
         raise Malformed("labels: the part is missing", field="labels", expected="a part 'labels' with the file")
     version = VersionId(model, number)
     with tempfile.TemporaryDirectory() as folder:
-        pushed = platform.labels.push(version, _save_table(part, Path(folder), "labels", labels.MAX_FILE)[0])
+        pushed = platform.labels.push(version, save_table(part, Path(folder), "labels", labels.MAX_FILE)[0])
     return schemas.LabelsView(version=str(version), **asdict(pushed))
 
 
@@ -225,46 +221,21 @@ def _given(folder: Path) -> Given:
     files = flask.request.files
     if "payload" not in files:
         raise Malformed(
-            "payload: the part is missing", field="payload", expected="a part 'payload' with the tar.zst archive"
+            "payload: the part is missing",
+            field="payload",
+            expected="a part 'payload' with a tar.zst or tar.gz archive",
         )
     payload = folder / "payload.tar.zst"
-    digests = {payload: _save(files["payload"], payload, archive.MAX_ARCHIVE)}
+    digests = {payload: save(files["payload"], payload, archive.MAX_ARCHIVE)}
+    if archive.from_gzip(payload):
+        digests[payload] = archive.digest(payload)
     data: dict[str, Path] = {}
     for name in ("training-data", "sample", "reference-data"):
         if name in files:
-            data[name], digest = _save_table(files[name], folder, name)
+            data[name], digest = save_table(files[name], folder, name)
             digests[data[name]] = digest
     training, sample, reference = (data.get(name) for name in ("training-data", "sample", "reference-data"))
     return Given(folder, payload, digests[payload], training, sample, digests, reference)
-
-
-def _save_table(part: FileStorage, folder: Path, name: str, limit: int = source.MAX_BYTES) -> tuple[Path, str]:
-    """Where a table was saved, and its SHA-256."""
-    suffix = Path(part.filename or "").suffix
-    if suffix not in tables.SUFFIXES:
-        raise InvalidInput(
-            f"{name}: {part.filename!r} is neither CSV nor Parquet",
-            field=name,
-            expected=f"a file named *{' or *'.join(tables.SUFFIXES)}",
-        )
-    # The name is kept for the log; only its harmless characters are.
-    stem = re.sub(r"[^A-Za-z0-9_-]", "_", Path(part.filename or "").stem)[:80] or name
-    target = folder / name / f"{stem}{suffix}"
-    target.parent.mkdir()
-    return target, _save(part, target, limit)
-
-
-def _save(part: FileStorage, target: Path, limit: int) -> str:
-    """Save a part piece by piece; its SHA-256."""
-    size, digest = 0, hashlib.sha256()
-    with target.open("wb") as sink:
-        while chunk := part.stream.read(_CHUNK):
-            size += len(chunk)
-            if size > limit:
-                raise TooLarge(f"{target.name}: at most {limit} bytes", field="payload")
-            digest.update(chunk)
-            sink.write(chunk)
-    return digest.hexdigest()
 
 
 @resource.route("GET", f"{_VERSION}/sample", access=named("read"), answer=schemas.SampleView, query=SampleQuery)

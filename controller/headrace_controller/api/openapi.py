@@ -49,10 +49,9 @@ def _operation(tag: str, operation: Operation) -> dict[str, Any]:
     }
     if operation.body is not None:
         found["requestBody"] = {"required": True, "content": {"application/json": _ref(operation.body)}}
-    if operation.name == "push_labels":
-        found["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": _labels()}}}
-    if operation.name == "create_version":
-        found["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": _upload()}}}
+    form = _FORMS.get(operation.name)
+    if form is not None:
+        found["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": form}}}
     return found
 
 
@@ -91,24 +90,41 @@ def _success(operation: Operation) -> dict[str, Any]:
         return {"description": operation.summary, "content": {"application/json": _ref(operation.answer)}}
     if _status(operation) == 204:
         return {"description": "done"}
-    return {"description": operation.summary, "content": {operation.produces: {}}}
+    return {"description": operation.summary, "content": {operation.produces: _contents(operation.produces)}}
 
 
-def _upload() -> dict[str, Any]:
-    binary = {"type": "string", "format": "binary"}
-    properties = {
-        "definition": _ref(ModelDefinition)["schema"],
-        "payload": binary,
-        "training-data": binary,
-        "sample": binary,
-        "reference-data": binary,
-    }
-    return {"type": "object", "required": ["definition", "payload"], "properties": properties}
-
-
-def _labels() -> dict[str, Any]:
-    return {"type": "object", "required": ["labels"], "properties": {"labels": {"type": "string", "format": "binary"}}}
+def _contents(kind: str) -> dict[str, Any]:
+    if kind.startswith("text/"):
+        return {"schema": {"type": "string"}}
+    return {} if kind == "application/json" else {"schema": {"type": "string", "format": "binary"}}
 
 
 def _ref(model: type[BaseModel]) -> dict[str, Any]:
     return {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}
+
+
+def _form(required: list[str], **properties: dict[str, Any]) -> dict[str, Any]:
+    named = {name.replace("_", "-"): schema for name, schema in properties.items()}
+    return {"type": "object", "required": required, "properties": named}
+
+
+_FILE = {"type": "string", "format": "binary"}
+_FORMS = {
+    "push_labels": _form(["labels"], labels=_FILE),
+    "create_version": _form(
+        ["definition", "payload"],
+        definition=_ref(ModelDefinition)["schema"],
+        payload=_FILE,
+        training_data=_FILE,
+        sample=_FILE,
+        reference_data=_FILE,
+    ),
+    "start_evaluation": _form(
+        ["data"],
+        data=_FILE,
+        require={"type": "array", "items": {"type": "string"}},
+        baseline={"type": "string"},
+        target={"type": "string"},
+    ),
+}
+"""The multipart bodies, by the name of their operation."""

@@ -525,6 +525,36 @@ class ReplayView(Answer):
     result: ComparisonView | None
 
 
+class RequirementView(Answer):
+    requirement: str
+    value: float | None = Field(description="the figure of the version")
+    limit: float | None = Field(description="what it was held against")
+    held: bool
+    note: str = Field(description="why there is no value or no limit")
+
+
+class EvaluationView(Answer):
+    id: str
+    version: str
+    file: str
+    baseline: str | None = Field(description="MODEL:NUMBER; null where there is none, or none yet")
+    state: Literal["running", "done", "failed", "interrupted"]
+    passed: bool | None = Field(description="whether every requirement holds; null until it is done")
+    at: str
+    rows: int
+    asked: int
+    refused: int = Field(description="rows that the version answered with an error")
+    first_refused: list[Json] = Field(description="row (from 1), field and reason of the first twenty")
+    figures: dict[str, float]
+    baseline_figures: dict[str, float]
+    requirements: list[RequirementView]
+    reason: str = Field(description="what is wrong, a sentence for each requirement that does not hold")
+
+
+class EvaluationList(Answer):
+    items: list[EvaluationView]
+
+
 class ExchangesView(Answer):
     version: str
     accepted: int = Field(

@@ -25,6 +25,8 @@ class Needs:
     """Joined: the user's, the artifact's own and the runtime's."""
     image: str = ""
     """A finished image, where the definition names one; then nothing is resolved."""
+    container: str = ""
+    """The image of a server that the function server passes requests on to."""
 
 
 @dataclass(frozen=True, slots=True)

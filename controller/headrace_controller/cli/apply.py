@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from headrace_controller.api.schemas import VersionView
 from headrace_controller.cli import interrupts
 from headrace_controller.cli.connection import connected
 from headrace_controller.cli.output import json_option, print_json, print_table, progress
@@ -72,6 +73,13 @@ def _apply(client: Client, definition: Definition, source: Source, *, quiet: boo
 
 
 def _apply_model(client: Client, definition: ModelDefinition, source: Source, *, quiet: bool) -> dict[str, Any]:
+    version, created = build(client, definition, source, quiet=quiet)
+    result = "created" if created else "unchanged"
+    return {"kind": "Model", "name": version.id, "result": result, "state": version.state}
+
+
+def build(client: Client, definition: ModelDefinition, source: Source, *, quiet: bool) -> tuple[VersionView, bool]:
+    """Send a model and follow its build; the released version, and whether it is new. ``FunctionFailed`` where the build fails."""
     with tempfile.TemporaryDirectory(prefix="headrace-") as folder:
         submitted = client.apply_model(package(definition, source, Path(folder), progress))
     log: list[str] = []
@@ -85,12 +93,7 @@ def _apply_model(client: Client, definition: ModelDefinition, source: Source, *,
         raise FunctionFailed(
             f"{version.id} failed: {version.reason}", hint=f"the whole log: headrace version log {version.id}"
         )
-    return {
-        "kind": "Model",
-        "name": version.id,
-        "result": "created" if submitted.created else "unchanged",
-        "state": version.state,
-    }
+    return version, submitted.created
 
 
 def _tell(text: str, log: list[str], *, quiet: bool) -> None:

@@ -23,6 +23,17 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "apply",
         "Create or update the models, sequences, streams, deployment configurations and grants of definition files.",
     ),
+    "evaluate": (
+        "evaluate",
+        "evaluate",
+        "Ask a version the rows of a labelled file and hold its figures against requirements.",
+    ),
+    "deliver": (
+        "deliver",
+        "deliver",
+        "Release a version, stage it, evaluate it, and move an alias to it or say why not.",
+    ),
+    "ci": ("ci", "ci", "Write pipelines that deliver a model."),
     "dev": (
         "dev",
         "dev",

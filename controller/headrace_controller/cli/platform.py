@@ -62,6 +62,12 @@ _home = click.option(
     multiple=True,
     help="File or directory that functions may read in addition to their own. Can be repeated.",
 )
+@click.option(
+    "--trusted-keys",
+    default="",
+    envvar="HEADRACE_TRUSTED_KEYS",
+    help="Folder of public keys (PEM): build only payloads that one of them has signed [HEADRACE_TRUSTED_KEYS]. Needs headrace[signing].",
+)
 @click.option("--oidc-issuer", default="", help="URL of an OpenID Connect provider at which people log in.")
 @click.option(
     "--oidc-client-id",
@@ -180,6 +186,7 @@ def _login_options(settings: Settings) -> list[str]:
     options = ["--auth"] if settings.auth else []
     options += ["--unconfined"] if settings.unconfined else []
     options += [part for path in settings.function_paths for part in ("--function-path", path)]
+    options += ["--trusted-keys", settings.trusted_keys] if settings.trusted_keys else []
     if settings.oidc_issuer:
         for name in ("issuer", "client_id", "audience", "groups_claim", "name_claim", "scopes"):
             options += [f"--oidc-{name.replace('_', '-')}", getattr(settings, f"oidc_{name}")]

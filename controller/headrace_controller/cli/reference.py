@@ -10,7 +10,7 @@ from headrace_controller.cli.entrypoint import COMMANDS, front
 _HEAD = """# Command line
 
 `headrace <noun> <verb>`: results go to standard output and progress to standard error; every command that reads has `--json`.
-Exit codes: 0 success, 1 failure (the error says what to do next), 2 wrong usage.
+Exit codes: 0 success, 1 failure (the error says what to do next), 2 wrong usage, 3 a version that is not good enough (`evaluate`, `deliver`).
 
 Every command finds its platform by `--url`, else `HEADRACE_URL`, else the platform that is up on the home (`--home`, else
 `HEADRACE_HOME`, else `~/.headrace`). `headrace --context NAME [--namespace NAMESPACE] …` (or `HEADRACE_CONTEXT`) is a platform in

@@ -174,10 +174,10 @@ def _quality(outputs: Sequence[Field], pairs: Sequence[Pair]) -> Figure | None:
     labelled = [p for p in pairs if p.label is not None]
     if not labelled:
         return None
-    answer = _class_of(outputs)
+    answer = class_of_row(outputs)
     if answer is not None:
         return _accuracy(labelled, answer)
-    column = _number_of(outputs, [p.label for p in labelled])
+    column = number_column(outputs, [p.label for p in labelled])
     if column is None:
         return None
     truth = np.array([float(p.label) for p in labelled])
@@ -194,17 +194,17 @@ def _quality(outputs: Sequence[Field], pairs: Sequence[Pair]) -> Figure | None:
 def wrong_answers(outputs: Sequence[Field], rows: Sequence[Row], labels: Sequence[Any]) -> Array | None:
     """Of each row whether its answer is not its label, or of a number whether it is in the tenth that is furthest off; ``(n,)``, None where
     no output can be held against the labels."""
-    answer = _class_of(outputs)
+    answer = class_of_row(outputs)
     if answer is not None:
-        return np.array([not _is(answer(row), label) for row, label in zip(rows, labels, strict=True)], bool)
-    number = _number_of(outputs, labels)
+        return np.array([not same_class(answer(row), label) for row, label in zip(rows, labels, strict=True)], bool)
+    number = number_column(outputs, labels)
     if number is None:
         return None
     off = np.abs(_matrix([row.get(number) for row in rows])[:, 0] - np.array([float(x) for x in labels]))
     return (off >= np.nanquantile(off, 0.9)) & (off > 0) if np.isfinite(off).any() else None
 
 
-def _class_of(outputs: Sequence[Field]) -> Callable[[Row], Any] | None:
+def class_of_row(outputs: Sequence[Field]) -> Callable[[Row], Any] | None:
     """What reads the class that a row was given; None where no output says one."""
     for field in outputs:
         if field.columns and field.dtype.is_number and field.size == len(field.columns) > 1:
@@ -215,7 +215,7 @@ def _class_of(outputs: Sequence[Field]) -> Callable[[Row], Any] | None:
     return None
 
 
-def _number_of(outputs: Sequence[Field], labels: Sequence[Any]) -> str | None:
+def number_column(outputs: Sequence[Field], labels: Sequence[Any]) -> str | None:
     """The column of the number that is predicted; None where no output is one number, or labels are none."""
     numbers = [f for f in outputs if f.is_scalar and f.dtype.is_number]
     if not numbers or not all(isinstance(x, int | float) and not isinstance(x, bool) for x in labels):
@@ -224,8 +224,8 @@ def _number_of(outputs: Sequence[Field], labels: Sequence[Any]) -> str | None:
 
 
 def _accuracy(pairs: Sequence[Pair], answer: Callable[[Row], Any]) -> Figure:
-    a = np.array([_is(answer(p.first), p.label) for p in pairs])
-    b = np.array([_is(answer(p.second), p.label) for p in pairs])
+    a = np.array([same_class(answer(p.first), p.label) for p in pairs])
+    b = np.array([same_class(answer(p.second), p.label) for p in pairs])
     difference = intervals.difference_of_shares(a, b)
     return _figure("accuracy", a.mean(), b.mean(), difference, len(a), more_is_better=True)
 
@@ -235,7 +235,7 @@ def _most_likely(field: Field, row: Row) -> Any:
     return (field.columns or ())[int(np.argmax(values))] if values else None
 
 
-def _is(answer: Any, label: Any) -> bool:
+def same_class(answer: Any, label: Any) -> bool:
     """Whether they are one class, however spelled: 1, 1.0, true and "1" are one."""
     return answer is not None and not set(spellings(answer)).isdisjoint(spellings(label))
 

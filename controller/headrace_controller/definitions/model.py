@@ -6,12 +6,13 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from headrace_controller.definitions.container import ContainerDefinition, check_image
 from headrace_controller.definitions.fields import Contract, Document, Duration, Name, Text, refuse
 from headrace_controller.definitions.monitoring import Monitoring, MonitoringDefinition
 from headrace_controller.monitoring.specs import MetricSpec
 from headrace_functions import version
 from headrace_functions.runtime.frameworks import chat_completions
-from headrace_functions.version import EXTERNAL
+from headrace_functions.version import CONTAINER, EXTERNAL
 
 MAX_METADATA = 100  # entries
 _URL = re.compile(r"https?://[^\s/?#]+(?:/[^\s?#]*)?")
@@ -28,7 +29,7 @@ _CHAT = {
 }
 """The contract of a language model that says none."""
 _NOT_EXTERNAL = ("payload", "framework", "requirements", "image", "install_command")
-_IMAGE = re.compile(r"[a-z0-9][A-Za-z0-9._:/-]{0,254}(?:@sha256:[0-9a-f]{64})?")
+_NOT_CONTAINER = ("payload", "requirements", "image", "install_command", "external", "options", "reference_data")
 _PIP_INSTALL = re.compile(r"\s*(?:python -m )?pip3? install (?:-r|--requirement)[ =](?P<file>\S+)\s*")
 
 
@@ -37,12 +38,6 @@ def _as_list(value: Any) -> Any:
 
 
 Strings = Annotated[list[str], BeforeValidator(_as_list)]
-
-
-def _fixed_tag(image: str) -> bool:
-    """Whether an image's name ends in a digest or a tag other than ``latest``; a port of its registry is neither."""
-    last = image.rpartition("/")[2]
-    return "@" in last or last.partition(":")[2] not in ("", "latest")
 
 
 class ScalingDefinition(Document):
@@ -169,6 +164,7 @@ class ModelDefinition(Document):
     framework: str | None = None
     payload: Strings = Field(default_factory=list)
     external: Annotated[ExternalDefinition | None, BeforeValidator(_external)] = None
+    container: ContainerDefinition | None = None
     requirements: str | list[str] | None = None
     training_data: str | None = None
     reference_data: str | None = None
@@ -194,13 +190,7 @@ class ModelDefinition(Document):
     @field_validator("image")
     @classmethod
     def _image_stays_what_it_is(cls, value: str | None) -> str | None:
-        if value is not None and not (_IMAGE.fullmatch(value) and _fixed_tag(value)):
-            raise refuse(
-                f"{value!r} is not an image with a fixed tag or digest",
-                expected="e.g. registry.example/churn:3 or registry.example/churn@sha256:…",
-                hint="'latest' and no tag at all may be another image tomorrow; a version must stay what it is",
-            )
-        return value
+        return value if value is None else check_image(value)
 
     @field_validator("training_data", "reference_data", "sample")
     @classmethod
@@ -223,33 +213,51 @@ class ModelDefinition(Document):
         return {**data, key: {**given, **{side: given.get(side) or usual for side, usual in _CHAT.items()}}}
 
     @model_validator(mode="after")
-    def _has_a_payload_or_is_external(self) -> "ModelDefinition":
-        if self.external is None:
-            if not self.payload:
-                raise refuse(
-                    "it is required",
-                    key="payload",
-                    expected="a file, a folder or a list of them; or external: true for a model that runs elsewhere",
-                )
-            if self.framework == EXTERNAL:
-                raise refuse(
-                    "a model that runs elsewhere says so by 'external'", key="framework", expected="external: true"
-                )
-            return self
-        given = [key for key in _NOT_EXTERNAL if getattr(self, key)]
+    def _says_what_answers(self) -> "ModelDefinition":
+        """A payload, a container or a model that runs elsewhere."""
+        if self.container is not None or self.framework == CONTAINER:
+            self._check_container()
+        elif self.external is not None:
+            given = [key for key in _NOT_EXTERNAL if getattr(self, key)]
+            if given:
+                raise refuse(f"an external model has no {given[0]}: it runs elsewhere", key=given[0])
+            self._check_declared("an external model")
+            if self.external.protocol == chat_completions.PROTOCOL:
+                chat_completions.check(self.contract.inputs, self.contract.outputs)
+        elif not self.payload:
+            raise refuse(
+                "it is required",
+                key="payload",
+                expected="a file, a folder or a list of them; or external: true for a model that runs elsewhere",
+            )
+        elif self.framework == EXTERNAL:
+            raise refuse(
+                "a model that runs elsewhere says so by 'external'", key="framework", expected="external: true"
+            )
+        return self
+
+    def _check_container(self) -> None:
+        if self.container is None:
+            raise refuse(
+                "it is required", key="container", expected="e.g. {image: registry.example/churn:3, port: 8080}"
+            )
+        given = [key for key in _NOT_CONTAINER if getattr(self, key)]
         if given:
-            raise refuse(f"an external model has no {given[0]}: it runs elsewhere", key=given[0])
-        if self.external.protocol == chat_completions.PROTOCOL:
-            chat_completions.check(self.contract.inputs, self.contract.outputs)
-            return self
+            key = given[0].replace("_", "-")
+            raise refuse(f"a container has no {key}: its image holds what it runs", key=key)
+        if self.framework not in (None, CONTAINER):
+            raise refuse(f"a container has no framework {self.framework!r}", key="framework", expected=CONTAINER)
+        self._check_declared("a container while it is built")
+
+    def _check_declared(self, whom: str) -> None:
+        """Nobody can be asked for what is not declared."""
         if not self.contract.outputs or not (self.contract.inputs or self.training_data):
             missing = "inputs" if self.contract.outputs else "outputs"
             raise refuse(
-                f"contract.{missing} are missing: nobody can ask an external model for them",
+                f"contract.{missing} are missing: nobody can ask {whom} for them",
                 key="contract",
                 expected="outputs, and inputs or training-data",
             )
-        return self
 
     @model_validator(mode="after")
     def _install_command_is_a_requirement_list(self) -> "ModelDefinition":
@@ -266,7 +274,10 @@ class ModelDefinition(Document):
     def loader_options(self) -> dict[str, Any]:
         """What the framework's loader is told: ``options``, and what else of the definition concerns it."""
         unsafe = {"allow-unsafe": self.allow_unsafe} if self.allow_unsafe else {}
-        return {**self.options, **unsafe, **(self.external.options() if self.external else {})}
+        elsewhere = self.external.options() if self.external else {}
+        if self.container is not None:
+            elsewhere = self.container.options(self.name, self.limits.start_timeout)
+        return {**self.options, **unsafe, **elsewhere}
 
     def metrics(self) -> list[MetricSpec]:
         """The metrics of ``monitoring``, but the outliers that the platform is to learn by itself."""

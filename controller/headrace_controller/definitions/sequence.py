@@ -15,7 +15,11 @@ MAX_VARIANTS = 20  # of one stage, shadows included
 class VariantDefinition(Document):
     """One version of a stage: its share of 100, or a shadow that gets a copy of every request."""
 
-    also_known: ClassVar[Mapping[str, str]] = {"model-version": "model", "modelversion": "model"}
+    also_known: ClassVar[Mapping[str, str]] = {
+        "model-version": "model",
+        "modelversion": "model",
+        "deploymentConfiguration": "deployment-configuration",
+    }
 
     model: Annotated[str, BeforeValidator(located(lambda text: str(Reference.parse(str(text).replace("_", "-")))))]
     weight: int | None = Field(default=None, ge=0, le=100)

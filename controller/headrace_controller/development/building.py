@@ -71,6 +71,8 @@ class Bench:
         definition, source = definition_of(path, name)
         if definition.external is not None:
             raise InvalidInput("external: a model that runs elsewhere has nothing to reload", field="external")
+        if definition.container is not None:
+            raise InvalidInput("container: a model in an image has nothing to reload", field="container")
         self._builds += 1
         store = Documents(ObjectStore(str(self._work / f"build-{self._builds}")))
         room = LocalBuildRoom(self._provisioning, RuntimeProbe())

@@ -14,6 +14,7 @@ _SETTER = "knative/base sets it"
 GATEWAY_SERVICE = "headrace-gateway"
 """Name of the gateway's Knative Service in ``knative/base``; it marks the gateway's pods."""
 COLLECTOR_SERVICE = "headrace-collector"
+TRUSTED_KEYS = "HEADRACE_TRUSTED_KEYS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,14 @@ class InCluster:
         gateway, collector = (f"http://{name}.{namespace}.svc" for name in (GATEWAY_SERVICE, COLLECTOR_SERVICE))
         return cls(
             # Inside its pod, where network policies and the API server's own checks decide who reaches it.
-            Settings(Path(work), "0.0.0.0", port(environment), storage, insecure=True),  # noqa: S104
+            Settings(
+                Path(work),
+                "0.0.0.0",  # noqa: S104
+                port(environment),
+                storage,
+                insecure=True,
+                trusted_keys=environment.get(TRUSTED_KEYS, ""),
+            ),
             replace(ClusterSettings.from_environment(environment, storage), collector=collector),
             gateway,
             collector,

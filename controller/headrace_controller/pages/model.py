@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from headrace_controller import clock
 from headrace_controller.access import current
-from headrace_controller.api import metrics, views
+from headrace_controller.api import evaluations, metrics, views
 from headrace_controller.catalog.catalog import ModelVersion
 from headrace_controller.pages import healthsource, incidentpages, ranges
 from headrace_controller.pages.healthviews import (
@@ -32,6 +32,7 @@ from headrace_functions.storage import layout
 
 TABS = ("monitoring", "reports", "metrics", "versions", "signature", "logs")
 VERSIONS = 200
+EVALUATIONS = 20
 FIELDS = 40
 """Rows of inputs that the heat map shows; more are reached through the profile report."""
 
@@ -72,6 +73,8 @@ def content(
         shown |= _monitoring(platform, drawn, chosen, ranges.read(arguments, now))
     elif tab == "reports":
         shown["reports"] = [summary(r) for r in reports[:100]]
+        found = platform.evaluations.select(chosen.id, EVALUATIONS)
+        shown["evaluations"] = [evaluations.view(e).model_dump() for e in found]
     elif tab == "metrics":
         shown["metrics"] = _metrics(platform, chosen)
     elif tab == "logs":

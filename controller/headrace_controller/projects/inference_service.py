@@ -17,7 +17,7 @@ _FORMATS = {
 }  # fmt: skip
 _OTHER_FORMATS = ("triton", "pmml", "paddle", "huggingface", "openvino", "vllm")
 """Formats of KServe that no loader here reads."""
-_FETCHED = ("s3://", "https://", "http://")
+_FETCHED = ("s3://", "gs://", "https://", "http://")
 _NO_REPLACEMENT = {
     "logger": "every exchange is logged anyway",
     "batcher": "requests that arrive while a prediction runs form the next batch anyway",
@@ -203,7 +203,7 @@ def _container(predictor: _Part, model: dict[str, Any], made: Imported, which: s
     told.take("name")
     model |= {"framework": "kserve", "payload": [f"{which}.py"]}
     made.to_do.append(
-        f"payload of {model['name']}: the code is in the image {image}; put the file with its subclass of kserve.Model here as {which}.py, and what it imports under requirements"
+        f"payload of {model['name']}: the code is in the image {image}; put the file with its subclass of kserve.Model here as {which}.py, and what it imports under requirements; or run the image as it is in a cluster by container: {{image: {image}}} and a contract (docs/frameworks.md)"
     )
     made.left.append(Left(f"{told.path}.image", f"its code is run as it is by framework: kserve ({image})"))
     made.left += told.rest()

@@ -3,9 +3,11 @@
 | URL | fetched by |
 |---|---|
 | ``s3://bucket/key`` or ``…/prefix`` | the client of the platform's own store; credentials and endpoint in ``AWS_…`` |
+| ``gs://bucket/key`` or ``…/prefix`` | the same client; credentials in ``GOOGLE_…``, or where Google's own tools keep them |
 | ``https://…``, ``http://…`` | HTTP; ``~/.netrc`` has credentials; at most five redirects, none from https to http |
 | ``file:///…`` | this machine |
 | ``mlflow://models/NAME/VERSION``, ``mlflow://models/NAME@ALIAS``, ``mlflow://runs/RUN/PATH`` | ``mlflow-skinny``, in an environment of uv's; the server in ``MLFLOW_TRACKING_URI`` |
+| ``oci://HOST/REPOSITORY:TAG`` | see ``oci_registry`` |
 
 ``#sha256=…`` behind a URL of one file is what its bytes must be. ``.tar``, ``.tar.gz``, ``.tgz`` and ``.zip`` are unpacked; links and paths that leave the folder are refused.
 What was fetched is bounded by ``MAX_UNPACKED`` bytes, ``MAX_FILES`` files and ``SECONDS``.
@@ -28,6 +30,7 @@ import httpx
 import uv
 
 from headrace_controller.archive import MAX_FILES, MAX_UNPACKED
+from headrace_controller.projects import oci_registry
 from headrace_functions.errors import DeadlineExceeded, HeadraceError, InvalidInput, NotFound, TooLarge, Unreachable
 from headrace_functions.storage.members import extract
 from headrace_functions.storage.objects import ObjectStore
@@ -37,7 +40,7 @@ SECONDS = 1800.0
 READ_SECONDS = 30.0
 """In which the other side must send something."""
 REDIRECTS = 5
-SCHEMES = ("s3", "https", "http", "file", "mlflow")
+SCHEMES = ("s3", "gs", "https", "http", "file", "mlflow", "oci")
 _URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*):/{2}")
 _PIN = re.compile(r"sha256=(?P<digest>[0-9a-f]{64})")
 _MODEL = re.compile(r"models/(?P<name>[^/@]+)(?:/(?P<version>\d+)|@(?P<alias>[^/@]+))")
@@ -204,9 +207,12 @@ def _bucket(url: str, folder: Path) -> Fetched:
     key = unquote(parts.path).strip("/")
     if not parts.netloc or not key:
         raise InvalidInput(
-            "payload: s3:// needs a bucket and a key", field="payload", expected="s3://bucket/key", got=url
+            f"payload: {parts.scheme}:// needs a bucket and a key",
+            field="payload",
+            expected=f"{parts.scheme}://bucket/key",
+            got=url,
         )
-    store = ObjectStore(f"s3://{parts.netloc}")
+    store = ObjectStore(f"{parts.scheme}://{parts.netloc}", foreign=True)
     if not parts.path.endswith("/") and store.exists(key):
         _bound(store.size(key), url)
         target = folder / _name(url)
@@ -292,10 +298,17 @@ def _registered(url: str, folder: Path) -> Fetched:
     return Fetched(target, _plain(url))
 
 
+def _artifact(url: str, folder: Path) -> Fetched:
+    found = oci_registry.pull(url, folder, SECONDS)
+    return Fetched(found.path, url, found.sha256)
+
+
 _FETCHERS: dict[str, Callable[[str, Path], Fetched]] = {
     "http": _http,
     "https": _http,
     "s3": _bucket,
+    "gs": _bucket,
+    "oci": _artifact,
     "file": _local,
     "mlflow": _registered,
 }

@@ -5,12 +5,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import orjson
 import pyarrow as pa
 
 from headrace_controller.monitoring.specs import VALUE
 from headrace_functions.logtable import input_column, output_column
 from headrace_functions.names import VersionId
+from headrace_functions.protocol.codec import decode_response
 from headrace_functions.signature import Field
 from headrace_functions.version import Version
 
@@ -106,6 +108,18 @@ def request_of(metric: Version, columns: Mapping[str, str], rows: pa.Table) -> b
         wire = [count, *shape] if metric.batch else shape
         tensors.append({"name": field.name, "datatype": field.dtype.wire, "shape": wire, "data": data})
     return orjson.dumps({"inputs": tensors})
+
+
+def answered_rows(version: Version, body: bytes) -> list[dict[str, Any]]:
+    """The outputs of each row of a v2 answer by log column: a value, or a list of a vector's elements."""
+    tensors = decode_response(body, None, version.signature, batch=version.batch)
+    columns: dict[str, list[Any]] = {}
+    for output in version.signature.outputs:
+        if output.name in tensors:
+            array = np.asarray(tensors[output.name]) if version.batch else np.asarray(tensors[output.name])[np.newaxis]
+            flat = array if array.ndim == 1 else array.reshape(len(array), -1)
+            columns[output_column(output)] = flat.tolist()
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def _shape(field: Field, values: list[Any]) -> list[int]:

@@ -4,7 +4,7 @@ Each step either leaves its whole result or raises; nothing refers to the versio
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from headrace_controller import archive, clock
+from headrace_controller.building import signatures
 from headrace_controller.building.room import BuildRoom, Ground, Needs, Question
 from headrace_controller.child_processes import Log
 from headrace_controller.definitions import ModelDefinition
@@ -32,7 +33,7 @@ from headrace_functions.runtime.inspecting.inspection import framework_of
 from headrace_functions.signature import Field, Signature
 from headrace_functions.storage import layout
 from headrace_functions.storage.documents import Documents
-from headrace_functions.version import EXTERNAL, Version
+from headrace_functions.version import CONTAINER, EXTERNAL, Version
 
 MAX_UPLOAD = archive.MAX_ARCHIVE + source.MAX_BYTES + 16 * 1024 * 1024
 """Bytes of a submission: payload, training data, and what goes with them."""
@@ -52,6 +53,8 @@ class Given:
     digests: Mapping[Path, str] = field(default_factory=dict)
     """SHA-256 of files, where it was taken as they came."""
     reference: Path | None = None
+    own: bool = False
+    """Whether the platform made it itself, so that nobody else could have signed it."""
 
     def digest(self, file: Path) -> str:
         return self.digests.get(file) or archive.digest(file)
@@ -70,9 +73,19 @@ def content_digest(definition: ModelDefinition, given: Given) -> str:
 
 
 class Assembly:
-    def __init__(self, documents: Documents, room: BuildRoom, hash_key: Callable[[], str] = lambda: "") -> None:
-        """``hash_key`` gives the key by which sensitive fields are hashed, hexadecimal; empty drops them."""
+    def __init__(
+        self,
+        documents: Documents,
+        room: BuildRoom,
+        hash_key: Callable[[], str] = lambda: "",
+        trusted_keys: Sequence[Path] = (),
+    ) -> None:
+        """``hash_key`` gives the key by which sensitive fields are hashed, hexadecimal; empty drops them.
+
+        Where there are ``trusted_keys``, payloads must be signed by one of them.
+        """
         self._hash_key = hash_key
+        self._trusted_keys = trusted_keys
         self._documents = documents
         self._room = room
 
@@ -82,7 +95,7 @@ class Assembly:
             log(note)
         content = content_digest(definition, given)
         if definition.external is not None and definition.external.url is None:
-            return self._assemble_unserved(version, definition, given, content, log)
+            return self._assemble_unasked(version, definition, given, content, log)
         folder = self._keep_artifact(version, given, log)
         definition = hydrosphere.adapted(definition, archive.names(given.payload), log)
         framework = _framework(definition, folder, log)
@@ -90,6 +103,8 @@ class Assembly:
         check_safety(definition, framework, folder, log)
         wanted = needed(definition, framework, folder, log)
         ground = self._room.prepare(wanted, log)
+        if definition.container is not None:
+            return self._assemble_unasked(version, definition, given, content, log, ground)
         data = read_training(definition, given, log)
         declared = inputs_of(definition, data)
         question = Question(
@@ -126,15 +141,30 @@ class Assembly:
         self._keep_reference(ground, asked, made, kept, given.folder, log)
         return replace(made, training=layout.training(version))
 
-    def _assemble_unserved(
-        self, version: VersionId, definition: ModelDefinition, given: Given, content: str, log: Log
+    def _assemble_unasked(
+        self,
+        version: VersionId,
+        definition: ModelDefinition,
+        given: Given,
+        content: str,
+        log: Log,
+        ground: Ground | None = None,
     ) -> Version:
-        """A version that answers elsewhere and cannot be asked: its contract is declared, its answers are told by its exchanges."""
+        """A version that cannot be asked while it is built, because it answers elsewhere or in a container of its own: its contract is declared."""
         data = read_training(definition, given, log)
         signature = Signature(inputs_of(definition, data), definition.contract.output_fields())
         _check_monitoring(definition, signature)
-        log("external: it answers elsewhere; its exchanges are logged as they are sent")
         made = _described(version, definition, given, content, signature)
+        if ground is None:
+            log("external: it answers elsewhere; its exchanges are logged as they are sent")
+        else:
+            made = replace(
+                made,
+                framework=CONTAINER,
+                environment=ground.environment,
+                runtime=ground.runtime,
+                options=definition.loader_options(),
+            )
         if given.training is None or data is None:
             return made
         self._keep_training(made, data, given.folder, log)
@@ -147,6 +177,8 @@ class Assembly:
                 "payload: the archive changed on its way", field="payload", expected=given.payload_digest, got=found
             )
         folder = self._room.artifact(given.payload_digest, given.payload, given.folder)
+        if self._trusted_keys and not given.own:
+            signatures.check(folder, self._trusted_keys, log)
         self._documents.objects.put(layout.artifact(version), given.payload)
         log(f"artifact {given.payload_digest[:12]}: {', '.join(archive.names(given.payload)[:10])}")
         return folder
@@ -225,6 +257,8 @@ def _described(
 def _framework(definition: ModelDefinition, folder: Path, log: Log) -> str:
     if definition.external is not None:
         return EXTERNAL
+    if definition.container is not None:
+        return CONTAINER
     return definition.framework or guess_framework(folder, log)
 
 
@@ -257,7 +291,7 @@ def needed(definition: ModelDefinition, framework: str, folder: Path, log: Log) 
     found = needs.requirements(framework, folder, definition.options)
     listed = requirements.join(own, found, RUNTIME_REQUIREMENTS)
     log(f"requirements: {', '.join(listed)}")
-    return Needs(tuple(listed))
+    return Needs(tuple(listed), container=definition.container.image if definition.container else "")
 
 
 def read_training(definition: ModelDefinition, given: Given, log: Log) -> TrainingData | None:

@@ -28,6 +28,13 @@ class LocalBuildRoom:
                 got=needs.image,
                 hint="list what the image holds under 'requirements', or apply it to a platform in a cluster",
             )
+        if needs.container:
+            raise InvalidInput(
+                "container: this platform runs versions as processes and starts no containers",
+                field="container",
+                got=needs.container,
+                hint="apply it to a platform in a cluster; or start the container yourself and watch it by external: {url: …} (docs/external-models.md)",
+            )
         lock = self._provisioning.resolve(list(needs.requirements), log)
         self._provisioning.python(lock.key, log)
         return Ground(lock.key)

@@ -53,7 +53,7 @@ class OutlierModels:
             (home / name).write_bytes(objects.get(f"{folder}{name}"))
         payload = home / "payload.tar.zst"
         digest = archive.pack(definition.payload, home, payload)
-        made = self._builds.submit(definition, Given(home, payload, digest)).version
+        made = self._builds.submit(definition, Given(home, payload, digest, own=True)).version
         self._builds.wait(made, BUILD_TIMEOUT)
         if self._catalog.get(made).released:
             threshold = float(definition.metadata["threshold"])

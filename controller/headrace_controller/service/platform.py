@@ -12,6 +12,7 @@ from headrace_controller.access import current
 from headrace_controller.access.trust import Trust, create_trust
 from headrace_controller.analysis_runs import Runner
 from headrace_controller.building.room import BuildRoom
+from headrace_controller.building.signatures import trusted_keys
 from headrace_controller.catalog.catalog import Catalog
 from headrace_controller.environments.named import JobEnvironments
 from headrace_controller.health.reader import HealthReader
@@ -23,6 +24,7 @@ from headrace_controller.service.builds import Builds
 from headrace_controller.service.changes import AnnouncedServices, Changes
 from headrace_controller.service.comparisons import Comparisons
 from headrace_controller.service.deployments import Deployments
+from headrace_controller.service.evaluations import Evaluations
 from headrace_controller.service.exchanges import Exchanges
 from headrace_controller.service.explanations import Explanations
 from headrace_controller.service.failures import Failures
@@ -92,6 +94,7 @@ class Platform:
     comparisons: Comparisons
     segmentation: Segmentation
     replays: Replays
+    evaluations: Evaluations
     events_of_kserve: EventJoin
     watch: IncidentWatch
     notifications: Notifications
@@ -200,6 +203,7 @@ def create_platform(
     announced = AnnouncedServices(services, changes)
     provisioning = Provisioning(documents, settings.environments, settings.artifacts)
     versions = Versions(catalog, announced)
+    aliases = Aliases(catalog, announced)
     on_this_machine = ProcessRunner(JobEnvironments(provisioning.environments))
     jobs = Jobs(documents, runner or on_this_machine, settings.storage_url, home, gateway=gateway or endpoint)
     jobs.on_change(lambda _job: changes.announce())
@@ -227,6 +231,7 @@ def create_platform(
                 provisioning, RuntimeProbe(confined=not settings.unconfined, readable=settings.function_paths)
             ),
             settings.read_hash_key,
+            trusted_keys(Path(settings.trusted_keys)) if settings.trusted_keys else (),
         ),
         announced,
         home / "builds",
@@ -244,7 +249,7 @@ def create_platform(
         catalog=catalog,
         builds=builds,
         versions=versions,
-        aliases=Aliases(catalog, announced),
+        aliases=aliases,
         sequences=sequences,
         deployments=Deployments(catalog),
         streams=streams,
@@ -266,6 +271,7 @@ def create_platform(
         comparisons=comparisons,
         segmentation=segmentation,
         replays=Replays(documents, comparisons, logs),
+        evaluations=Evaluations(catalog, aliases),
         events_of_kserve=EventJoin(exchanges.registered, exchanges.take),
         watch=watch,
         notifications=Notifications(documents, incidents, endpoint),

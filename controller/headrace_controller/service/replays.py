@@ -13,19 +13,24 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from headrace_controller import clock
 from headrace_controller.comparison.paired import Pair, compare
-from headrace_controller.requestlog.model_requests import AGAIN, Ask, Unanswered, columns_for_inputs, request_of
+from headrace_controller.requestlog.model_requests import (
+    AGAIN,
+    Ask,
+    Unanswered,
+    answered_rows,
+    columns_for_inputs,
+    request_of,
+)
 from headrace_controller.requestlog.reader import MAX_ROWS, LogQuery, LogReader
 from headrace_controller.service.comparisons import Comparisons, as_document
 from headrace_controller.service.kept_values import require_clear_inputs
 from headrace_functions.errors import Conflict, HeadraceError, InvalidInput, NotFound
 from headrace_functions.logtable import output_column
 from headrace_functions.names import VersionId
-from headrace_functions.protocol.codec import decode_response
 from headrace_functions.storage import layout
 from headrace_functions.storage.documents import Documents
 from headrace_functions.version import Version
@@ -197,14 +202,7 @@ class Replays:
             self.sleep(0.5 * 2**attempt)
         if reply.status != 200:
             return None
-        tensors = decode_response(reply.body, None, version.signature, batch=version.batch)
-        found = {}
-        for output in version.signature.outputs:
-            if output.name in tensors:
-                array = tensors[output.name][0] if version.batch else tensors[output.name]
-                plain = array.ravel().tolist() if isinstance(array, np.ndarray) and array.ndim else array
-                found[output_column(output)] = plain.item() if isinstance(plain, np.generic | np.ndarray) else plain
-        return found
+        return answered_rows(version, reply.body)[0]
 
     def _end(self, replay_id: str, **more: Any) -> None:
         with self._lock:

@@ -242,7 +242,7 @@ class Gateway:
         if rest == ["ready"]:
             await _answer(send, scope, _json(metadata.model_ready(parts[0], ready=True)))
         elif rest == ["openapi.json"]:
-            await _answer(send, scope, _json(_described(parts[0], route)))
+            await _answer(send, scope, _json(_described(parts[0], reference, route)))
         elif not rest:
             await _answer(send, scope, _json(await self._metadata(parts[0], route)))
         else:
@@ -488,10 +488,11 @@ class Gateway:
         await _answer(send, scope, Reply(answer.status, headers, body), request_id)
 
 
-def _described(name: str, route: Route) -> dict[str, Any]:
+def _described(name: str, reference: Reference, route: Route) -> dict[str, Any]:
     if isinstance(route, SequenceRoute):
         return openapi.document(name, str(route.revision), route.sequence.signature, batch=route.batch)
-    return openapi.document(name, str(route.id.number), route.signature, batch=route.batch)
+    number = reference.number
+    return openapi.document(name, str(route.id.number), route.signature, batch=route.batch, number=number)
 
 
 def _bounds(route: Route) -> tuple[int, float]:

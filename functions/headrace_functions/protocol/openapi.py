@@ -4,7 +4,8 @@ Two operations: rows as objects (``/v1``), which typed clients are generated fro
 """
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from headrace_functions.signature import Field, Signature
@@ -12,33 +13,17 @@ from headrace_functions.signature import Field, Signature
 _INTEGERS = {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
 
 
-def document(name: str, version: str, signature: Signature, *, batch: bool = True) -> dict[str, Any]:
-    """The description of ``name``; ``version`` is what answers now, such as ``3`` or a sequence's revision."""
-    answers = {
-        "404": "there is no such model",
-        "422": "the rows do not fit the signature",
-        "429": "a queue is full",
-        "503": "it cannot be started",
-    }
-    problems = {status: _problem(text) for status, text in answers.items()}
-    rows = {"type": "array", "items": {"$ref": "#/components/schemas/Row"}, "minItems": 1}
-    rows |= {} if batch else {"maxItems": 1}
-    wanted = {"type": "object", "required": ["instances"], "properties": {"instances": rows}}
-    answered = {"type": "object", "required": ["predictions"], "properties": {"predictions": _predictions(signature)}}
-    tensors = {
-        "type": "object",
-        "required": ["inputs"],
-        "properties": {"id": {"type": "string"}, "inputs": _tensors(signature.inputs, batch=batch)},
-    }
-    found = {
-        "type": "object",
-        "required": ["model_name", "outputs"],
-        "properties": {
-            "model_name": {"type": "string"},
-            "model_version": {"type": "string"},
-            "outputs": _tensors(signature.outputs, batch=batch),
-        },
-    }
+def document(
+    name: str, version: str, signature: Signature, *, batch: bool = True, number: int | None = None
+) -> dict[str, Any]:
+    """The description of ``name``, or of its version ``number``; ``version`` is what answers now, such as ``3`` or a sequence's revision.
+
+    Everything that is an object is a component with a name of its own, which generators make the names of types of.
+    """
+    inputs, outputs = (
+        _tensors(signature.inputs, "Input", batch=batch),
+        _tensors(signature.outputs, "Output", batch=batch),
+    )
     example = {f.name: _example(f) for f in signature.inputs}
     sent = [
         {"name": f.name, "shape": [*([1] if batch else []), *_sizes(f)], "datatype": f.dtype.wire, "data": _flat(f)}
@@ -47,22 +32,55 @@ def document(name: str, version: str, signature: Signature, *, batch: bool = Tru
     return {
         "openapi": "3.1.0",
         "info": {"title": name, "version": version, "description": f"The model {name}, served by Headrace."},
+        # Only a platform that asks its callers who they are wants one of them.
+        "security": [{}, {"key": []}, {"bearer": []}],
         "paths": {
-            f"/v1/models/{name}:predict": {
-                "post": _operation(
-                    "predict", "Rows in, predictions out", wanted, answered, {"instances": [example]}, problems
-                )
+            f"/v1/models/{name if number is None else f'{name}:{number}'}:predict": {
+                "post": _operation("Predict", "Rows in, predictions out", {"instances": [example]})
             },
-            f"/v2/models/{name}/infer": {
-                "post": _operation("infer", "Tensors in, tensors out", tensors, found, {"inputs": sent}, problems)
+            f"/v2/models/{name if number is None else f'{name}/versions/{number}'}/infer": {
+                "post": _operation("Infer", "Tensors in, tensors out", {"inputs": sent})
             },
         },
         "components": {
-            "schemas": {"Row": _row(signature.inputs), "Prediction": _row(signature.outputs), "Problem": _PROBLEM}
+            "securitySchemes": {
+                "key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+                "bearer": {"type": "http", "scheme": "bearer"},
+            },
+            "schemas": {
+                "Row": _row(signature.inputs),
+                "Prediction": _row(signature.outputs),
+                "PredictRequest": _object(["instances"], instances=_rows(batch=batch)),
+                "PredictResponse": _object(["predictions"], predictions=_predictions(signature)),
+                "InferRequest": _object(["inputs"], id={"type": "string"}, inputs=_one_of(inputs)),
+                "InferResponse": _object(
+                    ["model_name", "outputs"],
+                    model_name={"type": "string"},
+                    model_version={"type": "string"},
+                    id={"type": "string"},
+                    outputs=_one_of(outputs),
+                ),
+                **inputs,
+                **outputs,
+                "Problem": _PROBLEM,
+            },
         },
     }
 
 
+_PROBLEMS = {
+    "400": "the body cannot be read",
+    "401": "who asks is not known",
+    "403": "who asks may not ask this model",
+    "404": "there is no such model",
+    "413": "the body is too large",
+    "422": "the rows do not fit the signature",
+    "429": "a queue is full",
+    "500": "the function failed",
+    "502": "the function went away",
+    "503": "it cannot be started",
+    "504": "the deadline has passed",
+}
 _PROBLEM = {
     "type": "object",
     "required": ["title", "status", "detail"],
@@ -77,20 +95,13 @@ _PROBLEM = {
 def _problem(text: str) -> dict[str, Any]:
     return {
         "description": text,
-        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        "content": {"application/problem+json": {"schema": _ref("Problem")}},
     }
 
 
-def _operation(
-    name: str,
-    summary: str,
-    wanted: dict[str, Any],
-    answered: dict[str, Any],
-    example: dict[str, Any],
-    problems: dict[str, Any],
-) -> dict[str, Any]:
+def _operation(name: str, summary: str, example: dict[str, Any]) -> dict[str, Any]:
     return {
-        "operationId": name,
+        "operationId": name.lower(),
         "summary": summary,
         "parameters": [
             {
@@ -101,17 +112,32 @@ def _operation(
                 "description": "kept in the log",
             }
         ],
-        "requestBody": {"required": True, "content": {"application/json": {"schema": wanted, "example": example}}},
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": _ref(f"{name}Request"), "example": example}},
+        },
         "responses": {
-            "200": {"description": "answered", "content": {"application/json": {"schema": answered}}},
-            **problems,
+            "200": {"description": "answered", "content": {"application/json": {"schema": _ref(f"{name}Response")}}},
+            **{status: _problem(text) for status, text in _PROBLEMS.items()},
         },
     }
 
 
+def _ref(name: str) -> dict[str, Any]:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _object(required: list[str], **properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "required": required, "properties": properties}
+
+
+def _rows(*, batch: bool) -> dict[str, Any]:
+    return {"type": "array", "items": _ref("Row"), "minItems": 1} | ({} if batch else {"maxItems": 1})
+
+
 def _predictions(signature: Signature) -> dict[str, Any]:
     """v1 answers with plain values where there is one output, with objects where there are several."""
-    one = _value(signature.outputs[0]) if len(signature.outputs) == 1 else {"$ref": "#/components/schemas/Prediction"}
+    one = _value(signature.outputs[0]) if len(signature.outputs) == 1 else _ref("Prediction")
     return {"type": "array", "items": one}
 
 
@@ -146,13 +172,19 @@ def _element(field: Field) -> dict[str, Any]:
     return found
 
 
-def _tensors(fields: Sequence[Field], *, batch: bool) -> dict[str, Any]:
-    return {
-        "type": "array",
-        "items": {"oneOf": [_tensor(f, batch=batch) for f in fields]}
-        if len(fields) > 1
-        else _tensor(fields[0], batch=batch),
-    }
+def _tensors(fields: Sequence[Field], side: str, *, batch: bool) -> dict[str, dict[str, Any]]:
+    """The schema of each tensor by the name of its component, e.g. ``SepalLengthInput``."""
+    found: dict[str, dict[str, Any]] = {}
+    for field in fields:
+        words = re.findall(r"[A-Za-z0-9]+", field.name)
+        name = "".join(w[:1].upper() + w[1:] for w in words) + side
+        found[name if name not in found else f"{name}{len(found)}"] = _tensor(field, batch=batch)
+    return found
+
+
+def _one_of(tensors: Mapping[str, Any]) -> dict[str, Any]:
+    items = [_ref(name) for name in tensors]
+    return {"type": "array", "items": {"oneOf": items} if len(items) > 1 else items[0]}
 
 
 def _tensor(field: Field, *, batch: bool) -> dict[str, Any]:

@@ -294,6 +294,21 @@ def replay_result(replay_id: str) -> str:
     return f"replays/{replay_id}/result.json"
 
 
+def evaluations(v: VersionId) -> str:
+    """Folder of what a version was held against labelled files for: ``<id>.json``, and ``<id>/result.json``."""
+    return f"evaluations/{v.model}/v{v.number}/"
+
+
+def evaluation(v: VersionId, evaluation_id: str) -> str:
+    """What an evaluation was asked for."""
+    return f"{evaluations(v)}{evaluation_id}.json"
+
+
+def evaluation_result(v: VersionId, evaluation_id: str) -> str:
+    """What an evaluation came to."""
+    return f"{evaluations(v)}{evaluation_id}/result.json"
+
+
 def schedule(name: str) -> str:
     """Folder of the revisions ``<k>.json`` of a schedule, appended; the highest counts."""
     return f"{SCHEDULES}{name}/revisions/"

@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError
-from obstore.store import LocalStore, S3Store
+from obstore.store import GCSStore, LocalStore, S3Store
 
 from headrace_functions.errors import Conflict, InvalidInput, NotFound, StorageFailed
 from headrace_functions.storage import access
@@ -45,9 +45,14 @@ class ObjectStore:
     Every verb raises ``StorageFailed`` when the store refuses or cannot be reached.
     """
 
-    def __init__(self, url: str, *, impatient: bool = False) -> None:
-        """``impatient`` is for small objects that somebody waits for: a bucket that is away is said to be within ``GIVE_UP`` seconds, not minutes."""
-        self.url, self._store = _open(url, impatient=impatient)
+    def __init__(self, url: str, *, impatient: bool = False, foreign: bool = False) -> None:
+        """``impatient`` is for small objects that somebody waits for: a bucket that is away is said to be within ``GIVE_UP`` seconds, not minutes.
+
+        ``foreign`` is a bucket that is read alone and not the platform's: ``gs://bucket`` may be one, with credentials of ``GOOGLE_…``.
+        """
+        google = foreign and url.startswith("gs://")
+        self.url, store = (url, _google(url)) if google else _open(url, impatient=impatient)
+        self._store: Any = store
 
     @property
     def directory(self) -> Path | None:
@@ -222,6 +227,14 @@ def _bucket(name: str, prefix: str, *, impatient: bool) -> S3Store:
         return S3Store(name, prefix=prefix or None, client_options=client, **config)
     except (BaseError, ValueError) as error:
         raise StorageFailed(f"storage s3://{name} cannot be opened: {_first_line(error)}", field="storage") from error
+
+
+def _google(url: str) -> GCSStore:
+    try:
+        plain = "http://" in os.environ.get("GOOGLE_SERVICE_ACCOUNT_KEY", "")  # an emulator that the key names
+        return GCSStore(urlsplit(url).netloc, client_options={"allow_http": plain})
+    except (BaseError, ValueError) as error:
+        raise StorageFailed(f"storage {url} cannot be opened: {_first_line(error)}", field="storage") from error
 
 
 def _absent(key: str, error: FileNotFoundError) -> NotFound | StorageFailed:

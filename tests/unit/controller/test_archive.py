@@ -138,3 +138,42 @@ def test_many_that_unpack_at_once_get_one_whole_folder(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert seen == [50] * 8
+
+
+def gzipped(target: Path, names: list[str], *, at: int = 0) -> Path:
+    with tarfile.open(target, "w:gz") as tar:
+        for name in names:
+            info = tarfile.TarInfo(name)
+            info.size, info.mtime = len(name), at
+            tar.addfile(info, io.BytesIO(name.encode()))
+    return target
+
+
+def test_a_tar_gz_becomes_the_archive_that_the_same_files_give_whenever_they_were_packed(tmp_path: Path) -> None:
+    first = gzipped(tmp_path / "first", ["b.py", "a/c.py"], at=1)
+    second = gzipped(tmp_path / "second", ["a/c.py", "b.py"], at=2)
+    assert (True, True) == (archive.from_gzip(first), archive.from_gzip(second))
+    assert archive.digest(first) == archive.digest(second)
+    assert ["a/c.py", "b.py"] == archive.names(first)
+    assert archive.from_gzip(first) is False
+    assert {"first", "second"} == {p.name for p in tmp_path.iterdir()}, "nothing is left over"
+
+
+@pytest.mark.parametrize("damage", ["truncated", "garbage", "outside"])
+def test_a_tar_gz_that_cannot_be_read_or_leaves_its_folder_is_refused(tmp_path: Path, damage: str) -> None:
+    file = gzipped(tmp_path / "x", ["../out.py" if damage == "outside" else "a.py"])
+    if damage != "outside":
+        body = file.read_bytes()
+        file.write_bytes(body[:20] if damage == "truncated" else body[:12] + b"garbage")
+    with pytest.raises(InvalidInput) as refused:
+        archive.from_gzip(file)
+    assert "payload" == refused.value.field
+
+
+def test_a_tar_gz_that_unpacks_to_more_than_an_archive_may_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "MAX_UNPACKED", 1000)
+    monkeypatch.setattr(archive, "MAX_FILES", 1)
+    with pytest.raises(TooLarge):
+        archive.from_gzip(gzipped(tmp_path / "x", [f"{i}.py" for i in range(50)]))

@@ -7,6 +7,7 @@ import pytest
 
 from headrace_controller.definitions import ModelDefinition, SequenceDefinition, read_text
 from headrace_controller.service import hydrosphere
+from headrace_functions.runtime.frameworks.hydrosphere import imported
 from headrace_functions.runtime.loading import load_function
 from headrace_functions.signature import Field, Signature, dtype
 
@@ -61,3 +62,32 @@ def test_its_function_gets_the_inputs_of_one_row_and_no_model(tmp_path: Path) ->
     options = {"entry": "src/func_main.py", "function": "infer"}
     function = load_function("python", tmp_path, options, SIGNATURE, batch=False)
     assert 3.0 == function({"x": np.array(1.5)})["value"].item()
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("/model/files/factor.txt", "factor.txt"),
+        ("/model/files/factor.txt", "model/factor.txt"),
+        ("/model/files/data/factor.txt", "data/factor.txt"),
+    ],
+)
+def test_what_its_code_opens_below_model_files_is_the_payload_s(tmp_path: Path, text: str, place: str) -> None:
+    (tmp_path / "src").mkdir()
+    (tmp_path / place).parent.mkdir(exist_ok=True)
+    (tmp_path / place).write_text("4")
+    code = f"factor = float(open({text!r}).read())\nnote = 'see /model/files'\ndef infer(x):\n    return {{'value': x * factor, 'note': note}}\n"
+    (tmp_path / "src" / "func_main.py").write_text(code)
+    outputs = (*SIGNATURE.outputs, Field("note", dtype("string")))
+    options = {"entry": "src/func_main.py", "function": "infer"}
+    function = load_function("python", tmp_path, options, Signature(SIGNATURE.inputs, outputs), batch=False)
+    found = function({"x": np.array(1.5)})
+    assert (6.0, "see /model/files") == (found["value"].item(), found["note"].item())
+
+
+def test_a_mistake_in_its_code_names_the_file_and_line(tmp_path: Path) -> None:
+    (tmp_path / "func_main.py").write_text("x = 1\nraise RuntimeError('no')\n")
+    with pytest.raises(RuntimeError) as raised:
+        imported("mistaken", tmp_path / "func_main.py", tmp_path)
+    last = raised.traceback[-1]
+    assert ("func_main.py", 2) == (Path(str(last.path)).name, last.lineno + 1)

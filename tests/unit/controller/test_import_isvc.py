@@ -148,7 +148,7 @@ def test_what_is_none_or_two_is_refused_naming_the_key(document: Any, field: str
     [
         ("pvc://claim/model", True),
         ("hf://org/model", True),
-        ("gs://bucket/model", True),
+        ("gs://bucket/model", False),
         ("https://host/model.onnx", False),
     ],
 )

@@ -147,7 +147,9 @@ def test_nobody_there_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        ("gs://bucket/model", "gs:// is not fetched"),
+        ("hdfs://bucket/model", "hdfs:// is not fetched"),
+        ("gs://bucket", "needs a bucket and a key"),
+        ("oci://registry.example/churn", "the URL of a registry is not understood"),
         ("ftp://host/model", "ftp:// is not fetched"),
         ("https://me:secret@host/model.onnx", "holds credentials"),
         ("s3://bucket", "needs a bucket and a key"),

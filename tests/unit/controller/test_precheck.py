@@ -21,7 +21,6 @@ def check(folder: Path, **more: object) -> None:
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({"framework": "container"}, "images of your own are not run here"),
         ({"framework": "fortran"}, "'fortran' is not known"),
         ({"target": "label"}, "has no column 'label'"),
     ],

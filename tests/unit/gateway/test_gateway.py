@@ -607,15 +607,20 @@ async def test_a_model_describes_itself_by_openapi_and_its_examples_are_answered
         "maxItems": 2,
         "items": {"type": "array", "items": {"type": "number", "format": "float"}},
     } == row["properties"]["image"]
+    await examples_are_answered(h, found)
+
+
+async def examples_are_answered(h: House, found: dict[str, Any]) -> None:
+    """Examples fit the schemas that they stand beside and are answered, and so do the answers."""
     for path, methods in found["paths"].items():
-        content = methods["post"]["requestBody"]["content"]["application/json"]
-        if path.startswith("/v2"):
-            reply = await h.client.post(path, json=content["example"])
-            assert 200 == reply.status_code, reply.text
-            assert [40.0] == reply.json()["outputs"][0]["data"]
-        assert jsonschema.Draft202012Validator({**content["schema"], "components": found["components"]}).is_valid(
-            content["example"]
-        )
+        operation = methods["post"]
+        content = operation["requestBody"]["content"]["application/json"]
+        answered = operation["responses"]["200"]["content"]["application/json"]["schema"]
+        reply = await h.client.post(path, json=content["example"])
+        assert 200 == reply.status_code, reply.text
+        for schema, instance in ((content["schema"], content["example"]), (answered, reply.json())):
+            validator = jsonschema.Draft202012Validator({**schema, "components": found["components"]})
+            assert [] == list(validator.iter_errors(instance)), (path, instance)
 
 
 @in_house
@@ -624,7 +629,10 @@ async def test_a_sequence_and_a_version_describe_themselves_too_and_nobody_else(
     h.compose("chain", Stage((Variant(it.id, 100),)), versions=[it])
     chain = (await h.client.get("/v2/models/chain/openapi.json")).json()
     assert ["/v1/models/chain:predict", "/v2/models/chain/infer"] == list(chain["paths"])
-    assert 200 == (await h.client.get("/v2/models/adder/versions/1/openapi.json")).status_code
+    first = (await h.client.get("/v2/models/adder/versions/1/openapi.json")).json()
+    assert ["/v1/models/adder:1:predict", "/v2/models/adder/versions/1/infer"] == list(first["paths"])
+    await examples_are_answered(h, first)
+    await examples_are_answered(h, chain)
     assert 404 == (await h.client.get("/v2/models/nobody/openapi.json")).status_code
 
 

@@ -1,5 +1,7 @@
 """What people apply, as far as its files tell: each container is hardened, each image is set, no name leads nowhere."""
 
+import hashlib
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -92,6 +94,23 @@ def test_the_controller_is_told_every_image_that_it_starts() -> None:
     controller = next(d for d in documents(KNATIVE / "base") if d["metadata"]["name"] == "headrace-controller")
     targets = {f"headrace-function-{n}" for n in ("python", "sklearn", "builder")}
     assert targets | {"headrace-controller", "headrace-jobs"} == images_of(controller)
+
+
+def test_every_runtime_image_is_a_target_with_a_lock_and_named_by_the_base_or_a_component() -> None:
+    listed = {i["name"]: i for i in json.loads((KNATIVE / "base" / "runtime-images.json").read_text())["images"]}
+    dockerfile = (ROOT / "functions" / "Dockerfile").read_text()
+    components = {p.parent.name for p in (KNATIVE / "components" / "frameworks").glob("*/kustomization.yaml")}
+    assert {"python", "sklearn"} | components == listed.keys()
+    for name, image in listed.items():
+        lock = ROOT / "functions" / "requirements" / f"{name}.txt"
+        assert image["lock"] == hashlib.sha256(lock.read_bytes()).hexdigest(), f"{name}: run make lock"
+        assert f"FROM base AS {name}\n" in dockerfile
+        assert f"COPY requirements/{name}.txt /opt/headrace/lock.txt" in dockerfile
+    for name in components:
+        text = (KNATIVE / "components" / "frameworks" / name / "kustomization.yaml").read_text()
+        (patch,) = yaml.safe_load(yaml.safe_load(text)["patches"][0]["patch"])
+        wanted = {"name": f"HEADRACE_FUNCTION_IMAGE_{name.upper()}", "value": f"headrace-function-{name}"}
+        assert wanted == patch["value"]
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda o: o.name)

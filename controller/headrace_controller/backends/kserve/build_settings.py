@@ -52,4 +52,6 @@ def _listed(file: str, cluster: ClusterSettings) -> tuple[RuntimeImage, ...]:
         raise InvalidInput(
             f"the list of runtime images cannot be read: {error.strerror}", field=images.VARIABLE, got=file
         ) from error
-    return images.read(text, cluster.image_of, where=file)
+    found = images.read(text, cluster.image_of, where=file)
+    # Where images are named one by one, what is not named is not there: images of frameworks are big, and a platform has those that it wants.
+    return tuple(i for i in found if i.listed.image or not cluster.images or i.name in cluster.images)

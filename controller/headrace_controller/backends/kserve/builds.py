@@ -55,12 +55,15 @@ class ClusterBuildRoom:
         if needs.image:
             log(f"image {needs.image}, as the definition says; requirements are what it holds")
             return Ground(_digest(["image", needs.image])[:20], Runtime(needs.image))
+        if needs.container:
+            log(f"container {needs.container}; the function server beside it passes requests on")
         choice = images.choose(self._builds.images, needs.requirements)
         image = choice.image
         if not choice.lacking:
             log(f"runtime image {image.name} ({image.reference}) satisfies the requirements")
             self._keep_lock(image)
-            return Ground(image.environment, Runtime(image.reference, image.listed.lock))
+            # A standby of this lock would answer without the container.
+            return Ground(image.environment, Runtime(image.reference, "" if needs.container else image.listed.lock))
         log(f"runtime image {image.name} ({image.reference}) lacks: {', '.join(choice.lacking)}")
         return replace(self._with_layer(image, needs.requirements, log), lacking=choice.lacking)
 

@@ -9,11 +9,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from headrace_controller.backends.base import ServiceSpec
+from headrace_controller.backends.kserve import sidecar
 from headrace_controller.backends.kserve.settings import ClusterSettings
 from headrace_controller.definitions.deployment import DeploymentConfiguration
 from headrace_functions import startup
 from headrace_functions.runtime import fetch, layers
 from headrace_functions.storage import layout
+from headrace_functions.version import CONTAINER as CONTAINER_FRAMEWORK
 from headrace_functions.version import Scaling, Version
 
 Json = dict[str, Any]
@@ -29,7 +31,6 @@ VERSION = "headrace.dev/version"
 STORAGE = "headrace.dev/storage"
 """The store whose catalogue a service is from: a platform with another store removes nothing of it."""
 VISIBILITY = "networking.knative.dev/visibility"
-PORT = 8080
 USER = 65532
 WORK = "/var/headrace"
 TEMPORARY = "1Gi"
@@ -111,7 +112,10 @@ def _predictor(
         "enableServiceLinks": False,
         **_placement(configuration),
         "volumes": [{"name": "work", "emptyDir": {}}, {"name": "tmp", "emptyDir": {"sizeLimit": TEMPORARY}}],
-        "containers": [_container(version, cluster, configuration, standard=standard)],
+        "containers": [
+            _container(version, cluster, configuration, standard=standard),
+            *sidecar.containers(version, configuration, _resources(configuration)),
+        ],
     }
 
 
@@ -181,9 +185,10 @@ def _container(
         "imagePullPolicy": "IfNotPresent",
         "env": _environment(version, cluster, configuration, standard=standard),
         "envFrom": [{"secretRef": {"name": cluster.storage_secret}}],
-        "ports": [{"containerPort": PORT, "protocol": "TCP"}],
+        "ports": [{"containerPort": sidecar.port(version), "protocol": "TCP"}],
         "readinessProbe": _readiness(version, standard=standard),
-        "resources": _resources(configuration),
+        # Beside a container of the user's, what the configuration says is for that one.
+        "resources": _resources(None if version.framework == CONTAINER_FRAMEWORK else configuration),
         "securityContext": confined(),
         # The log's end becomes part of the pod's status, so a crash is explained without reading logs.
         "terminationMessagePolicy": "FallbackToLogsOnError",
@@ -204,7 +209,7 @@ def confined(**also: Any) -> Json:
 
 
 def _readiness(version: Version, *, standard: bool) -> Json:
-    probe: Json = {"httpGet": {"path": f"/v2/models/{version.id.model}/ready", "port": PORT}}
+    probe: Json = {"httpGet": {"path": f"/v2/models/{version.id.model}/ready", "port": sidecar.port(version)}}
     # Knative's proxy looks every few milliseconds during a start; the kubelet looks once a second at most.
     return {**probe, "periodSeconds": 1} if standard else probe
 
@@ -217,7 +222,7 @@ def _environment(
         fetch.ARTIFACT: version.artifact,
         startup.STORAGE: cluster.storage,
         # In mode Knative every request comes through the pod's own proxy.
-        fetch.LISTEN: f"tcp:{'0.0.0.0' if standard else '127.0.0.1'}:{PORT}",  # noqa: S104 -- inside its pod
+        fetch.LISTEN: f"tcp:{'0.0.0.0' if standard else '127.0.0.1'}:{sidecar.port(version)}",  # noqa: S104 -- inside its pod
         startup.WORK: WORK,
         "HOME": "/tmp",  # noqa: S108 -- the pod's own, see TEMPORARY
         **({fetch.COLLECTOR: cluster.collector} if cluster.collector else {}),

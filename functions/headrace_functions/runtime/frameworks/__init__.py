@@ -9,9 +9,10 @@ from typing import cast
 
 from headrace_functions.errors import InvalidInput
 from headrace_functions.runtime.frameworks.port import Framework
-from headrace_functions.version import EXTERNAL
+from headrace_functions.version import CONTAINER, EXTERNAL
 
 FRAMEWORKS: dict[str, str] = {
+    CONTAINER: f"{__name__}.container",
     EXTERNAL: f"{__name__}.external",
     "fastai": f"{__name__}.fastai",
     "keras": f"{__name__}.keras",
@@ -26,20 +27,9 @@ FRAMEWORKS: dict[str, str] = {
     "xgboost": f"{__name__}.xgboost",
 }
 
-CONTAINER = "container"
-"""What other platforms call an image with a server of its own."""
-
 
 def check(name: str) -> str:
     """The name, if there is such a framework; ``InvalidInput`` names the known ones."""
-    if name == CONTAINER:
-        raise InvalidInput(
-            "framework: images of your own are not run here: functions are processes in environments that the platform makes",
-            field="framework",
-            expected=f"one of {', '.join(sorted(FRAMEWORKS))}",
-            got=name,
-            hint="a subclass of kserve.Model runs with framework: kserve; a server that runs elsewhere is external: {url: …} (docs/external-models.md)",
-        )
     if name not in FRAMEWORKS:
         known = ", ".join(sorted(FRAMEWORKS))
         raise InvalidInput(

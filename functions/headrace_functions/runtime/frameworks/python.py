@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from headrace_functions.errors import InvalidInput
+from headrace_functions.runtime.frameworks import hydrosphere
 from headrace_functions.runtime.frameworks.port import Description, Function, Options
 from headrace_functions.runtime.frameworks.python_names import ENTRY, FUNCTION, HYDROSPHERE, HYDROSPHERE_FUNCTIONS
 from headrace_functions.runtime.frameworks.streaming import Streaming, yields
@@ -52,7 +53,7 @@ def load(artifact: Path, options: Options) -> UserFunction:
             got=have,
             hint="name the file as options.entry",
         )
-    module = _import(path)
+    module = _import(path, artifact)
     name = str(options.get("function", FUNCTION))
     names = (name, *HYDROSPHERE_FUNCTIONS) if path.name == HYDROSPHERE else (name,)
     predict = next((getattr(module, n) for n in names if callable(getattr(module, n, None))), None)
@@ -71,8 +72,10 @@ def load(artifact: Path, options: Options) -> UserFunction:
     return UserFunction(entry, predict, model)
 
 
-def _import(path: Path) -> Any:
+def _import(path: Path, artifact: Path) -> Any:
     sys.path.insert(0, str(path.parent))
+    if path.name == HYDROSPHERE:
+        return hydrosphere.imported(MODULE, path, artifact)
     spec = importlib.util.spec_from_file_location(MODULE, path)
     if spec is None or spec.loader is None:
         raise InvalidInput(

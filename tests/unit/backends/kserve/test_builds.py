@@ -223,6 +223,15 @@ def test_an_image_that_satisfies_needs_no_job_and_any_platform_can_install_its_l
     assert documents.objects.get(layout.environment(ground.environment) + "lock.txt") == b"numpy==2.1.0\n"
 
 
+def test_a_container_s_function_server_has_an_image_and_no_lock_that_a_standby_could_have(documents: Documents) -> None:
+    room = ClusterBuildRoom(ScriptedJobs({}), CLUSTER, BUILDS, documents)
+    plain = room.prepare(Needs(("numpy",)), lambda _text: None)
+    ground = room.prepare(Needs(("numpy",), container="registry.example/churn:3"), lambda _text: None)
+    assert ground.runtime is not None
+    assert plain.runtime is not None
+    assert (plain.runtime.image, "", "") == (ground.runtime.image, ground.runtime.lock, ground.runtime.layer)
+
+
 def test_one_layer_is_made_for_builds_of_one_list_and_remembered(documents: Documents) -> None:
     def make(document: Json) -> None:
         asked = documents.get(variables(document)[job_contract.QUESTION])
@@ -277,6 +286,17 @@ def test_a_failed_question_leaves_nothing_either(documents: Documents, tmp_path:
     with pytest.raises(InvalidInput, match="out of memory"):
         room.signature(Ground("e" * 20, Runtime("image:1")), question(tmp_path), {}, tmp_path, lambda _: None)
     assert list(documents.objects.walk(layout.BUILDS)) == []
+
+
+def test_an_image_that_the_platform_is_not_told_of_is_never_chosen(tmp_path: Path) -> None:
+    file = tmp_path / "images.json"
+    entries = [{"name": n, "python": "3.11", "lock": "a" * 64, "packages": {n: "1.0"}} for n in ("python", "torch")]
+    file.write_text(orjson.dumps({"images": [*entries, {**entries[0], "name": "own", "image": "reg/own:1"}]}).decode())
+    told = {"HEADRACE_RUNTIME_IMAGES": str(file), "HEADRACE_FUNCTION_IMAGE_PYTHON": "reg/python:1"}
+    one_by_one = BuildSettings.from_environment(told, ClusterSettings.from_environment(told, "s3://b"))
+    assert ["python", "own"] == [i.name for i in one_by_one.images]
+    by_pattern = BuildSettings.from_environment(told, ClusterSettings("s3://b", image="reg/{framework}:1"))
+    assert ["python", "torch", "own"] == [i.name for i in by_pattern.images]
 
 
 def test_without_listed_images_a_build_says_what_to_set(documents: Documents) -> None:

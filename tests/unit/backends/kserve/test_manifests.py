@@ -65,13 +65,17 @@ def test_scaling_stays_within_what_knative_takes(
 def test_no_pod_may_more_than_it_needs(name: str) -> None:
     case = CASES[name]
     predictor = inference_service(case.spec, CLUSTER, case.configuration)["spec"]["predictor"]
-    (container,) = predictor["containers"]
+    container, *others = predictor["containers"]
     assert predictor["automountServiceAccountToken"] is False
     assert container["securityContext"]["runAsNonRoot"] is True
     assert container["securityContext"]["readOnlyRootFilesystem"] is True
     assert container["securityContext"]["allowPrivilegeEscalation"] is False
     assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
     assert "AWS_" not in str(container["env"]), "credentials come by reference"
+    for other in others:
+        assert other["securityContext"]["runAsNonRoot"] is True
+        assert other["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+        assert not {"envFrom", "volumeMounts", "ports"} & set(other), "nothing of the platform's"
 
 
 @pytest.mark.parametrize("name", CASES)
