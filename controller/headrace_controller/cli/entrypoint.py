@@ -70,6 +70,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "access": ("access", "access", "Manage who may do what: API keys, grants, blocks."),
     "audit": ("audit", "audit", "Show who changed what and who was refused, and check that nothing of it was altered."),
     "retention": ("retention", "retention", "Say for how long logs, metric values and reports are kept."),
+    "backup": ("backup", "backup", "Back up a store to a directory or bucket, and verify a backup."),
+    "restore": ("backup", "restore", "Restore a backup to an empty store."),
     "cluster": ("cluster", "cluster", "Check whether a cluster has what a platform needs."),
     "config": ("config", "config", "Show which platform commands talk to, and how it was chosen."),
 }

@@ -111,6 +111,17 @@ def holder_of(settings: Settings) -> Holder | None:
     return holder if is_alive(holder.identity) else None
 
 
+def storage_of(settings: Settings) -> str:
+    """URL of the store that the platform of this home uses, or used when it was up last; else the one of the settings."""
+    if settings.storage:
+        return settings.storage
+    try:
+        known = orjson.loads((settings.run / "settings.json").read_bytes())["storage"]
+    except (OSError, ValueError, KeyError):
+        known = ""
+    return str(known) or settings.storage_url
+
+
 def stop_holder(settings: Settings) -> Holder:
     """Send TERM to the platform of this home and wait until it has drained. ``NotFound`` if none is up."""
     holder = holder_of(settings)

@@ -53,7 +53,7 @@ from headrace_controller.service.streams import Streams
 from headrace_controller.service.versions import Versions
 from headrace_controller.service.watching import IncidentWatch
 from headrace_controller.settings import Settings
-from headrace_functions.errors import StorageFailed
+from headrace_functions.errors import Conflict, StorageFailed
 from headrace_functions.storage import layout
 from headrace_functions.storage.documents import Documents
 from headrace_functions.storage.objects import ObjectStore
@@ -191,10 +191,11 @@ def create_platform(
 
     ``room`` is where builds happen and ``runner`` where jobs run, this machine where they are None; ``gateway`` is the URL at
     which jobs ask models, the public one where it is empty.
-    Nothing runs before ``open``. Raises ``StorageFailed`` where the store cannot be reached.
+    Nothing runs before ``open``. Raises ``StorageFailed`` where the store cannot be reached, ``Conflict`` where a restore of it is not finished.
     """
     home = settings.home
     documents = Documents(ObjectStore(settings.storage_url))
+    _refuse_half_restored(documents)
     catalog = Catalog(documents)
     changes = Changes()
     announced = AnnouncedServices(services, changes)
@@ -276,6 +277,15 @@ def create_platform(
         retention=Retention(catalog),
         trust=create_trust(settings, documents, endpoint, lambda: announced.changed("")),
     )
+
+
+def _refuse_half_restored(documents: Documents) -> None:
+    if documents.objects.exists(layout.RESTORING):
+        raise Conflict(
+            f"a backup is being restored to {documents.objects.url}, or that was cut short",
+            field="storage",
+            hint="finish it with the same command: headrace restore --from …",
+        )
 
 
 def _touch(mark: Path) -> None:

@@ -38,6 +38,10 @@ KEY_USES = "key-uses/"
 SESSIONS = "sessions/"
 AUDIT = "audit/"
 RETENTION = "retention/"
+EXPLANATIONS = "explanations/"
+METRICS = "metrics/"
+RESTORING = "restoring.json"
+"""There while a backup is being restored to the store: no platform starts on one that lacks the rest."""
 
 
 def public_name(name: str) -> str:
