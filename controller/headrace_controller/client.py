@@ -538,6 +538,21 @@ class Client:
         path = f"/retention/run?dry-run={str(dry_run).lower()}"
         return self._post(path, {}, schemas.RemovalList)
 
+    def plan_erasure(self, field: str, value: str, model: str = "") -> schemas.ErasurePlan:
+        """What ``erase`` would erase now; changes nothing."""
+        return self._post("/erasures/plan", {"field": field, "value": value, "model": model}, schemas.ErasurePlan)
+
+    def erase(self, field: str, value: str, model: str = "") -> schemas.ErasureView:
+        """Begin to erase what is kept of one value of a field; ``erasure`` says how far it is."""
+        return self._post("/erasures", {"field": field, "value": value, "model": model}, schemas.ErasureView)
+
+    def erasure(self, erasure_id: str) -> schemas.ErasureView:
+        return self._get(f"/erasures/{erasure_id}", schemas.ErasureView)
+
+    def erasures(self) -> list[schemas.ErasureView]:
+        """Erasures, the newest first."""
+        return self._get("/erasures", schemas.ErasureList).items
+
     def end_sessions(self) -> int:
         """End the sessions of this client's key on the pages; how many there were."""
         return self._post("/access/sessions/end", {}, schemas.EndedView).ended

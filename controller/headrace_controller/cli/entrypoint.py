@@ -72,6 +72,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "retention": ("retention", "retention", "Say for how long logs, metric values and reports are kept."),
     "backup": ("backup", "backup", "Back up a store to a directory or bucket, and verify a backup."),
     "restore": ("backup", "restore", "Restore a backup to an empty store."),
+    "erase": ("erase", "erase", "Erase what is kept of one value of a field, such as a customer's id."),
+    "erasure": ("erase", "erasure", "Show erasures: what they erased, what they wait for."),
     "cluster": ("cluster", "cluster", "Check whether a cluster has what a platform needs."),
     "config": ("config", "config", "Show which platform commands talk to, and how it was chosen."),
 }

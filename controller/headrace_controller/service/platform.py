@@ -23,6 +23,7 @@ from headrace_controller.service.builds import Builds
 from headrace_controller.service.changes import AnnouncedServices, Changes
 from headrace_controller.service.comparisons import Comparisons
 from headrace_controller.service.deployments import Deployments
+from headrace_controller.service.erasures import Erasures
 from headrace_controller.service.exchanges import Exchanges
 from headrace_controller.service.explanations import Explanations
 from headrace_controller.service.failures import Failures
@@ -101,6 +102,7 @@ class Platform:
     samples: Samples
     trust: Trust
     retention: Retention
+    erasures: Erasures
     checks: list[Callable[[], list[str]]] = field(default_factory=list)
     """Further sources of ``problems``: what runs beside the use cases and knows how it is doing."""
 
@@ -115,9 +117,11 @@ class Platform:
         self.streams.open()
         self.watch.open()
         self.notifications.open()
+        self.erasures.open()
         self.events_of_kserve.open()
 
     def close(self) -> None:
+        self.erasures.close()
         self.events_of_kserve.close()
         self.notifications.close()
         self.watch.close()
@@ -160,7 +164,7 @@ class Platform:
             lambda: self.notifications.problems,
             lambda: [p for p in (self.events_of_kserve.health.problem,) if p],
             self.trust.problems,
-            lambda: [p for p in (self.retention.health.problem,) if p],
+            lambda: [p for p in (self.retention.health.problem, self.erasures.health.problem) if p],
             *self.checks,
         ]
 
@@ -275,6 +279,7 @@ def create_platform(
         intake=Intake(documents.objects),
         samples=Samples(catalog),
         retention=Retention(catalog),
+        erasures=Erasures(catalog, jobs, home, settings.read_hash_key),
         trust=create_trust(settings, documents, endpoint, lambda: announced.changed("")),
     )
 

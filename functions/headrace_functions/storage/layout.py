@@ -40,6 +40,11 @@ AUDIT = "audit/"
 RETENTION = "retention/"
 EXPLANATIONS = "explanations/"
 METRICS = "metrics/"
+LABELS = "labels/"
+REPLAYS = "replays/"
+NOTIFICATIONS = "notifications/"
+SCHEDULE_RUNS = "schedule-runs/"
+ERASURES = "erasures/"
 RESTORING = "restoring.json"
 """There while a backup is being restored to the store: no platform starts on one that lacks the rest."""
 
@@ -266,6 +271,21 @@ def explanations(v: VersionId) -> str:
 def retention(name: str) -> str:
     """Folder of the states ``<k>.json`` of for how long things of a model are kept, or of all (``default``), appended; the highest counts."""
     return f"{RETENTION}{name}/"
+
+
+def erasure(erasure_id: str) -> str:
+    """Folder of the states ``<k>.json`` of an erasure, appended; the highest counts."""
+    return f"{ERASURES}{erasure_id}/states/"
+
+
+def erasure_request(erasure_id: str) -> str:
+    """What is to be erased, the value too; deleted once it is."""
+    return f"{ERASURES}{erasure_id}/request.json"
+
+
+def erasure_notes(erasure_id: str) -> str:
+    """Requests that had the value: their ids and rows; deleted once everything of theirs is erased."""
+    return f"{ERASURES}{erasure_id}/requests.parquet"
 
 
 def incident(number: int) -> str:
