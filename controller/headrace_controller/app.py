@@ -49,6 +49,7 @@ class EmbeddedController:
             transport=httpx.HTTPTransport(uds=str(settings.gateway_socket)), base_url="http://gateway", timeout=SECONDS
         )
         self._platform.trust.secret.value = purpose_token
+        self._platform.rotation.renew = gateway.renew
         self._platform.replays.ask = GatewayAsking(self._asking, settings.purpose.read_text)
         settings.controller_socket.unlink(missing_ok=True)
         self._server: BaseWSGIServer = waitress.create_server(

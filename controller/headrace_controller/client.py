@@ -538,6 +538,14 @@ class Client:
         path = f"/retention/run?dry-run={str(dry_run).lower()}"
         return self._post(path, {}, schemas.RemovalList)
 
+    def rotate_secret(self, *, at_once: bool = False) -> schemas.RotatedSecret:
+        """Put another secret of the platform's own processes in the place of the old one."""
+        return self._post("/access/secret/rotate", {"at_once": at_once}, schemas.RotatedSecret)
+
+    def rotate_hash_key(self) -> schemas.RotatedHashKey:
+        """Hash sensitive fields by another key from now on."""
+        return self._post("/access/hash-key/rotate", {}, schemas.RotatedHashKey)
+
     def plan_erasure(self, field: str, value: str, model: str = "") -> schemas.ErasurePlan:
         """What ``erase`` would erase now; changes nothing."""
         return self._post("/erasures/plan", {"field": field, "value": value, "model": model}, schemas.ErasurePlan)

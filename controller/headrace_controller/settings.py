@@ -172,6 +172,19 @@ class Settings:
         """The key by which values of sensitive fields are hashed; for the owner of the home alone."""
         return self.home / "hash-key"
 
+    @property
+    def retired_hash_keys(self) -> Path:
+        """Earlier hash keys, a line each, the oldest first."""
+        return self.home / "hash-key.retired"
+
+    def read_hash_keys(self) -> list[str]:
+        """The hash key and those before it, the newest first."""
+        try:
+            retired = self.retired_hash_keys.read_text().split()
+        except FileNotFoundError:
+            retired = []
+        return [key for key in (self.read_hash_key(), *reversed(retired)) if key]
+
     def read_hash_key(self) -> str:
         """The key, hexadecimal; empty where there is none, and a hash is then a drop."""
         try:

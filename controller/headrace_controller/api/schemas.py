@@ -719,3 +719,11 @@ class ErasureView(Answer):
 
 class ErasureList(Answer):
     items: list[ErasureView]
+
+
+class RotatedSecret(Answer):
+    old_taken_seconds: float = Field(description="for how long the old secret is still taken; 0 for not any more")
+
+
+class RotatedHashKey(Answer):
+    versions: list[str] = Field(description="versions with hashed fields: equal values have other hashes from now on")

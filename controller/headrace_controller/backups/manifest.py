@@ -1,6 +1,6 @@
 """What a backup holds: ``manifest.json``, written last, so a backup without one is not finished.
 
-Beside it are ``store/<key>``, the objects under the keys that they had, and ``home/hash-key`` where it was asked for.
+Beside it are ``store/<key>``, the objects under the keys that they had, and ``home/``, the keys of hashed fields where they were asked for.
 """
 
 import hashlib
@@ -16,7 +16,9 @@ from headrace_functions.storage.objects import ObjectStore
 
 MANIFEST = "manifest.json"
 CONTENT = "store/"
-HASH_KEY = "home/hash-key"
+HOME = "home/"
+HASH_KEYS = ("hash-key", "hash-key.retired")
+"""Files of a home below ``HOME``, where they were asked for."""
 SCHEMA = 1
 
 
@@ -41,7 +43,8 @@ class Manifest:
     """Parts that were left out."""
     audit_head: str
     """``NUMBER:DIGEST`` of the last entry of the audit, which says that the backup was begun."""
-    hash_key: Item | None
+    hash_keys: tuple[Item, ...]
+    """Files with keys of hashed fields, by their keys in the backup; none where they were not asked for."""
     items: tuple[Item, ...]
 
     @property
@@ -56,7 +59,7 @@ class Manifest:
             "release": self.release,
             "without": list(self.without),
             "audit_head": self.audit_head,
-            "hash_key": _row(self.hash_key) if self.hash_key else None,
+            "hash_keys": [_row(item) for item in self.hash_keys],
             "objects": [_row(item) for item in self.items],
         }
         return orjson.dumps(document, option=orjson.OPT_INDENT_2)
@@ -74,8 +77,8 @@ class Manifest:
             str(document["release"]),
             tuple(document["without"]),
             str(document["audit_head"]),
-            Item(*document["hash_key"]) if document["hash_key"] else None,
-            tuple(Item(str(key), int(size), str(digest)) for key, size, digest in document["objects"]),
+            _items(document["hash_keys"]),
+            _items(document["objects"]),
         )
 
 
@@ -92,6 +95,10 @@ def read_manifest(backup: ObjectStore) -> tuple[Manifest, str]:
             ) from None
         raise NotFound(f"there is no backup at {backup.url}", field="from") from None
     return parse(MANIFEST, body, Manifest.from_document), hashlib.sha256(body).hexdigest()
+
+
+def _items(rows: list[list[Any]]) -> tuple[Item, ...]:
+    return tuple(Item(str(key), int(size), str(digest)) for key, size, digest in rows)
 
 
 def _row(item: Item) -> list[Any]:

@@ -13,7 +13,7 @@ import orjson
 
 from headrace_controller import clock
 from headrace_controller.backups.copying import Copy, copy, digest_of, each
-from headrace_controller.backups.manifest import CONTENT, Item, Manifest, read_manifest
+from headrace_controller.backups.manifest import CONTENT, HOME, Item, Manifest, read_manifest
 from headrace_functions.access.audit import AuditChain, Entry, Head
 from headrace_functions.errors import Conflict, DamagedDocument, NotFound
 from headrace_functions.storage import layout
@@ -60,27 +60,29 @@ def restore(
     return Restored(manifest, len(missing), chain.head())
 
 
-def put_hash_key(backup: ObjectStore, manifest: Manifest, file: Path) -> bool:
-    """Put the key of sensitive fields that the backup has into a home; whether it has one.
+def put_hash_keys(backup: ObjectStore, manifest: Manifest, home: Path) -> bool:
+    """Put the keys of sensitive fields that the backup has into a home; whether it has any.
 
-    Raises ``Conflict`` where the home has another key: values were hashed by it.
+    Raises ``Conflict`` where the home has other keys: values were hashed by them.
     """
-    if manifest.hash_key is None:
-        return False
-    data = backup.get(manifest.hash_key.key)
-    _check(manifest.hash_key, Item(manifest.hash_key.key, len(data), hashlib.sha256(data).hexdigest()))
-    if file.is_file() and file.read_bytes().strip() != data.strip():
-        raise Conflict(
-            f"{file} is another key than that of the backup",
-            field="home",
-            hint="restore to a new home, or move that file away if nothing was hashed by it",
-        )
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.new")
-    temporary.touch(mode=0o600)
-    temporary.write_bytes(data)
-    temporary.replace(file)
-    return True
+    files = []
+    for item in manifest.hash_keys:
+        data, file = backup.get(item.key), home / item.key.removeprefix(HOME)
+        _check(item, Item(item.key, len(data), hashlib.sha256(data).hexdigest()))
+        if file.is_file() and file.read_bytes().strip() != data.strip():
+            raise Conflict(
+                f"{file} is another key than that of the backup",
+                field="home",
+                hint="restore to a new home, or move that file away if nothing was hashed by it",
+            )
+        files.append((file, data))
+    for file, data in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        temporary = file.with_name(f".{file.name}.new")
+        temporary.touch(mode=0o600)
+        temporary.write_bytes(data)
+        temporary.replace(file)
+    return bool(files)
 
 
 def _claim(target: ObjectStore, manifest: Manifest, digest: str) -> None:

@@ -17,7 +17,7 @@ import orjson
 from headrace_controller import clock
 from headrace_controller.backups.copying import Copy, copy, each
 from headrace_controller.backups.cut import TABLES, belongs, first_objects
-from headrace_controller.backups.manifest import CONTENT, HASH_KEY, MANIFEST, Item, Manifest
+from headrace_controller.backups.manifest import CONTENT, HASH_KEYS, HOME, MANIFEST, Item, Manifest
 from headrace_controller.backups.tables import state_of
 from headrace_functions.access.audit import AuditChain, Entry, Head
 from headrace_functions.errors import Conflict, InvalidInput, NotFound, StorageFailed
@@ -38,8 +38,8 @@ class Order:
 
     without: tuple[str, ...] = ()
     """Parts to leave out, with all that goes with them (``cut.left_out``)."""
-    hash_key: Path | None = None
-    """The key of sensitive fields, to be in the backup too; None leaves it out."""
+    home: Path | None = None
+    """The home whose keys of sensitive fields are to be in the backup too; None leaves them out."""
     head: Callable[[Head], None] = lambda _head: None
     """Told of the end of the audit after the entry about this backup."""
 
@@ -77,14 +77,14 @@ def take(source: ObjectStore, backup: ObjectStore, order: Order, pause: Callable
     for folder in TABLES:
         if belongs(folder, order.without):
             items += taking.tables(folder, versions)
-    hash_key = _take_hash_key(backup, order.hash_key)
+    hash_keys = _take_hash_keys(backup, order.home)
     manifest = Manifest(
         clock.show(clock.from_seconds(cut)),
         source.url,
         metadata.version("headrace"),
         order.without,
         str(head),
-        hash_key,
+        hash_keys,
         tuple(sorted(items, key=lambda i: i.key)),
     )
     body = manifest.to_bytes()
@@ -228,24 +228,28 @@ class _Taking:
             self._notes = []
 
 
-def _take_hash_key(backup: ObjectStore, file: Path | None) -> Item | None:
-    if file is None:
-        return None
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        raise InvalidInput(
-            f"with-hash-key: {file} cannot be read: {error.strerror}",
-            field="with-hash-key",
-            hint="name the home that has it: --home",
-        ) from error
-    backup.put(HASH_KEY, data)
-    return Item(HASH_KEY, len(data), hashlib.sha256(data).hexdigest())
+def _take_hash_keys(backup: ObjectStore, home: Path | None) -> tuple[Item, ...]:
+    found = []
+    for name in HASH_KEYS if home is not None else ():
+        assert home is not None
+        try:
+            data = (home / name).read_bytes()
+        except OSError as error:
+            if name != HASH_KEYS[0]:
+                continue  # there is none before the key was ever rotated
+            raise InvalidInput(
+                f"with-hash-key: {home / name} cannot be read: {error.strerror}",
+                field="with-hash-key",
+                hint="name the home that has it: --home",
+            ) from error
+        backup.put(HOME + name, data)
+        found.append(Item(HOME + name, len(data), hashlib.sha256(data).hexdigest()))
+    return tuple(found)
 
 
 def _finish(backup: ObjectStore, manifest: Manifest, body: bytes) -> None:
     """Remove what earlier runs left that is not in the cut, then write the manifest, then remove the notes."""
-    wanted = {CONTENT + item.key for item in manifest.items} | ({HASH_KEY} if manifest.hash_key else set())
+    wanted = {CONTENT + item.key for item in manifest.items} | {item.key for item in manifest.hash_keys}
     for info in backup.walk(""):
         if info.key not in wanted and not info.key.startswith(_NOTES):
             backup.delete(info.key)

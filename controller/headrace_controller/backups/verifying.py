@@ -23,8 +23,7 @@ def verify(backup: ObjectStore) -> Verdict:
     """Read every object. Raises ``NotFound`` or ``Conflict`` where there is no finished backup, ``StorageFailed`` where it cannot be read."""
     manifest, digest = read_manifest(backup)
     every = [(CONTENT + item.key, item) for item in manifest.items]
-    if manifest.hash_key is not None:
-        every.append((manifest.hash_key.key, manifest.hash_key))
+    every += [(item.key, item) for item in manifest.hash_keys]
     faults = sorted(fault for fault in each(partial(_fault, backup), every) if fault)
     if not faults:
         chain = AuditChain(ObjectStore(f"{backup.url.rstrip('/')}/{CONTENT.rstrip('/')}")).verify()

@@ -66,7 +66,7 @@ def backup(
     settings = _settings(home, storage)
     order = taking.Order(
         left_out(without),
-        settings.hash_key if with_hash_key else None,
+        settings.home if with_hash_key else None,
         partial(remember_head, settings.home / AUDIT_HEAD) if settings.home.is_dir() else lambda _head: None,
     )
     _warn_of_spool(settings)
@@ -115,7 +115,7 @@ def restore(place: str, home: Path | None, storage: str, *, as_json: bool) -> No
         )
     source, target = ObjectStore(place), ObjectStore(settings.storage_url)
     manifest, _ = read_manifest(source)
-    with_key = restoring.put_hash_key(source, manifest, settings.hash_key)
+    with_key = restoring.put_hash_keys(source, manifest, settings.home)
     done = restoring.restore(source, target)
     if settings.home.is_dir():
         (settings.home / AUDIT_HEAD).write_text(str(done.head))
@@ -153,7 +153,7 @@ def _facts(manifest: Any, digest: str) -> dict[str, Any]:
         "objects": len(manifest.items),
         "bytes": manifest.size,
         "without": list(manifest.without),
-        "hash_key": manifest.hash_key is not None,
+        "hash_key": bool(manifest.hash_keys),
         "audit_head": manifest.audit_head,
         "manifest": digest,
     }

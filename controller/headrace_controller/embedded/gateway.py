@@ -19,7 +19,7 @@ import uvloop
 
 from headrace_controller.backends.local.launcher import LocalLauncher
 from headrace_controller.backends.local.node import LocalNode
-from headrace_controller.embedded.admin import GatewayAdmin
+from headrace_controller.embedded.admin import GatewayAdmin, KeptSecret
 from headrace_controller.embedded.admission import Admission
 from headrace_controller.embedded.prepare import Preparation
 from headrace_controller.embedded.process import die_with, settings_of
@@ -95,7 +95,15 @@ async def serve(settings: Settings, public: socket.socket) -> None:
         (WaitingServer(Edge(gateway, EdgeSettings(settings.cors_origins)), drain=settings.drain), public),
         (
             WaitingServer(
-                GatewayAdmin(node, resolver, measures, settings.spool, gateway, secret, admission.learn),
+                GatewayAdmin(
+                    node,
+                    resolver,
+                    measures,
+                    settings.spool,
+                    gateway,
+                    KeptSecret(secret, settings.purpose.read_text),
+                    admission.learn,
+                ),
                 drain=settings.drain,
             ),
             private,

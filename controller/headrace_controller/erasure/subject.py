@@ -33,7 +33,8 @@ class Subject:
     value: str
     model: str = ""
     """One model; all of them where it is empty."""
-    hash_key: bytes = dataclasses.field(default=b"", repr=False)
+    hash_keys: tuple[bytes, ...] = dataclasses.field(default=(), repr=False)
+    """The platform's key and those before it: old rows have hashes by old keys."""
 
     def __post_init__(self) -> None:
         if not 0 < len(self.value) <= MAX_VALUE:
@@ -47,9 +48,11 @@ class Subject:
     def digest(self) -> str:
         """What stands for the value where it must not: keyed, so that nobody can find it out by trying, and another than the hash of a
         sensitive field, which is erased too."""
-        return hmac.digest(self.hash_key or b"no key", f"erasure\0{self.field}\0{self.value}".encode(), "sha256").hex()[
-            :24
-        ]
+        return hmac.digest(
+            self.hash_keys[-1] if self.hash_keys else b"no key",
+            f"erasure\0{self.field}\0{self.value}".encode(),
+            "sha256",
+        ).hex()[:24]
 
     def fields(self, version: Version) -> list[tuple[str, Field]]:
         """Columns of a version's log that hold the field, each with its field."""
@@ -70,21 +73,22 @@ class Subject:
         typed = _typed(of, self.value)
         if typed is None:
             return []
-        return [typed, self._hashed(of, typed)] if of.sensitive == "hash" and self.hash_key else [typed]
+        return [typed, *self._hashed(of, typed)] if of.sensitive == "hash" else [typed]
 
-    def _hashed(self, of: Field, typed: Any) -> Any:
+    def _hashed(self, of: Field, typed: Any) -> list[Any]:
+        """The value by each of the keys."""
         given = np.array([typed], object if isinstance(typed, str) else of.dtype.numpy)
-        hashed = protect([of], {of.name: given}, self.hash_key)[of.name][0]
-        return hashed.item() if isinstance(hashed, np.generic) else hashed
+        hashed = [protect([of], {of.name: given}, key)[of.name][0] for key in self.hash_keys]
+        return [h.item() if isinstance(h, np.generic) else h for h in hashed]
 
     def _hashes(self) -> list[bytes]:
         """The hashes that versions keep in the place of the value, as text."""
         found = []
-        for kind in ("string", "int64", "uint64") if self.hash_key else ():
+        for kind in ("string", "int64", "uint64"):
             of = Field(self.field, dtype(kind), sensitive="hash")
             typed = _typed(of, self.value)
             if typed is not None:
-                found.append(str(self._hashed(of, typed)).encode())
+                found += [str(hashed).encode() for hashed in self._hashed(of, typed)]
         return found
 
     @cached_property

@@ -66,11 +66,12 @@ class Erasure:
 
 
 class Erasures:
-    def __init__(self, catalog: Catalog, jobs: Jobs, home: Path, hash_key: Callable[[], str]) -> None:
+    def __init__(self, catalog: Catalog, jobs: Jobs, home: Path, hash_keys: Callable[[], list[str]]) -> None:
+        """``hash_keys`` gives the keys of sensitive fields, hexadecimal, the newest first."""
         self._catalog = catalog
         self._documents = catalog.documents
         self._jobs = jobs
-        self._hash_key = hash_key
+        self._hash_keys = hash_keys
         self._place = Place(catalog.documents.objects, home / "spool", home / "log", self._busy)
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -134,8 +135,7 @@ class Erasures:
     def _subject(self, field_name: str, value: str, model: str) -> Subject:
         if model and model not in self._catalog.models():
             raise NotFound(f"there is no model {model!r}", field="model", hint="headrace model list")
-        key = self._hash_key()
-        return Subject(field_name, value, model, bytes.fromhex(key) if key else b"")
+        return Subject(field_name, value, model, tuple(map(bytes.fromhex, self._hash_keys())))
 
     def _busy(self, version: VersionId) -> float:
         """Since when an analysis that is not over reads the log of a version, seconds since the epoch."""
@@ -194,8 +194,8 @@ class Erasures:
         return not over
 
     def _subject_of(self, request: dict[str, Any]) -> Subject:
-        key = self._hash_key()
-        return Subject(request["field"], request["value"], request["model"], bytes.fromhex(key) if key else b"")
+        keys = tuple(map(bytes.fromhex, self._hash_keys()))
+        return Subject(request["field"], request["value"], request["model"], keys)
 
     def _forget(self, erasure_id: str) -> None:
         """Delete what says the value, the request last: it says that something is left to do."""

@@ -44,6 +44,7 @@ from headrace_controller.service.rendering import Manifest, Rendering
 from headrace_controller.service.replays import Replays
 from headrace_controller.service.reports import Reports
 from headrace_controller.service.retention import Retention
+from headrace_controller.service.rotation import KeyFiles, Rotation
 from headrace_controller.service.rules import RuleLimits
 from headrace_controller.service.samples import Samples
 from headrace_controller.service.schedules import Schedules
@@ -103,6 +104,7 @@ class Platform:
     trust: Trust
     retention: Retention
     erasures: Erasures
+    rotation: Rotation
     checks: list[Callable[[], list[str]]] = field(default_factory=list)
     """Further sources of ``problems``: what runs beside the use cases and knows how it is doing."""
 
@@ -241,6 +243,8 @@ def create_platform(
     health = HealthReader(documents.objects)
     exchanges = Exchanges(catalog, hash_key=settings.read_hash_key)
     failures = Failures(catalog, jobs, reports, services.observe)
+    trust = create_trust(settings, documents, endpoint, lambda: announced.changed(""))
+    keys = KeyFiles(settings.purpose, settings.hash_key, settings.retired_hash_keys)
     watch = IncidentWatch(catalog, health, incidents, failures, segmentation, changes.announce)
     return Platform(
         home=home,
@@ -279,8 +283,9 @@ def create_platform(
         intake=Intake(documents.objects),
         samples=Samples(catalog),
         retention=Retention(catalog),
-        erasures=Erasures(catalog, jobs, home, settings.read_hash_key),
-        trust=create_trust(settings, documents, endpoint, lambda: announced.changed("")),
+        erasures=Erasures(catalog, jobs, home, settings.read_hash_keys),
+        trust=trust,
+        rotation=Rotation(catalog, trust.secret, keys),
     )
 
 

@@ -9,7 +9,7 @@ from deltalake import DeltaTable, write_deltalake
 from headrace_controller.backups import taking
 from headrace_controller.backups.cut import first_objects, left_out
 from headrace_controller.backups.manifest import CONTENT, MANIFEST
-from headrace_controller.backups.restoring import put_hash_key, restore
+from headrace_controller.backups.restoring import put_hash_keys, restore
 from headrace_controller.backups.tables import state_of
 from headrace_controller.backups.taking import Order, take
 from headrace_controller.backups.verifying import verify
@@ -234,14 +234,14 @@ def test_the_hash_key_is_in_a_backup_that_was_asked_to_have_it(
     source: ObjectStore, place: ObjectStore, tmp_path: Path
 ) -> None:
     (tmp_path / "hash-key").write_text("0f" * 32)
-    backed_up(source, place, Order(hash_key=tmp_path / "hash-key"))
+    backed_up(source, place, Order(home=tmp_path))
     assert [] == verify(place).faults
     into = tmp_path / "home" / "hash-key"
-    assert put_hash_key(place, verify(place).manifest, into)
+    assert put_hash_keys(place, verify(place).manifest, into.parent)
     assert ("0f" * 32, 0o600) == (into.read_text(), into.stat().st_mode & 0o777)
     into.write_text("11" * 32)
     with pytest.raises(Conflict, match="another key"):
-        put_hash_key(place, verify(place).manifest, into)
+        put_hash_keys(place, verify(place).manifest, into.parent)
 
 
 def test_a_backup_of_a_later_format_is_refused(place: ObjectStore) -> None:
