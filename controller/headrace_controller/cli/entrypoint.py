@@ -70,10 +70,10 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "access": ("access", "access", "Manage who may do what: API keys, grants, blocks."),
     "audit": ("audit", "audit", "Show who changed what and who was refused, and check that nothing of it was altered."),
     "retention": ("retention", "retention", "Say for how long logs, metric values and reports are kept."),
-    "backup": ("backup", "backup", "Back up a store to a directory or bucket, and verify a backup."),
+    "backup": ("backup", "backup", "Copy a consistent cut of the store to PLACE, with the SHA-256 of every object."),
     "restore": ("backup", "restore", "Restore a backup to an empty store."),
-    "erase": ("erase", "erase", "Erase what is kept of one value of a field, such as a customer's id."),
-    "erasure": ("erase", "erasure", "Show erasures: what they erased, what they wait for."),
+    "erase": ("erase", "erase", "Erase what the platform keeps of one value of a field, such as a customer's id."),
+    "erasure": ("erase", "erasure", "Show erasures."),
     "cluster": ("cluster", "cluster", "Check whether a cluster has what a platform needs."),
     "config": ("config", "config", "Show which platform commands talk to, and how it was chosen."),
 }
