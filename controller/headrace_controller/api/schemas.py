@@ -558,6 +558,7 @@ class TargetView(Answer):
     models: list[str]
     to: list[str]
     sender: str
+    events: list[str] = Field(default=["incident"], description="incident, version, alias, sequence")
     since: str
 
 

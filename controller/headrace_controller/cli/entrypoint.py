@@ -53,7 +53,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "health": ("health", "health", "Show requests, latency and fields of a version over time."),
     "incident": ("incident", "incident", "List and handle incidents: one for each cause of a problem with a version."),
     "rule": ("rule", "rule", "Rules of incidents: your own limits for a model in the place of the defaults."),
-    "target": ("target", "target", "Manage notification targets, which are notified of incidents."),
+    "target": ("target", "target", "Manage notification targets, which are notified of incidents and changes."),
     "compare": ("compare", "compare", "Compare two versions on the requests that both have answered."),
     "replay": ("compare", "replay", "Send logged requests of one version to another and compare the answers."),
     "analyze": ("analyze", "analyze", "Analyse request logs: start, list, show and cancel runs."),

@@ -40,6 +40,7 @@ from headrace_controller.service.notifications import Notifications
 from headrace_controller.service.outliers import OutlierModels
 from headrace_controller.service.probing import RuntimeProbe
 from headrace_controller.service.provisioning import Provisioning
+from headrace_controller.service.recent_changes import RecentChanges
 from headrace_controller.service.rendering import Manifest, Rendering
 from headrace_controller.service.replays import Replays
 from headrace_controller.service.reports import Reports
@@ -277,7 +278,7 @@ def create_platform(
         replays=Replays(documents, comparisons, logs),
         events_of_kserve=EventJoin(exchanges.registered, exchanges.take),
         watch=watch,
-        notifications=Notifications(documents, incidents, endpoint),
+        notifications=Notifications(documents, incidents, endpoint, changes=RecentChanges(catalog).since),
         outliers=OutlierModels(catalog, builds, jobs, metrics),
         changes=changes,
         intake=Intake(documents.objects),

@@ -298,6 +298,11 @@ def notification(number: int, target_name: str, event: str) -> str:
     return f"notifications/{number}/{target_name}/{event}/"
 
 
+def told_change(target_name: str, change: str) -> str:
+    """Folder of the attempts ``<k>.json`` to tell a target of a change of a version, alias or sequence, by a digest of the change."""
+    return f"{NOTIFICATIONS}changes/{target_name}/{change}/"
+
+
 def target(name: str) -> str:
     """Folder of the states ``<k>.json`` of a notification target, appended; the highest counts."""
     return f"{TARGETS}{name}/"
