@@ -23,7 +23,7 @@ RESTART_API ?= $(PYTHON) tests/cluster/restart_api.py $(CLUSTER)
 CLUSTER_S3_HOST ?= 10.250.0.1
 # Processes that share the tests; many of them wait for platforms, so one more than a small machine has cores pays.
 TEST_PROCESSES ?= 3
-.PHONY: help setup demo test test-cluster test-cluster-core test-clients test-monitoring test-streams test-frameworks test-pipelines test-registries cluster-images image-controller image-jobs check bench screenshots lock clean
+.PHONY: help setup demo test test-cluster test-cluster-core test-clients test-monitoring test-streams test-frameworks test-pipelines test-registries cluster-images image-controller image-jobs check sbom audit bench screenshots lock clean
 
 help: ## Show these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -132,6 +132,20 @@ check: setup ## Format, lint, types, import contracts, licences of the locks
 	@$(BIN)/lint-imports
 	@$(BIN)/python .ci/licences.py $(wildcard .cache/environments/jobs/lib/python3*/site-packages)
 
+TOOLS := .cache/tools
+$(TOOLS)/.ready: requirements/tools.txt | setup
+	@$(UV) venv --quiet --clear --python $(BIN)/python $(TOOLS)
+	@VIRTUAL_ENV=$(TOOLS) $(UV) pip install --quiet --require-hashes --requirement requirements/tools.txt
+	@touch $@
+
+sbom: setup $(TOOLS)/.ready ## Write bills of materials (CycloneDX) of the wheel and the locks into sbom/
+	@$(BIN)/python .ci/sbom.py $(TOOLS) sbom
+
+# More options of pip-audit, e.g. AUDIT='--osv-url https://mirror/v1/query'.
+AUDIT ?=
+audit: setup $(TOOLS)/.ready ## Hold the locks against known vulnerabilities, where their database is reached
+	@$(BIN)/python .ci/audit.py $(TOOLS) $(AUDIT)
+
 screenshots: setup ## Draw every page anew into docs/pictures, after ten minutes of traffic
 	@$(BIN)/python tests/browser/screenshots.py
 
@@ -146,7 +160,8 @@ lock: ## Resolve the locks anew from pyproject.toml
 	@$(LOCK) requirements/jobs-cluster.in --constraint requirements/jobs.txt --output-file requirements/jobs-cluster.txt
 	@$(LOCK) requirements/jobs-alibi.in --output-file requirements/jobs-alibi.txt
 	@for lock in functions/requirements/*.in; do $(LOCK) $$lock --output-file $${lock%.in}.txt || exit 1; done
+	@$(LOCK) requirements/tools.in --output-file requirements/tools.txt
 	@$(BIN)/python -m headrace_controller.environments.listing functions/requirements > knative/base/runtime-images.json
 
 clean: ## Remove what the verbs above made here
-	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .cache sbom .mypy_cache .ruff_cache .pytest_cache .hypothesis

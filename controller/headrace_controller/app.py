@@ -15,7 +15,7 @@ from headrace_controller.backends.kserve.manifests import manifests_for
 from headrace_controller.backends.kserve.settings import ClusterSettings
 from headrace_controller.embedded.home import replace_file
 from headrace_controller.embedded.remote import RemoteGateway
-from headrace_controller.embedded.supervisor import Supervisor
+from headrace_controller.embedded.supervisor import Addresses, Supervisor
 from headrace_controller.gateway_client import SECONDS, GatewayAsking
 from headrace_controller.logging_setup import set_up_logging
 from headrace_controller.service.assembly import MAX_UPLOAD
@@ -39,16 +39,19 @@ def up(settings: Settings, on_ready: Callable[[str], None]) -> None:
 class EmbeddedController:
     """The use cases of an embedded platform behind HTTP on the controller's socket."""
 
-    def __init__(self, settings: Settings, gateway: RemoteGateway, purpose_token: str, url: str) -> None:
+    def __init__(self, settings: Settings, gateway: RemoteGateway, purpose_token: str, addresses: Addresses) -> None:
         os.environ[PURPOSE_TOKEN] = purpose_token
         self._settings = settings
         self._gateway = gateway
         cluster = ClusterSettings.from_environment(os.environ, settings.storage_url)
-        self._platform: Platform = create_platform(settings, gateway, url, manifests_for(cluster))
+        self._platform: Platform = create_platform(
+            settings, gateway, addresses.public, manifests_for(cluster), gateway=addresses.inside
+        )
         self._asking = httpx.Client(
             transport=httpx.HTTPTransport(uds=str(settings.gateway_socket)), base_url="http://gateway", timeout=SECONDS
         )
         self._platform.trust.secret.value = purpose_token
+        self._platform.rotation.renew = gateway.renew
         asking = GatewayAsking(self._asking, settings.purpose.read_text)
         self._platform.replays.ask = self._platform.evaluations.ask = asking
         settings.controller_socket.unlink(missing_ok=True)

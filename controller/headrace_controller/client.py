@@ -18,6 +18,7 @@ import httpx
 import orjson
 
 from headrace_controller.api import schemas
+from headrace_controller.authorities import trusted
 from headrace_controller.definitions import (
     DeploymentConfiguration,
     GrantDefinition,
@@ -58,11 +59,13 @@ class Client:
         url: str,
         *,
         timeout: float = 60.0,
-        tls: ssl.SSLContext | bool = True,
+        tls: ssl.SSLContext | bool | None = None,
+        ca: str | Path | None = None,
         authorization: Callable[[], str] | None = None,
         key: str | None = None,
     ) -> None:
-        """``key`` is an API key of the platform, ``HEADRACE_API_KEY`` where it is None.
+        """``key`` is an API key of the platform, ``HEADRACE_API_KEY`` where it is None; ``ca`` a PEM file with the authority of its
+        certificate, ``HEADRACE_CA_FILE`` or the system's authorities where it is None.
 
         ``tls`` and ``authorization`` (the header's value for the next request) are for what stands before the platform.
         """
@@ -72,7 +75,12 @@ class Client:
         self._direct = authorization is None
         auth = _Authorized(authorization) if authorization is not None else None
         self._http = httpx.Client(
-            base_url=self.url, timeout=timeout, trust_env=False, verify=tls, auth=auth, headers=headers
+            base_url=self.url,
+            timeout=timeout,
+            trust_env=False,
+            verify=tls if tls is not None else trusted(ca),
+            auth=auth,
+            headers=headers,
         )
         self._asker = Asker(self._http)
 
@@ -558,6 +566,29 @@ class Client:
         path = f"/retention/run?dry-run={str(dry_run).lower()}"
         return self._post(path, {}, schemas.RemovalList)
 
+    def rotate_secret(self, *, at_once: bool = False) -> schemas.RotatedSecret:
+        """Put another secret of the platform's own processes in the place of the old one."""
+        return self._post("/access/secret/rotate", {"at_once": at_once}, schemas.RotatedSecret)
+
+    def rotate_hash_key(self) -> schemas.RotatedHashKey:
+        """Hash sensitive fields by another key from now on."""
+        return self._post("/access/hash-key/rotate", {}, schemas.RotatedHashKey)
+
+    def plan_erasure(self, field: str, value: str, model: str = "") -> schemas.ErasurePlan:
+        """What ``erase`` would erase now; changes nothing."""
+        return self._post("/erasures/plan", {"field": field, "value": value, "model": model}, schemas.ErasurePlan)
+
+    def erase(self, field: str, value: str, model: str = "") -> schemas.ErasureView:
+        """Begin to erase what is kept of one value of a field; ``erasure`` says how far it is."""
+        return self._post("/erasures", {"field": field, "value": value, "model": model}, schemas.ErasureView)
+
+    def erasure(self, erasure_id: str) -> schemas.ErasureView:
+        return self._get(f"/erasures/{erasure_id}", schemas.ErasureView)
+
+    def erasures(self) -> list[schemas.ErasureView]:
+        """Erasures, the newest first."""
+        return self._get("/erasures", schemas.ErasureList).items
+
     def end_sessions(self) -> int:
         """End the sessions of this client's key on the pages; how many there were."""
         return self._post("/access/sessions/end", {}, schemas.EndedView).ended
@@ -588,6 +619,11 @@ class Client:
         except httpx.TimeoutException as error:
             raise errors.DeadlineExceeded(f"{self.url} did not answer in time", hint="see: headrace status") from error
         except httpx.TransportError as error:
+            if "CERTIFICATE_VERIFY_FAILED" in str(error):
+                raise errors.Unreachable(
+                    f"the certificate of {self.url} is not trusted: {error}",
+                    hint="name the file of its authority: --ca FILE, or HEADRACE_CA_FILE",
+                ) from error
             raise errors.Unreachable(
                 f"no platform answers at {self.url}", hint="start one with: headrace up"
             ) from error

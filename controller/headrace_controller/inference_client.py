@@ -10,12 +10,14 @@ import time
 import uuid
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx
 import orjson
 
 from headrace_controller import dataframes
+from headrace_controller.authorities import trusted
 from headrace_controller.response_errors import error_of
 from headrace_functions import errors
 from headrace_functions.names import Reference
@@ -194,12 +196,19 @@ class AsyncAsker:
 
 
 class AsyncClient:
-    """Asks models of one platform from asyncio programs. ``key`` is an API key, ``HEADRACE_API_KEY`` where it is None; times are in seconds."""
+    """Asks models of one platform from asyncio programs. ``key`` is an API key, ``HEADRACE_API_KEY`` where it is None; times are in seconds.
 
-    def __init__(self, url: str, *, timeout: float = 60.0, key: str | None = None, at_once: int = 4) -> None:
+    ``ca`` is a PEM file with the authority of its certificate, ``HEADRACE_CA_FILE`` or the system's authorities where it is None.
+    """
+
+    def __init__(
+        self, url: str, *, timeout: float = 60.0, key: str | None = None, ca: str | Path | None = None, at_once: int = 4
+    ) -> None:
         shown = key if key is not None else os.environ.get("HEADRACE_API_KEY", "")
         headers = {"x-api-key": shown} if shown else {}
-        self._http = httpx.AsyncClient(base_url=url.rstrip("/"), timeout=timeout, trust_env=False, headers=headers)
+        self._http = httpx.AsyncClient(
+            base_url=url.rstrip("/"), timeout=timeout, trust_env=False, verify=trusted(ca), headers=headers
+        )
         self._asker = AsyncAsker(self._http, at_once=at_once)
 
     async def __aenter__(self) -> "AsyncClient":

@@ -69,6 +69,9 @@ class Settings:
     grpc_certificate: str = ""
     """PEM file with the certificate of the gRPC server; with ``grpc_key`` calls are encrypted."""
     grpc_key: str = ""
+    tls_certificate: str = ""
+    """PEM file with the certificate of the front door, and those between it and its authority; with ``tls_key`` it speaks TLS alone."""
+    tls_key: str = ""
     insecure: bool = False
     """Whether other machines may connect, although nobody is asked who they are."""
     auth: bool = False
@@ -116,10 +119,7 @@ class Settings:
                     field="cors-origin",
                     expected="scheme and host, such as https://app.example.org, or *",
                 )
-        if bool(self.grpc_certificate) != bool(self.grpc_key):
-            raise InvalidInput(
-                "grpc-certificate and grpc-key belong together", field="grpc-key", expected="both files, or neither"
-            )
+        self._check_certificates()
         if self.public_url and urlsplit(self.public_url).scheme not in ("http", "https"):
             raise InvalidInput(
                 f"public_url: {self.public_url!r} is not a URL", field="public_url", expected="http://… or https://…"
@@ -139,6 +139,20 @@ class Settings:
                 field="storage",
                 expected="a path, file:///… or s3://bucket/prefix",
             )
+
+    def _check_certificates(self) -> None:
+        if bool(self.grpc_certificate) != bool(self.grpc_key):
+            raise InvalidInput(
+                "grpc-certificate and grpc-key belong together", field="grpc-key", expected="both files, or neither"
+            )
+        if bool(self.tls_certificate) != bool(self.tls_key):
+            raise InvalidInput(
+                "--tls-cert and --tls-key belong together", field="tls-key", expected="both files, or neither"
+            )
+
+    @property
+    def scheme(self) -> str:
+        return "https" if self.tls_certificate else "http"
 
     @property
     def storage_url(self) -> str:
@@ -173,6 +187,19 @@ class Settings:
     def hash_key(self) -> Path:
         """The key by which values of sensitive fields are hashed; for the owner of the home alone."""
         return self.home / "hash-key"
+
+    @property
+    def retired_hash_keys(self) -> Path:
+        """Earlier hash keys, a line each, the oldest first."""
+        return self.home / "hash-key.retired"
+
+    def read_hash_keys(self) -> list[str]:
+        """The hash key and those before it, the newest first."""
+        try:
+            retired = self.retired_hash_keys.read_text().split()
+        except FileNotFoundError:
+            retired = []
+        return [key for key in (self.read_hash_key(), *reversed(retired)) if key]
 
     def read_hash_key(self) -> str:
         """The key, hexadecimal; empty where there is none, and a hash is then a drop."""

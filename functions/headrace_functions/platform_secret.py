@@ -1,10 +1,14 @@
 """The secret that the platform's own processes share: who shows it is one of them."""
 
 import hmac
+import time
 from dataclasses import dataclass
 
 PROOF = b"x-headrace-proof"
 """On a request from the gateway to a function: the secret, so that the function believes what the gateway says of the request."""
+
+OLD_SECONDS = 1800.0
+"""Seconds for which a secret is taken after another one came: as long as an analysis that knows it may run."""
 
 
 def function_proof(secret: str, service: str) -> str:
@@ -24,6 +28,18 @@ class PlatformSecret:
     value: str = ""
     hash_key: bytes = b""
     """By which sensitive fields are hashed; empty drops them."""
+    previous: str = ""
+    """The one before, which is taken until ``until``."""
+    until: float = 0.0
+    """On the monotonic clock."""
+
+    def rotate(self, value: str, *, at_once: bool = False) -> None:
+        """Put another secret in the place of this one. The old one is taken for ``OLD_SECONDS`` more, unless ``at_once``. Twice is once."""
+        if value != self.value:
+            self.previous, self.until = self.value, time.monotonic() + OLD_SECONDS
+            self.value = value
+        if at_once:
+            self.previous = ""
 
     def proof_line(self) -> bytes:
         """The header line for a function."""
@@ -38,5 +54,13 @@ class PlatformSecret:
         return self._equals(header, b"")
 
     def _equals(self, header: bytes | None, prefix: bytes) -> bool:
+        if header is None:
+            return False
+        if self._is(self.value, header, prefix):
+            return True
+        return bool(self.previous) and time.monotonic() < self.until and self._is(self.previous, header, prefix)
+
+    @staticmethod
+    def _is(value: str, header: bytes, prefix: bytes) -> bool:
         # In constant time: a caller must not learn the secret letter by letter.
-        return bool(self.value) and header is not None and hmac.compare_digest(header, prefix + self.value.encode())
+        return bool(value) and hmac.compare_digest(header, prefix + value.encode())

@@ -10,6 +10,7 @@ import contextlib
 import re
 import signal
 import socket
+import ssl
 from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any, cast
 
@@ -150,7 +151,8 @@ class JoinedHttp(HttpToolsProtocol):
 class WaitingServer(Server):
     """Serves until ``stop``; then it accepts no more, finishes open requests for at most ``drain`` seconds, and returns."""
 
-    def __init__(self, app: Any, *, drain: float, backlog: int = 4096) -> None:
+    def __init__(self, app: Any, *, drain: float, backlog: int = 4096, tls: ssl.SSLContext | None = None) -> None:
+        """``tls`` has the certificate that callers are shown; None serves plain HTTP."""
         super().__init__(
             Config(
                 app,
@@ -168,6 +170,9 @@ class WaitingServer(Server):
                 timeout_keep_alive=75,  # longer than the gateway keeps an idle connection, so that it closes first
             )
         )
+        if tls is not None:  # a context of our own, so that its certificate can be replaced
+            self.config.load()
+            self.config.ssl = tls
         self._stopped = asyncio.Event()
 
     @contextlib.contextmanager

@@ -130,7 +130,7 @@ def create_trust(settings: Settings, documents: Documents, endpoint: str, change
         heads,
         provider,
         _people(provider, settings, endpoint),
-        settings.public_url.startswith("https:"),
+        (settings.public_url or f"{settings.scheme}:").startswith("https:"),
     )
 
 

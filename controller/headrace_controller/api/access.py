@@ -46,6 +46,26 @@ def who_am_i(platform: Platform) -> schemas.CallerView:
     )
 
 
+class RotateBody(Body):
+    at_once: bool = Field(
+        default=False, description="the old secret is not taken any longer, also of analyses that are on"
+    )
+
+
+@resource.route(
+    "POST", "/access/secret/rotate", answer=schemas.RotatedSecret, body=RotateBody, access=everywhere("administer")
+)
+def rotate_secret(platform: Platform, body: RotateBody) -> schemas.RotatedSecret:
+    """Put another secret of the platform's own processes in the place of the old one; functions are started anew with it."""
+    return schemas.RotatedSecret(old_taken_seconds=platform.rotation.rotate_secret(at_once=body.at_once))
+
+
+@resource.route("POST", "/access/hash-key/rotate", answer=schemas.RotatedHashKey, access=everywhere("administer"))
+def rotate_hash_key(platform: Platform) -> schemas.RotatedHashKey:
+    """Hash sensitive fields by another key from now on; names the versions that have such fields."""
+    return schemas.RotatedHashKey(versions=platform.rotation.rotate_hash_key())
+
+
 @resource.route("GET", "/access/keys", answer=schemas.KeyList, access=everywhere("administer"))
 def list_keys(platform: Platform) -> schemas.KeyList:
     """List API keys, the revoked ones too; the keys themselves are not kept."""

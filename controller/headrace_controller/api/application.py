@@ -14,6 +14,7 @@ from headrace_controller.api import (
     analysis,
     audit,
     comparisons,
+    erasures,
     evaluations,
     events,
     exchanges,
@@ -58,6 +59,7 @@ RESOURCES: tuple[Resource, ...] = (
     events.resource,
     access.resource,
     retention.resource,
+    erasures.resource,
     audit.resource,
 )
 MAX_BODY = 16 * 1024 * 1024  # bytes of any body that has no limit of its own

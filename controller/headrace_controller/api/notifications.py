@@ -22,6 +22,11 @@ class TargetBody(Body):
     models: list[str] = Field(default_factory=list, max_length=1000, description="all models where it is empty")
     to: list[str] = Field(default_factory=list, max_length=100, description="of email: who gets it")
     sender: str = Field(default="", description="of email: who it is from")
+    events: list[str] = Field(
+        default=["incident"],
+        max_length=4,
+        description="what it is told of: incident, and of a webhook version, alias, sequence",
+    )
 
 
 @resource.route("GET", "/notification-targets", access=everywhere("view"), answer=schemas.TargetList)
@@ -59,5 +64,6 @@ def view(state: TargetState) -> schemas.TargetView:
         models=list(target.models),
         to=list(target.to),
         sender=target.sender,
+        events=list(target.events),
         since=clock.show(state.since),
     )

@@ -588,6 +588,7 @@ class TargetView(Answer):
     models: list[str]
     to: list[str]
     sender: str
+    events: list[str] = Field(default=["incident"], description="incident, version, alias, sequence")
     since: str
 
 
@@ -707,3 +708,53 @@ class RemovalView(Answer):
 class RemovalList(Answer):
     removed: bool = Field(description="false for a dry run")
     items: list[RemovalView]
+
+
+class ErasureCounts(Answer):
+    log_rows: int
+    refused_bodies: int = Field(description="requests that were not read into rows: their bodies and messages")
+    metric_values: int
+    labels: int
+    results: int = Field(description="reports, explanations and replays")
+    deferred: int = Field(description="requests that are answered later, with their results")
+    set_aside: int = Field(description="objects that the collector had set aside")
+    documents: int = Field(description="incidents, notifications and analyses that said the value")
+    process_logs: int = Field(description="log files of processes of this home")
+    old_files: int = Field(description="replaced files, and figures of files, that still held it")
+
+
+class ErasurePlan(Answer):
+    """What would be erased now."""
+
+    field: str
+    digest: str = Field(description="stands for the value: keyed by the platform's hash key")
+    model: str
+    versions: int = Field(description="versions with the field")
+    counts: ErasureCounts
+    waits: list[str] = Field(description="what has to go away first, a sentence each")
+    kept: list[str] = Field(description="keys of objects that say the value and are not touched")
+
+
+class ErasureView(Answer):
+    id: str
+    field: str
+    digest: str
+    model: str = Field(description="empty for all models")
+    state: str = Field(description="running or done")
+    created: str
+    at: str
+    counts: ErasureCounts
+    waits: list[str]
+    kept: list[str]
+
+
+class ErasureList(Answer):
+    items: list[ErasureView]
+
+
+class RotatedSecret(Answer):
+    old_taken_seconds: float = Field(description="for how long the old secret is still taken; 0 for not any more")
+
+
+class RotatedHashKey(Answer):
+    versions: list[str] = Field(description="versions with hashed fields: equal values have other hashes from now on")

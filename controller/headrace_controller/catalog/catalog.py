@@ -202,6 +202,10 @@ class Catalog:
         self._deleted.add(version)
         noting.note("version", str(version), {"version": str(version)}, None)
 
+    def deleted_versions(self) -> list[VersionId]:
+        """Versions that were deleted, as far as ``versions`` has come across them."""
+        return sorted(self._deleted)
+
     # Aliases
 
     def aliases(self, model: str) -> Series:

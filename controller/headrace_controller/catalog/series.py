@@ -72,6 +72,11 @@ class Series:
                 found.append(name)
         return found
 
+    def every_name(self) -> list[str]:
+        """Names that there ever were, deleted ones too, sorted; without those whose last document is damaged."""
+        alive = set(self.names())
+        return sorted(name for name in self._numbers() if name in alive or name not in self.damaged)
+
     def find(self, name: str) -> State | None:
         """The last state, a deletion too; None if there never was one."""
         number = self._numbers().get(name)

@@ -140,6 +140,48 @@ def list_blocked(client: Client, as_json: bool) -> None:
     )
 
 
+@access.command("rotate-secret")
+@click.option(
+    "--at-once", is_flag=True, help="Do not take the old secret any longer, not even from analyses that are running."
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+@connected
+def rotate_secret(client: Client, *, at_once: bool, yes: bool, as_json: bool) -> None:
+    """Replace the secret by which the platform's own processes know one another.
+
+    Functions are restarted one by one and no request is lost. API keys and sessions do not depend on it.
+    """
+    confirm("Replace the platform's secret and restart its functions?", yes=yes)
+    found = client.rotate_secret(at_once=at_once)
+    if as_json:
+        print_json(found)
+        return
+    click.echo("the platform has another secret; functions start anew with it")
+    if found.old_taken_seconds:
+        progress(f"analyses that are running may show the old one for {found.old_taken_seconds:.0f} s")
+
+
+@access.command("rotate-hash-key")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+@connected
+def rotate_hash_key(client: Client, *, yes: bool, as_json: bool) -> None:
+    """Hash sensitive fields by another key from now on.
+
+    Hashes that are in logs and training data stay: the same value has another hash before and after. The old key is kept in the home
+    (hash-key.retired), so that headrace erase finds a value by its old hashes. Back up the new key.
+    """
+    confirm("Hash by another key? Values before and after can no longer be compared.", yes=yes)
+    found = client.rotate_hash_key()
+    if as_json:
+        print_json(found)
+        return
+    click.echo("fields are hashed by another key; functions start anew with it")
+    for version in found.versions:
+        progress(f"{version} has hashed fields: apply it again, so that its training data is hashed by the new key too")
+
+
 @access.command("recover")
 @click.option("--home", type=click.Path(path_type=Path), help="Home of the platform [HEADRACE_HOME, ~/.headrace].")
 @click.option("--storage", default="", help="Where the platform stores its definitions, as given to headrace up.")

@@ -11,6 +11,7 @@ from typing import Any
 import click
 import orjson
 
+from headrace_controller.authorities import CA_FILE, pinned
 from headrace_controller.cli import credentials
 from headrace_controller.client import Client
 from headrace_controller.settings import default_home
@@ -33,6 +34,14 @@ class Target:
 
     url: str
     source: str
+    certificate: str = ""
+    """PEM file that the platform of a home on this machine shows; empty where it is not known, or where it speaks plain HTTP."""
+
+    def client(self, key: str, ca: Path | None = None) -> Client:
+        """``InvalidInput`` where ``ca`` holds no authority."""
+        if ca is None and self.certificate and not os.environ.get(CA_FILE):
+            return Client(self.url, key=key, tls=pinned(self.certificate))
+        return Client(self.url, key=key, ca=ca)
 
 
 def find_place(url: str | None, environment: Mapping[str, str] = os.environ) -> Place | None:
@@ -58,21 +67,21 @@ def find_target(url: str | None, home: Path | None, environment: Mapping[str, st
     folder = home or default_home(environment)
     file = folder / "run" / "up.lock"
     try:
-        found = orjson.loads(file.read_bytes())["url"]
+        document = orjson.loads(file.read_bytes())
+        return Target(document["url"], str(file), document.get("certificate", ""))
     except (OSError, orjson.JSONDecodeError, KeyError, TypeError):
         raise NotFound(
             f"no platform is up on {folder}",
             hint="start one with: headrace up, or name one with --url, or one in a cluster with headrace --context",
         ) from None
-    return Target(found, str(file))
 
 
-def open_client(url: str | None, home: Path | None) -> Client:
+def open_client(url: str | None, home: Path | None, ca: Path | None = None) -> Client:
     """A client of the platform that the options, variables and the home lead to."""
     place = find_place(url)
     if place is None:
-        found_url = find_target(url, home).url
-        return Client(found_url, key=credentials.key_for(found_url) or "")
+        target = find_target(url, home)
+        return target.client(credentials.key_for(target.url) or "", ca)
     try:
         # Imported here alone: the Kubernetes client costs half a second, and most commands talk to a URL.
         access = importlib.import_module("headrace_controller.backends.kserve.access")
@@ -93,9 +102,14 @@ def connected(command: Callable[..., Any]) -> Callable[..., Any]:
         type=click.Path(path_type=Path),
         help="Home of a platform on this machine [HEADRACE_HOME, ~/.headrace].",
     )
+    @click.option(
+        "--ca",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="PEM file with the authority of the platform's certificate [HEADRACE_CA_FILE].",
+    )
     @functools.wraps(command)
-    def wrapped(*args: Any, url: str | None, home: Path | None, **kwargs: Any) -> Any:
-        with open_client(url, home) as client:
+    def wrapped(*args: Any, url: str | None, home: Path | None, ca: Path | None, **kwargs: Any) -> Any:
+        with open_client(url, home, ca) as client:
             return command(client, *args, **kwargs)
 
     return wrapped

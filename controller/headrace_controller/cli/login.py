@@ -7,7 +7,6 @@ import click
 
 from headrace_controller.cli import credentials
 from headrace_controller.cli.connection import find_target
-from headrace_controller.client import Client
 from headrace_functions.errors import InvalidInput
 
 _url = click.option("--url", help="URL of the platform [HEADRACE_URL].")
@@ -16,12 +15,18 @@ _home = click.option(
     type=click.Path(path_type=Path),
     help="Home of a platform on this machine [HEADRACE_HOME, ~/.headrace].",
 )
+_ca = click.option(
+    "--ca",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="PEM file with the authority of the platform's certificate [HEADRACE_CA_FILE].",
+)
 
 
 @click.command()
 @_url
 @_home
-def login(url: str | None, home: Path | None) -> None:
+@_ca
+def login(url: str | None, home: Path | None, ca: Path | None) -> None:
     """Keep an API key for a platform, so that commands show it.
 
     The key is asked for, or read from standard input, so that it is in no shell history: headrace login < KEYFILE. It is checked before
@@ -31,7 +36,7 @@ def login(url: str | None, home: Path | None) -> None:
     key = (click.prompt("API key", hide_input=True) if sys.stdin.isatty() else sys.stdin.read()).strip()
     if not key:
         raise InvalidInput("no key was given", field="key", hint="paste it, or: headrace login < KEYFILE")
-    with Client(target.url, key=key) as client:
+    with target.client(key, ca) as client:
         who = client.who_am_i()
     if not who.authentication:
         raise InvalidInput(f"{target.url} asks nobody who they are, so no key is needed", field="url")
@@ -43,12 +48,13 @@ def login(url: str | None, home: Path | None) -> None:
 @click.command()
 @_url
 @_home
+@_ca
 @click.option("--everywhere", is_flag=True, help="End the sessions of the same key on the pages, too.")
-def logout(url: str | None, home: Path | None, *, everywhere: bool) -> None:
+def logout(url: str | None, home: Path | None, ca: Path | None, *, everywhere: bool) -> None:
     """Forget the key of a platform. The key itself stays valid until it is revoked."""
     target = find_target(url, home)
     if everywhere:
-        with Client(target.url, key=credentials.key_for(target.url)) as client:
+        with target.client(credentials.key_for(target.url) or "", ca) as client:
             click.echo(f"ended {client.end_sessions()} sessions")
     if not credentials.forget(target.url):
         raise InvalidInput(f"no key is kept for {target.url}", field="url")

@@ -78,6 +78,13 @@ _home = click.option(
 @click.option("--oidc-groups-claim", default="groups", show_default=True, help="Claim with the groups of grants.")
 @click.option("--oidc-name-claim", default="email", show_default=True, help="Claim with the name of user:NAME.")
 @click.option("--oidc-scopes", default="openid email profile", show_default=True, help="Scopes to ask for.")
+@click.option(
+    "--tls-cert",
+    "tls_certificate",
+    default="",
+    help="PEM file with the certificate (and those above it) of the front door, which then speaks TLS alone.",
+)
+@click.option("--tls-key", default="", help="PEM file with the private key of --tls-cert.")
 @click.option("--port", default=8080, show_default=True, help="Port to listen on; 0 chooses a free port.")
 @click.option(
     "--storage",
@@ -135,6 +142,8 @@ def up(home: Path | None, *, detach: bool, as_json: bool, **settings_given: Any)
 
     All state is stored in the home directory, so a platform can be stopped and started again. Only one platform can use a home at a time.
     """
+    for name in ("tls_certificate", "tls_key"):  # found from whatever folder its processes run in
+        settings_given[name] = str(Path(settings_given[name]).absolute()) if settings_given[name] else ""
     settings = Settings((home or default_home()).expanduser().resolve(), **settings_given)
     if detach:
         holder = _detached(settings)
@@ -184,6 +193,8 @@ def _has_keys(settings: Settings) -> bool:
 
 def _login_options(settings: Settings) -> list[str]:
     options = ["--auth"] if settings.auth else []
+    if settings.tls_certificate:
+        options += ["--tls-cert", settings.tls_certificate, "--tls-key", settings.tls_key]
     options += ["--unconfined"] if settings.unconfined else []
     options += [part for path in settings.function_paths for part in ("--function-path", path)]
     options += ["--trusted-keys", settings.trusted_keys] if settings.trusted_keys else []

@@ -41,7 +41,7 @@ def _sections(group: click.Group, context: click.Context) -> Iterator[str]:
 
 def _section(command: click.Command, context: click.Context, level: int) -> str:
     lines = [f"\n{'#' * level} {context.command_path}\n", _paragraphs(command.help or "")]
-    if not isinstance(command, click.Group):
+    if not isinstance(command, click.Group) or command.invoke_without_command:
         usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
         lines.append(f"\n```\n{usage}\n```")
         records = [p.get_help_record(context) for p in command.params]

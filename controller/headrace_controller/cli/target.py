@@ -9,7 +9,7 @@ from headrace_controller.client import Client
 
 @click.group()
 def target() -> None:
-    """Manage notification targets, which are notified of incidents."""
+    """Manage notification targets, which are notified of incidents and changes."""
 
 
 @target.command("list")
@@ -21,8 +21,11 @@ def list_targets(client: Client, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    rows = [{**t, "models": ", ".join(t["models"]) or "all", "to": ", ".join(t["to"])} for t in found]
-    print_table(rows, ["name", "way", "address", "severity", "models", "to"], empty="no target")
+    rows = [
+        {**t, "models": ", ".join(t["models"]) or "all", "to": ", ".join(t["to"]), "events": ", ".join(t["events"])}
+        for t in found
+    ]
+    print_table(rows, ["name", "way", "address", "severity", "models", "events", "to"], empty="no target")
 
 
 @target.command("add")
@@ -43,12 +46,21 @@ def list_targets(client: Client, as_json: bool) -> None:
 @click.option(
     "--model", "models", multiple=True, help="Notify about this model only. Can be repeated. Default: all models."
 )
+@click.option(
+    "--event",
+    "events",
+    multiple=True,
+    type=click.Choice(["incident", "version", "alias", "sequence"]),
+    help="What it is notified of; others than incident by webhook only. Can be repeated. Default: incident.",
+)
 @click.option("--to", multiple=True, help="Recipient of emails. Can be repeated.")
 @click.option("--sender", default="", help="Sender address of emails.")
 @connected
-def add_target(client: Client, name: str, models: tuple[str, ...], to: tuple[str, ...], **more: str) -> None:
+def add_target(
+    client: Client, name: str, models: tuple[str, ...], events: tuple[str, ...], to: tuple[str, ...], **more: str
+) -> None:
     """Add or change a target. It is notified of events from then on."""
-    found = client.put_target(name, models=list(models), to=list(to), **more)
+    found = client.put_target(name, models=list(models), events=list(events or ["incident"]), to=list(to), **more)
     click.echo(f"{found.name} is told by {found.way}; try it: headrace target test {found.name}")
 
 

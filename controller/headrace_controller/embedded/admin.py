@@ -5,8 +5,8 @@ Routes: ``POST /changed``, ``GET /services``, ``POST /services/<name>/wake``, ``
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,14 @@ from headrace_functions.version import Version
 ASGIApplication = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
+@dataclass(frozen=True, slots=True)
+class KeptSecret:
+    """The platform's secret, and how it is read anew."""
+
+    value: PlatformSecret
+    read: Callable[[], str]
+
+
 class GatewayAdmin:
     def __init__(
         self,
@@ -34,11 +42,12 @@ class GatewayAdmin:
         measures: GatewayMetrics,
         spool: Path,
         door: ASGIApplication,
-        secret: PlatformSecret,
+        secret: KeptSecret,
         learn: Callable[[], object] = lambda: None,
     ) -> None:
-        self._secret = secret
         """``learn`` reads anew who may do what."""
+        self._secret = secret.value
+        self._read_secret = secret.read
         self._learn = learn
         self._door = door
         self._spool = spool
@@ -88,16 +97,25 @@ class GatewayAdmin:
             if isinstance(route, Version) and route.scaling.min_replicas > 0:
                 self._node.apply(ServiceSpec(route))
 
+    async def _changed(self, names: Sequence[str]) -> None:
+        """Forget what names meant; of the changed ones stop, start and learn what is due. No name means who may do what."""
+        self._resolver.forget()
+        if not names:
+            await asyncio.to_thread(self._learn)
+        for name in names:
+            await self._remove_deleted(name)
+            await self._keep_awake(name)
+            await self._resolver.learn(name)
+
     async def _answer(self, method: str, parts: list[str]) -> Any:
         match (method, *parts):
             case ("POST", "changed", *names):
-                self._resolver.forget()
-                if not names:
-                    await asyncio.to_thread(self._learn)
-                for name in names:
-                    await self._remove_deleted(name)
-                    await self._keep_awake(name)
-                    await self._resolver.learn(name)
+                await self._changed(names)
+                return {}
+            case ("POST", "renew", *how):
+                # The file has the new secret already; who asks has proved the old one.
+                self._secret.rotate(await asyncio.to_thread(self._read_secret), at_once=how == ["at-once"])
+                self._node.renew()
                 return {}
             case ("GET", "services"):
                 return [

@@ -1,9 +1,9 @@
 """The gateway's process: front door, sequences and the local node on one event loop.
 
-    python -m headrace_controller.embedded.gateway SETTINGS.json FD PARENT
+    python -m headrace_controller.embedded.gateway SETTINGS.json FD PARENT INSIDE
 
 ``FD`` is the public listening socket, opened by the supervisor, so that callers wait in its queue while a killed gateway
-comes back. Replicas survive a killed gateway and are adopted by the next one.
+comes back; ``INSIDE`` is one for the platform's own processes, the same where it speaks no TLS. Replicas survive a killed gateway and are adopted by the next one.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ import logging
 import os
 import signal
 import socket
+import ssl
 import sys
 from pathlib import Path
 
@@ -19,7 +20,8 @@ import uvloop
 
 from headrace_controller.backends.local.launcher import LocalLauncher
 from headrace_controller.backends.local.node import LocalNode
-from headrace_controller.embedded.admin import GatewayAdmin
+from headrace_controller.embedded import certificate
+from headrace_controller.embedded.admin import GatewayAdmin, KeptSecret
 from headrace_controller.embedded.admission import Admission
 from headrace_controller.embedded.prepare import Preparation
 from headrace_controller.embedded.process import die_with, settings_of
@@ -47,8 +49,8 @@ from headrace_functions.storage.objects import ObjectStore
 log = logging.getLogger("headrace.gateway")
 
 
-async def serve(settings: Settings, public: socket.socket) -> None:
-    """Serve until TERM; then stop accepting, finish what is open, stop the functions."""
+async def serve(settings: Settings, public: socket.socket, inside: socket.socket | None = None) -> None:
+    """``inside`` is another socket, without TLS, for the platform's own processes. Serve until TERM; then stop accepting, finish what is open, stop the functions."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -71,7 +73,7 @@ async def serve(settings: Settings, public: socket.socket) -> None:
     runner = SequenceRunner(exchange, measures)
     admission = Admission(settings, documents, objects, secret)
     await asyncio.to_thread(admission.open)
-    door = GatewaySettings(
+    given = GatewaySettings(
         version,
         f"unix:{settings.controller_socket}",
         secret,
@@ -80,7 +82,7 @@ async def serve(settings: Settings, public: socket.socket) -> None:
         refused=admission.refusals.note,
         tracing=tracing,
     )
-    gateway = Gateway(door, resolver, exchange, runner, upstream, measures)
+    gateway = Gateway(given, resolver, exchange, runner, upstream, measures)
 
     deferred = Deferred(
         ObjectStore(settings.storage_url, impatient=True), gateway.ask, Callbacks(settings.callback_hosts)
@@ -88,25 +90,25 @@ async def serve(settings: Settings, public: socket.socket) -> None:
     gateway.deferred = deferred
     await deferred.open()
 
-    settings.gateway_socket.unlink(missing_ok=True)
-    private = socket.socket(socket.AF_UNIX)
-    private.bind(str(settings.gateway_socket))
-    settings.gateway_socket.chmod(0o600)
-    servers = [
-        (WaitingServer(Edge(gateway, EdgeSettings(settings.cors_origins)), drain=settings.drain), public),
-        (
-            WaitingServer(
-                GatewayAdmin(node, resolver, measures, settings.spool, gateway, secret, admission.learn),
-                drain=settings.drain,
-            ),
-            private,
-        ),
-    ]
+    private = _private_socket(settings)
+    admin = GatewayAdmin(
+        node,
+        resolver,
+        measures,
+        settings.spool,
+        gateway,
+        KeptSecret(secret, settings.purpose.read_text),
+        admission.learn,
+    )
+    fronts, following = _fronts(settings, Edge(gateway, EdgeSettings(settings.cors_origins)), public, inside)
+    servers = [*fronts, (WaitingServer(admin, drain=settings.drain), private)]
     serving = [loop.create_task(server.serve(sockets=[s])) for server, s in servers]
     log.info("serving")
     await stop.wait()
 
     log.info("draining")
+    if following is not None:
+        following.cancel()
     gateway.close()
     for server, _ in servers:
         server.stop()
@@ -124,11 +126,35 @@ async def serve(settings: Settings, public: socket.socket) -> None:
     log.info("stopped")
 
 
-def main(path: str, fd: str, parent: str) -> int:
+def _private_socket(settings: Settings) -> socket.socket:
+    """The socket of the private side, for its owner alone."""
+    settings.gateway_socket.unlink(missing_ok=True)
+    private = socket.socket(socket.AF_UNIX)
+    private.bind(str(settings.gateway_socket))
+    settings.gateway_socket.chmod(0o600)
+    return private
+
+
+def _fronts(
+    settings: Settings, door: Edge, public: socket.socket, inside: socket.socket | None
+) -> tuple[list[tuple[WaitingServer, socket.socket]], asyncio.Task[None] | None]:
+    """The servers of the front door, and what follows the files of its certificate; None where it speaks plain HTTP."""
+    if not settings.tls_certificate:
+        return [(WaitingServer(door, drain=settings.drain), public)], None
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.load(tls, settings)
+    fronts = [(WaitingServer(certificate.OverTls(door, settings), drain=settings.drain, tls=tls), public)]
+    if inside is not None:
+        fronts.append((WaitingServer(door, drain=settings.drain), inside))
+    return fronts, asyncio.get_running_loop().create_task(certificate.follow(tls, settings))
+
+
+def main(path: str, fd: str, parent: str, inner: str = "") -> int:
     set_up_logging()
     die_with(int(parent))
     public = socket.socket(fileno=int(fd))
-    uvloop.run(serve(settings_of(Path(path)), public))
+    inside = socket.socket(fileno=int(inner)) if inner not in ("", fd) else None
+    uvloop.run(serve(settings_of(Path(path)), public, inside))
     return 0
 
 

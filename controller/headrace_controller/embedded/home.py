@@ -31,6 +31,8 @@ class Holder:
     storage: str
     grpc: str = ""
     """``host:port`` of the gRPC server, empty where there is none."""
+    certificate: str = ""
+    """PEM file with the certificate that it shows; empty where it speaks plain HTTP."""
 
 
 class HomeLock:
@@ -66,12 +68,13 @@ class HomeLock:
                 f"the home {settings.home} is held by {who}", field="home", hint="stop it with: headrace down"
             ) from error
 
-    def announce(self, url: str, storage: str, grpc: str = "") -> None:
+    def announce(self, url: str, settings: Settings, grpc: str = "") -> None:
         """Tell the command line where the platform answers."""
         identity = identify(os.getpid())
         assert identity is not None
         self._file.truncate(0)
-        self._file.write(orjson.dumps({**identity.to_document(), "url": url, "storage": storage, "grpc": grpc}))
+        told = {"url": url, "storage": settings.storage_url, "grpc": grpc, "certificate": settings.tls_certificate}
+        self._file.write(orjson.dumps({**identity.to_document(), **told}))
         self._file.flush()
 
     def release(self) -> None:
@@ -105,10 +108,23 @@ def holder_of(settings: Settings) -> Holder | None:
     try:
         document: dict[str, Any] = orjson.loads((settings.run / "up.lock").read_bytes())
         identity = Identity(document["pid"], document["started"])
-        holder = Holder(identity, document["url"], document["storage"], document.get("grpc", ""))
+        holder = Holder(
+            identity, document["url"], document["storage"], document.get("grpc", ""), document.get("certificate", "")
+        )
     except (OSError, ValueError, KeyError):
         return None
     return holder if is_alive(holder.identity) else None
+
+
+def storage_of(settings: Settings) -> str:
+    """URL of the store that the platform of this home uses, or used when it was up last; else the one of the settings."""
+    if settings.storage:
+        return settings.storage
+    try:
+        known = orjson.loads((settings.run / "settings.json").read_bytes())["storage"]
+    except (OSError, ValueError, KeyError):
+        known = ""
+    return str(known) or settings.storage_url
 
 
 def stop_holder(settings: Settings) -> Holder:
@@ -167,9 +183,17 @@ def listen(settings: Settings) -> socket.socket:
     return public
 
 
-def url_of(public: socket.socket) -> str:
+def listen_inside() -> socket.socket:
+    """A socket of the loopback interface for the platform's own processes, which need no TLS."""
+    inside = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    inside.bind(("127.0.0.1", 0))
+    inside.listen(1024)
+    return inside
+
+
+def url_of(public: socket.socket, scheme: str = "http") -> str:
     host, port = public.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def replace_file(path: Path, data: bytes) -> None:

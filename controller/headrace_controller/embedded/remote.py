@@ -1,14 +1,17 @@
 """The controller's client of the gateway's private side."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from headrace_functions.errors import HeadraceError, NotFound, Unreachable
+from headrace_functions.errors import Forbidden, HeadraceError, NotFound, Unreachable
 from headrace_functions.platform_secret import PROOF
 
 _SECONDS = 10.0
+
+log = logging.getLogger(__name__)
 
 
 class RemoteGateway:
@@ -34,6 +37,18 @@ class RemoteGateway:
             self._ask("POST", f"/changed/{name}" if name else "/changed")
         except Unreachable:
             return
+
+    def renew(self, secret: str, *, at_once: bool = False) -> None:
+        """Keys of the home have changed: functions are started anew with them. ``secret`` is what the platform's processes show from now on.
+
+        A gateway that is away reads the keys when it comes back, and one that has just come back knows the new secret alone.
+        """
+        try:
+            self._ask("POST", "/renew/at-once" if at_once else "/renew")
+        except (Unreachable, Forbidden) as error:
+            log.info("the gateway reads the keys as it starts: %s", error.message)
+        finally:
+            self._client.headers[PROOF.decode()] = secret
 
     def wake(self, service: str) -> None:
         self._ask("POST", f"/services/{service}/wake")

@@ -4,6 +4,7 @@ The gateway is started again when it ends; the collector runs only while records
 come for a while), so an idle platform is this process, the gateway and the zygotes.
 """
 
+import contextlib
 import logging
 import os
 import secrets
@@ -14,11 +15,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from headrace_controller.embedded import certificate
 from headrace_controller.embedded.child import Child
-from headrace_controller.embedded.home import HomeLock, listen, replace_file, url_of
+from headrace_controller.embedded.home import HomeLock, listen, listen_inside, replace_file, url_of
 from headrace_controller.embedded.process import write_settings
 from headrace_controller.embedded.remote import RemoteGateway
 from headrace_controller.embedded.transports import Transports
@@ -30,6 +33,14 @@ log = logging.getLogger("headrace.supervisor")
 _TICK = 0.5
 _START_SECONDS = 30.0
 _COLLECT_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """URLs of a platform: for its callers, and for its own processes on this machine, which need no TLS."""
+
+    public: str
+    inside: str
 
 
 class ManagementApi(Protocol):
@@ -49,7 +60,9 @@ class ManagementApi(Protocol):
 
 
 class Supervisor:
-    def __init__(self, settings: Settings, api: Callable[[Settings, RemoteGateway, str, str], ManagementApi]) -> None:
+    def __init__(
+        self, settings: Settings, api: Callable[[Settings, RemoteGateway, str, Addresses], ManagementApi]
+    ) -> None:
         self._settings = settings
         self._make_api = api
         self._stop = threading.Event()
@@ -59,14 +72,19 @@ class Supervisor:
     def run(self, on_ready: Callable[[str], None]) -> None:
         """Serve until TERM or INT; ``on_ready`` gets the URL. Raises ``Conflict`` for a home or a port that is taken."""
         settings = self._settings
+        certificate.check(settings)
         lock = HomeLock(settings)
         try:
-            with listen(settings) as public:
-                self._serve(public, lock, on_ready)
+            with listen(settings) as public, contextlib.ExitStack() as more:
+                inside = more.enter_context(listen_inside()) if settings.tls_certificate else public
+                self._serve(public, inside, lock, on_ready)
         finally:
             lock.release()
 
-    def _serve(self, public: socket.socket, lock: HomeLock, on_ready: Callable[[str], None]) -> None:
+    def _serve(
+        self, public: socket.socket, inside: socket.socket, lock: HomeLock, on_ready: Callable[[str], None]
+    ) -> None:
+        """``inside`` is where the platform's own processes ask the gateway: the public socket where that speaks plain HTTP."""
         settings = self._settings
         self._catch_signals()
         # The same one as long as the home is: functions that outlive a platform which was killed know the gateway by it.
@@ -77,15 +95,15 @@ class Supervisor:
             replace_file(settings.hash_key, secrets.token_hex(32).encode())
         gateway = Child(
             "gateway",
-            self._command("embedded.gateway", str(public.fileno()), str(os.getpid())),
+            self._command("embedded.gateway", str(public.fileno()), str(os.getpid()), str(inside.fileno())),
             settings.logs / "gateway.log",
-            [public.fileno()],
+            sorted({public.fileno(), inside.fileno()}),
         )
         collector = Child("collector", self._command("embedded.collector"), settings.logs / "collector.log")
-        transports = Transports(settings, public, self._command)
+        transports = Transports(settings, inside, self._command)
         remote = RemoteGateway(settings.gateway_socket, token)
-        url = url_of(public)
-        api = self._make_api(settings, remote, token, url)
+        url = url_of(public, settings.scheme)
+        api = self._make_api(settings, remote, token, Addresses(url, url_of(inside)))
         api.on_metric(self._metric_attached)
         try:
             api.start()
@@ -94,7 +112,7 @@ class Supervisor:
             collector.start()
             transports.start(self._stop)
             api.gateway_is_up()
-            lock.announce(url, settings.storage_url, transports.grpc)
+            lock.announce(url, settings, transports.grpc)
             on_ready(url)
             self._keep(gateway, collector, remote, api, transports)
         finally:

@@ -9,6 +9,7 @@ import httpx
 
 from headrace_controller.incidents.model import Event, Incident
 from headrace_controller.notify import messages
+from headrace_controller.notify.changes import Change, cloud_event
 from headrace_controller.notify.targets import Target
 
 SECONDS = 10.0
@@ -27,6 +28,14 @@ def send(target: Target, incident: Incident, event: Event, endpoint: str) -> str
             return _mail(target, incident, event, endpoint)
         return _post(*_body(target, incident, event, endpoint))
     except (httpx.HTTPError, smtplib.SMTPException, OSError) as error:
+        raise NotTold(f"{type(error).__name__}: {error}"[:_ANSWER]) from error
+
+
+def send_change(target: Target, change: Change, endpoint: str) -> str:
+    """Tell a target that is a webhook; what it answered. Raises ``NotTold``."""
+    try:
+        return _post(target.address, cloud_event(change, endpoint), "application/cloudevents+json")
+    except (httpx.HTTPError, OSError) as error:
         raise NotTold(f"{type(error).__name__}: {error}"[:_ANSWER]) from error
 
 

@@ -1,4 +1,4 @@
-"""Who is told of incidents."""
+"""Who is told of incidents and changes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,11 +7,14 @@ from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
 from headrace_controller.incidents.model import RANK, Incident, Severity
+from headrace_controller.notify.changes import Change
 from headrace_functions.errors import InvalidInput
 from headrace_functions.names import check_name
 
 Way = Literal["webhook", "slack", "alertmanager", "email"]
 WAYS: tuple[Way, ...] = get_args(Way)
+EVENTS = ("incident", "version", "alias", "sequence")
+"""What a target may be told of; of all but incidents by ``webhook`` alone."""
 MAX_URL = 2000
 
 
@@ -28,6 +31,8 @@ class Target:
     """Models it is told of; all where it is empty."""
     to: tuple[str, ...] = ()
     sender: str = ""
+    events: tuple[str, ...] = ("incident",)
+    """What it is told of, see ``EVENTS``."""
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -39,6 +44,7 @@ class Target:
             raise InvalidInput(
                 f"severity: {self.severity!r} is not a valid severity", field="severity", expected=", ".join(RANK)
             )
+        self._check_events()
         schemes = ("smtp", "smtps") if self.way == "email" else ("http", "https")
         _check_url(self.address, schemes)
         for model in self.models:
@@ -48,7 +54,25 @@ class Target:
                 for address in addresses:
                     _check_mail(address, field)
 
+    def _check_events(self) -> None:
+        for event in self.events or ("",):
+            if event not in EVENTS:
+                raise InvalidInput(
+                    f"events: {event!r} is not an event", field="events", expected=f"some of {', '.join(EVENTS)}"
+                )
+        if self.way != "webhook" and self.events != ("incident",):
+            raise InvalidInput(
+                f"events: {self.way} is told of incidents alone",
+                field="events",
+                expected="way webhook for other events",
+            )
+
+    def wants_change(self, change: Change) -> bool:
+        return change.kind in self.events and (not self.models or change.name in self.models)
+
     def wants(self, incident: Incident) -> bool:
+        if "incident" not in self.events:
+            return False
         models = {v.partition(":")[0] for v in incident.versions}
         return RANK[incident.severity] >= RANK[self.severity] and (not self.models or bool(models & set(self.models)))
 
@@ -64,11 +88,13 @@ class Target:
             **{name: getattr(self, name) for name in ("name", "way", "address", "severity", "sender")},
             "models": list(self.models),
             "to": list(self.to),
+            "events": list(self.events),
         }
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> "Target":
-        return cls(**{**document, "models": tuple(document["models"]), "to": tuple(document["to"])})
+        lists = {n: tuple(document[n]) for n in ("models", "to")}
+        return cls(**{**document, **lists, "events": tuple(document.get("events", ("incident",)))})
 
 
 def _check_url(address: str, schemes: tuple[str, ...]) -> None:

@@ -226,6 +226,10 @@ class Jobs:
             lambda j: j.id,
         )
 
+    def unfinished(self) -> list[Job]:
+        """Jobs that wait or run."""
+        return [job for job in islice(self._all(), _LOOKED_BACK) if job.state not in OVER]
+
     def wait(self, job_id: str, timeout: float) -> Job:
         """The job when it is over, or as it is after ``timeout`` seconds."""
         with self._changed:

@@ -1,16 +1,18 @@
-"""Telling targets of incidents: each word once, tried again until it is taken, over restarts and beside other controllers."""
+"""Telling targets of incidents and changes: each word once, tried again until it is taken, over restarts and beside other controllers."""
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from headrace_controller import clock
 from headrace_controller.catalog import noting
 from headrace_controller.incidents.model import Event, Incident, Movement, entry, folded, opening
-from headrace_controller.notify.sending import NotTold, send
+from headrace_controller.notify.changes import Change
+from headrace_controller.notify.sending import NotTold, send, send_change
 from headrace_controller.notify.targets import Target
 from headrace_controller.service.incidents import Incidents
 from headrace_functions.errors import Conflict, NotFound
@@ -29,6 +31,7 @@ ABANDONED = timedelta(minutes=2)
 """After which an attempt without a result was cut short."""
 
 Send = Callable[[Target, Incident, Event, str], str]
+Recent = Callable[[datetime], Iterable[Change]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,10 @@ class Notifications:
         endpoint: str,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         send: Send = send,
+        changes: Recent = lambda _since: (),
     ) -> None:
+        """``changes`` gives the changes of versions, aliases and sequences from a moment on."""
+        self._changes = changes
         self._documents = documents
         self._incidents = incidents
         self._endpoint = endpoint
@@ -131,6 +137,20 @@ class Notifications:
                 for state in targets:
                     if state.since <= event.at and state.target.wants(incident):
                         attempts += self._tell(state.target, incident, event)
+        return attempts + self._tell_of_changes(targets)
+
+    def _tell_of_changes(self, targets: list[TargetState]) -> int:
+        told = [s for s in targets if set(s.target.events) - {"incident"}]
+        if not told:
+            return 0
+        horizon = max(min(s.since for s in told), self._now() - GIVEN_UP)
+        attempts = 0
+        for change in self._changes(horizon):
+            for state in told:
+                if state.since <= change.at and state.target.wants_change(change):
+                    folder = layout.told_change(state.target.name, change.key)
+                    said = partial(send_change, state.target, change, self._endpoint)
+                    attempts += self._attempt(folder, said, f"{change.sentence}: {state.target.name}") is not None
         return attempts
 
     def _events(self, incident: Incident) -> Iterator[Event]:
@@ -144,23 +164,30 @@ class Notifications:
     def _tell(self, target: Target, incident: Incident, event: Event) -> bool:
         """Whether an attempt was made."""
         folder = layout.notification(incident.number, target.name, f"{event.kind}-{clock.show(event.at)}")
+        send = partial(self._send, target, incident, event, self._endpoint)
+        outcome = self._attempt(folder, send, f"incident {incident.number}: {target.name}")
+        if outcome is None:
+            return False
+        self._record(incident, target, event, *outcome)
+        return True
+
+    def _attempt(self, folder: str, send: Callable[[], str], what: str) -> tuple[bool, str] | None:
+        """Whether it was delivered and what was answered; None where no attempt was due."""
         now = self._now()
         if folder in self._done or now < self._waits.get(folder, now):
-            return False
-        number = self._claimed(folder, now)
-        if number is None:
-            return False
+            return None
+        if self._claimed(folder, now) is None:
+            return None
         try:
-            text, delivered = self._send(target, incident, event, self._endpoint), True
+            text, delivered = send(), True
         except NotTold as error:
             text, delivered = str(error), False
-            log.warning("incident %d: %s was not told: %s", incident.number, target.name, error)
+            log.warning("%s was not told: %s", what, error)
         state = {"schema": 1, "state": "delivered" if delivered else "failed", "at": clock.show(self._now())}
         self._documents.append(folder, {**state, "text": text})
-        self._record(incident, target, event, delivered, text)
         if delivered:
             self._done.add(folder)
-        return True
+        return delivered, text
 
     def _claimed(self, folder: str, now: datetime) -> int | None:
         """Number of the attempt that is ours to make; None where it was delivered, waits, or somebody else is at it."""

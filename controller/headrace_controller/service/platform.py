@@ -25,6 +25,7 @@ from headrace_controller.service.changes import AnnouncedServices, Changes
 from headrace_controller.service.comparisons import Comparisons
 from headrace_controller.service.deployments import Deployments
 from headrace_controller.service.evaluations import Evaluations
+from headrace_controller.service.erasures import Erasures
 from headrace_controller.service.exchanges import Exchanges
 from headrace_controller.service.explanations import Explanations
 from headrace_controller.service.failures import Failures
@@ -41,10 +42,12 @@ from headrace_controller.service.notifications import Notifications
 from headrace_controller.service.outliers import OutlierModels
 from headrace_controller.service.probing import RuntimeProbe
 from headrace_controller.service.provisioning import Provisioning
+from headrace_controller.service.recent_changes import RecentChanges
 from headrace_controller.service.rendering import Manifest, Rendering
 from headrace_controller.service.replays import Replays
 from headrace_controller.service.reports import Reports
 from headrace_controller.service.retention import Retention
+from headrace_controller.service.rotation import KeyFiles, Rotation
 from headrace_controller.service.rules import RuleLimits
 from headrace_controller.service.samples import Samples
 from headrace_controller.service.schedules import Schedules
@@ -55,7 +58,7 @@ from headrace_controller.service.streams import Streams
 from headrace_controller.service.versions import Versions
 from headrace_controller.service.watching import IncidentWatch
 from headrace_controller.settings import Settings
-from headrace_functions.errors import StorageFailed
+from headrace_functions.errors import Conflict, StorageFailed
 from headrace_functions.storage import layout
 from headrace_functions.storage.documents import Documents
 from headrace_functions.storage.objects import ObjectStore
@@ -104,6 +107,8 @@ class Platform:
     samples: Samples
     trust: Trust
     retention: Retention
+    erasures: Erasures
+    rotation: Rotation
     checks: list[Callable[[], list[str]]] = field(default_factory=list)
     """Further sources of ``problems``: what runs beside the use cases and knows how it is doing."""
 
@@ -118,9 +123,11 @@ class Platform:
         self.streams.open()
         self.watch.open()
         self.notifications.open()
+        self.erasures.open()
         self.events_of_kserve.open()
 
     def close(self) -> None:
+        self.erasures.close()
         self.events_of_kserve.close()
         self.notifications.close()
         self.watch.close()
@@ -163,7 +170,7 @@ class Platform:
             lambda: self.notifications.problems,
             lambda: [p for p in (self.events_of_kserve.health.problem,) if p],
             self.trust.problems,
-            lambda: [p for p in (self.retention.health.problem,) if p],
+            lambda: [p for p in (self.retention.health.problem, self.erasures.health.problem) if p],
             *self.checks,
         ]
 
@@ -194,10 +201,11 @@ def create_platform(
 
     ``room`` is where builds happen and ``runner`` where jobs run, this machine where they are None; ``gateway`` is the URL at
     which jobs ask models, the public one where it is empty.
-    Nothing runs before ``open``. Raises ``StorageFailed`` where the store cannot be reached.
+    Nothing runs before ``open``. Raises ``StorageFailed`` where the store cannot be reached, ``Conflict`` where a restore of it is not finished.
     """
     home = settings.home
     documents = Documents(ObjectStore(settings.storage_url))
+    _refuse_half_restored(documents)
     catalog = Catalog(documents)
     changes = Changes()
     announced = AnnouncedServices(services, changes)
@@ -241,6 +249,8 @@ def create_platform(
     health = HealthReader(documents.objects)
     exchanges = Exchanges(catalog, hash_key=settings.read_hash_key)
     failures = Failures(catalog, jobs, reports, services.observe)
+    trust = create_trust(settings, documents, endpoint, lambda: announced.changed(""))
+    keys = KeyFiles(settings.purpose, settings.hash_key, settings.retired_hash_keys)
     watch = IncidentWatch(catalog, health, incidents, failures, segmentation, changes.announce)
     return Platform(
         home=home,
@@ -274,14 +284,25 @@ def create_platform(
         evaluations=Evaluations(catalog, aliases),
         events_of_kserve=EventJoin(exchanges.registered, exchanges.take),
         watch=watch,
-        notifications=Notifications(documents, incidents, endpoint),
+        notifications=Notifications(documents, incidents, endpoint, changes=RecentChanges(catalog).since),
         outliers=OutlierModels(catalog, builds, jobs, metrics),
         changes=changes,
         intake=Intake(documents.objects),
         samples=Samples(catalog),
         retention=Retention(catalog),
-        trust=create_trust(settings, documents, endpoint, lambda: announced.changed("")),
+        erasures=Erasures(catalog, jobs, home, settings.read_hash_keys),
+        trust=trust,
+        rotation=Rotation(catalog, trust.secret, keys),
     )
+
+
+def _refuse_half_restored(documents: Documents) -> None:
+    if documents.objects.exists(layout.RESTORING):
+        raise Conflict(
+            f"a backup is being restored to {documents.objects.url}, or that was cut short",
+            field="storage",
+            hint="finish it with the same command: headrace restore --from …",
+        )
 
 
 def _touch(mark: Path) -> None:

@@ -38,6 +38,15 @@ KEY_USES = "key-uses/"
 SESSIONS = "sessions/"
 AUDIT = "audit/"
 RETENTION = "retention/"
+EXPLANATIONS = "explanations/"
+METRICS = "metrics/"
+LABELS = "labels/"
+REPLAYS = "replays/"
+NOTIFICATIONS = "notifications/"
+SCHEDULE_RUNS = "schedule-runs/"
+ERASURES = "erasures/"
+RESTORING = "restoring.json"
+"""There while a backup is being restored to the store: no platform starts on one that lacks the rest."""
 
 
 def public_name(name: str) -> str:
@@ -264,6 +273,21 @@ def retention(name: str) -> str:
     return f"{RETENTION}{name}/"
 
 
+def erasure(erasure_id: str) -> str:
+    """Folder of the states ``<k>.json`` of an erasure, appended; the highest counts."""
+    return f"{ERASURES}{erasure_id}/states/"
+
+
+def erasure_request(erasure_id: str) -> str:
+    """What is to be erased, the value too; deleted once it is."""
+    return f"{ERASURES}{erasure_id}/request.json"
+
+
+def erasure_notes(erasure_id: str) -> str:
+    """Requests that had the value: their ids and rows; deleted once everything of theirs is erased."""
+    return f"{ERASURES}{erasure_id}/requests.parquet"
+
+
 def incident(number: int) -> str:
     """Folder of what happened to an incident, ``<k>.json``, appended; the first one opens it and claims its number."""
     return f"{INCIDENTS}{number}/"
@@ -272,6 +296,11 @@ def incident(number: int) -> str:
 def notification(number: int, target_name: str, event: str) -> str:
     """Folder of the attempts ``<k>.json`` to tell a target of an event of an incident, appended; the highest counts."""
     return f"notifications/{number}/{target_name}/{event}/"
+
+
+def told_change(target_name: str, change: str) -> str:
+    """Folder of the attempts ``<k>.json`` to tell a target of a change of a version, alias or sequence, by a digest of the change."""
+    return f"{NOTIFICATIONS}changes/{target_name}/{change}/"
 
 
 def target(name: str) -> str:

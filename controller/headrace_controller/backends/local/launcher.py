@@ -1,6 +1,7 @@
 """Brings one replica up: environment and artifact in place, a fork from the zygote, its word that it serves."""
 
 import asyncio
+import hashlib
 import itertools
 import logging
 import os
@@ -128,7 +129,8 @@ class LocalLauncher:
             identity = identify(pid)
             if identity is None:
                 raise NotReady(f"the process ended at once; its log ends:\n{log_tail(self._log(spec.name))}")
-            write_pid_file(self._notes / f"{replica}.json", identity, service=spec.name, replica=replica)
+            note = {"service": spec.name, "replica": replica, "keys": self._keys_of(spec.name)}
+            write_pid_file(self._notes / f"{replica}.json", identity, **note)
             watched = Watched(identity)
             word = await first_word(ready, watched, self._log(spec.name), spec.version.limits.start_timeout)
         except BaseException:
@@ -150,7 +152,8 @@ class LocalLauncher:
         return self._replica(spec.name, replica, watched)
 
     async def survivors(self) -> dict[str, list[LocalReplica]]:
-        """Replicas of an earlier node that still answer, by service; those that do not are ended and forgotten."""
+        """Replicas of an earlier node that still answer, by service; those that do not, or were started with other keys, are ended
+        and forgotten."""
         found: dict[str, list[LocalReplica]] = {}
         for note in sorted(self._notes.glob("*.json")):
             read = read_pid_file(note)
@@ -159,7 +162,8 @@ class LocalLauncher:
                 continue
             identity, document = read
             candidate = self._replica(document["service"], document["replica"], Watched(identity))
-            if await _answers(candidate.endpoint.address):
+            current = document.get("keys") == self._keys_of(document["service"])
+            if current and await _answers(candidate.endpoint.address):
                 found.setdefault(document["service"], []).append(candidate)
             else:
                 await candidate.stop(STOP_GRACE)
@@ -218,6 +222,11 @@ class LocalLauncher:
             return self._settings.purpose.read_text()
         except FileNotFoundError:
             return ""
+
+    def _keys_of(self, service: str) -> str:
+        """What tells the keys of the home that a function is started with from others, and tells nobody the keys."""
+        keys = f"{function_proof(self._secret(), service)}:{self._settings.read_hash_key()}"
+        return hashlib.sha256(keys.encode()).hexdigest()[:16]
 
     def _function_settings(self, spec: ServiceSpec, prepared: Prepared, replica: str) -> dict[str, Any]:
         log = self._log(spec.name)

@@ -68,6 +68,11 @@ class LocalNode:
         if name in self._services:
             self._services[name].sleep()
 
+    def renew(self) -> None:
+        """Start every service anew, with the keys of the home as they are now; open requests are answered by what runs."""
+        for service in self._services.values():
+            service.renew()
+
     async def close(self) -> None:
         pending = [*self._removals.values(), *(asyncio.ensure_future(s.stop()) for s in self._services.values())]
         if pending:

@@ -56,6 +56,8 @@ class Replica:
     leases: int = 0
     idle_since: float = 0.0
     since: float = field(default_factory=time.monotonic)
+    outdated: bool = False
+    """Whether it takes no more requests, and ends when its open ones are over."""
 
 
 class LocalService:
@@ -74,6 +76,8 @@ class LocalService:
         self._retry_at = 0.0
         self._reason = ""
         self._removing = False
+        self._generation = 0
+        """Of the keys that replicas are started with; ``renew`` begins another."""
         self._since = time.time()
 
     # -- what callers do
@@ -81,7 +85,7 @@ class LocalService:
     async def acquire(self, deadline: float) -> Replica:
         """The least busy replica, held until ``release``; starts one where none serves."""
         while True:
-            replica = min(self._replicas, key=lambda r: r.leases, default=None)
+            replica = min(self._current, key=lambda r: r.leases, default=None)
             if replica is not None and not self._removing:
                 replica.leases += 1
                 if replica.leases > self.spec.version.scaling.concurrency:
@@ -97,17 +101,19 @@ class LocalService:
         if replica.leases == 0:
             if self._removing:
                 self._notify()
+            elif replica.outdated:
+                self._retire(replica)
             else:
                 self._plan_idle_check()
 
     def warm(self) -> None:
         """Start if asleep; a service that backs off stays off."""
-        if not self._replicas and not self._removing and self._loop.time() >= self._retry_at:
+        if not self._current and not self._removing and self._loop.time() >= self._retry_at:
             self._start_one()
 
     def keep_minimum(self) -> None:
         """Level-triggered: start what is missing to ``min_replicas``, one at a time."""
-        missing = self.spec.version.scaling.min_replicas - len(self._replicas)
+        missing = self.spec.version.scaling.min_replicas - len(self._current)
         if missing <= 0 or self._removing:
             return
         wait = self._retry_at - self._loop.time()
@@ -125,6 +131,19 @@ class LocalService:
         """Stop every replica that is not in use now; the next request wakes one."""
         for replica in [r for r in self._replicas if r.leases == 0]:
             self._retire(replica)
+
+    def renew(self) -> None:
+        """Put new replicas in the place of all: those that run answer their open requests and take no more."""
+        self._generation += 1
+        for replica in list(self._replicas):
+            replica.outdated = True
+            if replica.leases == 0:
+                self._retire(replica)
+        self.keep_minimum()
+
+    @property
+    def _current(self) -> list[Replica]:
+        return [r for r in self._replicas if not r.outdated]
 
     async def stop(self, grace: float = STOP_GRACE) -> None:
         """Take no more leases, wait for the open ones (at most ``grace`` seconds), then end every replica."""
@@ -170,15 +189,19 @@ class LocalService:
     def _start_one(self) -> None:
         if (
             self._start is None
-            and len(self._replicas) < max(self.spec.version.scaling.max_replicas, 1)
+            and len(self._current) < max(self.spec.version.scaling.max_replicas, 1)
             and not self._removing
         ):
             self._start = self._loop.create_task(self._launch(), name=f"start {self.spec.name}")
             self._since = time.time()
 
     async def _launch(self) -> None:
+        generation = self._generation
         try:
             running = await self._launcher.launch(self.spec)
+            if generation != self._generation:  # it was started with keys that are no longer in use
+                await running.stop(STOP_GRACE)
+                return
         except HeadraceError as error:
             self._back_off(error.message)
         except Exception as error:  # whatever it is, the next start waits: without it, one begins with each look
@@ -240,13 +263,13 @@ class LocalService:
         self._idle_timer = None
         scaling = self.spec.version.scaling
         now = self._loop.time()
-        idle = sorted((r for r in self._replicas if r.leases == 0), key=lambda r: r.idle_since)
-        spare = len(self._replicas) - scaling.min_replicas
+        idle = sorted((r for r in self._current if r.leases == 0), key=lambda r: r.idle_since)
+        spare = len(self._current) - scaling.min_replicas
         for replica in idle[: max(spare, 0)]:
             if now - replica.idle_since >= scaling.idle_timeout - 1e-3:
                 self._retire(replica)
-        waiting = [r.idle_since for r in self._replicas if r.leases == 0]
-        if waiting and len(self._replicas) > scaling.min_replicas:
+        waiting = [r.idle_since for r in self._current if r.leases == 0]
+        if waiting and len(self._current) > scaling.min_replicas:
             self._idle_timer = self._loop.call_later(
                 max(min(waiting) + scaling.idle_timeout - now, 0.01), self._put_idle_to_sleep
             )

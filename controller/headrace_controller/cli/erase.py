@@ -1,0 +1,105 @@
+"""``headrace erase`` and ``headrace erasure``"""
+
+import sys
+import time
+from typing import Any
+
+import click
+
+from headrace_controller.api import schemas
+from headrace_controller.cli.connection import connected
+from headrace_controller.cli.groups import Commands
+from headrace_controller.cli.output import confirm, json_option, print_facts, print_json, print_table, progress
+from headrace_controller.client import Client
+from headrace_functions.errors import InvalidInput
+
+_POLL = 0.5
+
+
+@click.command()
+@click.option("--field", required=True, help="Input or output whose value it is, as contracts name it.")
+@click.option("--value", help="The value, in clear. - reads it from standard input, so that it is in no shell history.")
+@click.option("--model", default="", help="Only this model. Default: all models.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be erased and what would stay.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--no-wait", is_flag=True, help="Return once the erasure has begun.")
+@json_option
+@connected
+def erase(client: Client, field: str, value: str | None, model: str, *, as_json: bool, **options: bool) -> None:
+    """Erase what the platform keeps of one value of a field, such as a customer's id: rows of logs, metric values, labels, reports.
+
+    The platform may serve meanwhile. What has to go away first, such as an analysis that reads the log, is waited for. Afterwards no byte
+    of the value is in the store but in the objects that the command names.
+    """
+    value = _value(value)
+    plan = client.plan_erasure(field, value, model)
+    if options["dry_run"]:
+        print_json(plan) if as_json else _show(plan, "would be erased")
+        return
+    if not as_json:
+        _show(plan, "to erase")
+    confirm("Erase this? It cannot be undone.", yes=options["yes"])
+    found = client.erase(field, value, model)
+    said = ""
+    while found.state == "running" and not options["no_wait"]:
+        now = "; ".join(found.waits)
+        if now and now != said:
+            progress(f"waiting: {now}")
+        said = now
+        time.sleep(_POLL)
+        found = client.erasure(found.id)
+    print_json(found) if as_json else _show(found, "erased" if found.state == "done" else "erased so far")
+    if options["no_wait"] and found.state == "running":
+        progress(f"it goes on: headrace erasure show {found.id}")
+
+
+@click.group(cls=Commands)
+def erasure() -> None:
+    """Show erasures. Begin one with: headrace erase."""
+
+
+@erasure.command("list")
+@json_option
+@connected
+def list_erasures(client: Client, as_json: bool) -> None:
+    """List erasures, newest first. A digest stands for the value."""
+    found = [_row(e) for e in client.erasures()]
+    columns = ["id", "field", "digest", "model", "state", "erased", "waits"]
+    print_json(client.erasures()) if as_json else print_table(found, columns, empty="nothing was erased")
+
+
+@erasure.command("show")
+@click.argument("erasure_id", metavar="ID")
+@json_option
+@connected
+def show_erasure(client: Client, erasure_id: str, as_json: bool) -> None:
+    """Show an erasure: what it erased, what it waits for, and what it does not touch."""
+    found = client.erasure(erasure_id)
+    print_json(found) if as_json else _show(found, "erased" if found.state == "done" else "erased so far")
+
+
+def _value(given: str | None) -> str:
+    value = sys.stdin.readline().rstrip("\n") if given == "-" else given
+    if not value:
+        raise InvalidInput(
+            "--value says what to erase", field="value", hint="give --value VALUE, or --value - to read it"
+        )
+    return value
+
+
+def _row(found: schemas.ErasureView) -> dict[str, Any]:
+    return {**found.model_dump(), "erased": _counts(found.counts)}
+
+
+def _counts(counts: schemas.ErasureCounts) -> str:
+    given = {name.replace("_", " "): count for name, count in counts.model_dump().items() if count}
+    return ", ".join(f"{count} {name}" for name, count in given.items()) or "nothing"
+
+
+def _show(found: schemas.ErasurePlan | schemas.ErasureView, word: str) -> None:
+    facts: dict[str, Any] = {"field": found.field, "digest": found.digest, "models": found.model or "all"}
+    if isinstance(found, schemas.ErasurePlan):
+        facts["versions with it"] = found.versions
+    print_facts({**facts, word: _counts(found.counts), "waits for": "; ".join(found.waits)})
+    for key in found.kept:
+        progress(f"not touched: {key}")

@@ -1,0 +1,95 @@
+"""Other keys in the place of those that a home has, while the platform serves.
+
+Functions are told their keys when they start. So each one is started anew: a request that is open is answered by the function that has it,
+the next one by one that knows the new key, and none is lost. A platform that is killed in between starts with the new key, and ends
+functions of an earlier one that know the old.
+"""
+
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from headrace_controller.catalog import noting
+from headrace_controller.catalog.catalog import Catalog
+from headrace_controller.settings import PURPOSE_TOKEN
+from headrace_functions.errors import InvalidInput
+from headrace_functions.platform_secret import OLD_SECONDS, PlatformSecret
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFiles:
+    """Where a home keeps its keys."""
+
+    purpose: Path
+    hash_key: Path
+    retired: Path
+    """Earlier hash keys, a line each: hashes in old rows are found by them when values are erased."""
+
+
+class Renew(Protocol):
+    def __call__(self, secret: str, *, at_once: bool = False) -> None:
+        """``secret`` is the platform's from now on; it was proved by the one before."""
+
+
+class Rotation:
+    def __init__(self, catalog: Catalog, secret: PlatformSecret, files: KeyFiles) -> None:
+        self._catalog = catalog
+        self._secret = secret
+        self._files = files
+        self.renew: Renew | None = None
+        """Tells the gateway that keys have changed; None where functions run elsewhere."""
+
+    def rotate_secret(self, *, at_once: bool = False) -> float:
+        """Another secret of the platform's processes; the seconds for which the old one is still taken.
+
+        ``at_once`` takes it no longer: an analysis that is on and asks models is then refused, or logged as a caller's traffic.
+        """
+        renew = self._renewable()
+        value = secrets.token_hex(16)
+        _replace(self._files.purpose, value)
+        self._secret.rotate(value, at_once=at_once)
+        os.environ[PURPOSE_TOKEN] = value  # for analyses that start from now on
+        renew(value, at_once=at_once)
+        noting.note("platform secret", "secret", None, {"at_once": at_once})
+        return 0.0 if at_once else OLD_SECONDS
+
+    def rotate_hash_key(self) -> list[str]:
+        """Another key for hashes of sensitive fields; the versions that have such fields."""
+        renew = self._renewable()
+        old = self._files.hash_key.read_text().strip() if self._files.hash_key.is_file() else ""
+        if old:
+            # Before the key itself: what was ever hashed by a key can be found as long as the home is.
+            _replace(self._files.retired, "\n".join([*retired_keys(self._files.retired), old]) + "\n")
+        _replace(self._files.hash_key, secrets.token_hex(32))
+        renew(self._secret.value)
+        noting.note("hash key", "hash-key", None, {})
+        return [
+            str(v.id)
+            for v in self._catalog.versions()
+            if v.version is not None
+            and any(f.sensitive == "hash" for f in (*v.version.signature.inputs, *v.version.signature.outputs))
+        ]
+
+    def _renewable(self) -> Renew:
+        if self.renew is None:
+            raise InvalidInput(
+                "keys: a platform in a cluster has none that this rotates",
+                field="keys",
+                hint="delete the object 'purpose' of its store and restart its Deployments and Services",
+            )
+        return self.renew
+
+
+def retired_keys(file: Path) -> list[str]:
+    """Earlier hash keys, hexadecimal, the oldest first."""
+    return file.read_text().split() if file.is_file() else []
+
+
+def _replace(file: Path, text: str) -> None:
+    """A reader sees the old or the new key, and only the owner of the home sees any."""
+    temporary = file.with_name(f".{file.name}.new")
+    temporary.touch(mode=0o600)
+    temporary.write_text(text)
+    temporary.replace(file)
