@@ -5,7 +5,7 @@ import ipaddress
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -80,6 +80,8 @@ class Settings:
     """Whether functions may reach what the platform's user may, though the kernel could keep them from it."""
     function_paths: tuple[str, ...] = ()
     """Files and folders that functions may read beside their own."""
+    release_key: str = field(default="", repr=False)
+    """By which releases are signed and checked, in a cluster; they are neither where it is empty."""
     oidc_issuer: str = ""
     """URL of an OpenID Connect provider at which people log in, and whose tokens machines show; none where it is empty."""
     oidc_client_id: str = ""

@@ -11,6 +11,10 @@ from headrace_functions.errors import HeadraceError, InvalidInput
 STORAGE = "HEADRACE_STORAGE"
 """URL of the store, e.g. ``s3://bucket/prefix``; credentials are its own variables, ``AWS_…``."""
 NAMESPACE = "HEADRACE_NAMESPACE"
+PLATFORM_SECRET = "HEADRACE_PLATFORM_SECRET"  # noqa: S105 -- the name of the variable
+"""What the platform's own parts in a cluster know one another by; no pod that runs users' code has it."""
+RELEASE_KEY = "HEADRACE_RELEASE_KEY"
+"""By which releases are checked."""
 WORK = "HEADRACE_WORK"
 """Folder for files and for records on their way; all else may be read-only."""
 POD = "HOSTNAME"

@@ -57,6 +57,7 @@ from headrace_functions.errors import StorageFailed
 from headrace_functions.storage import layout
 from headrace_functions.storage.documents import Documents
 from headrace_functions.storage.objects import ObjectStore
+from headrace_functions.storage.releases import ReleaseKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +196,7 @@ def create_platform(
     """
     home = settings.home
     documents = Documents(ObjectStore(settings.storage_url))
-    catalog = Catalog(documents)
+    catalog = Catalog(documents, ReleaseKey(settings.release_key) if settings.release_key else None)
     changes = Changes()
     announced = AnnouncedServices(services, changes)
     provisioning = Provisioning(documents, settings.environments, settings.artifacts)

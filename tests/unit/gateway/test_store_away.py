@@ -20,14 +20,12 @@ from headrace_functions.gateway import resolve
 from headrace_functions.gateway.app import Gateway, GatewaySettings
 from headrace_functions.gateway.exchange import Exchange
 from headrace_functions.gateway.execution import SequenceRunner
-from headrace_functions.gateway.incluster import learn_secret
 from headrace_functions.gateway.last_known import PATH, KnownByController, LastKnown
 from headrace_functions.gateway.metrics import GatewayMetrics
 from headrace_functions.gateway.resolve import PATIENCE, Resolver
 from headrace_functions.gateway.routes import Route, SequenceRoute, route_document, route_from_document
 from headrace_functions.gateway.upstream import Upstream
 from headrace_functions.names import Reference, VersionId
-from headrace_functions.platform_secret import PlatformSecret
 from headrace_functions.sequence import Sequence, Stage, Variant, infer_signature
 from headrace_functions.storage import layout
 from headrace_functions.storage.documents import Documents
@@ -319,23 +317,3 @@ def test_a_sequence_is_remembered_with_its_versions(tmp_path: Path) -> None:
         return cast(SequenceRoute, await Resolver(store.documents).resolve(Reference("score")))
 
     assert {VersionId("adder", 1)} == set(uvloop.run(run()).versions)
-
-
-@in_loop
-async def test_a_gateway_learns_the_platforms_secret_when_the_store_is_back(store: Store) -> None:
-    secret, objects = PlatformSecret(), cast(ObjectStore, store.faulty)
-    store.faulty.refuse()
-    learning = asyncio.create_task(learn_secret(secret, objects, pause=0.001))
-    while store.faulty.reads < 3:
-        await asyncio.sleep(0)
-    assert not learning.done()
-    assert not secret.is_purpose(b"explain ")
-    assert b"" == secret.proof_line()
-
-    store.faulty.recover()
-    await learning
-
-    assert objects.get(layout.PURPOSE).decode() == secret.value
-    assert secret.is_purpose(f"explain {secret.value}".encode())
-    assert not secret.is_purpose(secret.value.encode())
-    assert secret.is_proof(secret.value.encode())

@@ -9,7 +9,9 @@ from typing import Any
 from headrace_controller.backends.base import Observed, ServiceSpec
 from headrace_controller.backends.kserve.cluster import Cluster, Kind
 from headrace_controller.backends.kserve.manifests import MODEL, STORAGE, VERSION, inference_service
+from headrace_controller.backends.kserve.secrets import Secrets
 from headrace_controller.backends.kserve.service import KServeService
+from headrace_controller.backends.kserve.service_writer import ServiceWriter
 from headrace_controller.definitions.deployment import DeploymentConfiguration
 from headrace_functions.gateway.leases import Endpoint
 from headrace_functions.gateway.upstream import Upstream
@@ -49,6 +51,7 @@ class KServeBackend:
 
     def __init__(self, cluster: Cluster, configurations: Configurations = lambda _: None) -> None:
         self._cluster = cluster
+        self._writer = ServiceWriter(cluster, Secrets(cluster))
         self._configurations = configurations
         self._services: dict[str, KServeService] = {}
         self._specs: dict[str, ServiceSpec] = {}
@@ -115,7 +118,7 @@ class KServeBackend:
 
     def _service(self, name: str) -> KServeService:
         if name not in self._services:
-            self._services[name] = KServeService(name, self._cluster, self._upstream, self._cluster.settings.ingress)
+            self._services[name] = KServeService(name, self._writer, self._upstream, self._cluster.settings.ingress)
             self._inform(name)
         return self._services[name]
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from headrace_controller.backends.base import ServiceSpec
+from headrace_controller.backends.kserve.credentials import store_variables
 from headrace_controller.backends.kserve.settings import ClusterSettings
 from headrace_controller.definitions.deployment import DeploymentConfiguration
 from headrace_functions import startup
@@ -107,6 +108,7 @@ def _predictor(
         "timeout": min(math.ceil(limits.predict_timeout + limits.start_timeout), MAX_TIMEOUT),
         **({} if standard else {"annotations": _autoscaling(version)}),
         # Functions ask nothing of the Kubernetes API, and a mounted token delays each start.
+        "serviceAccountName": cluster.account,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         **_placement(configuration),
@@ -180,7 +182,6 @@ def _container(
         "image": version.runtime.image if version.runtime else cluster.image_of(version.framework),
         "imagePullPolicy": "IfNotPresent",
         "env": _environment(version, cluster, configuration, standard=standard),
-        "envFrom": [{"secretRef": {"name": cluster.storage_secret}}],
         "ports": [{"containerPort": PORT, "protocol": "TCP"}],
         "readinessProbe": _readiness(version, standard=standard),
         "resources": _resources(configuration),
@@ -211,21 +212,22 @@ def _readiness(version: Version, *, standard: bool) -> Json:
 
 def _environment(
     version: Version, cluster: ClusterSettings, configuration: DeploymentConfiguration | None, *, standard: bool
-) -> list[dict[str, str]]:
+) -> list[Json]:
     own = {
         fetch.VERSION: str(version.id),
         fetch.ARTIFACT: version.artifact,
-        startup.STORAGE: cluster.storage,
         # In mode Knative every request comes through the pod's own proxy.
         fetch.LISTEN: f"tcp:{'0.0.0.0' if standard else '127.0.0.1'}:{PORT}",  # noqa: S104 -- inside its pod
         startup.WORK: WORK,
         "HOME": "/tmp",  # noqa: S108 -- the pod's own, see TEMPORARY
-        **({fetch.COLLECTOR: cluster.collector} if cluster.collector else {}),
     }
     if version.runtime is not None and version.runtime.layer:
         own |= {layers.LAYER: layout.layer(version.environment), layers.LAYER_DIGEST: version.runtime.layer}
+    store = store_variables(version.id.service, cluster)
     asked = dict(configuration.container.env) if configuration is not None else {}
-    return [{"name": name, "value": value} for name, value in sorted((asked | own).items())]
+    for name in (variable["name"] for variable in store):
+        asked.pop(name, None)
+    return [*({"name": name, "value": value} for name, value in sorted((asked | own).items())), *store]
 
 
 def _resources(configuration: DeploymentConfiguration | None) -> Json:

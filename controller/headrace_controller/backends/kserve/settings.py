@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from importlib import metadata
 
 from headrace_functions.errors import InvalidInput
+from headrace_functions.gateway.incluster import store_proxy
 
 NAMESPACE = "HEADRACE_NAMESPACE"
 FUNCTION_IMAGE = "HEADRACE_FUNCTION_IMAGE"
@@ -12,6 +13,8 @@ STORAGE_SECRET = "HEADRACE_STORAGE_SECRET"  # noqa: S105 -- the name of the vari
 INGRESS = "HEADRACE_INGRESS"
 COLLECTOR = "HEADRACE_COLLECTOR"
 PLATFORM = "HEADRACE_PLATFORM"
+STORE_PROXY = "HEADRACE_STORE_PROXY"
+FUNCTION_ACCOUNT = "HEADRACE_FUNCTION_ACCOUNT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,13 @@ class ClusterSettings:
     images: Mapping[str, str] = field(default_factory=dict)
     """Runtime images of single frameworks, by framework, where they are not ``image``."""
     storage_secret: str = "headrace-storage"  # noqa: S105 -- its name, not its content
-    """Secret of the namespace whose keys become the variables with which pods read the store (``AWS_…``)."""
+    """Secret of the namespace whose keys become the variables with which the platform's own pods read the store (``AWS_…``)."""
+    store_proxy: str = ""
+    """URL where pods that run users' code reach what they need of the store; empty for the gateway's in the namespace."""
+    account: str = "headrace-function"
+    """Service account of these pods. It may do nothing, and its token is mounted nowhere."""
+    secret: str = field(default="", repr=False)
+    """The platform's secret, from which the tokens of these pods are made."""
     collector: str = ""
     """URL that pods tell of records they shipped, empty for none."""
     ingress: str = ""
@@ -48,6 +57,10 @@ class ClusterSettings:
         for variable, image in named.items():
             _check_tag(variable, image)
 
+    @property
+    def proxy_url(self) -> str:
+        return self.store_proxy or store_proxy(self.namespace)
+
     def image_of(self, framework: str) -> str:
         """The runtime image for a framework's functions."""
         image = self.images.get(framework, self.image)
@@ -63,6 +76,8 @@ class ClusterSettings:
             "storage_secret": STORAGE_SECRET,
             "collector": COLLECTOR,
             "ingress": INGRESS,
+            "store_proxy": STORE_PROXY,
+            "account": FUNCTION_ACCOUNT,
         }
         single = f"{FUNCTION_IMAGE}_"
         images = {k.removeprefix(single).lower(): v for k, v in environment.items() if v and k.startswith(single)}
