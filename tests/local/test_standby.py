@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from headrace_functions.record import decode
 from headrace_functions.storage import layout
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Limits, Runtime, Version
+from support.store_proxy import served
 from support.versions import version
 
 LOCK = b"numpy==2.4.6\n"
@@ -50,7 +52,9 @@ class Standby:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        told = {"HEADRACE_STORAGE": str(folder / "store"), "HEADRACE_WORK": str(folder / "work")}
+        self._proxy = ExitStack()
+        self.proxy = self._proxy.enter_context(served(self.store))
+        told = {"HEADRACE_STORE_PROXY": self.proxy.url, "HEADRACE_WORK": str(folder / "work")}
         told |= {"HEADRACE_NAMESPACE": "none", "PORT": str(port), "HOSTNAME": "standby-pod", **settings}
         command = [sys.executable, "-c", PROGRAM, str(folder / "lock.txt")]
         with (folder / "standby.log").open("wb") as log:
@@ -76,12 +80,16 @@ class Standby:
         return released
 
     def prepare(self, made: Version) -> httpx.Response:
-        return self.http.put(f"/versions/{made.id}/{made.artifact}")
+        return self.http.put(f"/versions/{made.id}/{made.artifact}", headers=self.token(made))
 
     def ask(self, made: Version, x: float, **headers: str) -> httpx.Response:
         tensor = {"name": "x", "shape": [1], "datatype": "FP64", "data": [x]}
-        named = {"x-headrace-standby": f"{made.id} {made.artifact}", **headers}
+        named = {"x-headrace-standby": f"{made.id} {made.artifact}", **self.token(made), **headers}
         return self.http.post(f"/v2/models/{made.id.model}/infer", json={"inputs": [tensor]}, headers=named)
+
+    def token(self, made: Version) -> dict[str, str]:
+        """What a gateway shows for the version."""
+        return {"x-headrace-store-token": self.proxy.token(made.id.service)}
 
     def answer(self, made: Version, x: float) -> float:
         reply = self.ask(made, x)
@@ -107,6 +115,7 @@ class Standby:
             if self.process.poll() is None:
                 self.process.kill()
                 self.process.wait()
+            self._proxy.close()
 
 
 Start = Callable[..., Standby]
