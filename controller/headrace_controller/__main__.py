@@ -45,13 +45,15 @@ def serve_in_cluster(environment: Mapping[str, str]) -> None:
     settings.platform.logs.mkdir(parents=True, exist_ok=True)
     documents = Documents(ObjectStore(settings.platform.storage_url))
     keys = _keys(settings, documents)
+    builds = BuildSettings.from_environment(environment, settings.cluster)
+    locks = {image.listed.lock: image.reference for image in builds.images}
     settings = replace(
         settings,
-        cluster=replace(settings.cluster, secret=keys.secret),
+        cluster=replace(settings.cluster, secret=keys.secret, locks=locks),
         platform=replace(settings.platform, release_key=keys.release_key.value),
     )
     cluster = Cluster(settings.cluster)
-    gateways = Gateways(lambda: cluster.addresses(GATEWAY_SERVICE), documents.objects)
+    gateways = Gateways(lambda: cluster.addresses(GATEWAY_SERVICE), documents.objects, keys.secret)
     services = ClusterServices(cluster, Catalog(documents, keys.release_key), gateways)
     services.keeping.after.append(look_after_inbox(settings))
     jobs = Jobs(cluster)
@@ -60,9 +62,7 @@ def serve_in_cluster(environment: Mapping[str, str]) -> None:
         services,
         settings.public_url,
         manifests_for(settings.cluster),
-        ClusterBuildRoom(
-            jobs, settings.cluster, BuildSettings.from_environment(environment, settings.cluster), documents
-        ),
+        ClusterBuildRoom(jobs, settings.cluster, builds, documents),
         ClusterRunner(jobs, settings.cluster, AnalysisSettings.from_environment(environment)),
         settings.gateway,
     )
@@ -75,9 +75,11 @@ def serve_in_cluster(environment: Mapping[str, str]) -> None:
     platform.replays.ask = GatewayAsking(asking, lambda: keys.secret)
     platform.exchanges.on_arrival(tell_collector(settings))
     platform.checks.append(lambda: [p for p in (services.keeping.health.problem,) if p])
+    platform.checks.append(lambda: list(services.keeping.left.values()))
     platform.open(home_lost=True)
     services.open()
-    serve(settings, create_app(platform, pages.blueprint(platform)), services.keeping.snapshot)
+    management = create_app(platform, pages.blueprint(platform))
+    serve(settings, management, services.keeping.snapshot, services.runs_users_code)
     services.close()
     platform.close()
 

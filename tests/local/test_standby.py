@@ -21,11 +21,12 @@ import pytest
 from function_support import wait_until
 from headrace_controller import archive
 from headrace_functions.names import VersionId
+from headrace_functions.platform_secret import function_proof
 from headrace_functions.record import decode
 from headrace_functions.storage import layout
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Limits, Runtime, Version
-from support.store_proxy import served
+from support.store_proxy import SECRET, served
 from support.versions import version
 
 LOCK = b"numpy==2.4.6\n"
@@ -140,14 +141,13 @@ def made(model: str = "m", n: int = 1, **more: Any) -> Version:
 
 def test_a_version_it_never_saw_is_answered_and_recorded_as_in_its_own_pod(start: Start) -> None:
     standby = start()
-    standby.store.put(layout.PURPOSE, b"s3cret")
     double = standby.publish(made(), DOUBLE)
     assert standby.prepare(double).status_code == 200
     proven = {
         "x-request-id": "first",
         "x-headrace-sequence": "s",
         "x-headrace-stage": "1",
-        "x-headrace-proof": "s3cret",
+        "x-headrace-proof": function_proof(SECRET, double.id.service),
     }
     reply = standby.ask(double, 21.0, **proven)
     assert reply.json()["outputs"][0]["data"] == [42.0]

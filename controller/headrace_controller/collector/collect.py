@@ -161,7 +161,9 @@ class Collector:
             return segment
         for part_of, (part,) in _by_version([segment]).items():
             if part_of in foreign:
-                self._refuse_records(part_of, part, part.records, f"they came from {own}, which may not speak for others")
+                self._refuse_records(
+                    part_of, part, part.records, f"they came from {own}, which may not speak for others"
+                )
         kept = [r for r in segment.records if VersionId(r.header.model, r.header.version) not in foreign]
         return replace(segment, records=kept)
 

@@ -11,7 +11,7 @@ import orjson
 from werkzeug.wrappers import Request, Response
 
 from headrace_controller.catalog.snapshot import CatalogSnapshot
-from headrace_functions.errors import HeadraceError, TooLarge, Unreachable
+from headrace_functions.errors import Forbidden, HeadraceError, TooLarge, Unreachable
 from headrace_functions.gateway.last_known import PATH
 from headrace_functions.gateway.routes import route_document
 from headrace_functions.names import Reference
@@ -80,6 +80,22 @@ def figures_alone(management: Application) -> Application:
         if environ.get("PATH_INFO", "") != "/metrics" or environ.get("REQUEST_METHOD") not in ("GET", "HEAD"):
             return Response("only GET /metrics is answered here\n", status=404)(environ, start_response)
         return management(environ, start_response)
+
+    return answer
+
+
+def for_platform_alone(application: Application, runs_users_code: Callable[[str], bool]) -> Application:
+    """WSGI: ``application`` for everybody but pods that run users' code, by the address that they ask from.
+
+    A second line behind network policies, which some clusters do not enforce, and behind credentials, which some platforms do not ask
+    for. A pod without privileges cannot send from another address.
+    """
+
+    def answer(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if runs_users_code(environ.get("REMOTE_ADDR", "")):
+            error = Forbidden("the management API does not answer pods that run users' code")
+            return _refusal(error)(environ, start_response)
+        return application(environ, start_response)
 
     return answer
 

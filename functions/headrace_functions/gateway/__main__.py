@@ -61,7 +61,7 @@ async def serve(settings: InCluster) -> None:
     gateway = Gateway(door, resolver, exchange, runner, upstream, measures)
 
     public = WaitingServer(Edge(gateway, EdgeSettings()), drain=settings.drain)
-    private = WaitingServer(GatewayPrivate(resolver, measures), drain=1)
+    private = WaitingServer(GatewayPrivate(resolver, measures, secret), drain=1)
     # Patient, because what a pod waits for is worth waiting for.
     proxy = WaitingServer(
         StoreProxy(ObjectStore(settings.storage), secret, bell.ring, release_key), drain=settings.drain

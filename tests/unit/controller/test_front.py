@@ -7,7 +7,7 @@ import pytest
 from werkzeug.test import Client
 
 from headrace_controller.catalog.snapshot import CatalogSnapshot
-from headrace_controller.incluster.gateway_passthrough import HEALTH, Front, figures_alone
+from headrace_controller.incluster.gateway_passthrough import HEALTH, Front, figures_alone, for_platform_alone
 from headrace_functions.gateway.last_known import PATH
 from headrace_functions.gateway.routes import route_from_document
 from support.versions import version
@@ -57,3 +57,11 @@ def test_gateways_are_told_what_a_name_led_to_when_the_store_was_last_read() -> 
     for name, status in (("other", 404), ("churn:2", 404), ("no name", 400), ("", 400)):
         assert status == Client(front).get(f"{PATH}{name}").status_code, name
     front.close()
+
+
+def test_pods_that_run_users_code_are_refused_by_their_address() -> None:
+    front = Client(for_platform_alone(management, {"10.0.0.7"}.__contains__))
+    assert "/api/v1/models" == front.get("/api/v1/models", environ_base={"REMOTE_ADDR": "10.0.0.8"}).text
+    for headers in ({}, {"x-forwarded-for": "10.0.0.8"}, {"x-headrace-peer": "10.0.0.8"}):
+        refused = front.get("/api/v1/models", environ_base={"REMOTE_ADDR": "10.0.0.7"}, headers=headers)
+        assert (403, "forbidden") == (refused.status_code, refused.get_json()["code"])

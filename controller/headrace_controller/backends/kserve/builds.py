@@ -14,6 +14,7 @@ import orjson
 
 from headrace_controller import archive
 from headrace_controller.backends.kserve import layers
+from headrace_controller.backends.kserve.allowed_images import check_image
 from headrace_controller.backends.kserve.build_job_manifests import ask_job, build_token, layer_job
 from headrace_controller.backends.kserve.build_job_run import JobRun, JobsPort, Words
 from headrace_controller.backends.kserve.build_settings import BuildSettings
@@ -54,6 +55,8 @@ class ClusterBuildRoom:
 
     def prepare(self, needs: Needs, log: Log) -> Ground:
         if needs.image:
+            cluster = self._cluster
+            check_image(needs.image, (cluster.image, *cluster.images.values()), cluster.allowed_images)
             log(f"image {needs.image}, as the definition says; requirements are what it holds")
             return Ground(_digest(["image", needs.image])[:20], Runtime(needs.image))
         choice = images.choose(self._builds.images, needs.requirements)

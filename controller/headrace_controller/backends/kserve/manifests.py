@@ -179,7 +179,7 @@ def _container(
 ) -> Json:
     return {
         "name": CONTAINER,
-        "image": version.runtime.image if version.runtime else cluster.image_of(version.framework),
+        "image": cluster.image_for(version),
         "imagePullPolicy": "IfNotPresent",
         "env": _environment(version, cluster, configuration, standard=standard),
         "ports": [{"containerPort": PORT, "protocol": "TCP"}],

@@ -341,8 +341,10 @@ def test_without_listed_images_a_build_says_what_to_set(documents: Documents) ->
 
 
 def test_a_version_is_served_in_the_image_and_with_the_layer_it_was_built_for() -> None:
-    made = replace(version(), environment="k" * 20, runtime=Runtime("old/image:1", "a" * 64, "f" * 64))
-    container = inference_service(ServiceSpec(made), CLUSTER)["spec"]["predictor"]["containers"][0]
+    runtime = Runtime("old/image:1", "a" * 64, "f" * 64)
+    made = replace(version(), environment="k" * 20, runtime=runtime, proxied=True)
+    cluster = replace(CLUSTER, locks={"b" * 64: "old/image:2"})
+    container = inference_service(ServiceSpec(made), cluster)["spec"]["predictor"]["containers"][0]
     assert container["image"] == "old/image:1"
     env = {e["name"]: e.get("value") for e in container["env"]}
     assert env["HEADRACE_LAYER"] == f"environments/{'k' * 20}/layer.tar.zst"
