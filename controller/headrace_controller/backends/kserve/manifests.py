@@ -27,6 +27,8 @@ DEPLOYMENT_MODE = "serving.kserve.io/deploymentMode"
 PLATFORM = "headrace.dev/platform"
 MODEL = "headrace.dev/model"
 VERSION = "headrace.dev/version"
+FRAMEWORK = "headrace.dev/framework"
+"""What a version's function is of: network policies let ``external`` ones ask elsewhere."""
 STORAGE = "headrace.dev/storage"
 """The store whose catalogue a service is from: a platform with another store removes nothing of it."""
 VISIBILITY = "networking.knative.dev/visibility"
@@ -79,7 +81,11 @@ def manifests_for(cluster: ClusterSettings) -> Callable[[Version, DeploymentConf
 
 def labels(version: Version, cluster: ClusterSettings) -> dict[str, str]:
     """Marks of ownership and identity; KServe and Knative pass them on to the pods."""
-    return selector(cluster) | {MODEL: version.id.model, VERSION: str(version.id.number)}
+    return selector(cluster) | {
+        MODEL: version.id.model,
+        VERSION: str(version.id.number),
+        FRAMEWORK: version.framework,
+    }
 
 
 def selector(cluster: ClusterSettings) -> dict[str, str]:
