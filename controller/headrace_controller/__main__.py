@@ -25,7 +25,7 @@ from headrace_controller.gateway_client import SECONDS, GatewayAsking
 from headrace_controller.incluster.controller import look_after_inbox, serve, tell_collector
 from headrace_controller.incluster.cronjobs import Croning
 from headrace_controller.incluster.gateways import Gateways
-from headrace_controller.incluster.platform_keys import PlatformKeys, patiently, platform_keys
+from headrace_controller.incluster.platform_keys import PlatformKeys, first_key_secret, patiently, platform_keys
 from headrace_controller.incluster.services import ClusterServices
 from headrace_controller.incluster.settings import GATEWAY_SERVICE, InCluster
 from headrace_controller.logging_setup import set_up_logging
@@ -76,10 +76,12 @@ def serve_in_cluster(environment: Mapping[str, str]) -> None:
     platform.exchanges.on_arrival(tell_collector(settings))
     platform.checks.append(lambda: [p for p in (services.keeping.health.problem,) if p])
     platform.checks.append(lambda: list(services.keeping.left.values()))
+    platform.trust.secret.value = keys.secret
     platform.open(home_lost=True)
+    platform.trust.see_to_an_administrator(lambda key: Secrets(cluster).apply(first_key_secret(key, settings.cluster)))
     services.open()
     management = create_app(platform, pages.blueprint(platform))
-    serve(settings, management, services.keeping.snapshot, services.runs_users_code)
+    serve(settings, management, services.keeping.snapshot, services.runs_users_code, platform.trust.secret)
     services.close()
     platform.close()
 

@@ -13,6 +13,8 @@ STORAGE = "HEADRACE_STORAGE"
 NAMESPACE = "HEADRACE_NAMESPACE"
 PLATFORM_SECRET = "HEADRACE_PLATFORM_SECRET"  # noqa: S105 -- the name of the variable
 """What the platform's own parts in a cluster know one another by; no pod that runs users' code has it."""
+AUTH = "HEADRACE_AUTH"
+"""``1``: callers are asked who they are."""
 RELEASE_KEY = "HEADRACE_RELEASE_KEY"
 """By which releases are checked."""
 WORK = "HEADRACE_WORK"
@@ -29,6 +31,14 @@ def required(environment: Mapping[str, str], name: str, *, hint: str) -> str:
     if not value:
         raise InvalidInput(f"the variable {name} is not set", field=name, hint=hint)
     return value
+
+
+def switched_on(environment: Mapping[str, str], name: str) -> bool:
+    """Whether a switch is on; ``InvalidInput`` for a value that says neither."""
+    value = environment.get(name, "").strip().lower()
+    if value not in ("", "0", "1", "false", "true", "no", "yes"):
+        raise InvalidInput(f"{name}: {value!r} is neither on nor off", field=name, expected="1 or 0", got=value)
+    return value in ("1", "true", "yes")
 
 
 def port(environment: Mapping[str, str]) -> int:

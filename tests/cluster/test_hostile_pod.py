@@ -54,9 +54,10 @@ def predict(model, code):
     names = dict(globals())
     try:
         exec(code[0], names)
-        return {"said": [repr(names["said"])]}
+        said = names["said"]
     except Exception:
-        return {"said": [repr(traceback.format_exc())]}
+        said = traceback.format_exc()
+    return {"said": [repr(said)] * len(code)}
 '''
 ADDER = "def predict(model, x):\n    return {'y': x + 1.0}\n"
 SPY, VICTIM = VersionId("spy", 1), VersionId("victim", 1)

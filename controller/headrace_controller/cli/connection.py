@@ -67,12 +67,12 @@ def find_target(url: str | None, home: Path | None, environment: Mapping[str, st
     return Target(found, str(file))
 
 
-def open_client(url: str | None, home: Path | None) -> Client:
-    """A client of the platform that the options, variables and the home lead to."""
+def open_client(url: str | None, home: Path | None, key: str | None = None) -> Client:
+    """A client of the platform that the options, variables and the home lead to, with ``key`` or the one that is kept for it."""
     place = find_place(url)
     if place is None:
         found_url = find_target(url, home).url
-        return Client(found_url, key=credentials.key_for(found_url) or "")
+        return Client(found_url, key=key or credentials.key_for(found_url) or "")
     try:
         # Imported here alone: the Kubernetes client costs half a second, and most commands talk to a URL.
         access = importlib.import_module("headrace_controller.backends.kserve.access")
@@ -81,7 +81,8 @@ def open_client(url: str | None, home: Path | None) -> Client:
             "--context needs the Kubernetes client", field="context", hint="pip install 'headrace[cluster]'"
         ) from error
     found = access.access(place.context, place.namespace)
-    return Client(found.url, tls=found.tls, authorization=found.authorization)
+    shown = key or credentials.key_for(found.url) or ""
+    return Client(found.url, tls=found.tls, authorization=found.authorization, key=shown)
 
 
 def connected(command: Callable[..., Any]) -> Callable[..., Any]:

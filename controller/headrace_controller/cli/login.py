@@ -6,8 +6,7 @@ from pathlib import Path
 import click
 
 from headrace_controller.cli import credentials
-from headrace_controller.cli.connection import find_target
-from headrace_controller.client import Client
+from headrace_controller.cli.connection import open_client
 from headrace_functions.errors import InvalidInput
 
 _url = click.option("--url", help="URL of the platform [HEADRACE_URL].")
@@ -27,16 +26,15 @@ def login(url: str | None, home: Path | None) -> None:
     The key is asked for, or read from standard input, so that it is in no shell history: headrace login < KEYFILE. It is checked before
     it is kept, in the system's keyring where there is one, else in a file that only you can read.
     """
-    target = find_target(url, home)
     key = (click.prompt("API key", hide_input=True) if sys.stdin.isatty() else sys.stdin.read()).strip()
     if not key:
         raise InvalidInput("no key was given", field="key", hint="paste it, or: headrace login < KEYFILE")
-    with Client(target.url, key=key) as client:
+    with open_client(url, home, key) as client:
         who = client.who_am_i()
     if not who.authentication:
-        raise InvalidInput(f"{target.url} asks nobody who they are, so no key is needed", field="url")
-    place = credentials.keep(target.url, key)
-    click.echo(f"logged in at {target.url} as {who.subject} ({', '.join(who.roles) or 'no role'})")
+        raise InvalidInput(f"{client.url} asks nobody who they are, so no key is needed", field="url")
+    place = credentials.keep(client.url, key)
+    click.echo(f"logged in at {client.url} as {who.subject} ({', '.join(who.roles) or 'no role'})")
     click.echo(f"the key is kept in {place}", err=True)
 
 
@@ -46,10 +44,9 @@ def login(url: str | None, home: Path | None) -> None:
 @click.option("--everywhere", is_flag=True, help="End the sessions of the same key on the pages, too.")
 def logout(url: str | None, home: Path | None, *, everywhere: bool) -> None:
     """Forget the key of a platform. The key itself stays valid until it is revoked."""
-    target = find_target(url, home)
-    if everywhere:
-        with Client(target.url, key=credentials.key_for(target.url)) as client:
+    with open_client(url, home) as client:
+        if everywhere:
             click.echo(f"ended {client.end_sessions()} sessions")
-    if not credentials.forget(target.url):
-        raise InvalidInput(f"no key is kept for {target.url}", field="url")
-    click.echo(f"forgot the key for {target.url}")
+    if not credentials.forget(client.url):
+        raise InvalidInput(f"no key is kept for {client.url}", field="url")
+    click.echo(f"forgot the key for {client.url}")

@@ -16,6 +16,7 @@ from headrace_controller.incluster.gateway_passthrough import Application, Front
 from headrace_controller.incluster.settings import InCluster
 from headrace_controller.service.assembly import MAX_UPLOAD
 from headrace_functions.errors import HeadraceError
+from headrace_functions.platform_secret import PlatformSecret
 from headrace_functions.recording.shipping import wake
 from headrace_functions.storage import layout
 from headrace_functions.storage.objects import ObjectStore
@@ -34,10 +35,11 @@ def serve(
     management: Application,
     known: Callable[[], CatalogSnapshot],
     runs_users_code: Callable[[str], bool],
+    secret: PlatformSecret,
 ) -> None:
     """Answer until TERM or INT. ``known`` is what the catalogue held when it was last read whole; addresses of pods that run users'
     code are refused."""
-    front = Front(management, settings.gateway, known)
+    front = Front(management, settings.gateway, known, secret)
     server = waitress.create_server(
         for_platform_alone(front, runs_users_code),
         host=settings.platform.host,
@@ -49,7 +51,7 @@ def serve(
         max_request_body_size=MAX_UPLOAD,
     )
     figures = waitress.create_server(
-        for_platform_alone(figures_alone(management), runs_users_code),
+        for_platform_alone(figures_alone(management, secret), runs_users_code),
         host=settings.platform.host,
         port=FIGURES_PORT,
         threads=1,

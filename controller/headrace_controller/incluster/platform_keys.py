@@ -26,6 +26,8 @@ from headrace_functions.storage.releases import ReleaseKey
 Json = dict[str, Any]
 
 PENDING = "pending-release-key"
+FIRST_KEY = "headrace-first-admin-key"
+"""The Secret in which the first administrator's API key is left, under ``key``, where callers are asked who they are."""
 AGAIN = 2.0
 """Seconds between two attempts while the API server is away."""
 
@@ -79,6 +81,17 @@ def patiently(read: Callable[[], PlatformKeys]) -> PlatformKeys:
         except Unreachable as error:
             log.warning("the platform's keys cannot be read yet: %s", error.message)
             threading.Event().wait(AGAIN)
+
+
+def first_key_secret(key: str, cluster: ClusterSettings) -> Json:
+    """The Secret with the first administrator's key; whoever has made keys for people deletes it."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": FIRST_KEY, "namespace": cluster.namespace, "labels": selector(cluster)},
+        "type": "Opaque",
+        "stringData": {"key": key},
+    }
 
 
 def _document(cluster: ClusterSettings) -> Json:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from headrace_controller.backends.kserve.settings import ClusterSettings
 from headrace_controller.settings import Settings
-from headrace_functions.startup import NAMESPACE, PLATFORM_SECRET, STORAGE, WORK, port, required
+from headrace_functions.startup import AUTH, NAMESPACE, PLATFORM_SECRET, STORAGE, WORK, port, required, switched_on
 
 PUBLIC_URL = "HEADRACE_PUBLIC_URL"
 _SETTER = "knative/base sets it"
@@ -38,7 +38,15 @@ class InCluster:
         gateway, collector = (f"http://{name}.{namespace}.svc" for name in (GATEWAY_SERVICE, COLLECTOR_SERVICE))
         return cls(
             # Inside its pod, where network policies and the API server's own checks decide who reaches it.
-            Settings(Path(work), "0.0.0.0", port(environment), storage, insecure=True),  # noqa: S104
+            Settings(
+                Path(work),
+                "0.0.0.0",  # noqa: S104
+                port(environment),
+                storage,
+                insecure=True,
+                auth=switched_on(environment, AUTH),
+                public_url=environment.get(PUBLIC_URL, ""),
+            ),
             replace(ClusterSettings.from_environment(environment, storage), collector=collector),
             gateway,
             collector,

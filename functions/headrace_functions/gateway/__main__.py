@@ -11,6 +11,7 @@ import sys
 import uvloop
 
 from headrace_functions.errors import HeadraceError
+from headrace_functions.gateway.admission import Admission
 from headrace_functions.gateway.app import Gateway, GatewaySettings
 from headrace_functions.gateway.edge import Edge, EdgeSettings
 from headrace_functions.gateway.exchange import Exchange
@@ -46,10 +47,10 @@ async def serve(settings: InCluster) -> None:
     objects, secret = ObjectStore(settings.storage, impatient=True), PlatformSecret(settings.secret)
     release_key = ReleaseKey(settings.release_key)
     upstream, controller = KnativeUpstream(), Upstream()
-    resolver = Resolver(Documents(objects), KnownByController(controller, settings.controller), release_key)
+    resolver = Resolver(Documents(objects), KnownByController(controller, settings.controller, secret), release_key)
     measures = GatewayMetrics()
     standbys = Standbys(settings.standby, settings.standby_of, Upstream(), secret)
-    why = controller_voice(upstream, settings.controller)
+    why = controller_voice(upstream, settings.controller, secret)
     leases = KnativeLeases(settings.host_of, upstream, why, standbys, ingress=settings.ingress)
     spool = Spool(settings.spool / "gateway")
     shipping = Shipping(settings.spool, ObjectStore(settings.storage), settings.collector)
@@ -57,7 +58,17 @@ async def serve(settings: InCluster) -> None:
     tracing = tracing_of(os.environ, settings.version)
     exchange = Exchange(leases, upstream, SealedInTime(spool), measures, secret, tracing)
     runner = SequenceRunner(exchange, measures)
-    door = GatewaySettings(settings.version, None, secret, open_bytes=settings.open_bytes, tracing=tracing)
+    admission = Admission(objects, secret, required=settings.auth)
+    await asyncio.to_thread(admission.open)
+    door = GatewaySettings(
+        settings.version,
+        None,
+        secret,
+        open_bytes=settings.open_bytes,
+        authentication=admission.authentication,
+        refused=admission.refusals.note,
+        tracing=tracing,
+    )
     gateway = Gateway(door, resolver, exchange, runner, upstream, measures)
 
     public = WaitingServer(Edge(gateway, EdgeSettings()), drain=settings.drain)
@@ -98,6 +109,7 @@ async def serve(settings: InCluster) -> None:
     spool.close()
     await asyncio.to_thread(shipping.close)
     await asyncio.to_thread(bell.close)
+    await asyncio.to_thread(admission.close)
     tracing.close()
     log.info("stopped")
 

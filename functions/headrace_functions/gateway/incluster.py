@@ -13,7 +13,18 @@ from headrace_functions.errors import HeadraceError, InvalidInput
 from headrace_functions.gateway.knative import Why, nobody_knows
 from headrace_functions.gateway.upstream import Upstream
 from headrace_functions.names import VersionId
-from headrace_functions.startup import NAMESPACE, PLATFORM_SECRET, RELEASE_KEY, STORAGE, WORK, port, required
+from headrace_functions.platform_secret import PlatformSecret
+from headrace_functions.startup import (
+    AUTH,
+    NAMESPACE,
+    PLATFORM_SECRET,
+    RELEASE_KEY,
+    STORAGE,
+    WORK,
+    port,
+    required,
+    switched_on,
+)
 
 VERSION = "HEADRACE_PLATFORM_VERSION"
 STANDBY = "HEADRACE_STANDBY"
@@ -45,6 +56,8 @@ class InCluster:
     storage: str
     namespace: str
     spool: Path
+    auth: bool = False
+    """Whether callers are asked who they are."""
     secret: str = field(default="", repr=False)
     release_key: str = field(default="", repr=False)
     controller: str = ""
@@ -73,6 +86,7 @@ class InCluster:
             storage=required(environment, STORAGE, hint=_SETTER),
             namespace=namespace,
             spool=Path(required(environment, WORK, hint=_SETTER)) / "spool",
+            auth=switched_on(environment, AUTH),
             secret=required(environment, PLATFORM_SECRET, hint=_SETTER),
             release_key=required(environment, RELEASE_KEY, hint=_SETTER),
             controller=f"http://headrace-controller.{namespace}.svc",
@@ -97,8 +111,8 @@ class InCluster:
         return f"headrace-standby-{image}.{self.namespace}.svc"
 
 
-def controller_voice(upstream: Upstream, controller: str) -> Why:
-    """``Why`` that asks the management API at a URL. Where it does not answer nothing is known to be wrong."""
+def controller_voice(upstream: Upstream, controller: str, secret: PlatformSecret) -> Why:
+    """``Why`` that asks the management API at a URL, as one of the platform's own. Where it does not answer nothing is known to be wrong."""
     if not controller:
         return nobody_knows
     where = urlsplit(controller)
@@ -106,7 +120,8 @@ def controller_voice(upstream: Upstream, controller: str) -> Why:
     loop = asyncio.get_running_loop()
 
     async def why(version: VersionId) -> str:
-        head = f"GET /api/v1/services/{version.model}/{version.number} HTTP/1.1\r\nhost: {host}\r\n\r\n".encode()
+        head = f"GET /api/v1/services/{version.model}/{version.number} HTTP/1.1\r\nhost: {host}\r\n".encode()
+        head += secret.proof_line() + b"\r\n"
         try:
             reply = await upstream.request(address, head, b"", loop.time() + _ASK_SECONDS)
             service = orjson.loads(reply.body) if reply.status == _OK else {}

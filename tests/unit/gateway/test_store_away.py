@@ -26,6 +26,7 @@ from headrace_functions.gateway.resolve import PATIENCE, Resolver
 from headrace_functions.gateway.routes import Route, SequenceRoute, route_document, route_from_document
 from headrace_functions.gateway.upstream import Upstream
 from headrace_functions.names import Reference, VersionId
+from headrace_functions.platform_secret import PlatformSecret
 from headrace_functions.sequence import Sequence, Stage, Variant, infer_signature
 from headrace_functions.storage import layout
 from headrace_functions.storage.documents import Documents
@@ -242,7 +243,7 @@ async def test_in_a_cluster_the_controller_knows(store: Store) -> None:
 
     async with Ingress(controller) as ingress:
         upstream = Upstream()
-        resolver = Resolver(store.documents, KnownByController(upstream, f"http://{ingress.host}"))
+        resolver = Resolver(store.documents, KnownByController(upstream, f"http://{ingress.host}", PlatformSecret("s")))
         started = time.perf_counter()
         assert expected == await routes(resolver)
         assert time.perf_counter() - started < 1
@@ -263,8 +264,13 @@ async def test_a_controller_that_answers_nonsense_or_not_at_all_knows_nothing(st
 
     upstream = Upstream()
     async with Ingress(nonsense) as ingress:
-        assert await KnownByController(upstream, f"http://{ingress.host}").recall(Reference("adder")) is None
-    assert await KnownByController(upstream, "http://127.0.0.1:9").recall(Reference("adder")) is None
+        assert (
+            await KnownByController(upstream, f"http://{ingress.host}", PlatformSecret("s")).recall(Reference("adder"))
+            is None
+        )
+    assert (
+        await KnownByController(upstream, "http://127.0.0.1:9", PlatformSecret("s")).recall(Reference("adder")) is None
+    )
     upstream.close()
     await asyncio.sleep(0.01)  # transports and streams end in turns of the loop
 
