@@ -8,6 +8,7 @@ have the cluster's DNS.
 import os
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import BuildStatus, Version
 from support.store_proxy import SECRET, Served, served
 
-from .installed import Installed, install
+from .installed import Installed, install, until
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -51,6 +52,17 @@ def api() -> Iterator[client.ApiClient]:
 def platform(tmp_path_factory: pytest.TempPathFactory, storage: str) -> Iterator[Installed]:
     """A platform that the stories share, installed from ``knative/base``."""
     yield from install(tmp_path_factory.mktemp("overlay"), f"{storage}/platform")
+
+
+@pytest.fixture(scope="session")
+def guarded(tmp_path_factory: pytest.TempPathFactory, storage: str) -> Iterator[Installed]:
+    """A platform that asks who calls, with the key that it leaves for its first administrator."""
+    with contextmanager(install)(
+        tmp_path_factory.mktemp("overlay"), f"{storage}/guarded", HEADRACE_AUTH="1"
+    ) as installed:
+        until(lambda: "first-admin" in installed.kubectl("get", "secrets", "-o", "name"), "there is a first key")
+        installed.key = installed.secret("headrace-first-admin-key")["key"]
+        yield installed
 
 
 @pytest.fixture(scope="session")

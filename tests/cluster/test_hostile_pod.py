@@ -3,7 +3,6 @@
 The test cluster stores NetworkPolicies and enforces none, so nothing here is kept away by the network.
 """
 
-import base64
 import os
 import re
 from collections.abc import Callable
@@ -95,12 +94,12 @@ class Hostile:
 
     @property
     def secret(self) -> str:
-        found = client.CoreV1Api(self.platform.api).read_namespaced_secret("headrace-platform", self.platform.namespace)
-        return base64.b64decode(found.data["secret"]).decode()
+        return self.platform.secret("headrace-platform")["secret"]
 
 
 @pytest.fixture(scope="module")
-def hostile(platform: Installed, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def hostile(guarded: Installed, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    platform = guarded
     folder = tmp_path_factory.mktemp("hostile")
     text = {"shape": "scalar", "type": "string", "profile": "none"}
     number = {"shape": "scalar", "type": "double", "profile": "numerical"}
@@ -110,7 +109,8 @@ def hostile(platform: Installed, tmp_path_factory: pytest.TempPathFactory) -> An
     for name in ("spy-v1", "victim-v1"):
         until(lambda name=name: name in platform.kubectl("get", "isvc", "-o", "name"), f"{name} exists")  # type: ignore[misc]
         platform.kubectl("wait", "--for=condition=Ready", f"isvc/{name}", "--timeout=120s")
-    with httpx.Client(base_url=platform.gateway_url, timeout=90, trust_env=False) as gateway:
+    shown = {"authorization": f"Bearer {platform.key}"}
+    with httpx.Client(base_url=platform.gateway_url, timeout=90, trust_env=False, headers=shown) as gateway:
         found = Hostile(platform, gateway)
         assert 2.0 == found.ask_victim()
         yield found
@@ -150,7 +150,7 @@ def test_a_pod_holds_a_token_of_its_own_version_and_nothing_else(hostile: Hostil
 
 
 def test_it_has_no_token_of_the_kubernetes_api_and_may_do_nothing_there(hostile: Hostile) -> None:
-    assert [] == hostile.run("said = glob.glob('/var/run/secrets/**', recursive=True) + glob.glob('/run/secrets/**')")
+    assert [] == hostile.run("said = glob.glob('/var/run/secrets/*') + glob.glob('/run/secrets/*')")
     namespace = hostile.platform.namespace
     for path in (
         f"/api/v1/namespaces/{namespace}/secrets",
@@ -287,8 +287,10 @@ def test_code_that_a_build_runs_has_a_token_of_this_build_alone(hostile: Hostile
     text = {"shape": "scalar", "type": "string", "profile": "none"}
     apply(hostile.platform, tmp_path / "built", "built", code, {"inputs": {"code": text}, "outputs": {"said": text}})
     told = re.findall(r"TOLD (.*)", hostile.platform.headrace("version", "log", "built:1"))
-    expected = ["keys False", *["read 403"] * 4, *["write 403"] * 2, "api 403"]
+    expected = ["keys False", *["read 403"] * 4, *["write 403"] * 2]
     assert expected == told[: len(expected)]
+    # By its address once that is known, which takes a second; by its lack of credentials at once.
+    assert told[len(expected)] in ("api 401", "api 403")
 
 
 FORGERIES: dict[str, Callable[[Hostile, VersionId], None]] = {}
