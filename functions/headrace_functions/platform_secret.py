@@ -46,6 +46,8 @@ class PlatformSecret:
     value: str = ""
     hash_key: bytes = b""
     """By which sensitive fields are hashed; empty drops them."""
+    previous: str = ""
+    """The one before, by which tokens of pods that still run are known for as long as it is there."""
 
     def proof_line(self) -> bytes:
         """The header line for the platform's own processes."""
@@ -69,7 +71,8 @@ class PlatformSecret:
         name, _, _ = rest.rpartition(".")
         if not self.value or not token.isascii():
             return None
-        return (kind, name) if hmac.compare_digest(token, store_token(self.value, kind, name)) else None
+        secrets = filter(None, (self.value, self.previous))
+        return (kind, name) if any(hmac.compare_digest(token, store_token(s, kind, name)) for s in secrets) else None
 
     def _equals(self, header: bytes | None, prefix: bytes) -> bool:
         # In constant time: a caller must not learn the secret letter by letter.

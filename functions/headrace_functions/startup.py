@@ -13,6 +13,8 @@ STORAGE = "HEADRACE_STORAGE"
 NAMESPACE = "HEADRACE_NAMESPACE"
 PLATFORM_SECRET = "HEADRACE_PLATFORM_SECRET"  # noqa: S105 -- the name of the variable
 """What the platform's own parts in a cluster know one another by; no pod that runs users' code has it."""
+PREVIOUS_SECRET = "HEADRACE_PREVIOUS_PLATFORM_SECRET"  # noqa: S105 -- the name of the variable
+"""The one before it, while pods still have tokens of that."""
 AUTH = "HEADRACE_AUTH"
 """``1``: callers are asked who they are."""
 RELEASE_KEY = "HEADRACE_RELEASE_KEY"

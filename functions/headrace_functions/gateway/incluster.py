@@ -18,6 +18,7 @@ from headrace_functions.startup import (
     AUTH,
     NAMESPACE,
     PLATFORM_SECRET,
+    PREVIOUS_SECRET,
     RELEASE_KEY,
     STORAGE,
     WORK,
@@ -59,6 +60,7 @@ class InCluster:
     auth: bool = False
     """Whether callers are asked who they are."""
     secret: str = field(default="", repr=False)
+    previous_secret: str = field(default="", repr=False)
     release_key: str = field(default="", repr=False)
     controller: str = ""
     """URL of the management API, empty for none: then nobody says why a service cannot start."""
@@ -88,6 +90,7 @@ class InCluster:
             spool=Path(required(environment, WORK, hint=_SETTER)) / "spool",
             auth=switched_on(environment, AUTH),
             secret=required(environment, PLATFORM_SECRET, hint=_SETTER),
+            previous_secret=environment.get(PREVIOUS_SECRET, ""),
             release_key=required(environment, RELEASE_KEY, hint=_SETTER),
             controller=f"http://headrace-controller.{namespace}.svc",
             collector=f"http://headrace-collector.{namespace}.svc",

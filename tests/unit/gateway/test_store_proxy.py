@@ -174,6 +174,18 @@ def test_what_the_gateway_proves_itself_by_opens_no_store_and_follows_from_the_t
     assert function_proof(SECRET, "churn-v2") != proof_from(token)
 
 
+def test_pods_that_run_go_on_while_the_platforms_secret_is_replaced(proxy: Served) -> None:
+    old = opened(proxy)
+    proxy.secret.value, proxy.secret.previous = "another secret", SECRET
+
+    assert b"artifact of churn:1" == old.get(layout.artifact(CHURN))
+    new = ProxiedStore(proxy.url, store_token("another secret", FUNCTION, CHURN.service), patience=0)
+    assert b"artifact of churn:1" == new.get(layout.artifact(CHURN))
+    proxy.secret.previous = ""
+    with pytest.raises(StorageFailed):
+        old.get(layout.artifact(CHURN))
+
+
 def test_a_build_reaches_its_question_and_what_that_names(proxy: Served, objects: ObjectStore) -> None:
     question, result = reach.build_question("headrace-ask-1"), layout.exchange("headrace-ask-1", "result.json")
     objects.put(question, orjson.dumps({reach.READS: [layout.artifact(CHURN)], reach.WRITES: [result]}))
