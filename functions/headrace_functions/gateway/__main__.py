@@ -44,10 +44,8 @@ async def serve(settings: InCluster) -> None:
     """Serve until TERM; then finish what is open and ship the records."""
     stop, loop = told_to_stop(), asyncio.get_running_loop()
 
-    objects, secret = (
-        ObjectStore(settings.storage, impatient=True),
-        PlatformSecret(settings.secret, settings.previous_secret),
-    )
+    objects = ObjectStore(settings.storage, impatient=True)
+    secret = PlatformSecret(settings.secret, previous=settings.previous_secret)
     release_key = ReleaseKey(settings.release_key)
     upstream, controller = KnativeUpstream(), Upstream()
     resolver = Resolver(Documents(objects), KnownByController(controller, settings.controller, secret), release_key)

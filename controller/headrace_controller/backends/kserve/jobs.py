@@ -34,9 +34,11 @@ class Jobs:
     def create(self, document: Json, token: Json | None = None) -> bool:
         """Create a Job; False if one of that name is there. ``InvalidInput`` for what the cluster refuses.
 
-        ``token`` is a Secret that its pod waits for; it belongs to the Job, so the cluster removes both together.
+        ``token`` is a Secret that its pod needs; it belongs to the Job, so the cluster removes both together.
         """
         name = document["metadata"]["name"]
+        if token is not None:
+            self._secrets.apply(token)  # before the pod, which would be said to lack it
         try:
             made = self._call(self._batch.create_namespaced_job, f"create Job {name}", body=document)
         except Conflict:
