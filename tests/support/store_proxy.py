@@ -37,13 +37,13 @@ class Served:
 
 @contextmanager
 def served(
-    objects: Any, release_key: ReleaseKey | None = None, host: str = "127.0.0.1", secret: str = SECRET
+    objects: Any, release_key: ReleaseKey | None = None, host: str = "127.0.0.1", secret: str = SECRET, port: int = 0
 ) -> Iterator[Served]:
-    """A proxy in front of a store, in a thread of its own."""
+    """A proxy in front of a store, in a thread of its own; port 0 takes a free one."""
     arrived: list[None] = []
     known = PlatformSecret(secret)
     proxy = StoreProxy(objects, known, lambda: arrived.append(None), release_key)
-    opened = listening(host, 0)
+    opened = listening(host, port)
     with _running(proxy, opened):
         yield Served(f"http://{host}:{opened.getsockname()[1]}", known, arrived)
 
