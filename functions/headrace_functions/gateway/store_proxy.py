@@ -7,8 +7,8 @@ answers in the store's place: no start waits for another one, and no pod needs a
 ``PUT /<key>``                an object; with ``if-none-match: *`` only if it is not there (409). Durable when it is answered.
 
 ``Authorization: Bearer <token>`` says who asks; ``storage.reach`` what that opens. 401 without a token of this platform, 403 for a
-key beyond it, 413, 429 past ``TOGETHER`` requests of one holder or ``TOGETHER_ALL`` of all, 503 while the store is away or the
-platform's secret is not known yet. Whoever tries again does no harm: segments are created once, under the same key.
+key beyond it, 413, 429 past ``TOGETHER`` requests of one holder or ``OPEN_BYTES`` of all, 503 while the store is away or the
+platform's secret is not known yet. A pod that reads or sends slower than ``SLOWEST`` is hung up on. Whoever tries again does no harm: segments are created once, under the same key.
 """
 
 import asyncio
@@ -22,6 +22,7 @@ from typing import Any
 import orjson
 
 from headrace_functions.errors import (
+    DeadlineExceeded,
     Forbidden,
     HeadraceError,
     InvalidInput,
@@ -36,21 +37,26 @@ from headrace_functions.errors import (
 from headrace_functions.gateway.passthrough import Receive, Scope, Send
 from headrace_functions.names import VersionId
 from headrace_functions.platform_secret import FUNCTION, PlatformSecret
+from headrace_functions.protocol.budget import ByteBudget, HeldBytes
 from headrace_functions.protocol.problems import problem
 from headrace_functions.serving import CancelledWithCaller
 from headrace_functions.storage import layout, reach
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.storage.releases import ReleaseKey, read_release
 
-TOGETHER, TOGETHER_ALL = 16, 64
-"""Requests at once of one holder, and of all: a pod that reads slowly must not keep others from starting."""
+TOGETHER = 16
+"""Requests at once of one holder."""
+OPEN_BYTES = 64 * 1024 * 1024
+"""Bytes in memory at once for all; a download counts as ``_STREAMED``."""
+SLOWEST, PATIENCE = 1024 * 1024, 60.0
+"""Bytes a second beyond the first seconds: a pod that reads slowly must not keep others from starting."""
 MAX_OBJECT = 256 * 1024 * 1024
 """Bytes of a segment, which is closed at 8 MiB and takes the largest record, and of the answers of a build."""
 ARCHIVE, MAX_ARCHIVE = ".tar.zst", 5 * 1024**3
 """How the key of a layer's archive ends, and the bytes that a build may hand over as one."""
-_CREATED_WHOLE = (
-    16 * 1024 * 1024
-)  # bytes; what is created once is held in memory, larger segments are written in pieces
+# Bytes. What is created once is held in memory; larger segments are written in pieces. Then what is in memory of objects in pieces.
+_CREATED_WHOLE = 16 * 1024 * 1024
+_STREAMED, _RECEIVED = 1024 * 1024, 16 * 1024 * 1024
 _OCTETS = [(b"content-type", b"application/octet-stream")]
 
 log = logging.getLogger(__name__)
@@ -85,14 +91,15 @@ class StoreProxy:
         self._secret = secret
         self._arrived = arrived
         self._open: Counter[Holder] = Counter()
+        self._budget = ByteBudget(OPEN_BYTES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
         try:
             holder = self._holder(scope)
-            with CancelledWithCaller(scope), self._counted(holder):
-                await self._answer(holder, scope, receive, send)
+            with CancelledWithCaller(scope), self._counted(holder) as held:
+                await self._answer(holder, scope, receive, send, held)
         except HeadraceError as error:
             if isinstance(error, Forbidden):
                 log.warning("%s", error.message)
@@ -100,13 +107,14 @@ class StoreProxy:
             headers = [(name.encode(), value.encode()) for name, value in refusal.headers]
             await _send(send, refusal.status, b"" if scope["method"] == "HEAD" else refusal.body, headers)
 
-    async def _answer(self, holder: Holder, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _answer(self, holder: Holder, scope: Scope, receive: Receive, send: Send, held: HeldBytes) -> None:
         key = scope["path"].removeprefix("/")
         match scope["method"]:
             case "GET":
                 await self._check_reads(holder, key)
                 if holder.is_function and self._release_key is not None:
                     await self._check_release(VersionId.of_service(holder.name), key, self._release_key)
+                held.at_least(_STREAMED)
                 await self._download(key, send)
             case "HEAD":
                 await self._check_reads(holder, key)
@@ -116,7 +124,7 @@ class StoreProxy:
                 await send({"type": "http.response.body", "body": b""})
             case "PUT":
                 await self._check_writes(holder, key)
-                await self._upload(holder, key, scope, receive)
+                await self._upload(holder, key, scope, receive, held)
                 await _send(send, 201, b"", [])
             case method:
                 raise MethodNotAllowed(f"the store proxy has no {method}", allowed="GET, HEAD, PUT", got=method)
@@ -135,13 +143,15 @@ class StoreProxy:
         return Holder(*found)
 
     @contextmanager
-    def _counted(self, holder: Holder) -> Iterator[None]:
-        if self._open[holder] >= TOGETHER or self._open.total() >= TOGETHER_ALL:
-            raise Overloaded(f"too many requests of {holder.name}, or of all, are open at the store proxy")
+    def _counted(self, holder: Holder) -> Iterator[HeldBytes]:
+        if self._open[holder] >= TOGETHER:
+            raise Overloaded(f"{TOGETHER} requests of {holder.name} are open at the store proxy")
         self._open[holder] += 1
+        held = self._budget.hold()
         try:
-            yield
+            yield held
         finally:
+            held.release()
             self._open[holder] -= 1
             if not self._open[holder]:
                 del self._open[holder]
@@ -188,24 +198,31 @@ class StoreProxy:
         size, chunks = await self._objects.stream(key)
         await send({"type": "http.response.start", "status": 200, "headers": [*_OCTETS, _length(size)]})
         try:
-            async for chunk in chunks:
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        except HeadraceError as error:
+            async with asyncio.timeout(PATIENCE + size / SLOWEST):
+                async for chunk in chunks:
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        except (HeadraceError, TimeoutError) as error:
             # The answer has begun: it ends short of its length, which the pod sees, and asks again.
-            log.warning("%s", error.message)
+            log.warning("%s was sent in part: %s", key, error or "the pod reads too slowly")
             return
         await send({"type": "http.response.body", "body": b""})
 
-    async def _upload(self, holder: Holder, key: str, scope: Scope, receive: Receive) -> None:
+    async def _upload(self, holder: Holder, key: str, scope: Scope, receive: Receive, held: HeldBytes) -> None:
         headers = dict(scope["headers"])
         length = _body_length(headers, MAX_ARCHIVE if key.endswith(ARCHIVE) else MAX_OBJECT)
+        whole = headers.get(b"if-none-match") == b"*" and length <= _CREATED_WHOLE
+        held.at_least(length if whole else _RECEIVED)
         body = _body(receive, length)
-        if headers.get(b"if-none-match") == b"*" and length <= _CREATED_WHOLE:
-            data = b"".join([piece async for piece in body])
-            await asyncio.to_thread(self._objects.create, key, data)
-        else:
-            # In pieces nothing can be created once; what a pod writes under a key of its own is the same each time.
-            await self._objects.receive(key, body)
+        try:
+            async with asyncio.timeout(PATIENCE + length / SLOWEST):
+                if whole:
+                    data = b"".join([piece async for piece in body])
+                    await asyncio.to_thread(self._objects.create, key, data)
+                else:
+                    # In pieces nothing can be created once; what a pod writes under a key of its own is the same each time.
+                    await self._objects.receive(key, body)
+        except TimeoutError as error:
+            raise DeadlineExceeded(f"{key} did not arrive in time") from error
         if holder.is_function:
             self._arrived()
 

@@ -90,7 +90,7 @@ class ObjectStore:
     async def receive(self, key: str, chunks: AsyncIterator[bytes]) -> None:
         """Write ``key`` from pieces, replacing what was there. What ``chunks`` raises is raised, and nothing is written."""
         try:
-            await obstore.put_async(self._store, key, chunks)
+            await obstore.put_async(self._store, key, chunks, max_concurrency=2)
         except (BaseError, OSError) as error:
             raise _failed("write", key, error) from error
 
@@ -200,7 +200,7 @@ class ObjectStore:
 
 async def _chunks(key: str, found: Any) -> AsyncIterator[bytes]:
     try:
-        async for chunk in found.stream(min_chunk_size=_CHUNK):
+        async for chunk in found.stream(min_chunk_size=_CHUNK // 4):
             yield bytes(chunk)
     except (BaseError, OSError) as error:
         raise _failed("read", key, error) from error

@@ -3,7 +3,7 @@
 import hashlib
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -296,3 +296,53 @@ def test_a_key_that_is_not_there_is_not_found(proxy: Served, objects: ObjectStor
 
     with pytest.raises(NotFound, match="no object models/churn/versions/1/artifact"):
         opened(proxy).get(layout.artifact(CHURN))
+
+
+def test_what_is_in_memory_is_bounded_and_who_is_refused_comes_again(
+    objects: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_proxy, "OPEN_BYTES", 2_000_000)
+    with served(objects) as proxy:
+        where = urlsplit(proxy.url)
+        head = f"PUT /{SEGMENT} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {proxy.token('churn-v1')}\r\n"
+        other = opened(proxy, OTHER.service)
+        with socket.create_connection((str(where.hostname), int(where.port or 0))) as slow:
+            slow.sendall(f"{head}if-none-match: *\r\ncontent-length: 1500000\r\n\r\n".encode() + b"begun")
+            wait_until(
+                lambda: fails(lambda: other.create(layout.inbox_segment(OTHER.service, "a", 0), bytes(1_000_000)))
+            )
+        wait_until(
+            lambda: not fails(lambda: other.create(layout.inbox_segment(OTHER.service, "a", 1), bytes(1_000_000)))
+        )
+
+
+def fails(act: Callable[[], object]) -> bool:
+    """Whether it is refused; what is there already is not."""
+    try:
+        act()
+    except StorageFailed:
+        return True
+    except Conflict:
+        return False
+    return False
+
+
+def test_a_pod_that_reads_too_slowly_is_hung_up_on(
+    proxy: Served, objects: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_proxy, "PATIENCE", 0.2)
+    monkeypatch.setattr(store_proxy, "SLOWEST", 1e12)
+    objects.put(layout.artifact(CHURN), b"x" * 50_000_000)
+    where = urlsplit(proxy.url)
+    head = (
+        f"GET /{layout.artifact(CHURN)} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {proxy.token('churn-v1')}\r\n\r\n"
+    )
+    with socket.create_connection((str(where.hostname), int(where.port or 0))) as slow:
+        slow.sendall(head.encode())
+        assert b"HTTP/1.1 200" == slow.recv(12)
+        threading.Event().wait(0.5)  # longer than it may take; nothing is read meanwhile
+        slow.settimeout(20)
+        read = 0
+        while piece := slow.recv(1 << 20):
+            read += len(piece)
+    assert read < 50_000_000
