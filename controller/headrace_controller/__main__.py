@@ -6,6 +6,7 @@ On one machine the controller is ``headrace up`` and ``app`` puts it together.
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 
 import httpx
 
@@ -18,20 +19,23 @@ from headrace_controller.backends.kserve.builds import ClusterBuildRoom
 from headrace_controller.backends.kserve.cluster import Cluster
 from headrace_controller.backends.kserve.jobs import Jobs
 from headrace_controller.backends.kserve.manifests import manifests_for
+from headrace_controller.backends.kserve.secrets import Secrets
 from headrace_controller.catalog.catalog import Catalog
 from headrace_controller.gateway_client import SECONDS, GatewayAsking
 from headrace_controller.incluster.controller import look_after_inbox, serve, tell_collector
 from headrace_controller.incluster.cronjobs import Croning
 from headrace_controller.incluster.gateways import Gateways
+from headrace_controller.incluster.platform_keys import PlatformKeys, first_key_secret, patiently, platform_keys
 from headrace_controller.incluster.services import ClusterServices
 from headrace_controller.incluster.settings import GATEWAY_SERVICE, InCluster
 from headrace_controller.logging_setup import set_up_logging
 from headrace_controller.service.platform import create_platform
 from headrace_functions.errors import HeadraceError
-from headrace_functions.gateway.incluster import purpose_token
 from headrace_functions.startup import POD, cannot_start
+from headrace_functions.storage import layout
 from headrace_functions.storage.documents import Documents
 from headrace_functions.storage.objects import ObjectStore
+from headrace_functions.storage.releases import ReleaseKey
 
 
 def serve_in_cluster(environment: Mapping[str, str]) -> None:
@@ -39,11 +43,18 @@ def serve_in_cluster(environment: Mapping[str, str]) -> None:
     set_up_logging()
     settings = InCluster.from_environment(environment)
     settings.platform.logs.mkdir(parents=True, exist_ok=True)
-    cluster = Cluster(settings.cluster)
     documents = Documents(ObjectStore(settings.platform.storage_url))
-    token = purpose_token(documents.objects)
-    gateways = Gateways(lambda: cluster.addresses(GATEWAY_SERVICE), documents.objects)
-    services = ClusterServices(cluster, Catalog(documents), gateways)
+    keys = _keys(settings, documents)
+    builds = BuildSettings.from_environment(environment, settings.cluster)
+    locks = {image.listed.lock: image.reference for image in builds.images}
+    settings = replace(
+        settings,
+        cluster=replace(settings.cluster, secret=keys.secret, locks=locks),
+        platform=replace(settings.platform, release_key=keys.release_key.value),
+    )
+    cluster = Cluster(settings.cluster)
+    gateways = Gateways(lambda: cluster.addresses(GATEWAY_SERVICE), documents.objects, keys.secret)
+    services = ClusterServices(cluster, Catalog(documents, keys.release_key), gateways)
     services.keeping.after.append(look_after_inbox(settings))
     jobs = Jobs(cluster)
     platform = create_platform(
@@ -51,10 +62,8 @@ def serve_in_cluster(environment: Mapping[str, str]) -> None:
         services,
         settings.public_url,
         manifests_for(settings.cluster),
-        ClusterBuildRoom(
-            jobs, settings.cluster, BuildSettings.from_environment(environment, settings.cluster), documents
-        ),
-        ClusterRunner(jobs, settings.cluster, AnalysisSettings.from_environment(environment), token),
+        ClusterBuildRoom(jobs, settings.cluster, builds, documents),
+        ClusterRunner(jobs, settings.cluster, AnalysisSettings.from_environment(environment)),
         settings.gateway,
     )
     # The pods of schedules run this very image.
@@ -63,14 +72,31 @@ def serve_in_cluster(environment: Mapping[str, str]) -> None:
     services.keeping.after.append(croning.keep)
     platform.metrics.on_attach(tell_collector(settings))
     asking = httpx.Client(base_url=settings.gateway, timeout=SECONDS, trust_env=False)
-    platform.replays.ask = platform.evaluations.ask = GatewayAsking(asking, lambda: token)
+    platform.replays.ask = platform.evaluations.ask = GatewayAsking(asking, lambda: keys.secret)
     platform.exchanges.on_arrival(tell_collector(settings))
     platform.checks.append(lambda: [p for p in (services.keeping.health.problem,) if p])
+    platform.checks.append(lambda: list(services.keeping.left.values()))
+    platform.trust.secret.value = keys.secret
     platform.open(home_lost=True)
+    platform.trust.see_to_an_administrator(lambda key: Secrets(cluster).apply(first_key_secret(key, settings.cluster)))
     services.open()
-    serve(settings, create_app(platform, pages.blueprint(platform)), services.keeping.snapshot)
+    management = create_app(platform, pages.blueprint(platform))
+    serve(settings, management, services.keeping.snapshot, services.runs_users_code, platform.trust.secret)
     services.close()
     platform.close()
+
+
+def _keys(settings: InCluster, documents: Documents) -> PlatformKeys:
+    """The platform's keys, from its Secret. What was kept in the store instead goes."""
+    cluster = Cluster(settings.cluster)
+
+    def adopt(key: ReleaseKey) -> None:
+        Catalog(documents, key).sign_unsigned()
+
+    keys = patiently(lambda: platform_keys(Secrets(cluster), settings.cluster, adopt))
+    cluster.close()
+    documents.objects.delete(layout.PURPOSE)
+    return keys
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import httpx
 import waitress
 from waitress.server import BaseWSGIServer
 
-from headrace_controller import clock, pages
+from headrace_controller import pages
 from headrace_controller.api.application import create_app
 from headrace_controller.backends.kserve.manifests import manifests_for
 from headrace_controller.backends.kserve.settings import ClusterSettings
@@ -21,7 +21,6 @@ from headrace_controller.logging_setup import set_up_logging
 from headrace_controller.service.assembly import MAX_UPLOAD
 from headrace_controller.service.platform import Platform, create_platform
 from headrace_controller.settings import PURPOSE_TOKEN, Settings
-from headrace_functions.access.audit import Entry
 from headrace_functions.errors import HeadraceError
 
 log = logging.getLogger("headrace.controller")
@@ -75,20 +74,9 @@ class EmbeddedController:
 
     def _see_to_an_administrator(self) -> None:
         """Where callers are asked who they are and nobody may administer, make a key and leave it to the owner of the home."""
-        control = self._platform.trust.control
-        if self._platform.trust.required and not control.administrators():
-            made = control.admin_key()
-            replace_file(self._settings.first_key, f"{made.text}\n".encode())
-            what = Entry(
-                clock.now(),
-                "platform",
-                "create_key",
-                f"key:{made.key.name}",
-                "done",
-                201,
-                reason="nobody could administer",
-            )
-            self._platform.trust.audit.write(what)
+        self._platform.trust.see_to_an_administrator(
+            lambda key: replace_file(self._settings.first_key, f"{key}\n".encode())
+        )
 
     def on_metric(self, attached: Callable[[], None]) -> None:
         self._platform.metrics.on_attach(attached)

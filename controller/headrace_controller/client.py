@@ -175,6 +175,10 @@ class Client:
     def delete_version(self, version: str) -> None:
         self._request("DELETE", API + _version_path(VersionId.parse(version)))
 
+    def sign_version(self, version: str) -> None:
+        """Sign a release that the platform did not sign, as it lies in the store."""
+        self._request("POST", f"{API}{_version_path(VersionId.parse(version))}/signature")
+
     def apply_model(self, package: Package) -> schemas.SubmittedView:
         """Send a model; answers while it is built, see ``follow_build``."""
         with ExitStack() as stack:

@@ -5,7 +5,7 @@ import ipaddress
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -85,6 +85,8 @@ class Settings:
     """Files and folders that functions may read beside their own."""
     trusted_keys: str = ""
     """Folder of public keys; where it is set, payloads must be signed by one of them."""
+    release_key: str = field(default="", repr=False)
+    """By which releases are signed and checked, in a cluster; they are neither where it is empty."""
     oidc_issuer: str = ""
     """URL of an OpenID Connect provider at which people log in, and whose tokens machines show; none where it is empty."""
     oidc_client_id: str = ""

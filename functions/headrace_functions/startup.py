@@ -11,6 +11,14 @@ from headrace_functions.errors import HeadraceError, InvalidInput
 STORAGE = "HEADRACE_STORAGE"
 """URL of the store, e.g. ``s3://bucket/prefix``; credentials are its own variables, ``AWS_…``."""
 NAMESPACE = "HEADRACE_NAMESPACE"
+PLATFORM_SECRET = "HEADRACE_PLATFORM_SECRET"  # noqa: S105 -- the name of the variable
+"""What the platform's own parts in a cluster know one another by; no pod that runs users' code has it."""
+PREVIOUS_SECRET = "HEADRACE_PREVIOUS_PLATFORM_SECRET"  # noqa: S105 -- the name of the variable
+"""The one before it, while pods still have tokens of that."""
+AUTH = "HEADRACE_AUTH"
+"""``1``: callers are asked who they are."""
+RELEASE_KEY = "HEADRACE_RELEASE_KEY"
+"""By which releases are checked."""
 WORK = "HEADRACE_WORK"
 """Folder for files and for records on their way; all else may be read-only."""
 POD = "HOSTNAME"
@@ -25,6 +33,14 @@ def required(environment: Mapping[str, str], name: str, *, hint: str) -> str:
     if not value:
         raise InvalidInput(f"the variable {name} is not set", field=name, hint=hint)
     return value
+
+
+def switched_on(environment: Mapping[str, str], name: str) -> bool:
+    """Whether a switch is on; ``InvalidInput`` for a value that says neither."""
+    value = environment.get(name, "").strip().lower()
+    if value not in ("", "0", "1", "false", "true", "no", "yes"):
+        raise InvalidInput(f"{name}: {value!r} is neither on nor off", field=name, expected="1 or 0", got=value)
+    return value in ("1", "true", "yes")
 
 
 def port(environment: Mapping[str, str]) -> int:

@@ -99,6 +99,8 @@ class Version:
     """Those of them that the runtime image lacks, each with the reason; a layer brings them."""
     drift: DriftRules = USUAL
     quality: tuple[QualityRule, ...] = ()
+    proxied: bool = False
+    """Whether the function server in its image reaches the store by a token; those of earlier releases need the bucket's key."""
 
     @property
     def served(self) -> bool:
@@ -130,6 +132,7 @@ class Version:
             "errors": self.errors,
             "drift": self.drift.to_document(),
             "quality": [rule.to_document() for rule in self.quality],
+            "proxied": self.proxied,
         }
 
     @classmethod
@@ -157,6 +160,7 @@ class Version:
             errors=str(document.get("errors", "terse")),
             drift=DriftRules.from_document(document.get("drift", {})),
             quality=tuple(QualityRule.from_document(rule) for rule in document.get("quality", ())),
+            proxied=bool(document.get("proxied", False)),
         )
 
     def with_number(self, number: int) -> "Version":

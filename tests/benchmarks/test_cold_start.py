@@ -28,6 +28,7 @@ from headrace_functions.signature import Field, Signature
 from headrace_functions.storage import layout
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Version
+from support.store_proxy import served
 from support.versions import number
 
 STARTS = int(os.environ.get("HEADRACE_BENCH_STARTS", "20"))
@@ -60,15 +61,20 @@ def image(framework: str) -> Path:
 
 
 def publish(
-    folder: Path, framework: str, fields: tuple[tuple[Field, ...], tuple[Field, ...]], file: str, content: bytes
+    folder: Path,
+    framework: str,
+    fields: tuple[tuple[Field, ...], tuple[Field, ...]],
+    file: str,
+    content: bytes,
+    url: str = "",
 ) -> dict[str, str]:
-    """A version in a store below ``folder``; what a pod's environment says of it."""
+    """A version in a store, below ``folder`` where no ``url`` is given; what a pod's environment says of it."""
     work = folder / framework
     work.mkdir()
     (work / file).write_bytes(content)
     digest = archive.pack([file], work, folder / "artifact.tar.zst")
     it = Version(VersionId("m", 1), framework, Signature(*fields), digest, "e", "c")
-    store = ObjectStore(str(work / "store"))
+    store = ObjectStore(url or str(work / "store"))
     store.put(layout.artifact(it.id), folder / "artifact.tar.zst")
     store.put(layout.version_document(it.id), orjson.dumps(it.to_document()))
     return {"HEADRACE_VERSION": "m:1", "HEADRACE_ARTIFACT": digest, "HEADRACE_STORAGE": store.url}
@@ -151,3 +157,27 @@ def test_starts_beside_kserves_model_server(tmp_path: Path) -> None:
             f"{framework:8} theirs over ours: {ratios[0]:.1f} x by the clock, {ratios[1]:.1f} x of processors (target {TARGET:.0f})"
         )
         assert ratios[1] >= TARGET / 2, "far from the target: something is broken, not only slow"
+
+
+def test_a_start_through_the_store_proxy_beside_one_with_the_buckets_key(tmp_path: Path, s3_prefix: str) -> None:
+    """What it costs that a pod holds a token and no key: the same process, store and artifact, in turn."""
+    doubling = b"def predict(model, x):\n    return {'y': x * 2}\n"
+    fields = ((number("x"),), (number("y"),))
+    told = publish(tmp_path, "python", fields, "function.py", doubling, s3_prefix)
+    python = image("python")
+    keys = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+    seen: dict[str, list[tuple[float, float]]] = {"key": [], "token": []}
+    with served(ObjectStore(s3_prefix)) as proxy:
+        proxied = {name: value for name, value in told.items() if name != "HEADRACE_STORAGE"}
+        proxied |= proxy.variables("m-v1")
+        for _ in range(STARTS + 1):
+            seen["key"].append(ours(python, told | keys, tmp_path))
+            seen["token"].append(ours(python, proxied, tmp_path))
+    medians = {}
+    for name, starts in seen.items():
+        clock, processor = ([s[i] for s in starts[1:]] for i in (0, 1))
+        medians[name] = statistics.median(clock), statistics.median(processor)
+        print(
+            f"with a {name:5} p50 {medians[name][0]:.3f} s, least {min(clock):.3f} s, processor {medians[name][1]:.3f} s"
+        )
+    assert medians["token"][1] <= 1.1 * medians["key"][1], "a start has become slower"

@@ -8,6 +8,8 @@ have the cluster's DNS.
 import os
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -20,8 +22,9 @@ from headrace_functions.storage import layout
 from headrace_functions.storage.documents import Documents
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import BuildStatus, Version
+from support.store_proxy import SECRET, Served, served
 
-from .installed import Installed, install
+from .installed import Installed, install, until
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -51,8 +54,26 @@ def platform(tmp_path_factory: pytest.TempPathFactory, storage: str) -> Iterator
     yield from install(tmp_path_factory.mktemp("overlay"), f"{storage}/platform")
 
 
+@pytest.fixture(scope="session")
+def guarded(tmp_path_factory: pytest.TempPathFactory, storage: str) -> Iterator[Installed]:
+    """A platform that asks who calls, with the key that it leaves for its first administrator."""
+    with contextmanager(install)(
+        tmp_path_factory.mktemp("overlay"), f"{storage}/guarded", HEADRACE_AUTH="1"
+    ) as installed:
+        until(lambda: "first-admin" in installed.kubectl("get", "secrets", "-o", "name"), "there is a first key")
+        installed.key = installed.secret("headrace-first-admin-key")["key"]
+        yield installed
+
+
+@pytest.fixture(scope="session")
+def store_proxy(storage: str) -> Iterator[Served]:
+    """What pods reach of the store, where a test has no gateway in the cluster: a proxy of this process, at an address that pods reach."""
+    with served(ObjectStore(storage), host=os.environ.get("HEADRACE_TEST_S3_HOST", "127.0.0.1")) as found:
+        yield found
+
+
 @pytest.fixture
-def cluster_settings(api: client.ApiClient, storage: str) -> Iterator[ClusterSettings]:
+def cluster_settings(api: client.ApiClient, storage: str, store_proxy: Served) -> Iterator[ClusterSettings]:
     """Settings for a fresh namespace with the storage secret in it."""
     namespace = f"headrace-{uuid.uuid4().hex[:8]}"
     core = client.CoreV1Api(api)
@@ -60,7 +81,10 @@ def cluster_settings(api: client.ApiClient, storage: str) -> Iterator[ClusterSet
     keys = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
     secret = client.V1Secret(metadata=client.V1ObjectMeta(name="headrace-storage"), string_data=keys)
     core.create_namespaced_secret(namespace, secret)
-    yield ClusterSettings.from_environment({**os.environ, "HEADRACE_NAMESPACE": namespace}, storage)
+    account = client.V1ServiceAccount(metadata=client.V1ObjectMeta(name="headrace-function"))
+    core.create_namespaced_service_account(namespace, account)
+    told = {**os.environ, "HEADRACE_NAMESPACE": namespace, "HEADRACE_STORE_PROXY": store_proxy.url}
+    yield replace(ClusterSettings.from_environment(told, storage), secret=SECRET)
     core.delete_namespace(namespace)
 
 

@@ -1,5 +1,6 @@
 """A platform installed as a user installs it: an overlay over ``knative/base``, ``kubectl apply -k``, a namespace of its own."""
 
+import base64
 import os
 import shutil
 import subprocess
@@ -84,12 +85,15 @@ class Installed:
     storage: str
     context: str
     api: client.ApiClient
+    key: str = ""
+    """An API key of the platform, where it asks who calls."""
 
     def headrace(self, *arguments: str) -> Any:
         """What the command line printed, from outside: JSON where it is asked for."""
         command = [sys.executable, "-m", "headrace_controller.cli", "--context", self.context]
         command += ["--namespace", self.namespace, *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+        shown = os.environ | ({"HEADRACE_API_KEY": self.key} if self.key else {})
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=shown)
         assert done.returncode == 0, f"headrace {' '.join(arguments)}: {done.stdout}{done.stderr}"
         return orjson.loads(done.stdout) if "--json" in arguments else done.stdout
 
@@ -99,7 +103,12 @@ class Installed:
 
     def client(self) -> Client:
         found = access(self.context, self.namespace)
-        return Client(found.url, tls=found.tls, authorization=found.authorization)
+        return Client(found.url, tls=found.tls, authorization=found.authorization, key=self.key)
+
+    def secret(self, name: str) -> dict[str, str]:
+        """The texts of a Secret of the namespace."""
+        found = client.CoreV1Api(self.api).read_namespaced_secret(name, self.namespace)
+        return {key: base64.b64decode(value).decode() for key, value in found.data.items()}
 
     @property
     def gateway_url(self) -> str:

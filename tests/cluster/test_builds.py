@@ -225,7 +225,7 @@ def test_an_artifact_that_cannot_be_loaded_says_why_as_on_one_machine(platform: 
     found = built(platform, {"function.py": "import headrace_missing\n"}, framework="python")
     assert found.state == "failed"
     assert "headrace_missing" in found.status.reason
-    assert "add its distribution to the requirements" in found.status.reason
+    assert "add headrace_missing to the requirements" in found.status.reason
 
 
 def test_a_process_that_dies_and_one_that_takes_all_memory_are_told_apart(
@@ -250,9 +250,13 @@ def test_a_version_image_is_used_as_it_is_and_one_that_cannot_be_pulled_is_named
     assert good.version.runtime is not None
     assert good.version.runtime.image == image
 
-    absent = built(platform, {"function.py": PLAIN}, framework="python", image="127.0.0.1:5000/headrace-nothing:1")
+    nothing = image.rpartition(":")[0] + ":nobody-made-this"
+    absent = built(platform, {"function.py": PLAIN}, framework="python", image=nothing)
     assert absent.state == "failed"
-    assert "127.0.0.1:5000/headrace-nothing:1 cannot be pulled" in absent.status.reason
+    assert f"{nothing} cannot be pulled" in absent.status.reason
+    other = built(platform, {"function.py": PLAIN}, framework="python", image="docker.io/evil/miner:1")
+    assert other.state == "failed"
+    assert "HEADRACE_ALLOWED_IMAGES" in other.status.reason
     assert nothing_left(platform, api, cluster_settings)
 
 
@@ -267,13 +271,13 @@ def refused(core: client.CoreV1Api, namespace: str) -> bool:
     return False
 
 
-def test_a_missing_storage_secret_and_a_quota_are_named(
+def test_a_build_needs_no_storage_secret_and_a_quota_is_named(
     platform: Platform, cluster_settings: ClusterSettings, api: client.ApiClient
 ) -> None:
     core = client.CoreV1Api(api)
     core.delete_namespaced_secret("headrace-storage", cluster_settings.namespace)
     found = built(platform, {"function.py": PLAIN}, framework="python")
-    assert "storage secret" in found.status.reason
+    assert found.state == "released", found.status.reason
 
     quota = client.V1ResourceQuota(
         metadata=client.V1ObjectMeta(name="none"), spec=client.V1ResourceQuotaSpec(hard={"pods": "0"})

@@ -14,7 +14,6 @@ from headrace_controller.collector.collect import Collector
 from headrace_functions.gateway.app import Gateway, GatewaySettings
 from headrace_functions.gateway.exchange import Exchange
 from headrace_functions.gateway.execution import SequenceRunner
-from headrace_functions.gateway.incluster import purpose_token
 from headrace_functions.gateway.metrics import GatewayMetrics
 from headrace_functions.gateway.resolve import Resolver
 from headrace_functions.gateway.upstream import Upstream
@@ -71,7 +70,7 @@ def test_a_sequence_wakes_answers_and_every_exchange_is_logged(
     """Three versions asleep, forty requests at once: forty answers, and forty rows in each of the three logs."""
     objects = ObjectStore(cluster_settings.storage)
     kept, measures = Kept(), GatewayMetrics()
-    secret = PlatformSecret(purpose_token(objects))  # known to the functions that start from now on
+    secret = PlatformSecret(cluster_settings.secret)
 
     async def answers() -> list[float]:
         backend = KServeBackend(Cluster(cluster_settings))

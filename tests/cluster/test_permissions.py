@@ -12,6 +12,7 @@ from kubernetes import client
 from headrace_controller.backends.base import ServiceSpec
 from headrace_controller.backends.kserve import cluster as cluster_module
 from headrace_controller.backends.kserve import jobs as jobs_module
+from headrace_controller.backends.kserve import secrets as secrets_module
 from headrace_controller.backends.kserve.backend import KServeBackend
 from headrace_controller.backends.kserve.cluster import Cluster
 from headrace_controller.backends.kserve.settings import ClusterSettings
@@ -22,7 +23,7 @@ from support.backend_contract import FUNCTION, versions
 from .conftest import Publisher
 
 ACCOUNTS = Path(__file__).parents[2] / "knative" / "base" / "accounts.yaml"
-CLIENTS = inspect.getsource(cluster_module) + inspect.getsource(jobs_module)
+CLIENTS = "".join(map(inspect.getsource, (cluster_module, jobs_module, secrets_module)))
 
 # (group, resource): each verb, and the call of the only modules that talk to Kubernetes which needs it.
 USED: dict[tuple[str, str], dict[str, str]] = {
@@ -33,6 +34,12 @@ USED: dict[tuple[str, str], dict[str, str]] = {
         "create": "patch_namespaced_custom_object",  # a server-side apply of what is not there
         "patch": "patch_namespaced_custom_object",
         "delete": "delete_namespaced_custom_object",
+    },
+    ("", "secrets"): {
+        "get": "read_namespaced_secret",
+        "create": "create_namespaced_secret",
+        "patch": "patch_namespaced_secret",
+        "delete": "delete_namespaced_secret",
     },
     ("", "pods"): {"list": "list_namespaced_pod", "watch": "watch=True"},
     ("", "pods/log"): {"get": "read_namespaced_pod_log"},
@@ -58,6 +65,7 @@ EXPECTED = {
     "headrace": {(group, resource, verb) for (group, resource), verbs in USED.items() for verb in verbs},
     "headrace-gateway": set(),
     "headrace-collector": set(),
+    "headrace-function": set(),
 }
 
 
@@ -79,7 +87,8 @@ def accounts(api: client.ApiClient, cluster_settings: ClusterSettings) -> list[s
     }
     documents = list(yaml.safe_load_all(ACCOUNTS.read_text()))
     for document in documents:
-        create[document["kind"]](namespace, document)
+        if document["metadata"]["name"] != cluster_settings.account:  # it is there for the pods of every test
+            create[document["kind"]](namespace, document)
     return [d["metadata"]["name"] for d in documents if d["kind"] == "ServiceAccount"]
 
 

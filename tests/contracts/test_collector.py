@@ -110,7 +110,7 @@ def test_a_backlog_larger_than_one_round_takes_is_worked_off_in_parts(
 def test_a_listing_that_misses_an_early_segment_loses_nothing(
     objects: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spool = Spool(tmp_path / "spool" / "adder-v1", segment_bytes=1)
+    spool = Spool(tmp_path / "spool" / "gateway", segment_bytes=1)
     for n in range(3):
         assert spool.append(record(ONE, f"r{n}"))
     spool.close()
@@ -138,7 +138,7 @@ def test_however_spooling_and_rounds_interleave_each_record_is_logged_once(
 ) -> None:
     tmp_path = tmp_path_factory.mktemp("plan")
     objects = store(str(tmp_path / "store"))
-    spools = [Spool(tmp_path / "spool" / f"s{n}-v1") for n in range(3)]
+    spools = [Spool(tmp_path / "spool" / "gateway") for n in range(3)]
     collector = Collector(objects, Shipper(tmp_path / "spool", objects))
     expected = []
     for step, (which, count, round_now) in enumerate(plan):

@@ -21,7 +21,7 @@ from headrace_functions.storage.documents import Documents
 from headrace_functions.storage.objects import ObjectStore
 from support.collecting import ONE, TWO, logged, record, spooled, store
 
-SEGMENT = layout.inbox_segment("adder-v1", "f" * 32, 0)
+SEGMENT = layout.inbox_segment("gateway", "f" * 32, 0)
 
 
 @pytest.fixture
@@ -51,10 +51,10 @@ def reasons(objects: ObjectStore) -> str:
     "key",
     [
         "inbox/notes.txt",
-        "inbox/adder-v1/spool/one.seg",
-        "inbox/adder-v1/spool/1.open",
+        "inbox/gateway/spool/one.seg",
+        "inbox/gateway/spool/1.open",
         "inbox/a/b/c/0.seg",
-        "inbox/adder-v1/x/-1.seg",
+        "inbox/gateway/x/-1.seg",
     ],
 )
 def test_an_object_that_is_no_segment_is_set_aside_and_the_others_are_logged(
@@ -241,3 +241,18 @@ def test_one_damaged_sequence_is_left_out_of_the_list_and_named(objects: ObjectS
 
     assert [] == list(catalog.current_sequences())
     assert "sequences/broken/revisions/1.json" in catalog.sequences.damaged["broken"]
+
+
+def test_what_a_function_says_of_others_is_set_aside_and_what_it_says_of_itself_is_logged(
+    objects: ObjectStore, collector: Collector
+) -> None:
+    """A hostile function writes into its own folder of the inbox what it likes, also a record of another model."""
+    segment = b"".join(encode(record(*it)) for it in ((TWO, "own"), (ONE, "forged"), (TWO, "own too")))
+    objects.put(layout.inbox_segment(TWO.id.service, "f" * 32, 0), segment)
+
+    collector.round()
+
+    assert ["own", "own too"] == logged(objects, TWO)
+    assert not objects.exists(layout.log_table(ONE.id) + "/_delta_log/00000000000000000000.json")
+    assert "they came from other-v1, which may not speak for others" in reasons(objects)
+    assert [] == list(objects.walk(layout.INBOX))

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,12 @@ import pytest
 from function_support import wait_until
 from headrace_controller import archive
 from headrace_functions.names import VersionId
+from headrace_functions.platform_secret import function_proof
 from headrace_functions.record import decode
 from headrace_functions.storage import layout
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Limits, Runtime, Version
+from support.store_proxy import SECRET, served
 from support.versions import version
 
 LOCK = b"numpy==2.4.6\n"
@@ -50,7 +53,9 @@ class Standby:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        told = {"HEADRACE_STORAGE": str(folder / "store"), "HEADRACE_WORK": str(folder / "work")}
+        self._proxy = ExitStack()
+        self.proxy = self._proxy.enter_context(served(self.store))
+        told = {"HEADRACE_STORE_PROXY": self.proxy.url, "HEADRACE_WORK": str(folder / "work")}
         told |= {"HEADRACE_NAMESPACE": "none", "PORT": str(port), "HOSTNAME": "standby-pod", **settings}
         command = [sys.executable, "-c", PROGRAM, str(folder / "lock.txt")]
         with (folder / "standby.log").open("wb") as log:
@@ -76,12 +81,16 @@ class Standby:
         return released
 
     def prepare(self, made: Version) -> httpx.Response:
-        return self.http.put(f"/versions/{made.id}/{made.artifact}")
+        return self.http.put(f"/versions/{made.id}/{made.artifact}", headers=self.token(made))
 
     def ask(self, made: Version, x: float, **headers: str) -> httpx.Response:
         tensor = {"name": "x", "shape": [1], "datatype": "FP64", "data": [x]}
-        named = {"x-headrace-standby": f"{made.id} {made.artifact}", **headers}
+        named = {"x-headrace-standby": f"{made.id} {made.artifact}", **self.token(made), **headers}
         return self.http.post(f"/v2/models/{made.id.model}/infer", json={"inputs": [tensor]}, headers=named)
+
+    def token(self, made: Version) -> dict[str, str]:
+        """What a gateway shows for the version."""
+        return {"x-headrace-store-token": self.proxy.token(made.id.service)}
 
     def answer(self, made: Version, x: float) -> float:
         reply = self.ask(made, x)
@@ -107,6 +116,7 @@ class Standby:
             if self.process.poll() is None:
                 self.process.kill()
                 self.process.wait()
+            self._proxy.close()
 
 
 Start = Callable[..., Standby]
@@ -131,14 +141,13 @@ def made(model: str = "m", n: int = 1, **more: Any) -> Version:
 
 def test_a_version_it_never_saw_is_answered_and_recorded_as_in_its_own_pod(start: Start) -> None:
     standby = start()
-    standby.store.put(layout.PURPOSE, b"s3cret")
     double = standby.publish(made(), DOUBLE)
     assert standby.prepare(double).status_code == 200
     proven = {
         "x-request-id": "first",
         "x-headrace-sequence": "s",
         "x-headrace-stage": "1",
-        "x-headrace-proof": "s3cret",
+        "x-headrace-proof": function_proof(SECRET, double.id.service),
     }
     reply = standby.ask(double, 21.0, **proven)
     assert reply.json()["outputs"][0]["data"] == [42.0]

@@ -40,6 +40,6 @@ def logged(objects: ObjectStore, it: Version) -> list[str]:
 
 
 def spooled(root: Path, *records: Record) -> None:
-    spool = Spool(root / "adder-v1")
+    spool = Spool(root / "gateway")
     assert all([spool.append(r) for r in records])
     spool.close()

@@ -9,7 +9,7 @@ from typing import Any
 from headrace_functions.errors import StorageFailed
 from headrace_functions.storage.objects import ObjectStore
 
-_READS = {"create", "get", "folders", "names", "walk", "exists"}
+_READS = {"create", "get", "stream", "folders", "names", "walk", "exists"}
 
 
 class FaultyStore:

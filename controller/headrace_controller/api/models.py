@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response
 
 from headrace_controller import archive
 from headrace_controller.api import schemas, views
-from headrace_controller.api.permissions import named, somewhere
+from headrace_controller.api.permissions import everywhere, named, somewhere
 from headrace_controller.api.routing import Body, Query, Resource, read_json
 from headrace_controller.api.uploads import CHUNK, save, save_table
 from headrace_controller.definitions import ModelDefinition, check_document
@@ -129,6 +129,12 @@ def get_version(platform: Platform, model: str, number: int) -> schemas.VersionV
 def delete_version(platform: Platform, model: str, number: int) -> None:
     """Delete a version; refused (409) while an alias, sequence or schedule uses it. Its log and reports stay."""
     platform.versions.delete(VersionId(model, number))
+
+
+@resource.route("POST", f"{_VERSION}/signature", status=204, access=everywhere("administer"))
+def sign_version(platform: Platform, model: str, number: int) -> None:
+    """Sign a release that this platform did not sign, as it lies in the store; until then it is not started. In a cluster only."""
+    platform.versions.sign(VersionId(model, number))
 
 
 @resource.route("GET", f"{_VERSION}/build-log", access=named("diagnose"), answer=schemas.LogPart, query=OffsetQuery)

@@ -4,6 +4,7 @@ Facts only; the rules of what may be done are in ``service``. Every number and n
 writers see who was first. Documents never change once written, so they are kept in memory and lists cost no storage calls.
 """
 
+import hashlib
 import logging
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,7 +21,8 @@ from headrace_functions.errors import Conflict, DamagedDocument, NotFound
 from headrace_functions.names import VersionId
 from headrace_functions.sequence import Sequence
 from headrace_functions.storage import layout
-from headrace_functions.storage.documents import Documents, interpret
+from headrace_functions.storage.documents import Documents, encode, interpret
+from headrace_functions.storage.releases import ReleaseKey, read_release
 from headrace_functions.suggestions import did_you_mean
 from headrace_functions.version import BuildState, BuildStatus, Version
 
@@ -65,8 +67,10 @@ class ModelVersion:
 
 
 class Catalog:
-    def __init__(self, documents: Documents) -> None:
+    def __init__(self, documents: Documents, release_key: ReleaseKey | None = None) -> None:
+        """With a ``release_key`` releases are signed, and one that is not is damaged."""
         self.documents = documents
+        self._release_key = release_key
         self.sequences = Series(documents, "sequence", layout.SEQUENCES, layout.revisions, Sequence.from_document)
         self.schedules = Series(documents, "schedule", layout.SCHEDULES, layout.schedule, itemgetter("name", "model"))
         self.deployments = Series(
@@ -194,7 +198,32 @@ class Catalog:
         self.documents.append(layout.status(version), BuildStatus(state, reason, clock.now()).to_document())
 
     def write_version(self, version: Version) -> None:
-        self.documents.create(layout.version_document(version.id), version.to_document())
+        content = encode(version.to_document())
+        self.documents.objects.create(layout.version_document(version.id), content)
+        if self._release_key is not None:
+            self.documents.objects.put(
+                layout.release_signature(version.id), self._release_key.sign(version.id, content)
+            )
+
+    def sign_release(self, version: VersionId) -> None:
+        """Sign a release as it lies in the store. ``NotFound`` where there is none, ``Conflict`` on a platform that signs nothing."""
+        if self._release_key is None:
+            raise Conflict("this platform signs no releases", hint="platforms in a cluster do")
+        if self.documents.find(layout.definition(version)) is None:
+            raise NotFound(f"no version {version}", field="version", hint=self._near(version))
+        content = self.documents.objects.get(layout.version_document(version))
+        self.documents.objects.put(layout.release_signature(version), self._release_key.sign(version, content))
+        noting.note("release signature", str(version), None, {"version.json": hashlib.sha256(content).hexdigest()})
+
+    def sign_unsigned(self) -> None:
+        """Sign every release that has no signature at all: of a store that is older than signatures."""
+        objects = self.documents.objects
+        keys = {info.key for info in objects.walk(layout.MODELS)}
+        for version in self.version_ids():
+            document, signature = layout.version_document(version), layout.release_signature(version)
+            if document in keys and signature not in keys and layout.definition(version) in keys:
+                log.info("signing %s as it is", version)
+                self.sign_release(version)
 
     def delete_version(self, version: VersionId) -> None:
         self.get(version)
@@ -268,18 +297,27 @@ class Catalog:
         try:
             given = self.documents.find(layout.definition(version))
             if given is None:
-                return None  # its creation claims the number, so what else lies there is no version
+                return self._read_unclaimed(version)
             return self._read_given(version, interpret(layout.definition(version), given, _whole))
         except DamagedDocument as error:
             log.error("version %s is out of order: %s", version, error.message)
             return ModelVersion(version, _NOTHING, BuildStatus("failed", error.message), None, damaged=True)
+
+    def _read_unclaimed(self, version: VersionId) -> ModelVersion | None:
+        """What lies where no version was made: its definition claims the number. None for nothing that looks like a version."""
+        objects = self.documents.objects
+        if not objects.exists(layout.version_document(version)) and not objects.names(layout.status(version)):
+            return None
+        key = layout.definition(version)
+        raise DamagedDocument(f"{key} is missing: others than this platform have put a version there", field=key)
 
     def _read_given(self, version: VersionId, given: dict[str, Any]) -> ModelVersion:
         folder = layout.status(version)
         last = self.documents.last(folder)
         status = interpret(folder, last, BuildStatus.from_document) if last is not None else BuildStatus("assembling")
         key = layout.version_document(version)
-        document = self.documents.find(key) if status.state == "released" else None
+        released = status.state == "released"
+        document = read_release(self.documents.objects, version, self._release_key) if released else None
         made = interpret(key, document, Version.from_document) if document is not None else None
         return ModelVersion(version, given, status, made)
 

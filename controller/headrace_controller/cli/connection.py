@@ -76,12 +76,12 @@ def find_target(url: str | None, home: Path | None, environment: Mapping[str, st
         ) from None
 
 
-def open_client(url: str | None, home: Path | None, ca: Path | None = None) -> Client:
-    """A client of the platform that the options, variables and the home lead to."""
+def open_client(url: str | None, home: Path | None, ca: Path | None = None, key: str | None = None) -> Client:
+    """A client of the platform that the options, variables and the home lead to, with ``key`` or the one that is kept for it."""
     place = find_place(url)
     if place is None:
         target = find_target(url, home)
-        return target.client(credentials.key_for(target.url) or "", ca)
+        return target.client(key or credentials.key_for(target.url) or "", ca)
     try:
         # Imported here alone: the Kubernetes client costs half a second, and most commands talk to a URL.
         access = importlib.import_module("headrace_controller.backends.kserve.access")
@@ -90,7 +90,8 @@ def open_client(url: str | None, home: Path | None, ca: Path | None = None) -> C
             "--context needs the Kubernetes client", field="context", hint="pip install 'headrace[cluster]'"
         ) from error
     found = access.access(place.context, place.namespace)
-    return Client(found.url, tls=found.tls, authorization=found.authorization)
+    shown = key or credentials.key_for(found.url) or ""
+    return Client(found.url, tls=found.tls, authorization=found.authorization, key=shown)
 
 
 def connected(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from headrace_controller.cli import credentials
-from headrace_controller.cli.connection import find_target
+from headrace_controller.cli.connection import open_client
 from headrace_functions.errors import InvalidInput
 
 _url = click.option("--url", help="URL of the platform [HEADRACE_URL].")
@@ -32,16 +32,15 @@ def login(url: str | None, home: Path | None, ca: Path | None) -> None:
     The key is asked for, or read from standard input, so that it is in no shell history: headrace login < KEYFILE. It is checked before
     it is kept, in the system's keyring where there is one, else in a file that only you can read.
     """
-    target = find_target(url, home)
     key = (click.prompt("API key", hide_input=True) if sys.stdin.isatty() else sys.stdin.read()).strip()
     if not key:
         raise InvalidInput("no key was given", field="key", hint="paste it, or: headrace login < KEYFILE")
-    with target.client(key, ca) as client:
+    with open_client(url, home, ca, key) as client:
         who = client.who_am_i()
     if not who.authentication:
-        raise InvalidInput(f"{target.url} asks nobody who they are, so no key is needed", field="url")
-    place = credentials.keep(target.url, key)
-    click.echo(f"logged in at {target.url} as {who.subject} ({', '.join(who.roles) or 'no role'})")
+        raise InvalidInput(f"{client.url} asks nobody who they are, so no key is needed", field="url")
+    place = credentials.keep(client.url, key)
+    click.echo(f"logged in at {client.url} as {who.subject} ({', '.join(who.roles) or 'no role'})")
     click.echo(f"the key is kept in {place}", err=True)
 
 
@@ -52,10 +51,9 @@ def login(url: str | None, home: Path | None, ca: Path | None) -> None:
 @click.option("--everywhere", is_flag=True, help="End the sessions of the same key on the pages, too.")
 def logout(url: str | None, home: Path | None, ca: Path | None, *, everywhere: bool) -> None:
     """Forget the key of a platform. The key itself stays valid until it is revoked."""
-    target = find_target(url, home)
-    if everywhere:
-        with target.client(credentials.key_for(target.url) or "", ca) as client:
+    with open_client(url, home, ca) as client:
+        if everywhere:
             click.echo(f"ended {client.end_sessions()} sessions")
-    if not credentials.forget(target.url):
-        raise InvalidInput(f"no key is kept for {target.url}", field="url")
-    click.echo(f"forgot the key for {target.url}")
+    if not credentials.forget(client.url):
+        raise InvalidInput(f"no key is kept for {client.url}", field="url")
+    click.echo(f"forgot the key for {client.url}")

@@ -85,6 +85,19 @@ def delete_version(client: Client, version_id: str) -> None:
     click.echo(f"deleted {version_id}")
 
 
+@version.command("sign")
+@click.argument("version_id", metavar="MODEL:NUMBER")
+@connected
+def sign_version(client: Client, version_id: str) -> None:
+    """Sign a release that this platform did not sign, after you have looked at it (see: headrace version show).
+
+    A platform in a cluster starts signed releases only. A release needs this if it was built by another platform, for example on one
+    machine, or if the platform's keys were lost.
+    """
+    client.sign_version(version_id)
+    click.echo(f"signed {version_id}")
+
+
 def _facts(found: VersionView) -> dict[str, Any]:
     """The runtime in lines of its own: first what it is, then why."""
     facts = found.model_dump(exclude={"signature", "model", "number"})

@@ -33,6 +33,8 @@ log = logging.getLogger("headrace.collector")
 
 BATCH_BYTES = 32 * 1024 * 1024
 """Bytes of segments that one round takes, so that memory does not grow with the backlog."""
+GATEWAY = "gateway"
+"""The folder of the inbox with what never reached a function; alone it has records of many versions."""
 REMEMBER_DAYS = 30
 """A segment that is in a table and in the inbox, because a collector was ended between the two, is told for so long."""
 
@@ -146,7 +148,24 @@ class Collector:
             self.quarantine.refuse(info.key, b"".join(u.data for u in unreadable), count)
         elif not found:
             self.quarantine.refuse(info.key, data, "it is empty")
-        return Segment(info.key, *place, [f for f in found if isinstance(f, Record)])
+        records = [f for f in found if isinstance(f, Record)]
+        return self._of_its_own(Segment(info.key, *place, records))
+
+    def _of_its_own(self, segment: Segment) -> Segment:
+        """The segment without records that it may not have: a function writes what it likes into its own folder, so it speaks of
+        itself alone."""
+        own = _service(segment.key)
+        named = {VersionId(r.header.model, r.header.version) for r in segment.records}
+        foreign = {version for version in named if version.service != own} if own != GATEWAY else set()
+        if not foreign:
+            return segment
+        for part_of, (part,) in _by_version([segment]).items():
+            if part_of in foreign:
+                self._refuse_records(
+                    part_of, part, part.records, f"they came from {own}, which may not speak for others"
+                )
+        kept = [r for r in segment.records if VersionId(r.header.model, r.header.version) not in foreign]
+        return replace(segment, records=kept)
 
     def _append_or_hold(self, version: VersionId, segments: list[Segment]) -> bool:
         """Whether the records are logged or set aside; False where they have to wait in the inbox."""
@@ -266,6 +285,11 @@ class _Waiting:
         self.versions: set[VersionId] = set()
         self.spools: set[str] = set()
         self.error: StorageFailed | None = None
+
+
+def _service(key: str) -> str:
+    """Whose folder of the inbox a segment is in."""
+    return key.removeprefix(layout.INBOX).partition("/")[0]
 
 
 def _place(key: str) -> tuple[str, int] | None:

@@ -29,7 +29,6 @@ from headrace_controller.logging_setup import set_up_logging
 from headrace_controller.service.exchanges import Exchanges
 from headrace_controller.service.kserve_events import MAX_EVENT, EventJoin
 from headrace_functions.errors import HeadraceError
-from headrace_functions.gateway.incluster import purpose_token
 from headrace_functions.loop_health import LoopHealth
 from headrace_functions.names import VersionId
 from headrace_functions.protocol.problems import PROBLEM_TYPE, problem
@@ -142,10 +141,9 @@ def create_events(settings: InCluster, collecting: Collecting) -> EventJoin:
 def create_collecting(settings: InCluster) -> Collecting:
     """The collector of one store, with its metrics. Raises ``StorageFailed`` where the store cannot be reached."""
     objects = ObjectStore(settings.platform.storage_url)
-    token = purpose_token(objects)
     gateway = httpx.Client(base_url=settings.gateway, timeout=SECONDS, trust_env=False)
     counts = HealthThread(HealthWriter(objects))
-    metrics = MetricThread(Scoring(objects, GatewayAsking(gateway, lambda: token), scored=counts.grown))
+    metrics = MetricThread(Scoring(objects, GatewayAsking(gateway, lambda: settings.secret), scored=counts.grown))
 
     def grown(version: VersionId) -> None:
         counts.grown(version)

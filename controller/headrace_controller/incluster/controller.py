@@ -12,10 +12,11 @@ from collections.abc import Callable
 import waitress
 
 from headrace_controller.catalog.snapshot import CatalogSnapshot
-from headrace_controller.incluster.gateway_passthrough import Application, Front, figures_alone
+from headrace_controller.incluster.gateway_passthrough import Application, Front, figures_alone, for_platform_alone
 from headrace_controller.incluster.settings import InCluster
 from headrace_controller.service.assembly import MAX_UPLOAD
 from headrace_functions.errors import HeadraceError
+from headrace_functions.platform_secret import PlatformSecret
 from headrace_functions.recording.shipping import wake
 from headrace_functions.storage import layout
 from headrace_functions.storage.objects import ObjectStore
@@ -29,11 +30,18 @@ FIGURES_PORT = 9090
 """Where Prometheus asks; no other way into the management API."""
 
 
-def serve(settings: InCluster, management: Application, known: Callable[[], CatalogSnapshot]) -> None:
-    """Answer until TERM or INT. ``known`` is what the catalogue held when it was last read whole."""
-    front = Front(management, settings.gateway, known)
+def serve(
+    settings: InCluster,
+    management: Application,
+    known: Callable[[], CatalogSnapshot],
+    runs_users_code: Callable[[str], bool],
+    secret: PlatformSecret,
+) -> None:
+    """Answer until TERM or INT. ``known`` is what the catalogue held when it was last read whole; addresses of pods that run users'
+    code are refused."""
+    front = Front(management, settings.gateway, known, secret)
     server = waitress.create_server(
-        front,
+        for_platform_alone(front, runs_users_code),
         host=settings.platform.host,
         port=settings.platform.port,
         threads=THREADS,
@@ -43,7 +51,11 @@ def serve(settings: InCluster, management: Application, known: Callable[[], Cata
         max_request_body_size=MAX_UPLOAD,
     )
     figures = waitress.create_server(
-        figures_alone(management), host=settings.platform.host, port=FIGURES_PORT, threads=1, ident=None
+        for_platform_alone(figures_alone(management, secret), runs_users_code),
+        host=settings.platform.host,
+        port=FIGURES_PORT,
+        threads=1,
+        ident=None,
     )
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -11,10 +11,11 @@ import orjson
 from werkzeug.wrappers import Request, Response
 
 from headrace_controller.catalog.snapshot import CatalogSnapshot
-from headrace_functions.errors import HeadraceError, TooLarge, Unreachable
+from headrace_functions.errors import Forbidden, HeadraceError, TooLarge, Unauthenticated, Unreachable
 from headrace_functions.gateway.last_known import PATH
 from headrace_functions.gateway.routes import route_document
 from headrace_functions.names import Reference
+from headrace_functions.platform_secret import PROOF, PlatformSecret
 from headrace_functions.protocol.problems import problem
 
 MAX_BODY = 64 * 1024 * 1024
@@ -23,7 +24,10 @@ SECONDS = 900.0
 HEALTH = "/healthz"
 """Answers as long as the process does; it asks nobody, so a store that is away kills no controller."""
 _PASSED_ON = ("content-type", "inference-header-content-length", "traceparent", "x-request-id")
+_CREDENTIALS = ("authorization", "x-api-key")
 _PASSED_BACK = (*_PASSED_ON, "retry-after", "x-headrace-version", "allow")
+
+_PROOF_VARIABLE = f"HTTP_{PROOF.decode().upper().replace('-', '_')}"
 
 Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
@@ -31,10 +35,13 @@ Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 class Front:
     """WSGI: ``/v1`` and ``/v2`` go to the gateway at ``gateway`` (a URL), all else to ``management``.
 
-    Gateways ask for what they cannot read while the store is away below ``last_known.PATH``.
+    Gateways ask for what they cannot read while the store is away below ``last_known.PATH``, and show the platform's ``secret``.
     """
 
-    def __init__(self, management: Application, gateway: str, known: Callable[[], CatalogSnapshot]) -> None:
+    def __init__(
+        self, management: Application, gateway: str, known: Callable[[], CatalogSnapshot], secret: PlatformSecret
+    ) -> None:
+        self._secret = secret
         self._management = management
         self._known = known
         self._client = httpx.Client(base_url=gateway, timeout=SECONDS, trust_env=False)
@@ -44,7 +51,8 @@ class Front:
         if path == HEALTH:
             return Response("alive\n")(environ, start_response)
         if path.startswith(PATH):
-            return self._last_known(path.removeprefix(PATH))(environ, start_response)
+            proof = environ.get(_PROOF_VARIABLE, "").encode("latin-1")
+            return self._last_known(path.removeprefix(PATH), proof)(environ, start_response)
         if not path.startswith(("/v1/", "/v2/")) and path != "/v2":
             return self._management(environ, start_response)
         return self._forward(Request(environ))(environ, start_response)
@@ -52,8 +60,10 @@ class Front:
     def close(self) -> None:
         self._client.close()
 
-    def _last_known(self, reference: str) -> Response:
+    def _last_known(self, reference: str, proof: bytes) -> Response:
         try:
+            if not self._secret.is_proof(proof):
+                raise Unauthenticated("this is answered to gateways alone")
             document = route_document(self._known().route(Reference.parse(reference)))
         except HeadraceError as error:
             return _refusal(error)
@@ -62,7 +72,9 @@ class Front:
     def _forward(self, request: Request) -> Response:
         if (request.content_length or 0) > MAX_BODY:
             return _refusal(TooLarge("the request body is too large", expected=f"at most {MAX_BODY} bytes here"))
-        headers = {name: value for name in _PASSED_ON if (value := request.headers.get(name)) is not None}
+        headers = {
+            name: value for name in (*_PASSED_ON, *_CREDENTIALS) if (value := request.headers.get(name)) is not None
+        }
         # As it came: a name's characters mean something escaped.
         target = request.environ.get("REQUEST_URI") or request.full_path.removesuffix("?")
         try:
@@ -73,13 +85,32 @@ class Front:
         return Response(answer.content, status=answer.status_code, headers=kept)
 
 
-def figures_alone(management: Application) -> Application:
-    """WSGI: ``/metrics`` of ``management`` and nothing else, so that who watches the platform need not be let in to change it."""
+def figures_alone(management: Application, secret: PlatformSecret) -> Application:
+    """WSGI: ``/metrics`` of ``management`` and nothing else, so that who watches the platform need not be let in to change it.
+
+    Nobody is asked who they are here: the port has nothing else, and network policies say who reaches it.
+    """
 
     def answer(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         if environ.get("PATH_INFO", "") != "/metrics" or environ.get("REQUEST_METHOD") not in ("GET", "HEAD"):
             return Response("only GET /metrics is answered here\n", status=404)(environ, start_response)
-        return management(environ, start_response)
+        return management(environ | {_PROOF_VARIABLE: secret.value}, start_response)
+
+    return answer
+
+
+def for_platform_alone(application: Application, runs_users_code: Callable[[str], bool]) -> Application:
+    """WSGI: ``application`` for everybody but pods that run users' code, by the address that they ask from.
+
+    A second line behind network policies, which some clusters do not enforce, and behind credentials, which some platforms do not ask
+    for. A pod without privileges cannot send from another address.
+    """
+
+    def answer(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if runs_users_code(environ.get("REMOTE_ADDR", "")):
+            error = Forbidden("the management API does not answer pods that run users' code")
+            return _refusal(error)(environ, start_response)
+        return application(environ, start_response)
 
     return answer
 

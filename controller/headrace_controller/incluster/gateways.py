@@ -15,6 +15,7 @@ import httpx
 from headrace_functions.errors import HeadraceError
 from headrace_functions.gateway.incluster import PRIVATE_PORT
 from headrace_functions.gateway.metrics import GatewayMetrics
+from headrace_functions.platform_secret import PROOF
 from headrace_functions.storage import layout
 from headrace_functions.storage.objects import ObjectStore
 
@@ -25,11 +26,11 @@ log = logging.getLogger(__name__)
 
 
 class Gateways:
-    def __init__(self, addresses: Callable[[], list[str]], objects: ObjectStore) -> None:
-        """``addresses`` gives the IP addresses of the gateways' pods now."""
+    def __init__(self, addresses: Callable[[], list[str]], objects: ObjectStore, secret: str) -> None:
+        """``addresses`` gives the IP addresses of the gateways' pods now, ``secret`` is what they know the controller by."""
         self._addresses = addresses
         self._objects = objects
-        self._client = httpx.Client(timeout=_SECONDS, trust_env=False)
+        self._client = httpx.Client(timeout=_SECONDS, trust_env=False, headers={PROOF.decode(): secret})
         self._callers = ThreadPoolExecutor(_TOGETHER, thread_name_prefix="gateways")
 
     def changed(self) -> None:

@@ -49,6 +49,8 @@ class Keeping:
         self._cluster = cluster
         self.after: list[Callable[[], None]] = []
         """Called after each whole look, for what else is kept as the store says."""
+        self.left: Mapping[str, str] = {}
+        """Versions that the last look left as they were, by their services, and why."""
         self.health = LoopHealth("keeping the cluster as the catalogue says", log)
         self._wake = threading.Event()
         self._stopping = False
@@ -85,14 +87,21 @@ class Keeping:
             for v in self._catalog.versions()
             if v.version and v.released and v.version.served
         }
+        left = {}
         for name, version in wanted.items():
             try:
                 self._cluster.apply(ServiceSpec(version))
             except HeadraceError as error:
                 log.error("%s is left as it is: %s", name, error.message)
-        for name in sorted((self._cluster.known() or frozenset()) - wanted.keys()):
+                left[name] = error.message + (f" ({error.hint})" if error.hint else "")
+        self.left = left
+        # What is damaged is not wanted, and its service is not removed either: it runs what it was made for when it was whole.
+        for name in sorted((self._cluster.known() or frozenset()) - wanted.keys() - self._damaged()):
             log.info("removing %s: the catalogue does not have it", name)
             self._cluster.remove(name)
+
+    def _damaged(self) -> set[str]:
+        return {v.id.service for v in self._catalog.versions() if v.damaged}
 
     def _run(self) -> None:
         while not self._stopping:

@@ -17,7 +17,8 @@ import httpx
 from headrace_controller import clock
 from headrace_controller.logging_setup import set_up_logging
 from headrace_functions.errors import InvalidInput
-from headrace_functions.startup import NAMESPACE
+from headrace_functions.platform_secret import PROOF
+from headrace_functions.startup import NAMESPACE, PLATFORM_SECRET
 
 JOB_NAME = "HEADRACE_JOB_NAME"
 """Name of the Job that the CronJob made; it ends with the tick in minutes since the epoch."""
@@ -73,7 +74,8 @@ class Ticking:
 def main(schedule: str) -> int:
     set_up_logging()
     url = f"http://headrace-controller.{os.environ[NAMESPACE]}.svc"
-    with httpx.Client(base_url=url, timeout=30, trust_env=False) as client:
+    proof = {PROOF.decode(): os.environ[PLATFORM_SECRET]}
+    with httpx.Client(base_url=url, timeout=30, trust_env=False, headers=proof) as client:
         return 0 if Ticking(client, schedule).run(tick_of(os.environ[JOB_NAME])) == "done" else 1
 
 

@@ -62,6 +62,10 @@ class ClusterServices:
             hint="it sleeps when it has had no request for its idle-timeout; change that in its scaling",
         )
 
+    def runs_users_code(self, address: str) -> bool:
+        """Whether an IP address is that of a pod of ours that runs what users wrote."""
+        return self._backend.runs_users_code(address)
+
     # -- what keeping asks
 
     def apply(self, spec: ServiceSpec) -> None:

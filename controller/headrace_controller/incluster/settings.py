@@ -1,12 +1,12 @@
 """Where the parts of a platform in a cluster find each other; read once from the environment, which ``knative/base`` sets."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from headrace_controller.backends.kserve.settings import ClusterSettings
 from headrace_controller.settings import Settings
-from headrace_functions.startup import NAMESPACE, STORAGE, WORK, port, required
+from headrace_functions.startup import AUTH, NAMESPACE, PLATFORM_SECRET, STORAGE, WORK, port, required, switched_on
 
 PUBLIC_URL = "HEADRACE_PUBLIC_URL"
 _SETTER = "knative/base sets it"
@@ -27,6 +27,8 @@ class InCluster:
     gateway: str
     """URL of the gateway for the platform's own questions and for calls through the management API."""
     collector: str
+    secret: str = field(repr=False)
+    """What the platform's parts know one another by; of the controller, which reads it by itself, it is empty."""
     public_url: str
     """The gateway as callers outside know it, for people to read; the gateway's own where it is not set."""
 
@@ -44,9 +46,12 @@ class InCluster:
                 storage,
                 insecure=True,
                 trusted_keys=environment.get(TRUSTED_KEYS, ""),
+                auth=switched_on(environment, AUTH),
+                public_url=environment.get(PUBLIC_URL, ""),
             ),
             replace(ClusterSettings.from_environment(environment, storage), collector=collector),
             gateway,
             collector,
+            environment.get(PLATFORM_SECRET, ""),
             environment.get(PUBLIC_URL) or gateway,
         )

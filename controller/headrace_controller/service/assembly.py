@@ -129,6 +129,7 @@ class Assembly:
             framework=framework,
             environment=ground.environment,
             runtime=ground.runtime,
+            proxied=ground.runtime is not None,
             requirements=wanted.requirements,
             lacking=ground.lacking,
             options=options,

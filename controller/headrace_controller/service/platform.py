@@ -62,6 +62,7 @@ from headrace_functions.errors import Conflict, StorageFailed
 from headrace_functions.storage import layout
 from headrace_functions.storage.documents import Documents
 from headrace_functions.storage.objects import ObjectStore
+from headrace_functions.storage.releases import ReleaseKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +207,7 @@ def create_platform(
     home = settings.home
     documents = Documents(ObjectStore(settings.storage_url))
     _refuse_half_restored(documents)
-    catalog = Catalog(documents)
+    catalog = Catalog(documents, ReleaseKey(settings.release_key) if settings.release_key else None)
     changes = Changes()
     announced = AnnouncedServices(services, changes)
     provisioning = Provisioning(documents, settings.environments, settings.artifacts)

@@ -117,6 +117,15 @@ class Versions:
         self._catalog.delete_version(version)
         self._services.changed(version.model)
 
+    def sign(self, version: VersionId) -> None:
+        """Sign a release as it lies in the store, so that it is started; whoever asks for that has looked at it.
+
+        ``NotFound`` where there is none, ``Conflict`` on a platform that signs nothing.
+        """
+        self._catalog.get(version)
+        self._catalog.sign_release(version)
+        self._services.changed(version.model)
+
     def delete_model(self, name: str) -> None:
         """Delete all versions of a model if none is in use; its aliases go with it, the numbers are not given again."""
         self.model(name)

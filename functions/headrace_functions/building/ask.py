@@ -17,8 +17,8 @@ from headrace_functions.building import command, job_contract
 from headrace_functions.errors import InvalidInput, Malformed
 from headrace_functions.runtime import layers
 from headrace_functions.runtime.fetch import checked_archive
+from headrace_functions.runtime.prefetch import open_store
 from headrace_functions.storage import unpacking
-from headrace_functions.storage.objects import ObjectStore
 
 MODULES = ("probe", "training_answers")
 
@@ -26,7 +26,7 @@ MODULES = ("probe", "training_answers")
 def ask(environment: Mapping[str, str]) -> None:
     """Fetch, ask in a child process, and put the child's result into the store."""
     check_image(environment)
-    store = ObjectStore(environment[startup.STORAGE])
+    store = open_store(environment)
     question: dict[str, Any] = orjson.loads(store.get(environment[job_contract.QUESTION]))
     if question["module"] not in MODULES:
         raise Malformed(f"{question['module']!r} answers no questions", field="module", expected=", ".join(MODULES))

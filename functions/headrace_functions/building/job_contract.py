@@ -4,6 +4,8 @@ QUESTION = "HEADRACE_QUESTION"
 """Key of the document with what is asked."""
 RESULT = "HEADRACE_RESULT"
 """Key for the result."""
+ARCHIVE = "HEADRACE_LAYER_ARCHIVE"
+"""Key for the archive of a layer."""
 IMAGE_LOCK = "HEADRACE_IMAGE_LOCK"
 """SHA-256 of the lock that the image must be made from; not set for an image that the user named."""
 UV = "HEADRACE_UV"
@@ -20,5 +22,7 @@ ENDED = 4
 
 MAX_LAYER = 4 * 1024**3
 """Bytes of a layer's files."""
+MAX_LOCK = 1024 * 1024
+"""Bytes of a layer's lock and of the list of its packages, each."""
 LAYER_TIMEOUT = 1800.0
 """Seconds that uv may take to download and install."""

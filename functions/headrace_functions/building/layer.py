@@ -1,8 +1,8 @@
 """``python -m headrace_functions.building.layer``: make the libraries that a runtime image lacks for a list of requirements.
 
 It runs in that image, with uv beside it. uv is shown what the image has (the descriptions of its distributions alone), so it
-keeps what fits, asks the index for the rest only, and what it adds is the layer. The layer is put into the store once for each
-list that was resolved to; two builds of one list make one layer.
+keeps what fits, asks the index for the rest only, and what it adds is the layer. Source distributions run code of their own while
+they are installed, so the Job decides nothing: it hands over lock and archive, and the controller keeps them.
 """
 
 import compileall
@@ -23,10 +23,9 @@ import zstandard
 from headrace_functions import startup
 from headrace_functions.building import command, job_contract
 from headrace_functions.building.ask import check_image
-from headrace_functions.errors import Conflict, InvalidInput, TooLarge
+from headrace_functions.errors import InvalidInput, TooLarge
 from headrace_functions.runtime import layers
-from headrace_functions.storage import layout
-from headrace_functions.storage.objects import ObjectStore
+from headrace_functions.runtime.prefetch import open_store
 
 NO_INDEX = "UV_NO_INDEX"
 """Set to 1: nothing is looked for but at ``UV_FIND_LINKS``. uv itself has the option and no variable for it."""
@@ -36,23 +35,26 @@ _VENV_FILES = ("_virtualenv.py", "_virtualenv.pth", "distutils-precedence.pth")
 
 
 def build(environment: Mapping[str, str]) -> None:
-    """Resolve, install, pack, and say in the store which environment the list is."""
+    """Resolve, install, pack, and hand over what was made."""
     check_image(environment)
-    store = ObjectStore(environment[startup.STORAGE])
+    store = open_store(environment)
     question: dict[str, Any] = orjson.loads(store.get(environment[job_contract.QUESTION]))
     work = Path(environment[startup.WORK])
     site, shown = show(work / "environment", environment)
     install(question["requirements"], work, site, environment)
     lock = frozen(site)
-    key = hashlib.sha256(f"{environment.get(job_contract.IMAGE_LOCK, '')}\0{lock}".encode()).hexdigest()[:20]
     take_back(site, shown)
-    document = _known(store, key) or _keep(store, key, site, lock, work)
-    print(f"environment {key}: {document['packages'] or 'nothing'} beyond the image", flush=True)  # noqa: T201 -- the build log
-    result = {"schema": 1, "environment": key, "layer": document["sha256"], **question}
-    try:
-        store.create(environment[job_contract.RESULT], orjson.dumps(result))
-    except Conflict:
-        return  # another Job resolved the same list meanwhile: its answer counts
+    packages = " ".join(sorted(f"{d.name}=={d.version}" for d in metadata.distributions(path=[str(site)])))
+    archive = work / "layer.tar.zst"
+    # Compiled here, because a pod could not keep it; by content, so that the same files are the same bytes.
+    compileall.compile_dir(
+        site, quiet=2, stripdir=str(site), prependdir="layer", invalidation_mode=PycInvalidationMode.UNCHECKED_HASH
+    )
+    size = pack(site, archive)
+    store.put(environment[job_contract.ARCHIVE], archive)
+    print(f"{packages or 'nothing'} beyond the image", flush=True)  # noqa: T201 -- the build log
+    result = {"lock": lock, "sha256": _digest(archive), "size": size, "packages": packages}
+    store.put(environment[job_contract.RESULT], orjson.dumps(result))
 
 
 def show(folder: Path, environment: Mapping[str, str]) -> tuple[Path, set[str]]:
@@ -115,34 +117,6 @@ def take_back(site: Path, shown: set[str]) -> None:
         (site / name).unlink(missing_ok=True)
 
 
-def _known(store: ObjectStore, key: str) -> dict[str, Any] | None:
-    if not store.exists(layout.layer_document(key)):
-        return None
-    document: dict[str, Any] = orjson.loads(store.get(layout.layer_document(key)))
-    return document
-
-
-def _keep(store: ObjectStore, key: str, site: Path, lock: str, work: Path) -> dict[str, Any]:
-    """Put the layer and its lock into the store; of two at once the first counts, whole."""
-    packages = " ".join(sorted(f"{d.name}=={d.version}" for d in metadata.distributions(path=[str(site)])))
-    archive = work / "layer.tar.zst"
-    # Compiled here, because a pod could not keep it; by content, so that the same files are the same bytes.
-    compileall.compile_dir(
-        site, quiet=2, stripdir=str(site), prependdir="layer", invalidation_mode=PycInvalidationMode.UNCHECKED_HASH
-    )
-    size = pack(site, archive)
-    digest = _digest(archive)
-    document = {"schema": 1, "sha256": digest, "size": size, "packages": packages}
-    _create(store, layout.environment(key) + "lock.txt", lock.encode())
-    if not _create(store, layout.layer(key), archive.read_bytes()):
-        document["sha256"] = _digest_of(
-            store, layout.layer(key), work
-        )  # of another Job, which may have been killed since
-    if not _create(store, layout.layer_document(key), orjson.dumps(document)):
-        document = orjson.loads(store.get(layout.layer_document(key)))
-    return document
-
-
 def pack(site: Path, archive: Path) -> int:
     """Write the files of a layer as tar.zst, the same files as the same bytes; the size of the files. ``TooLarge`` past the limit."""
     files = sorted(p for p in site.rglob("*") if p.is_file() and not p.is_symlink())
@@ -168,21 +142,9 @@ def pack(site: Path, archive: Path) -> int:
     return size
 
 
-def _create(store: ObjectStore, key: str, content: bytes) -> bool:
-    try:
-        store.create(key, content)
-    except Conflict:
-        return False
-    return True
-
-
 def _digest(file: Path) -> str:
     with file.open("rb") as source:
         return hashlib.file_digest(source, "sha256").hexdigest()
-
-
-def _digest_of(store: ObjectStore, key: str, work: Path) -> str:
-    return store.download(key, work / "other.tar.zst")
 
 
 if __name__ == "__main__":

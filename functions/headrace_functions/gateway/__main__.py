@@ -11,11 +11,12 @@ import sys
 import uvloop
 
 from headrace_functions.errors import HeadraceError
+from headrace_functions.gateway.admission import Admission
 from headrace_functions.gateway.app import Gateway, GatewaySettings
 from headrace_functions.gateway.edge import Edge, EdgeSettings
 from headrace_functions.gateway.exchange import Exchange
 from headrace_functions.gateway.execution import SequenceRunner
-from headrace_functions.gateway.incluster import InCluster, controller_voice, learn_secret
+from headrace_functions.gateway.incluster import InCluster, controller_voice
 from headrace_functions.gateway.knative import KnativeLeases, KnativeUpstream
 from headrace_functions.gateway.last_known import KnownByController
 from headrace_functions.gateway.metrics import GatewayMetrics
@@ -24,15 +25,17 @@ from headrace_functions.gateway.recorder import SealedInTime
 from headrace_functions.gateway.reload import follow
 from headrace_functions.gateway.resolve import Resolver
 from headrace_functions.gateway.standby import Standbys
+from headrace_functions.gateway.store_proxy import StoreProxy
 from headrace_functions.gateway.tracing import tracing_of
 from headrace_functions.gateway.upstream import Upstream
 from headrace_functions.platform_secret import PlatformSecret
-from headrace_functions.recording.shipping import Shipping
+from headrace_functions.recording.shipping import CollectorBell, Shipping
 from headrace_functions.recording.spool import Spool
 from headrace_functions.serving import WaitingServer, listening, told_to_stop
 from headrace_functions.startup import cannot_start
 from headrace_functions.storage.documents import Documents
 from headrace_functions.storage.objects import ObjectStore
+from headrace_functions.storage.releases import ReleaseKey
 
 log = logging.getLogger("headrace.gateway")
 
@@ -41,29 +44,51 @@ async def serve(settings: InCluster) -> None:
     """Serve until TERM; then finish what is open and ship the records."""
     stop, loop = told_to_stop(), asyncio.get_running_loop()
 
-    objects, secret = ObjectStore(settings.storage, impatient=True), PlatformSecret()
+    objects = ObjectStore(settings.storage, impatient=True)
+    secret = PlatformSecret(settings.secret, previous=settings.previous_secret)
+    release_key = ReleaseKey(settings.release_key)
     upstream, controller = KnativeUpstream(), Upstream()
-    resolver = Resolver(Documents(objects), KnownByController(controller, settings.controller))
+    resolver = Resolver(Documents(objects), KnownByController(controller, settings.controller, secret), release_key)
     measures = GatewayMetrics()
-    standbys = Standbys(settings.standby, settings.standby_of, Upstream())
-    why = controller_voice(upstream, settings.controller)
+    standbys = Standbys(settings.standby, settings.standby_of, Upstream(), secret)
+    why = controller_voice(upstream, settings.controller, secret)
     leases = KnativeLeases(settings.host_of, upstream, why, standbys, ingress=settings.ingress, woke=measures.woke)
     spool = Spool(settings.spool / "gateway")
-    shipping = Shipping(settings.spool, settings.storage, settings.collector)
+    shipping = Shipping(settings.spool, ObjectStore(settings.storage), settings.collector)
+    bell = CollectorBell(settings.collector)
     tracing = tracing_of(os.environ, settings.version)
     exchange = Exchange(leases, upstream, SealedInTime(spool), measures, secret, tracing)
     runner = SequenceRunner(exchange, measures)
-    door = GatewaySettings(settings.version, None, secret, open_bytes=settings.open_bytes, tracing=tracing)
+    admission = Admission(objects, secret, required=settings.auth)
+    await asyncio.to_thread(admission.open)
+    door = GatewaySettings(
+        settings.version,
+        None,
+        secret,
+        open_bytes=settings.open_bytes,
+        authentication=admission.authentication,
+        refused=admission.refusals.note,
+        tracing=tracing,
+    )
     gateway = Gateway(door, resolver, exchange, runner, upstream, measures)
 
     public = WaitingServer(Edge(gateway, EdgeSettings()), drain=settings.drain)
-    private = WaitingServer(GatewayPrivate(resolver, measures), drain=1)
+    private = WaitingServer(GatewayPrivate(resolver, measures, secret), drain=1)
+    # Patient, because what a pod waits for is worth waiting for.
+    proxy = WaitingServer(
+        StoreProxy(ObjectStore(settings.storage), secret, bell.ring, release_key), drain=settings.drain
+    )
     serving = [
         loop.create_task(server.serve(sockets=[listening("0.0.0.0", port)]))  # noqa: S104 -- inside its pod
-        for server, port in ((public, settings.port), (private, settings.private_port))
+        for server, port in (
+            (public, settings.port),
+            (private, settings.private_port),
+            (proxy, settings.store_port),
+        )
     ]
     shipping.start()
-    following = [loop.create_task(follow(resolver, objects)), loop.create_task(learn_secret(secret, objects))]
+    bell.start()
+    following = [loop.create_task(follow(resolver, objects))]
     if settings.standby:
         following.append(loop.create_task(standbys.follow(Documents(objects))))
     log.info("serving on port %d", settings.port)
@@ -72,6 +97,7 @@ async def serve(settings: InCluster) -> None:
     log.info("draining")
     public.stop()
     private.stop()
+    proxy.stop()
     await asyncio.wait(serving)
     await runner.drain(settings.drain)
     for task in following:
@@ -83,6 +109,8 @@ async def serve(settings: InCluster) -> None:
     await resolver.close()
     spool.close()
     await asyncio.to_thread(shipping.close)
+    await asyncio.to_thread(bell.close)
+    await asyncio.to_thread(admission.close)
     tracing.close()
     log.info("stopped")
 

@@ -194,7 +194,7 @@ class Exchange:
         """The request's head, with what proves it to come from here where it is marked; the function has ``seconds``."""
         lines = endpoint.headers
         if call.is_marked:
-            lines += endpoint.proof or self._secret.proof_line()
+            lines += self._secret.function_line(version.id.service)
         return call.head(version.id, endpoint.host, max(1, int(seconds * 1000)), lines)
 
     def _failed(

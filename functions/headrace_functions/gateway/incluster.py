@@ -1,24 +1,31 @@
 """Where a gateway in a cluster finds its platform: settings from the environment, and the controller's word on a service."""
 
 import asyncio
-import contextlib
 import logging
-import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import orjson
 
-from headrace_functions.errors import Conflict, HeadraceError, InvalidInput
+from headrace_functions.errors import HeadraceError, InvalidInput
 from headrace_functions.gateway.knative import Why, nobody_knows
 from headrace_functions.gateway.upstream import Upstream
 from headrace_functions.names import VersionId
 from headrace_functions.platform_secret import PlatformSecret
-from headrace_functions.startup import NAMESPACE, STORAGE, WORK, port, required
-from headrace_functions.storage import layout
-from headrace_functions.storage.objects import ObjectStore
+from headrace_functions.startup import (
+    AUTH,
+    NAMESPACE,
+    PLATFORM_SECRET,
+    PREVIOUS_SECRET,
+    RELEASE_KEY,
+    STORAGE,
+    WORK,
+    port,
+    required,
+    switched_on,
+)
 
 VERSION = "HEADRACE_PLATFORM_VERSION"
 STANDBY = "HEADRACE_STANDBY"
@@ -28,12 +35,19 @@ OPEN_BYTES = "HEADRACE_OPEN_BYTES"
 MANY_BYTES = 128 * 1024 * 1024
 """For the 512 MiB that ``knative/base`` gives a gateway."""
 _SETTER = "knative/base sets it"
+STORE_PORT = 8082
+"""Where pods that run users' code reach what they need of the store, ``store_proxy``."""
 PRIVATE_PORT = 8081
 """Where the controller finds each gateway's private side; not the one port that Knative routes to."""
 _ASK_SECONDS = 2.0
 _OK = 200
 
 log = logging.getLogger(__name__)
+
+
+def store_proxy(namespace: str) -> str:
+    """Where pods of a namespace find the store proxy; a Service of ``knative/base``."""
+    return f"http://headrace-store-proxy.{namespace}.svc:{STORE_PORT}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +57,17 @@ class InCluster:
     storage: str
     namespace: str
     spool: Path
+    auth: bool = False
+    """Whether callers are asked who they are."""
+    secret: str = field(default="", repr=False)
+    previous_secret: str = field(default="", repr=False)
+    release_key: str = field(default="", repr=False)
     controller: str = ""
     """URL of the management API, empty for none: then nobody says why a service cannot start."""
     collector: str = ""
     port: int = 8080
     private_port: int = PRIVATE_PORT
+    store_port: int = STORE_PORT
     drain: float = 30.0
     """Seconds that open requests get after TERM; Knative has waited for them before it sends it."""
     version: str = ""
@@ -68,6 +88,10 @@ class InCluster:
             storage=required(environment, STORAGE, hint=_SETTER),
             namespace=namespace,
             spool=Path(required(environment, WORK, hint=_SETTER)) / "spool",
+            auth=switched_on(environment, AUTH),
+            secret=required(environment, PLATFORM_SECRET, hint=_SETTER),
+            previous_secret=environment.get(PREVIOUS_SECRET, ""),
+            release_key=required(environment, RELEASE_KEY, hint=_SETTER),
             controller=f"http://headrace-controller.{namespace}.svc",
             collector=f"http://headrace-collector.{namespace}.svc",
             port=port(environment),
@@ -90,28 +114,8 @@ class InCluster:
         return f"headrace-standby-{image}.{self.namespace}.svc"
 
 
-def purpose_token(objects: ObjectStore) -> str:
-    """The secret of this platform, kept in the store; whoever comes first makes it.
-
-    The platform's own questions are told from traffic by it, and functions know by it what the gateway says of a request.
-    """
-    with contextlib.suppress(Conflict):  # somebody made it before
-        objects.create(layout.PURPOSE, secrets.token_urlsafe(32).encode())
-    return objects.get(layout.PURPOSE).decode()
-
-
-async def learn_secret(secret: PlatformSecret, objects: ObjectStore, pause: float = _ASK_SECONDS) -> None:
-    """Read the platform's secret from the store, however long that is away."""
-    while not secret.value:
-        try:
-            secret.value = await asyncio.to_thread(purpose_token, objects)
-        except HeadraceError as error:
-            log.warning("the platform's secret cannot be read yet: %s", error.message)
-            await asyncio.sleep(pause)
-
-
-def controller_voice(upstream: Upstream, controller: str) -> Why:
-    """``Why`` that asks the management API at a URL. Where it does not answer nothing is known to be wrong."""
+def controller_voice(upstream: Upstream, controller: str, secret: PlatformSecret) -> Why:
+    """``Why`` that asks the management API at a URL, as one of the platform's own. Where it does not answer nothing is known to be wrong."""
     if not controller:
         return nobody_knows
     where = urlsplit(controller)
@@ -119,7 +123,8 @@ def controller_voice(upstream: Upstream, controller: str) -> Why:
     loop = asyncio.get_running_loop()
 
     async def why(version: VersionId) -> str:
-        head = f"GET /api/v1/services/{version.model}/{version.number} HTTP/1.1\r\nhost: {host}\r\n\r\n".encode()
+        head = f"GET /api/v1/services/{version.model}/{version.number} HTTP/1.1\r\nhost: {host}\r\n".encode()
+        head += secret.proof_line() + b"\r\n"
         try:
             reply = await upstream.request(address, head, b"", loop.time() + _ASK_SECONDS)
             service = orjson.loads(reply.body) if reply.status == _OK else {}

@@ -15,6 +15,7 @@ from headrace_functions.errors import HeadraceError
 from headrace_functions.gateway.routes import Route, route_from_document
 from headrace_functions.gateway.upstream import Upstream
 from headrace_functions.names import Reference
+from headrace_functions.platform_secret import PlatformSecret
 
 PATH = "/last-known/"
 """Where the controller answers in a cluster, followed by the reference."""
@@ -53,8 +54,9 @@ class NothingKnown:
 class KnownByController(NothingKnown):
     """``LastKnown`` that asks the controller, which reads the whole catalogue every two minutes and at each change."""
 
-    def __init__(self, upstream: Upstream, controller: str) -> None:
-        """``controller`` is the URL of the management API."""
+    def __init__(self, upstream: Upstream, controller: str, secret: PlatformSecret) -> None:
+        """``controller`` is the URL of the management API, ``secret`` what it knows the gateway by."""
+        self._secret = secret
         where = urlsplit(controller)
         self._upstream = upstream
         self._host = where.hostname
@@ -62,7 +64,8 @@ class KnownByController(NothingKnown):
         self._loop = asyncio.get_running_loop()
 
     async def recall(self, reference: Reference) -> Route | None:
-        head = f"GET {PATH}{quote(str(reference))} HTTP/1.1\r\nhost: {self._host}\r\n\r\n".encode()
+        head = f"GET {PATH}{quote(str(reference))} HTTP/1.1\r\nhost: {self._host}\r\n".encode()
+        head += self._secret.proof_line() + b"\r\n"
         try:
             reply = await self._upstream.request(self._address, head, b"", self._loop.time() + _ASK_SECONDS)
             return route_from_document(orjson.loads(reply.body)) if reply.status == _OK else None

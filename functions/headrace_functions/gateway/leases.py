@@ -18,8 +18,6 @@ class Endpoint:
     """The HTTP ``Host`` to send, where the address alone does not choose the service."""
     headers: bytes = b""
     """Header lines for what stands before the function, each with its line end."""
-    proof: bytes = b""
-    """The header line by which this service knows the gateway; empty for the platform's own."""
 
 
 class Leases(Protocol):

@@ -1,19 +1,21 @@
 """The gateway's private side in a cluster, on a port of its own: the controller says what changed and asks what was counted.
 
-``POST /changed`` and ``GET /summary``. Nothing here changes what is served, so a caller who should not be here learns totals.
+``POST /changed`` and ``GET /summary``, for who shows the platform's secret.
 """
 
 import orjson
 
-from headrace_functions.errors import HeadraceError, NotFound
+from headrace_functions.errors import HeadraceError, NotFound, Unauthenticated
 from headrace_functions.gateway.metrics import GatewayMetrics
 from headrace_functions.gateway.passthrough import Receive, Scope, Send
 from headrace_functions.gateway.resolve import Resolver
+from headrace_functions.platform_secret import PROOF, PlatformSecret
 from headrace_functions.protocol.problems import problem
 
 
 class GatewayPrivate:
-    def __init__(self, resolver: Resolver, measures: GatewayMetrics) -> None:
+    def __init__(self, resolver: Resolver, measures: GatewayMetrics, secret: PlatformSecret) -> None:
+        self._secret = secret
         self._resolver = resolver
         self._measures = measures
 
@@ -21,6 +23,8 @@ class GatewayPrivate:
         if scope["type"] != "http":
             return
         try:
+            if not self._secret.is_proof(dict(scope["headers"]).get(PROOF)):
+                raise Unauthenticated("the gateway's private side answers the controller alone")
             status, body = 200, orjson.dumps(self._answer(scope["method"], scope["path"]))
         except HeadraceError as error:
             answer = problem(error)

@@ -6,13 +6,14 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from headrace_functions.errors import NotFound, NotReady, StorageFailed
+from headrace_functions.errors import DamagedDocument, NotFound, NotReady, StorageFailed
 from headrace_functions.gateway.last_known import LastKnown, NothingKnown
 from headrace_functions.gateway.routes import Route, SequenceRoute
 from headrace_functions.names import Reference, VersionId
 from headrace_functions.sequence import Sequence
 from headrace_functions.storage import layout
-from headrace_functions.storage.documents import Documents
+from headrace_functions.storage.documents import Documents, interpret
+from headrace_functions.storage.releases import ReleaseKey, read_release
 from headrace_functions.version import Version
 
 PATIENCE = 0.25
@@ -32,8 +33,12 @@ class Resolver:
     gateway or ``last_known`` knows, and the store is asked again every ``AGAIN`` seconds.
     """
 
-    def __init__(self, documents: Documents, last_known: LastKnown | None = None) -> None:
+    def __init__(
+        self, documents: Documents, last_known: LastKnown | None = None, release_key: ReleaseKey | None = None
+    ) -> None:
+        """With a ``release_key`` a release that is not signed is answered for by nobody."""
         self._documents = documents
+        self._release_key = release_key
         self._last_known = last_known or NothingKnown()
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="definitions")
         self._reading: dict[Reference, asyncio.Task[Route]] = {}
@@ -89,7 +94,7 @@ class Resolver:
         loop = asyncio.get_running_loop()
         aliases = await loop.run_in_executor(self._readers, self._documents.objects.folders, layout.aliases(name))
         for reference in (Reference(name), *(Reference(name, alias=a) for a in aliases)):
-            with contextlib.suppress(NotFound, NotReady):
+            with contextlib.suppress(NotFound, NotReady, DamagedDocument):
                 await self.resolve(reference)
 
     async def close(self) -> None:
@@ -117,7 +122,7 @@ class Resolver:
         except StorageFailed:
             self._ask_again = loop.time() + AGAIN
             raise
-        except (NotFound, NotReady):
+        except (NotFound, NotReady, DamagedDocument):
             self._drop(reference)
             raise
         self._ask_again = 0.0
@@ -195,11 +200,18 @@ class Resolver:
         for number in reversed(self.versions_of(reference.name)):
             try:
                 return self._version(VersionId(reference.name, number))
-            except NotReady as error:
+            except (NotReady, DamagedDocument) as error:
                 problem = error
             except NotFound:
                 continue
         raise problem
+
+    def _release(self, version: VersionId) -> Version:
+        key = layout.version_document(version)
+        document = read_release(self._documents.objects, version, self._release_key)
+        if document is None:
+            raise DamagedDocument(f"{key} is missing", field=key)
+        return interpret(key, document, Version.from_document)
 
     def _version(self, version: VersionId) -> Version:
         if self._documents.find(layout.version_tombstone(version)) is not None:
@@ -216,7 +228,7 @@ class Resolver:
             raise NotReady(
                 f"version {version} is {status['state']}{': ' if status['reason'] else ''}{status['reason']}"
             )
-        found = Version.from_document(self._documents.get(layout.version_document(version)))
+        found = self._release(version)
         if not found.served:
             raise NotFound(
                 f"version {version} is external: it answers elsewhere, and its definition has no external.url",

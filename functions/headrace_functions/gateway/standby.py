@@ -15,12 +15,15 @@ from headrace_functions.errors import HeadraceError, NotFound, NotReady
 from headrace_functions.gateway.leases import Endpoint
 from headrace_functions.gateway.upstream import Upstream
 from headrace_functions.names import VersionId
+from headrace_functions.platform_secret import FUNCTION, PlatformSecret, store_token
 from headrace_functions.storage import layout
 from headrace_functions.storage.documents import Documents
 from headrace_functions.version import Version
 
 HEADER = b"x-headrace-standby"
 """On a request: version and digest of its artifact; on an answer: that the standby refused and no function has seen the request."""
+TOKEN = b"x-headrace-store-token"
+"""On a request: by which the standby reaches what the version needs of the store, and hands over its records. It has nothing else."""
 REFUSED = b"refused"
 EVERY = 2.0
 """Seconds between two looks at the store's mark of changes, for versions that were given a deployment configuration."""
@@ -35,8 +38,11 @@ log = logging.getLogger(__name__)
 class Standbys:
     """The standbys of a platform, by the lock of their image. All methods belong to one event loop."""
 
-    def __init__(self, names: Sequence[str], host: Callable[[str], str], upstream: Upstream) -> None:
+    def __init__(
+        self, names: Sequence[str], host: Callable[[str], str], upstream: Upstream, secret: PlatformSecret
+    ) -> None:
         """``names`` are those of runtime images, ``host`` gives the host name of an image's standby."""
+        self._secret = secret
         self._hosts = {name: host(name) for name in names}
         self._upstream = upstream
         self._loop = asyncio.get_running_loop()
@@ -46,24 +52,33 @@ class Standbys:
     def endpoint(self, version: Version) -> Endpoint | None:
         """Where the version is answered for while it sleeps; None where nobody does."""
         runtime = version.runtime
-        if runtime is None or runtime.layer or self._configured is None or version.id in self._configured:
+        if not self._secret.value or runtime is None or runtime.layer:
+            return None
+        if self._configured is None or version.id in self._configured:
             return None
         host = self._by_lock.get(runtime.lock)
         if host is None:
             return None
         name, _, port = host.partition(":")
-        headers = HEADER + f": {version.id} {version.artifact}\r\n".encode()
+        headers = HEADER + f": {version.id} {version.artifact}\r\n".encode() + self._token_line(version)
         return Endpoint(f"tcp:{name}:{port or 80}", "standby", name, headers)
 
     async def prepare(self, version: Version, endpoint: Endpoint) -> None:
         """Return when the standby answers for the version; ``NotReady`` and ``Unreachable`` where it does not."""
         head = (
-            f"PUT /versions/{version.id}/{version.artifact} HTTP/1.1\r\nhost: {endpoint.host}\r\ncontent-length: 0\r\n\r\n"
-        ).encode()
+            (
+                f"PUT /versions/{version.id}/{version.artifact} HTTP/1.1\r\nhost: {endpoint.host}\r\ncontent-length: 0\r\n"
+            ).encode()
+            + self._token_line(version)
+            + b"\r\n"
+        )
         end = self._loop.time() + version.limits.start_timeout
         reply = await self._upstream.request(endpoint.address, head, b"", end)
         if reply.status != _OK:
             raise NotReady(f"the standby answered {reply.status}: {reply.body[:300].decode('utf-8', 'replace')}")
+
+    def _token_line(self, version: Version) -> bytes:
+        return TOKEN + f": {store_token(self._secret.value, FUNCTION, version.id.service)}\r\n".encode()
 
     def close(self) -> None:
         self._upstream.close()

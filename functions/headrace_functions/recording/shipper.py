@@ -13,12 +13,12 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 from headrace_functions.errors import Conflict, StorageFailed
 from headrace_functions.record import whole_length
 from headrace_functions.recording.spool import LOCK, NEW, OPEN, SEALED
 from headrace_functions.storage import layout
-from headrace_functions.storage.objects import ObjectStore
 
 _SWEEP_LOCK = ".sweep"
 _ABANDONED = 60.0  # seconds after which an unfinished new folder is rubbish
@@ -26,10 +26,21 @@ _ABANDONED = 60.0  # seconds after which an unfinished new folder is rubbish
 log = logging.getLogger(__name__)
 
 
+class Inbox(Protocol):
+    """The store, as far as shipping needs it."""
+
+    @property
+    def directory(self) -> Path | None:
+        """The folder behind a store that is one."""
+
+    def create(self, key: str, data: bytes) -> None:
+        """Durable when it returns; ``Conflict`` where the key is taken."""
+
+
 class Shipper:
     """Ships below ``root`` (``<home>/spool``), a folder a service, a folder in it a spool."""
 
-    def __init__(self, root: Path, objects: ObjectStore) -> None:
+    def __init__(self, root: Path, objects: Inbox) -> None:
         self._root = root
         self._objects = objects
 

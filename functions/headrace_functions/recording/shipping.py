@@ -2,7 +2,7 @@
 
 On one machine the collector's process ships for all; a pod's disk goes away with it, so it ships its own: about every second
 while it serves, and once more when it has drained. What a killed container left, the next one of the pod ships.
-A collector that sleeps while the inbox is empty is told of what arrived.
+A collector that sleeps while the inbox is empty is told of what arrived, for functions by the store proxy.
 """
 
 import logging
@@ -13,8 +13,7 @@ from urllib.parse import urlsplit
 
 from headrace_functions.errors import StorageFailed
 from headrace_functions.loop_health import LoopHealth
-from headrace_functions.recording.shipper import Shipper
-from headrace_functions.storage.objects import ObjectStore
+from headrace_functions.recording.shipper import Inbox, Shipper
 
 EVERY = 1.0
 """Seconds between two looks for sealed segments."""
@@ -32,8 +31,8 @@ class Shipping:
     tells it too, and the controller looks after the inbox.
     """
 
-    def __init__(self, root: Path, storage: str, collector: str = "") -> None:
-        self._shipper = Shipper(root, ObjectStore(storage))
+    def __init__(self, root: Path, inbox: Inbox, collector: str = "") -> None:
+        self._shipper = Shipper(root, inbox)
         self._collector = collector
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ship records", daemon=True)
@@ -80,3 +79,39 @@ def wake(collector: str) -> bool:
     if status >= 400:
         log.warning("the collector at %s answered %d", collector, status)
     return status < 400
+
+
+class CollectorBell:
+    """Wakes the collector for others, at most once in ``EVERY`` seconds; from a thread of its own, for one that sleeps answers late.
+
+    A word that is not heard is not repeated: the next segment brings another, and the controller looks after the inbox.
+    """
+
+    def __init__(self, collector: str) -> None:
+        self._collector = collector
+        self._told = threading.Event()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="wake collector", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def ring(self) -> None:
+        """Segments have arrived; returns at once."""
+        self._told.set()
+
+    def close(self) -> None:
+        """Ring once more where something was told meanwhile, and end."""
+        self._stop.set()
+        self._told.set()
+        self._thread.join(_WAKE_SECONDS)
+
+    def _run(self) -> None:
+        health = LoopHealth("waking the collector", log)
+        while True:
+            self._told.wait()
+            self._told.clear()
+            with health.guard():
+                wake(self._collector)
+            if self._stop.wait(EVERY) and not self._told.is_set():
+                return

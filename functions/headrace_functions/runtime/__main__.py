@@ -13,7 +13,7 @@ from pathlib import Path
 
 from headrace_functions.errors import HeadraceError
 from headrace_functions.runtime import deferred_modules, layers, lazy_imports, prefetch, threads
-from headrace_functions.startup import STORAGE, cannot_start
+from headrace_functions.startup import cannot_start
 
 gc.set_threshold(200_000)  # libraries make objects that stay; looking for garbage among them is a tenth of their import
 threads.cap()  # before numpy is imported below: its libraries read the variables when they load
@@ -25,7 +25,7 @@ except HeadraceError as error:
 if STORE is not None:
     lazy_imports.allow(deferred_modules.SERVER)
 
-from headrace_functions.runtime.fetch import COLLECTOR, settings_from  # noqa: E402
+from headrace_functions.runtime.fetch import settings_from  # noqa: E402
 from headrace_functions.runtime.frameworks import find  # noqa: E402
 from headrace_functions.runtime.process import serve  # noqa: E402
 from headrace_functions.runtime.settings import FunctionSettings  # noqa: E402
@@ -51,7 +51,7 @@ def serve_alone(environment: Mapping[str, str]) -> int:
 
     settings = settings_from(environment, STORE, meanwhile=import_framework)
     assert settings.spool is not None
-    shipping = Shipping(settings.spool.parent, environment[STORAGE], environment.get(COLLECTOR, ""))
+    shipping = Shipping(settings.spool.parent, prefetch.open_store(environment))
     shipping.start()
     try:
         return serve(settings)

@@ -1,7 +1,7 @@
 """A function server that starts alone in a pod: version and artifact come from object storage, named by digest.
 
 On one machine the launcher puts files in place and writes the settings; in a cluster nobody does, so the container's
-environment says where they are. ``backends/kserve/manifests.py`` of the controller writes these variables.
+environment says where they are. The pod has no credentials of the store but a token for its own version (``prefetch.open_store``). ``backends/kserve/manifests.py`` of the controller writes these variables.
 """
 
 import hashlib
@@ -11,12 +11,14 @@ from pathlib import Path
 
 import orjson
 
-from headrace_functions.errors import Malformed, NotFound
+from headrace_functions.errors import Malformed
 from headrace_functions.names import VersionId
+from headrace_functions.platform_secret import proof_from
 from headrace_functions.runtime import prefetch
 from headrace_functions.runtime.settings import FunctionSettings
 from headrace_functions.startup import POD, WORK, required
 from headrace_functions.storage import layout
+from headrace_functions.storage.proxied import TOKEN
 from headrace_functions.version import Version
 
 VERSION = prefetch.VERSION
@@ -24,8 +26,6 @@ ARTIFACT = "HEADRACE_ARTIFACT"
 """SHA-256 of the artifact archive, hexadecimal. What is fetched must have it."""
 LISTEN = "HEADRACE_LISTEN"
 """Where to serve, as ``FunctionSettings.listen``."""
-COLLECTOR = "HEADRACE_COLLECTOR"
-"""URL that hears of records that arrived in the store, if there is one."""
 
 
 def settings_from(
@@ -61,15 +61,8 @@ def settings_from(
     if not settings.artifact.is_dir():  # a container that starts anew in its pod finds it there
         unpacking.unpack(checked_archive(store, layout.artifact(version_id), digest), settings.artifact)
     settings.version.write_bytes(document)
-    return replace(settings, secret=platform_secret(store))
-
-
-def platform_secret(store: prefetch.Store) -> str:
-    """By which requests of the gateway are known; empty where no gateway has ever run on this store."""
-    try:
-        return store.get(layout.PURPOSE).decode()
-    except NotFound:
-        return ""
+    token = environment.get(TOKEN, "")
+    return replace(settings, secret=proof_from(token) if token else "")
 
 
 def checked_document(store: prefetch.Store, key: str, digest: str) -> bytes:

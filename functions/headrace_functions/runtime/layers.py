@@ -10,7 +10,8 @@ from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
 from headrace_functions.errors import Malformed
-from headrace_functions.startup import STORAGE, WORK, required
+from headrace_functions.runtime.prefetch import PodStore, open_store
+from headrace_functions.startup import WORK, required
 
 LAYER = "HEADRACE_LAYER"
 """Key of the layer's archive in the store; not set where the image holds all."""
@@ -47,20 +48,20 @@ def fetched(environment: Mapping[str, str]) -> Path | None:
     key = environment.get(LAYER, "")
     if not key:
         return None
-    storage, work, digest = (required(environment, name, hint=_SETTER) for name in (STORAGE, WORK, LAYER_DIGEST))
+    work, digest = (required(environment, name, hint=_SETTER) for name in (WORK, LAYER_DIGEST))
+    store = open_store(environment)
     folder = Path(work) / "layer"
     if not folder.is_dir():  # a container that starts anew in its pod finds it there
-        _fetch(storage, key, digest, folder)
+        _fetch(store, key, digest, folder)
     return folder
 
 
-def _fetch(storage: str, key: str, digest: str, folder: Path) -> None:
+def _fetch(store: PodStore, key: str, digest: str, folder: Path) -> None:
     # Imported here alone: a function's environment on one machine has no client for object storage, its image has.
     from headrace_functions.storage import unpacking  # noqa: PLC0415
-    from headrace_functions.storage.objects import ObjectStore  # noqa: PLC0415
 
     archive = folder.with_suffix(".tar.zst")
-    found = ObjectStore(storage).download(key, archive)
+    found = store.download(key, archive)
     if found != digest:
         raise Malformed(
             f"{key} is not what was built: its SHA-256 differs",

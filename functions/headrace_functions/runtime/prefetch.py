@@ -12,6 +12,7 @@ from typing import Protocol
 from headrace_functions.names import VersionId
 from headrace_functions.startup import STORAGE, WORK, required
 from headrace_functions.storage import layout
+from headrace_functions.storage.proxied import PROXY, ProxiedStore
 
 VERSION = "HEADRACE_VERSION"
 """``churn:3``"""
@@ -53,17 +54,41 @@ def _begin(get: Callable[[str], bytes], key: str) -> "Future[bytes]":
     return future
 
 
+class PodStore(Store, Protocol):
+    """What a pod does with the store beyond reading small objects."""
+
+    @property
+    def directory(self) -> Path | None: ...
+
+    def download(self, key: str, file: Path) -> str: ...
+
+    def create(self, key: str, data: bytes) -> None: ...
+
+    def put(self, key: str, data: bytes | Path) -> None: ...
+
+
+def open_store(environment: Mapping[str, str]) -> PodStore:
+    """What the environment names: the store proxy, as in every pod of a platform, or a store whose credentials are there, as for a
+    function server that somebody starts by hand.
+
+    ``InvalidInput`` and ``StorageFailed`` as of ``begin``.
+    """
+    if environment.get(PROXY):
+        return ProxiedStore.from_environment(environment)
+    # Imported here alone: a function's environment on one machine has no client for object storage, its image has.
+    from headrace_functions.storage.objects import ObjectStore  # noqa: PLC0415
+
+    return ObjectStore(required(environment, STORAGE, hint=SETTER))
+
+
 def begin(environment: Mapping[str, str]) -> ReadAhead:
     """The store that the environment names, with its version and artifact on their way.
 
     ``InvalidInput`` for a variable that is missing or makes no sense, ``StorageFailed`` for a store that cannot be opened.
     """
-    # Imported here alone: a function's environment on one machine has no client for object storage, its image has.
-    from headrace_functions.storage.objects import ObjectStore  # noqa: PLC0415
-
     version_id = VersionId.parse(required(environment, VERSION, hint=SETTER), field=VERSION)
-    store = ObjectStore(required(environment, STORAGE, hint=SETTER))
-    keys = [layout.version_document(version_id), layout.PURPOSE]
+    store = open_store(environment)
+    keys = [layout.version_document(version_id)]
     if not (
         Path(required(environment, WORK, hint=SETTER)) / FOLDER
     ).is_dir():  # else an earlier container of the pod left it

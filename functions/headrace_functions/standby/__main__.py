@@ -11,19 +11,20 @@ import uvloop
 from headrace_functions.errors import HeadraceError
 from headrace_functions.gateway.upstream import Upstream
 from headrace_functions.recording.shipping import Shipping
-from headrace_functions.runtime.fetch import platform_secret
 from headrace_functions.serving import WaitingServer, listening, told_to_stop
 from headrace_functions.standby.app import StandbyApp
 from headrace_functions.standby.artifact_cache import Stock
 from headrace_functions.standby.children import Children
+from headrace_functions.standby.kept_tokens import KeptTokens
 from headrace_functions.standby.settings import StandbySettings
 from headrace_functions.startup import cannot_start
-from headrace_functions.storage import layout
-from headrace_functions.storage.objects import ObjectStore
+from headrace_functions.storage.proxied import ProxiedStore
 
 LOCK = Path(sys.prefix) / "lock.txt"
 """What a runtime image was made from; functions/Dockerfile puts it there."""
 _PASSED = ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE")  # what functions need of the image's variables; no credentials
+
+_PATIENCE = 5.0  # seconds for a store that is away: the version's own pod is on its way too
 
 log = logging.getLogger("headrace.standby")
 
@@ -32,17 +33,15 @@ async def serve(settings: StandbySettings) -> None:
     """Serve until TERM; then finish what is open and ship the records."""
     stop, loop = told_to_stop(), asyncio.get_running_loop()
 
-    store = ObjectStore(settings.storage)
-    stock = Stock(store, settings.work / "stock", settings.disk_bytes)
-    children = Children(
-        settings, stock, {k: v for k, v in os.environ.items() if k in _PASSED}, lambda: platform_secret(store)
-    )
-    shipping = Shipping(settings.work / "spool", settings.storage, settings.collector)
+    def opened(token: str) -> ProxiedStore:
+        return ProxiedStore(settings.proxy, token, patience=_PATIENCE)
+
+    stock = Stock(lambda wanted: opened(wanted.token), settings.work / "stock", settings.disk_bytes)
+    tokens = KeptTokens(settings.work / "tokens", opened)
+    children = Children(settings, stock, {k: v for k, v in os.environ.items() if k in _PASSED}, tokens)
+    shipping = Shipping(settings.work / "spool", tokens)
     upstream = Upstream()
     await children.open()
-    await asyncio.to_thread(
-        store.exists, layout.CHANGES
-    )  # a store that cannot be reached is said now, and the connection is made
     server = WaitingServer(StandbyApp(children, upstream, settings.lock), drain=settings.drain)
     shipping.start()
     serving = loop.create_task(server.serve(sockets=[listening(settings.host, settings.port)]))

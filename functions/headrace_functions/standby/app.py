@@ -7,6 +7,8 @@
 ``GET /v2/health/{live,ready}``         of the standby itself
 ======================================= ==========================================================================
 
+``PUT`` and ``POST`` bear ``x-headrace-store-token``, the version's own, by which it is fetched. No function sees it.
+
 A refusal is 503 with ``x-headrace-standby: refused``: no function has seen the request, so the gateway waits for the version's
 own pod. An answer without a function's ``x-request-id`` and without that header may have been seen by one.
 """
@@ -17,7 +19,7 @@ import orjson
 
 from headrace_functions.errors import DeadlineExceeded, HeadraceError, Malformed, NotFound, Unreachable
 from headrace_functions.gateway.passthrough import Receive, Scope, Send, pass_through
-from headrace_functions.gateway.standby import HEADER, REFUSED
+from headrace_functions.gateway.standby import HEADER, REFUSED, TOKEN
 from headrace_functions.gateway.upstream import NotSent, Upstream
 from headrace_functions.names import VersionId
 from headrace_functions.protocol.problems import problem
@@ -47,13 +49,15 @@ class StandbyApp:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         method, path = scope["method"], scope["path"]
-        named = dict(scope["headers"]).get(HEADER)
+        headers = dict(scope["headers"])
+        named, token = headers.get(HEADER), headers.get(TOKEN, b"").decode("latin-1")
         if method == "POST" and named is not None:
             version, _, digest = named.decode("latin-1").partition(" ")
-            await self._infer(_wanted(version, digest), scope, receive, send)
+            scope["headers"] = [header for header in scope["headers"] if header[0] != TOKEN]
+            await self._infer(_wanted(version, digest, token), scope, receive, send)
         elif method == "PUT" and path.startswith("/versions/"):
             version, _, digest = path.removeprefix("/versions/").partition("/")
-            async with asyncio.timeout(_LONGEST_START), self._children.acquire(_wanted(version, digest)):
+            async with asyncio.timeout(_LONGEST_START), self._children.acquire(_wanted(version, digest, token)):
                 await _answer(send, 200, b"{}")
         elif method == "GET" and path == "/standby":
             await _answer(send, 200, orjson.dumps({"lock": self._lock, "versions": self._children.answering()}))
@@ -73,10 +77,10 @@ class StandbyApp:
             raise DeadlineExceeded(f"{wanted.version} was not ready in time") from error
 
 
-def _wanted(version: str, digest: str) -> Wanted:
+def _wanted(version: str, digest: str, token: str) -> Wanted:
     if len(digest) != _SHA256 or not set(digest) <= set("0123456789abcdef"):
         raise Malformed("the artifact's digest is no SHA-256", field="artifact", got=digest[:100])
-    return Wanted(VersionId.parse(version), digest)
+    return Wanted(VersionId.parse(version), digest, token)
 
 
 async def _answer(send: Send, status: int, body: bytes, *, refused: bool = False) -> None:

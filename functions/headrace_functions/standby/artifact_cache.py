@@ -3,8 +3,8 @@
 import asyncio
 import shutil
 from collections import OrderedDict
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -37,6 +37,8 @@ class Wanted:
     version: VersionId
     artifact: str
     """SHA-256 of the artifact archive, hexadecimal."""
+    token: str = field(default="", repr=False)
+    """By which it is fetched, and its records handed over."""
 
     @property
     def name(self) -> str:
@@ -59,11 +61,11 @@ class Stock:
     One ``fetch`` of a version at a time, as ``Children`` does.
     """
 
-    def __init__(self, store: Store, folder: Path, room: int) -> None:
-        """``folder`` is emptied: what an earlier container of the pod left may not be whole."""
+    def __init__(self, store_of: Callable[[Wanted], Store], folder: Path, room: int) -> None:
+        """``store_of`` opens the store for one version. ``folder`` is emptied: what an earlier container of the pod left may not be whole."""
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        self._store = store
+        self._store_of = store_of
         self._folder = folder
         self._room = room
         self._kept: OrderedDict[str, int] = OrderedDict()
@@ -93,7 +95,7 @@ class Stock:
         """Document and artifact at the same time; the artifact's bytes on the disk."""
         folder.mkdir(exist_ok=True)
         key = layout.version_document(wanted.version)
-        reading = asyncio.create_task(asyncio.to_thread(checked_document, self._store, key, wanted.artifact))
+        reading = asyncio.create_task(asyncio.to_thread(checked_document, self._store_of(wanted), key, wanted.artifact))
         bringing = asyncio.create_task(asyncio.to_thread(self._bring, wanted, folder / "artifact"))
         # Both, even where one fails: a thread cannot be called off, and must not write into a folder that is removed.
         await asyncio.gather(reading, bringing, return_exceptions=True)
@@ -102,14 +104,14 @@ class Stock:
 
     def _bring(self, wanted: Wanted, folder: Path) -> int:
         """Unpack the artifact; its bytes on the disk."""
-        key, most = layout.artifact(wanted.version), self._room // _LARGEST
-        size = self._store.size(key)
+        key, most, store = layout.artifact(wanted.version), self._room // _LARGEST, self._store_of(wanted)
+        size = store.size(key)
         if size > most:
             raise TooLarge(
                 "the artifact is too large for a standby", expected=f"at most {most} bytes", got=f"{size} bytes"
             )
         archive = folder.with_suffix(".tar.zst")
-        found = self._store.download(key, archive)
+        found = store.download(key, archive)
         if found != wanted.artifact:
             raise Malformed(
                 f"{key} is not what was released: its SHA-256 differs",

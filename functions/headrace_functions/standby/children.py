@@ -14,7 +14,7 @@ import contextlib
 import itertools
 import logging
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,10 @@ from headrace_functions.errors import Conflict, HeadraceError, NotReady, Overloa
 from headrace_functions.forking.notifications import Words, first_word, listen
 from headrace_functions.forking.process import Watched, identify, log_tail
 from headrace_functions.forking.zygote import Zygote
+from headrace_functions.platform_secret import proof_from
 from headrace_functions.runtime.settings import FunctionSettings
 from headrace_functions.standby.artifact_cache import Stock, Stocked, Wanted
+from headrace_functions.standby.kept_tokens import KeptTokens
 from headrace_functions.standby.settings import StandbySettings
 from headrace_functions.version import Version
 
@@ -62,11 +64,10 @@ class Children:
     """Owns the zygote and what it forked; all methods belong to one event loop."""
 
     def __init__(
-        self, settings: StandbySettings, stock: Stock, environment: dict[str, str], secret: Callable[[], str] = str
+        self, settings: StandbySettings, stock: Stock, environment: dict[str, str], tokens: KeptTokens
     ) -> None:
-        """``environment`` is what functions get beyond the usual, ``secret`` reads the platform's from the store."""
-        self._read_secret = secret
-        self._secret = ""
+        """``environment`` is what functions get beyond the usual, ``tokens`` keeps by what their records are handed over."""
+        self._tokens = tokens
         self._settings = settings
         self._stock = stock
         self._run = settings.work / "run"
@@ -169,7 +170,7 @@ class Children:
         if instead_of is not None:
             await self._end(instead_of)
         stocked = await self._stock.fetch(wanted, {child.wanted.name for child in self._ready.values()})
-        self._secret = self._secret or await asyncio.to_thread(self._read_secret)
+        await asyncio.to_thread(self._tokens.keep, wanted.version.service, wanted.token)
         self._check(stocked.version)
         fetched = self._loop.time()
         child = await self._fork(wanted, stocked)
@@ -205,7 +206,7 @@ class Children:
             notify=self._run / "words.sock",
             log=file,
             drain_timeout=_DRAIN,
-            secret=self._secret,
+            secret=proof_from(wanted.token) if wanted.token else "",
         )
         try:
             identity = identify(await self._zygote.fork(settings.to_document()))

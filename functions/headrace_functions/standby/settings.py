@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from headrace_functions.errors import InvalidInput
-from headrace_functions.startup import NAMESPACE, POD, STORAGE, WORK, port, required
+from headrace_functions.gateway.incluster import store_proxy
+from headrace_functions.startup import NAMESPACE, POD, WORK, port, required
+from headrace_functions.storage.proxied import PROXY
 
 FRAMEWORK = "HEADRACE_STANDBY_FRAMEWORK"
 VERSIONS = "HEADRACE_STANDBY_VERSIONS"
@@ -30,14 +32,14 @@ _NUMBERS = {
 class StandbySettings:
     """Settings of one standby process. Times are seconds."""
 
-    storage: str
+    proxy: str
+    """URL of the store proxy; by whose token something is asked there, each request of a gateway says."""
     work: Path
     """Folder for what is fetched, sockets, and records on their way; all else may be read-only."""
     lock: str
     """SHA-256 of the image's lock: versions that were built for it can be answered for."""
     framework: str = "python"
     """Whose libraries the zygote has imported; other functions of the image can be forked too."""
-    collector: str = ""
     replica: str = "standby"
     host: str = "127.0.0.1"
     """In a pod behind Knative's proxy, which alone is to reach it."""
@@ -67,11 +69,10 @@ class StandbySettings:
             if name in given:
                 given[name] *= _MIB
         return cls(
-            storage=required(environment, STORAGE, hint=_SETTER),
+            proxy=environment.get(PROXY) or store_proxy(required(environment, NAMESPACE, hint=_SETTER)),
             work=Path(required(environment, WORK, hint=_SETTER)),
             port=port(environment),
             lock=hashlib.sha256(lock.read_bytes()).hexdigest(),
-            collector=f"http://headrace-collector.{required(environment, NAMESPACE, hint=_SETTER)}.svc",
             **given,
         )
 

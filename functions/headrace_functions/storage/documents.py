@@ -31,7 +31,7 @@ class Documents:
 
     def create(self, key: str, document: dict[str, Any]) -> None:
         """Write the document; ``Conflict`` if the key is taken."""
-        self.objects.create(key, orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS))
+        self.objects.create(key, encode(document))
 
     def append(self, folder: str, document: dict[str, Any]) -> int:
         """Add the next state ``<k>.json`` to a series and return k, 1 for the first. Racing writers get different numbers."""
@@ -58,6 +58,11 @@ class Documents:
         """The state that counts, or None for an empty series."""
         number = self.last_number(folder)
         return None if number is None else self.get(f"{folder}{number}.json")
+
+
+def encode(document: dict[str, Any]) -> bytes:
+    """The bytes of a document as it is stored."""
+    return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)
 
 
 def parse(key: str, data: bytes, read: Callable[[dict[str, Any]], Parsed]) -> Parsed:

@@ -28,7 +28,7 @@ BUILDS = "builds/"
 CHANGES = "changes"
 """Another content each time a name may mean something else: a hint for gateways that nobody could tell, no state."""
 PURPOSE = "purpose"
-"""The token with which the platform's own questions are told from traffic, in a cluster."""
+"""Where platforms in a cluster kept their secret before it had a Secret of its own; removed by the controller."""
 ACCESS = "access/"
 """Who may do what: nothing else is below it, for each process lists it every few seconds."""
 ACCESS_KEYS = ACCESS + "keys/"
@@ -78,6 +78,11 @@ def definition(v: VersionId) -> str:
 def version_document(v: VersionId) -> str:
     """The immutable description, written when the build has succeeded."""
     return version(v) + "version.json"
+
+
+def release_signature(v: VersionId) -> str:
+    """What says that a platform has released ``version.json`` as it is; see ``releases``."""
+    return version(v) + "release-signature.json"
 
 
 def artifact(v: VersionId) -> str:

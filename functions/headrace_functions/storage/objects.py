@@ -10,7 +10,7 @@ import hashlib
 import os
 import ssl
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -81,6 +81,23 @@ class ObjectStore:
         except (BaseError, OSError) as error:
             raise _failed("read", key, error) from error
         return digest.hexdigest()
+
+    async def stream(self, key: str) -> tuple[int, AsyncIterator[bytes]]:
+        """The number of bytes of ``key``, and the bytes as they come; ``NotFound`` if there are none."""
+        try:
+            found = await obstore.get_async(self._store, key)
+        except FileNotFoundError as error:
+            raise _absent(key, error) from error
+        except (BaseError, OSError) as error:
+            raise _failed("read", key, error) from error
+        return found.meta["size"], _chunks(key, found)
+
+    async def receive(self, key: str, chunks: AsyncIterator[bytes]) -> None:
+        """Write ``key`` from pieces, replacing what was there. What ``chunks`` raises is raised, and nothing is written."""
+        try:
+            await obstore.put_async(self._store, key, chunks, max_concurrency=2)
+        except (BaseError, OSError) as error:
+            raise _failed("write", key, error) from error
 
     def size(self, key: str) -> int:
         """The number of bytes of ``key``; ``NotFound`` if it is not there."""
@@ -184,6 +201,14 @@ class ObjectStore:
             # The library has no option for it: it asks the variable that OpenSSL knows. Its user's own choice stays.
             os.environ.setdefault("SSL_CERT_FILE", str(_bundle(found.authority)))
         return options
+
+
+async def _chunks(key: str, found: Any) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in found.stream(min_chunk_size=_CHUNK // 4):
+            yield bytes(chunk)
+    except (BaseError, OSError) as error:
+        raise _failed("read", key, error) from error
 
 
 def _open(url: str, *, impatient: bool) -> tuple[str, Any]:

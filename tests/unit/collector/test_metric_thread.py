@@ -16,12 +16,10 @@ from headrace_controller.collector.scoring_thread import PATIENCE, MetricThread
 from headrace_controller.gateway_client import GatewayAsking
 from headrace_controller.health.thread import HealthThread
 from headrace_controller.health.writer import HealthWriter
-from headrace_controller.incluster.collector import Collecting, create_collecting, keep_awake
-from headrace_controller.incluster.settings import InCluster
+from headrace_controller.incluster.collector import Collecting, keep_awake
 from headrace_controller.monitoring.attached import attach
 from headrace_controller.monitoring.specs import MetricSpec
 from headrace_controller.requestlog.model_requests import Ask, Reply, Unanswered
-from headrace_functions.gateway.incluster import purpose_token
 from headrace_functions.names import VersionId
 from headrace_functions.recording.shipper import Shipper
 from headrace_functions.signature import Field, dtype
@@ -273,12 +271,3 @@ def test_questions_bear_the_platforms_word() -> None:
     nobody = httpx.Client(base_url="http://127.0.0.1:9")
     with pytest.raises(Unanswered, match="does not answer"):
         GatewayAsking(nobody, lambda: "word")(WATCH, b"{}")
-
-
-def test_the_collector_of_a_cluster_asks_with_the_word_of_the_store(objects: ObjectStore, tmp_path: Any) -> None:
-    """It and the gateways take it from the same place, whoever comes first."""
-    settings = InCluster.from_environment(
-        {"HEADRACE_STORAGE": objects.url, "HEADRACE_NAMESPACE": "ml", "HEADRACE_WORK": str(tmp_path)}
-    )
-    create_collecting(settings)
-    assert objects.get(layout.PURPOSE).decode() == purpose_token(objects)

@@ -6,6 +6,9 @@ import socket
 import subprocess
 import sys
 import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +20,13 @@ from controller_support import wait_until
 from headrace_controller import archive
 from headrace_functions.errors import InvalidInput, Malformed, NotFound
 from headrace_functions.names import VersionId
+from headrace_functions.platform_secret import function_proof
+from headrace_functions.record import RecordHeader, decode
 from headrace_functions.runtime import fetch
 from headrace_functions.storage import layout
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Version
+from support.store_proxy import SECRET, served
 from support.versions import version
 
 FUNCTION = "def predict(model, x):\n    return {'y': x + 1}\n"
@@ -158,6 +164,81 @@ def test_a_process_that_is_told_by_its_environment_serves_and_ships_its_records(
     assert process.returncode == 0
     (segment,) = list(store.walk("inbox/adder-v3/"))
     assert b"one" in store.get(segment.key)
+
+
+@contextmanager
+def pod(environment: dict[str, str], token: dict[str, str]) -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
+    """A function server as in a pod of a platform: it has a token and no store."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    variables = {k: v for k, v in environment.items() if k != "HEADRACE_STORAGE"} | token
+    variables |= {"PATH": os.environ["PATH"], "HEADRACE_LISTEN": f"tcp:127.0.0.1:{port}"}
+    with subprocess.Popen([sys.executable, "-m", "headrace_functions.runtime"], env=variables) as process:
+        try:
+            url = f"http://127.0.0.1:{port}/v2/models/adder"
+            wait_until(lambda: answers(f"{url}/ready"))
+            yield process, url
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def ask(url: str, name: str, **headers: str) -> None:
+    body = {"inputs": [{"name": "x", "shape": [1], "datatype": "FP64", "data": [1.0]}]}
+    answer = httpx.post(f"{url}/infer", json=body, headers={"x-request-id": name, **headers}, trust_env=False)
+    assert answer.json()["outputs"][0]["data"] == [2.0]
+
+
+def logged(store: ObjectStore) -> list[RecordHeader]:
+    return [r.header for o in store.walk("inbox/adder-v3/") for r in decode(store.get(o.key))]
+
+
+def test_a_pod_with_a_token_alone_serves_and_hands_its_records_over(
+    environment: dict[str, str], store: ObjectStore
+) -> None:
+    """It believes who shows the proof that its token gives, and nobody else; the collector is told of its records."""
+    with served(store) as proxy:
+        with pod(environment, proxy.variables("adder-v3")) as (process, url):
+            proof = function_proof(SECRET, "adder-v3")
+            ask(url, "proven", **{"x-headrace-proof": proof, "x-headrace-sequence": "both"})
+            ask(url, "forged", **{"x-headrace-proof": SECRET, "x-headrace-sequence": "both"})
+        assert process.returncode == 0
+        assert {"proven": "both", "forged": ""} == {h.request_id: h.sequence for h in logged(store)}
+        assert proxy.arrived
+
+
+def test_while_the_proxy_is_away_records_wait_in_the_pod_and_each_arrives_once(
+    environment: dict[str, str], store: ObjectStore
+) -> None:
+    """The gateway goes, the function answers on; another gateway comes, and the pod is told to end."""
+    with served(store) as first:
+        port, token = int(first.url.rpartition(":")[2]), first.variables("adder-v3")
+        running = pod(environment, token)
+        process, url = running.__enter__()
+        ask(url, "before")
+        wait_until(lambda: [h.request_id for h in logged(store)] == ["before"])
+    for number in range(20):
+        ask(url, f"away-{number}")
+    with served(store, port=port):
+        ask(url, "after")
+        running.__exit__(None, None, None)
+
+    assert process.returncode == 0
+    assert Counter(["before", *(f"away-{n}" for n in range(20)), "after"]) == Counter(
+        h.request_id for h in logged(store)
+    )
+
+
+def test_a_pod_whose_token_is_not_the_platforms_says_so_and_ends(
+    environment: dict[str, str], store: ObjectStore
+) -> None:
+    with served(store) as proxy:
+        told = {k: v for k, v in environment.items() if k != "HEADRACE_STORAGE"}
+        ended = start(told | proxy.variables("adder-v3") | {"HEADRACE_STORE_TOKEN": "function.adder-v3.forged"})
+    assert ended.returncode == 1
+    assert "each by its token" in ended.stderr
+    assert "was the platform's secret changed" in ended.stderr
 
 
 def answers(url: str) -> bool:

@@ -17,7 +17,7 @@ from headrace_functions import startup
 from headrace_functions.building import ask, job_contract, layer
 from headrace_functions.errors import InvalidInput, Malformed, NotFound, TooLarge
 from headrace_functions.runtime import layers
-from headrace_functions.storage import layout, unpacking
+from headrace_functions.storage import unpacking
 from headrace_functions.storage.objects import ObjectStore
 from support.wheels import wheel
 
@@ -129,6 +129,7 @@ def job(tmp_path: Path, store: ObjectStore) -> dict[str, str]:
         startup.WORK: str(tmp_path / "work"),
         job_contract.QUESTION: "q",
         job_contract.RESULT: "r",
+        job_contract.ARCHIVE: "a",
     }
     index = {"UV_NO_INDEX": "1", "UV_FIND_LINKS": str(tmp_path / "wheels"), job_contract.UV: uv.find_uv_bin()}
     return {**own, **index, "PATH": os.environ["PATH"]}
@@ -146,8 +147,7 @@ def test_a_layer_holds_what_the_image_lacks_and_its_lock_holds_all(
 ) -> None:
     """uv looks nowhere but in the folder, which has no numpy: what is there already is not asked for."""
     found = built(store, job, "headrace-test-top", "numpy")
-    key = found["environment"]
-    assert store.download(layout.layer(key), tmp_path / "layer") == found["layer"]
+    assert store.download("a", tmp_path / "layer") == found["sha256"]
     unpacking.unpack(tmp_path / "layer", tmp_path / "unpacked")
     names = {p.name for p in (tmp_path / "unpacked").iterdir()}
     assert names == {
@@ -157,12 +157,10 @@ def test_a_layer_holds_what_the_image_lacks_and_its_lock_holds_all(
         "headrace_test_base-2.0.dist-info",
         "__pycache__",
     }
-    lock = store.get(layout.environment(key) + "lock.txt").decode().splitlines()
+    lock = found["lock"].splitlines()
     assert {"headrace-test-top==1.0", f"numpy=={metadata.version('numpy')}"} <= set(lock)
-    assert (
-        orjson.loads(store.get(layout.layer_document(key)))["packages"]
-        == "headrace_test_base==2.0 headrace_test_top==1.0"
-    )
+    assert found["packages"] == "headrace_test_base==2.0 headrace_test_top==1.0"
+    assert ["a", "q", "r"] == [info.key for info in store.walk("")]
 
 
 def test_two_lists_that_resolve_to_the_same_are_one_layer(
@@ -176,7 +174,7 @@ def test_two_lists_that_resolve_to_the_same_are_one_layer(
         "headrace-test-top==1.0",
         "numpy",
     )
-    assert (first["environment"], first["layer"]) == (second["environment"], second["layer"])
+    assert first == second
 
 
 def test_what_nobody_has_is_an_error_that_points_at_the_log_and_the_index(

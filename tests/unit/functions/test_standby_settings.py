@@ -8,7 +8,7 @@ import pytest
 from headrace_functions.errors import InvalidInput
 from headrace_functions.standby.settings import StandbySettings
 
-TOLD = {"HEADRACE_STORAGE": "s3://bucket", "HEADRACE_WORK": "/work", "HEADRACE_NAMESPACE": "models"}
+TOLD = {"HEADRACE_WORK": "/work", "HEADRACE_NAMESPACE": "models"}
 
 
 @pytest.fixture
@@ -20,9 +20,8 @@ def lock(tmp_path: Path) -> Path:
 
 def test_what_is_not_set_keeps_its_default(lock: Path) -> None:
     told = StandbySettings.from_environment(TOLD, lock)
-    assert told == StandbySettings("s3://bucket", Path("/work"), told.lock, collector=told.collector)
+    assert told == StandbySettings("http://headrace-store-proxy.models.svc:8082", Path("/work"), told.lock)
     assert told.lock == hashlib.sha256(b"numpy==2.4.6\n").hexdigest()
-    assert told.collector == "http://headrace-collector.models.svc"
 
 
 def test_bounds_are_told_in_mib_and_kept_in_bytes(lock: Path) -> None:

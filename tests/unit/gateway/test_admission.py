@@ -22,7 +22,7 @@ from headrace_functions.gateway.execution import SequenceRunner
 from headrace_functions.gateway.metrics import GatewayMetrics
 from headrace_functions.gateway.resolve import Resolver
 from headrace_functions.gateway.upstream import Upstream
-from headrace_functions.platform_secret import PlatformSecret
+from headrace_functions.platform_secret import PlatformSecret, function_proof
 from headrace_functions.record import Record
 from headrace_functions.storage import layout
 from headrace_functions.storage.documents import Documents
@@ -153,7 +153,7 @@ async def test_functions_are_told_who_asks_beside_the_proof(door: Door) -> None:
     await door.infer("adder", **door.key("web", "caller:adder"), **{"x-headrace-caller": "user:forged"})
     asked = door.services.asked[it.id][0].headers
     assert "key:web" == asked["x-headrace-caller"]
-    assert "word" == asked["x-headrace-proof"]
+    assert function_proof("word", it.id.service) == asked["x-headrace-proof"]
     assert "authorization" not in asked
 
 

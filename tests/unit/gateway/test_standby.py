@@ -20,6 +20,7 @@ from headrace_functions.gateway.metrics import GatewayMetrics
 from headrace_functions.gateway.standby import Standbys, configured
 from headrace_functions.gateway.upstream import NotSent, Reply, Upstream
 from headrace_functions.names import VersionId
+from headrace_functions.platform_secret import PlatformSecret
 from headrace_functions.record import Record
 from headrace_functions.storage import layout
 from headrace_functions.storage.documents import Documents
@@ -97,7 +98,7 @@ class World:
 async def world(cluster: Cluster, folder: Path) -> AsyncIterator[World]:
     async with Ingress(cluster.own) as service, Ingress(cluster.stand) as standby:
         upstream = Refused()
-        standbys = Standbys(["python"], lambda _: standby.host, Upstream())
+        standbys = Standbys(["python"], lambda _: standby.host, Upstream(), PlatformSecret("secret"))
         following = asyncio.create_task(standbys.follow(Documents(ObjectStore(str(folder)))))
         async with asyncio.timeout(5):
             while standbys.endpoint(CHURN) is None:

@@ -20,7 +20,6 @@ from headrace_functions.gateway import resolve
 from headrace_functions.gateway.app import Gateway, GatewaySettings
 from headrace_functions.gateway.exchange import Exchange
 from headrace_functions.gateway.execution import SequenceRunner
-from headrace_functions.gateway.incluster import learn_secret
 from headrace_functions.gateway.last_known import PATH, KnownByController, LastKnown
 from headrace_functions.gateway.metrics import GatewayMetrics
 from headrace_functions.gateway.resolve import PATIENCE, Resolver
@@ -244,7 +243,7 @@ async def test_in_a_cluster_the_controller_knows(store: Store) -> None:
 
     async with Ingress(controller) as ingress:
         upstream = Upstream()
-        resolver = Resolver(store.documents, KnownByController(upstream, f"http://{ingress.host}"))
+        resolver = Resolver(store.documents, KnownByController(upstream, f"http://{ingress.host}", PlatformSecret("s")))
         started = time.perf_counter()
         assert expected == await routes(resolver)
         assert time.perf_counter() - started < 1
@@ -265,8 +264,13 @@ async def test_a_controller_that_answers_nonsense_or_not_at_all_knows_nothing(st
 
     upstream = Upstream()
     async with Ingress(nonsense) as ingress:
-        assert await KnownByController(upstream, f"http://{ingress.host}").recall(Reference("adder")) is None
-    assert await KnownByController(upstream, "http://127.0.0.1:9").recall(Reference("adder")) is None
+        assert (
+            await KnownByController(upstream, f"http://{ingress.host}", PlatformSecret("s")).recall(Reference("adder"))
+            is None
+        )
+    assert (
+        await KnownByController(upstream, "http://127.0.0.1:9", PlatformSecret("s")).recall(Reference("adder")) is None
+    )
     upstream.close()
     await asyncio.sleep(0.01)  # transports and streams end in turns of the loop
 
@@ -319,23 +323,3 @@ def test_a_sequence_is_remembered_with_its_versions(tmp_path: Path) -> None:
         return cast(SequenceRoute, await Resolver(store.documents).resolve(Reference("score")))
 
     assert {VersionId("adder", 1)} == set(uvloop.run(run()).versions)
-
-
-@in_loop
-async def test_a_gateway_learns_the_platforms_secret_when_the_store_is_back(store: Store) -> None:
-    secret, objects = PlatformSecret(), cast(ObjectStore, store.faulty)
-    store.faulty.refuse()
-    learning = asyncio.create_task(learn_secret(secret, objects, pause=0.001))
-    while store.faulty.reads < 3:
-        await asyncio.sleep(0)
-    assert not learning.done()
-    assert not secret.is_purpose(b"explain ")
-    assert b"" == secret.proof_line()
-
-    store.faulty.recover()
-    await learning
-
-    assert objects.get(layout.PURPOSE).decode() == secret.value
-    assert secret.is_purpose(f"explain {secret.value}".encode())
-    assert not secret.is_purpose(secret.value.encode())
-    assert secret.is_proof(secret.value.encode())

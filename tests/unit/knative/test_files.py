@@ -4,11 +4,16 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+from headrace_controller.backends.kserve import manifests
+from headrace_controller.backends.kserve.settings import ClusterSettings
+from support.versions import version
 
 ROOT = Path(__file__).parents[3]
 KNATIVE = ROOT / "knative"
@@ -137,6 +142,75 @@ def test_policies_deny_first_and_every_part_has_one() -> None:
     for policy in policies:  # a rule without its type would be read as none
         rules = {kind for kind in ("Ingress", "Egress") if kind.lower() in policy["spec"]}
         assert policy is deny or rules == set(policy["spec"]["policyTypes"]), policy["metadata"]["name"]
+
+
+def egress_of(labels: dict[str, str]) -> list[str]:
+    """Where the policies let a pod with these labels go, in words: what allows something says so once."""
+    found = []
+    for policy in documents(KNATIVE / "components" / "network-policies"):
+        spec = policy["spec"]
+        if "Egress" in spec["policyTypes"] and selects(spec["podSelector"], labels):
+            found += [f"{policy['metadata']['name']}" for _ in spec.get("egress", [])]
+    return sorted(found)
+
+
+def selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:
+    wanted = selector.get("matchLabels", {}).items() <= labels.items()
+    expressions = selector.get("matchExpressions", [])
+    return wanted and all((e["key"] in labels) is (e["operator"] == "Exists") for e in expressions)
+
+
+CLUSTER = ClusterSettings("s3://bucket")
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        (manifests.labels(version(), CLUSTER), ["headrace-functions", "headrace-names"]),
+        ({"headrace.dev/build": "ask"}, ["headrace-builds", "headrace-names"]),
+        ({"headrace.dev/build": "layer"}, ["headrace-builds", "headrace-names", "headrace-package-index"]),
+        ({"headrace.dev/standby": "python"}, ["headrace-names", "headrace-standbys"]),
+        (
+            manifests.labels(replace(version(), framework="external"), CLUSTER),
+            ["headrace-external-models", "headrace-functions", "headrace-names"],
+        ),
+    ],
+    ids=["a function", "a build", "a build of a layer", "a standby", "an external model"],
+)
+def test_what_runs_users_code_reaches_names_and_the_store_proxy_alone(
+    labels: dict[str, str], expected: list[str]
+) -> None:
+    """So neither the controller nor the Kubernetes API nor the metadata address nor the store."""
+    assert expected == egress_of(labels)
+    policies = {p["metadata"]["name"]: p["spec"] for p in documents(KNATIVE / "components" / "network-policies")}
+    proxy = {"podSelector": {"matchLabels": {"app.kubernetes.io/name": "headrace-gateway"}}}
+    for name in set(expected) - {"headrace-names", "headrace-package-index", "headrace-external-models"}:
+        assert [{"to": [proxy], "ports": [{"protocol": "TCP", "port": 8082}]}] == policies[name]["egress"]
+    for name in set(expected) & {"headrace-package-index", "headrace-external-models"}:
+        [rule] = policies[name]["egress"]
+        assert [{"ipBlock": {"cidr": "0.0.0.0/0", "except": ["169.254.0.0/16"]}}] == rule["to"]
+
+
+def test_the_local_overlay_opens_the_store_to_the_platforms_own_parts_alone() -> None:
+    """It lets them go anywhere; what runs users' code is not selected by that policy."""
+    store = next(
+        p for p in documents(KNATIVE / "components" / "network-policies") if p["metadata"]["name"] == "headrace-store"
+    )
+    assert not selects(store["spec"]["podSelector"], manifests.labels(version(), CLUSTER))
+    assert selects(store["spec"]["podSelector"], {"app.kubernetes.io/name": "headrace-gateway"})
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda o: o.name)
+def test_network_policies_are_on_in_every_overlay(overlay: Path) -> None:
+    assert "../../components/network-policies" in kustomization(overlay)["components"]
+
+
+def test_no_pod_that_runs_users_code_is_given_credentials_of_the_store() -> None:
+    for document in (d for f in FOLDERS for d in documents(f) if "template" in d.get("spec", {})):
+        labels = document["spec"]["template"]["metadata"]["labels"]
+        if "headrace.dev/standby" in labels:
+            assert "headrace-storage" not in str(document)
+            assert "headrace-platform" not in str(document)
 
 
 def test_skaffold_builds_every_image_under_the_name_that_its_overlay_gives() -> None:

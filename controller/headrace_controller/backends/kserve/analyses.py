@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
+from headrace_controller.backends.kserve.credentials import PLATFORM_SECRET, SECRET
 from headrace_controller.backends.kserve.manifests import USER, WORK, confined, selector
 from headrace_controller.backends.kserve.settings import ClusterSettings
 from headrace_controller.environments.named import Engine
@@ -80,8 +81,6 @@ class Analysis:
     arguments: Sequence[str]
     """After ``python``."""
     timeout: float
-    token: str = ""
-    """The word that keeps the run's own questions out of the log."""
 
     @property
     def name(self) -> str:
@@ -159,11 +158,13 @@ def _labels(analysis: Analysis, cluster: ClusterSettings) -> dict[str, str]:
 
 
 def _container(analysis: Analysis, cluster: ClusterSettings, settings: AnalysisSettings) -> Json:
-    variables = {"HOME": WORK, "TMPDIR": "/tmp", **({PURPOSE_TOKEN: analysis.token} if analysis.token else {})}  # noqa: S108
+    variables = {"HOME": WORK, "TMPDIR": "/tmp"}  # noqa: S108
+    # The word that keeps the run's own questions out of the log.
+    purpose = {"name": PURPOSE_TOKEN, "valueFrom": {"secretKeyRef": {"name": PLATFORM_SECRET, "key": SECRET}}}
     return {
         "image": analysis.image,
         "imagePullPolicy": "IfNotPresent",
-        "env": [{"name": name, "value": value} for name, value in sorted(variables.items())],
+        "env": [*({"name": name, "value": value} for name, value in sorted(variables.items())), purpose],
         "envFrom": [{"secretRef": {"name": cluster.storage_secret}}],
         "resources": {
             "requests": {"cpu": "200m", "memory": "512Mi"},

@@ -65,16 +65,15 @@ class ClusterRunner:
 
     outlives = True
 
-    def __init__(self, runs: RunsPort, cluster: ClusterSettings, settings: AnalysisSettings, token: str) -> None:
+    def __init__(self, runs: RunsPort, cluster: ClusterSettings, settings: AnalysisSettings) -> None:
         self._runs = runs
         self._cluster = cluster
         self._settings = settings
-        self._token = token
 
     def start(self, job_id: str, engine: Engine, arguments: Sequence[str], timeout: float, log: Path) -> "ClusterRun":
         kind = arguments[2]
         ray = kind not in _WITHOUT_RAY and self._runs.has_ray_jobs()
-        analysis = Analysis(job_id, self._settings.image_of(engine), arguments, timeout, self._token)
+        analysis = Analysis(job_id, self._settings.image_of(engine), arguments, timeout)
         document = (ray_job if ray else job)(analysis, self._cluster, self._settings)
         created = self._runs.create_ray(document) if ray else self._runs.create(document)
         with log.open("a") as sink:

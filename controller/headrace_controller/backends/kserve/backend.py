@@ -9,7 +9,9 @@ from typing import Any
 from headrace_controller.backends.base import Observed, ServiceSpec
 from headrace_controller.backends.kserve.cluster import Cluster, Kind
 from headrace_controller.backends.kserve.manifests import MODEL, STORAGE, VERSION, inference_service
+from headrace_controller.backends.kserve.secrets import Secrets
 from headrace_controller.backends.kserve.service import KServeService
+from headrace_controller.backends.kserve.service_writer import ServiceWriter
 from headrace_controller.definitions.deployment import DeploymentConfiguration
 from headrace_functions.gateway.leases import Endpoint
 from headrace_functions.gateway.upstream import Upstream
@@ -49,6 +51,7 @@ class KServeBackend:
 
     def __init__(self, cluster: Cluster, configurations: Configurations = lambda _: None) -> None:
         self._cluster = cluster
+        self._writer = ServiceWriter(cluster, Secrets(cluster))
         self._configurations = configurations
         self._services: dict[str, KServeService] = {}
         self._specs: dict[str, ServiceSpec] = {}
@@ -56,6 +59,7 @@ class KServeBackend:
         self._pods: Mapping[str, Mapping[str, Json]] = {}
         self._heard = False
         self._closed = False
+        self._users_code: frozenset[str] = frozenset()
 
     async def open(self) -> None:
         """Begin to follow the cluster; it may be away."""
@@ -70,8 +74,10 @@ class KServeBackend:
         self._timer = self._loop.call_later(RECONCILE_EVERY, self._reconcile)
 
     def apply(self, spec: ServiceSpec) -> None:
+        """``InvalidInput`` for a version that the platform may not run; a service that is there is left as it is."""
+        document = self._document(spec)
         self._specs[spec.name] = spec
-        self._service(spec.name).want(self._document(spec))
+        self._service(spec.name).want(document)
 
     def remove(self, name: str) -> None:
         self._specs.pop(name, None)
@@ -89,6 +95,10 @@ class KServeBackend:
         storage = self._cluster.settings.storage
         services = self._objects["services"].items()
         return frozenset(n for n, s in services if s["metadata"].get("annotations", {}).get(STORAGE) == storage)
+
+    def runs_users_code(self, address: str) -> bool:
+        """Whether an IP address is that of a pod that runs a function or a build; may be asked by any thread."""
+        return address in self._users_code
 
     def lease(self, version: Version, *, deadline: float) -> _Lease:
         return _Lease(self._applied(version), version, deadline)
@@ -115,7 +125,7 @@ class KServeBackend:
 
     def _service(self, name: str) -> KServeService:
         if name not in self._services:
-            self._services[name] = KServeService(name, self._cluster, self._upstream, self._cluster.settings.ingress)
+            self._services[name] = KServeService(name, self._writer, self._upstream, self._cluster.settings.ingress)
             self._inform(name)
         return self._services[name]
 
@@ -140,6 +150,7 @@ class KServeBackend:
             names = changed
         else:
             self._pods = _by_service(objects)
+            self._users_code = _addresses(objects, self._cluster.settings.account)
             names = {_service_of(pod) for pod in (before.get(n) or objects[n] for n in changed)}
         for name in names:
             if name in self._services or name in self._objects["services"]:
@@ -149,6 +160,12 @@ class KServeBackend:
 
     def _inform(self, name: str) -> None:
         self._services[name].heard(self._objects["services"].get(name), self._pods.get(name, {}))
+
+
+def _addresses(pods: Mapping[str, Json], account: str) -> frozenset[str]:
+    """IP addresses of the pods of an account that have not ended."""
+    found = (p.get("status", {}) for p in pods.values() if p["spec"].get("serviceAccountName") == account)
+    return frozenset(s["podIP"] for s in found if s.get("podIP") and s.get("phase") not in ("Succeeded", "Failed"))
 
 
 def _by_service(pods: Mapping[str, Json]) -> dict[str, dict[str, Json]]:

@@ -2,15 +2,19 @@
 
 Each Job runs in the runtime image of the version, so a function is tried where it will be served and a layer made for what is
 there. It asks nothing of the Kubernetes API, ends by itself, and is removed after it ended even if nobody is left to do so.
+It runs users' code (a function, or what a source distribution does while it is installed), so it has a token for its own question
+and result and no credentials of the store.
 """
 
 from typing import Any
 
 from headrace_controller.backends.kserve.build_settings import BuildSettings
+from headrace_controller.backends.kserve.credentials import store_variables, token_secret
 from headrace_controller.backends.kserve.manifests import USER, WORK, confined, selector
 from headrace_controller.backends.kserve.settings import ClusterSettings
 from headrace_functions import startup
 from headrace_functions.building import job_contract
+from headrace_functions.platform_secret import BUILD as BUILD_TOKEN
 from headrace_functions.runtime import layers
 from headrace_functions.storage import layout
 from headrace_functions.version import Runtime
@@ -39,10 +43,10 @@ def ask_job(
     timeout: float,
 ) -> Json:
     """The Job that asks a function; ``exchange`` are the keys of question and result, ``timeout`` the child's seconds."""
-    variables = _variables(cluster, runtime.lock, exchange)
+    variables = _variables(runtime.lock, exchange)
     if runtime.layer:
         variables |= {layers.LAYER: layout.layer(environment), layers.LAYER_DIGEST: runtime.layer}
-    container = _container(runtime.image, "ask", variables, cluster, builds)
+    container = _container(name, runtime.image, "ask", variables, cluster, builds)
     return _job(name, "ask", cluster, timeout, {"containers": [container]})
 
 
@@ -51,13 +55,15 @@ def layer_job(
     cluster: ClusterSettings,
     builds: BuildSettings,
     runtime: Runtime,
-    exchange: tuple[str, str],
+    exchange: tuple[str, str, str],
 ) -> Json:
-    """The Job that makes the layer of a list of requirements; uv comes from the builder image."""
-    container = _container(
-        runtime.image, "layer", _variables(cluster, runtime.lock, exchange) | {job_contract.UV: _UV}, cluster, builds
-    )
-    container["envFrom"].append({"secretRef": {"name": builds.index_secret, "optional": True}})
+    """The Job that makes the layer of a list of requirements; uv comes from the builder image.
+
+    ``exchange`` are the keys of question, result and the layer's archive.
+    """
+    variables = _variables(runtime.lock, exchange[:2]) | {job_contract.UV: _UV, job_contract.ARCHIVE: exchange[2]}
+    container = _container(name, runtime.image, "layer", variables, cluster, builds)
+    container["envFrom"] = [{"secretRef": {"name": builds.index_secret, "optional": True}}]
     container["volumeMounts"].append({"name": "index", "mountPath": INDEX_FILES, "readOnly": True})
     bring_uv = {
         "name": "uv",
@@ -73,10 +79,14 @@ def layer_job(
     return _job(name, "layer", cluster, job_contract.LAYER_TIMEOUT, pod)
 
 
-def _variables(cluster: ClusterSettings, lock: str, exchange: tuple[str, str]) -> dict[str, str]:
+def build_token(job: Json, cluster: ClusterSettings) -> Json:
+    """The Secret by which a build Job's pod reaches its question and its result."""
+    return token_secret(BUILD_TOKEN, job["metadata"]["name"], cluster, job["metadata"]["labels"])
+
+
+def _variables(lock: str, exchange: tuple[str, str]) -> dict[str, str]:
     question, result = exchange
     own = {
-        startup.STORAGE: cluster.storage,
         startup.WORK: WORK,
         job_contract.QUESTION: question,
         job_contract.RESULT: result,
@@ -85,15 +95,14 @@ def _variables(cluster: ClusterSettings, lock: str, exchange: tuple[str, str]) -
 
 
 def _container(
-    image: str, module: str, variables: dict[str, str], cluster: ClusterSettings, builds: BuildSettings
+    name: str, image: str, module: str, variables: dict[str, str], cluster: ClusterSettings, builds: BuildSettings
 ) -> Json:
     return {
         "name": CONTAINER,
         "image": image,
         "imagePullPolicy": "IfNotPresent",
         "command": ["python", "-m", f"headrace_functions.building.{module}"],
-        "env": [{"name": name, "value": value} for name, value in sorted(variables.items())],
-        "envFrom": [{"secretRef": {"name": cluster.storage_secret}}],
+        "env": [*({"name": k, "value": v} for k, v in sorted(variables.items())), *store_variables(name, cluster)],
         "resources": {
             "requests": {"cpu": "100m", "memory": "256Mi"},
             "limits": {"cpu": builds.cpu, "memory": builds.memory},
@@ -120,6 +129,7 @@ def _job(name: str, step: str, cluster: ClusterSettings, timeout: float, pod: Js
                 "spec": {
                     **pod,
                     "restartPolicy": "Never",
+                    "serviceAccountName": cluster.account,
                     "automountServiceAccountToken": False,
                     "enableServiceLinks": False,
                     "securityContext": {"fsGroup": USER},

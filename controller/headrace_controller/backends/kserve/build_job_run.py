@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 class JobsPort(Protocol):
     """The part of ``jobs.Jobs`` that a run needs."""
 
-    def create(self, document: Json) -> bool: ...
+    def create(self, document: Json, token: Json | None = None) -> bool: ...
 
     def find(self, name: str) -> Json | None: ...
 
@@ -57,8 +57,10 @@ class Words:
 class JobRun:
     """Runs one Job and removes it, whatever happens."""
 
-    def __init__(self, jobs: JobsPort, document: Json, words: Words, tell: Log) -> None:
+    def __init__(self, jobs: JobsPort, document: Json, words: Words, tell: Log, token: Json | None = None) -> None:
+        """``token`` is the Secret by which its pod reaches the store proxy."""
         self._jobs = jobs
+        self._token = token
         self._document = document
         self._name: str = document["metadata"]["name"]
         self._words = words
@@ -74,7 +76,7 @@ class JobRun:
         """
         started = time.monotonic()
         end = started + self._document["spec"]["activeDeadlineSeconds"] + _GRACE
-        if not self._jobs.create(self._document):
+        if not self._jobs.create(self._document, self._token):
             self._tell("another build makes the same; waiting for it")
         try:
             while not self._look(waited=time.monotonic() - started):

@@ -13,7 +13,9 @@ from typing import Any
 import orjson
 
 from headrace_controller import archive
-from headrace_controller.backends.kserve.build_job_manifests import ask_job, layer_job
+from headrace_controller.backends.kserve import layers
+from headrace_controller.backends.kserve.allowed_images import check_image
+from headrace_controller.backends.kserve.build_job_manifests import ask_job, build_token, layer_job
 from headrace_controller.backends.kserve.build_job_run import JobRun, JobsPort, Words
 from headrace_controller.backends.kserve.build_settings import BuildSettings
 from headrace_controller.backends.kserve.manifests import WORK
@@ -26,7 +28,7 @@ from headrace_controller.environments.images import RuntimeImage
 from headrace_controller.training.tables import Columns
 from headrace_functions.building import job_contract
 from headrace_functions.errors import Conflict, NotFound, NotReady
-from headrace_functions.storage import layout
+from headrace_functions.storage import layout, reach
 from headrace_functions.storage.documents import Documents
 from headrace_functions.version import Runtime
 
@@ -53,6 +55,8 @@ class ClusterBuildRoom:
 
     def prepare(self, needs: Needs, log: Log) -> Ground:
         if needs.image:
+            cluster = self._cluster
+            check_image(needs.image, (cluster.image, *cluster.images.values()), cluster.allowed_images)
             log(f"image {needs.image}, as the definition says; requirements are what it holds")
             return Ground(_digest(["image", needs.image])[:20], Runtime(needs.image))
         if needs.container:
@@ -98,17 +102,21 @@ class ClusterBuildRoom:
         assert ground.runtime is not None
         name = f"headrace-ask-{uuid.uuid4().hex[:12]}"
         keys = (layout.exchange(name, "question.json"), layout.exchange(name, "result.json"))
+        artifact, layer = layout.artifact(question.version), layout.layer(ground.environment)
         asked = {
             "module": module,
             "request": request,
-            "artifact": layout.artifact(question.version),
+            "artifact": artifact,
             "digest": question.digest,
             "timeout": timeout,
+            reach.READS: [artifact, *([layer] if ground.runtime.layer else [])],
+            reach.WRITES: [keys[1]],
         }
         job = ask_job(name, self._cluster, self._builds, ground.runtime, ground.environment, keys, timeout)
         late = f"payload: the function took more than {timeout:.0f} s to load and answer"
         with self._asked(keys, asked):
-            JobRun(self._jobs, job, Words("payload", late, self._builds.memory), log).run()
+            words = Words("payload", late, self._builds.memory)
+            JobRun(self._jobs, job, words, log, build_token(job, self._cluster)).run()
             return self._result(keys[1])
 
     def _with_layer(self, image: RuntimeImage, requirements: Sequence[str], log: Log) -> Ground:
@@ -127,13 +135,18 @@ class ClusterBuildRoom:
 
     def _make_layer(self, digest: str, image: RuntimeImage, requirements: list[str], log: Log) -> None:
         name = f"headrace-layer-{digest[:20]}"
-        question = layout.exchange(name, "question.json")
+        question, result, packed = (
+            layout.exchange(name, part) for part in ("question.json", "result.json", "layer.tar.zst")
+        )
+        keys = (question, result, packed)
         runtime = Runtime(image.reference, image.listed.lock)
-        job = layer_job(name, self._cluster, self._builds, runtime, (question, layout.resolution(digest)))
+        job = layer_job(name, self._cluster, self._builds, runtime, keys)
         late = f"requirements: resolving and installing took more than {job_contract.LAYER_TIMEOUT:.0f} s; is the index reachable?"
         words = Words("requirements", late, self._builds.memory, "the process that makes the layer")
-        with self._asked((question,), {"requirements": requirements}):
-            JobRun(self._jobs, job, words, log).run()
+        with self._asked(keys, {"requirements": requirements, reach.WRITES: list(keys[1:])}):
+            JobRun(self._jobs, job, words, log, build_token(job, self._cluster)).run()
+            if not self._documents.objects.exists(layout.resolution(digest)):
+                layers.keep(self._documents, digest, image.listed.lock, requirements, keys[1:])
 
     def _keep_lock(self, image: RuntimeImage) -> None:
         """The lock by which a platform on one machine runs the version."""

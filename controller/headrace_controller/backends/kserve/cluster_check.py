@@ -29,6 +29,7 @@ REVISION_TIMEOUT = 600
 
 _ACCOUNT = "headrace"
 ACCOUNT_RIGHTS: tuple[Right, ...] = (
+    *(("", "secrets", verb) for verb in ("get", "create", "patch", "delete")),
     *(("serving.kserve.io", "inferenceservices", v) for v in ("get", "list", "watch", "create", "patch", "delete")),
     *(("", "pods", verb) for verb in ("list", "watch")),
     ("", "pods/log", "get"),

@@ -2,8 +2,10 @@
 
 from typing import Any
 
+from headrace_controller.backends.kserve.credentials import PLATFORM_SECRET, SECRET
 from headrace_controller.backends.kserve.manifests import MANAGED_BY, MANAGER, PLATFORM, confined
 from headrace_controller.backends.kserve.settings import ClusterSettings
+from headrace_functions import startup
 
 Json = dict[str, Any]
 
@@ -31,6 +33,10 @@ def cron_job(schedule: str, cron: str, image: str, cluster: ClusterSettings, *, 
         "env": [
             {"name": "HEADRACE_NAMESPACE", "value": cluster.namespace},
             {"name": "HEADRACE_JOB_NAME", "valueFrom": job_name},
+            {
+                "name": startup.PLATFORM_SECRET,
+                "valueFrom": {"secretKeyRef": {"name": PLATFORM_SECRET, "key": SECRET}},
+            },
         ],
         "resources": {"requests": {"cpu": "20m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
         "securityContext": confined(),

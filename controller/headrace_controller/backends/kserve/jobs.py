@@ -11,6 +11,7 @@ from kubernetes.client.exceptions import ApiException
 
 from headrace_controller.backends.kserve.cluster import TIMEOUT, Cluster, explained
 from headrace_controller.backends.kserve.manifests import MANAGER, selector
+from headrace_controller.backends.kserve.secrets import Secrets
 from headrace_functions.errors import Conflict, NotFound, Unreachable
 
 Json = dict[str, Any]
@@ -28,14 +29,23 @@ class Jobs:
         self._selector = ",".join(f"{k}={v}" for k, v in selector(cluster.settings).items())
         self._batch = client.BatchV1Api(cluster.api)
         self._core = client.CoreV1Api(cluster.api)
+        self._secrets = Secrets(cluster)
 
-    def create(self, document: Json) -> bool:
-        """Create a Job; False if one of that name is there. ``InvalidInput`` for what the cluster refuses."""
+    def create(self, document: Json, token: Json | None = None) -> bool:
+        """Create a Job; False if one of that name is there. ``InvalidInput`` for what the cluster refuses.
+
+        ``token`` is a Secret that its pod needs; it belongs to the Job, so the cluster removes both together.
+        """
         name = document["metadata"]["name"]
+        if token is not None:
+            self._secrets.apply(token)  # before the pod, which would be said to lack it
         try:
-            self._call(self._batch.create_namespaced_job, f"create Job {name}", body=document)
+            made = self._call(self._batch.create_namespaced_job, f"create Job {name}", body=document)
         except Conflict:
             return False
+        if token is not None:
+            owner = {"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": made["metadata"]["uid"]}
+            self._secrets.apply(token | {"metadata": token["metadata"] | {"ownerReferences": [owner]}})
         return True
 
     def find(self, name: str) -> Json | None:

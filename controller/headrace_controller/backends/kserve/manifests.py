@@ -10,6 +10,7 @@ from typing import Any
 
 from headrace_controller.backends.base import ServiceSpec
 from headrace_controller.backends.kserve import sidecar
+from headrace_controller.backends.kserve.credentials import store_variables
 from headrace_controller.backends.kserve.settings import ClusterSettings
 from headrace_controller.definitions.deployment import DeploymentConfiguration
 from headrace_functions import startup
@@ -28,6 +29,8 @@ DEPLOYMENT_MODE = "serving.kserve.io/deploymentMode"
 PLATFORM = "headrace.dev/platform"
 MODEL = "headrace.dev/model"
 VERSION = "headrace.dev/version"
+FRAMEWORK = "headrace.dev/framework"
+"""What a version's function is of: network policies let ``external`` ones ask elsewhere."""
 STORAGE = "headrace.dev/storage"
 """The store whose catalogue a service is from: a platform with another store removes nothing of it."""
 VISIBILITY = "networking.knative.dev/visibility"
@@ -79,7 +82,11 @@ def manifests_for(cluster: ClusterSettings) -> Callable[[Version, DeploymentConf
 
 def labels(version: Version, cluster: ClusterSettings) -> dict[str, str]:
     """Marks of ownership and identity; KServe and Knative pass them on to the pods."""
-    return selector(cluster) | {MODEL: version.id.model, VERSION: str(version.id.number)}
+    return selector(cluster) | {
+        MODEL: version.id.model,
+        VERSION: str(version.id.number),
+        FRAMEWORK: version.framework,
+    }
 
 
 def selector(cluster: ClusterSettings) -> dict[str, str]:
@@ -108,6 +115,7 @@ def _predictor(
         "timeout": min(math.ceil(limits.predict_timeout + limits.start_timeout), MAX_TIMEOUT),
         **({} if standard else {"annotations": _autoscaling(version)}),
         # Functions ask nothing of the Kubernetes API, and a mounted token delays each start.
+        "serviceAccountName": cluster.account,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         **_placement(configuration),
@@ -181,10 +189,9 @@ def _container(
 ) -> Json:
     return {
         "name": CONTAINER,
-        "image": version.runtime.image if version.runtime else cluster.image_of(version.framework),
+        "image": cluster.image_for(version),
         "imagePullPolicy": "IfNotPresent",
         "env": _environment(version, cluster, configuration, standard=standard),
-        "envFrom": [{"secretRef": {"name": cluster.storage_secret}}],
         "ports": [{"containerPort": sidecar.port(version), "protocol": "TCP"}],
         "readinessProbe": _readiness(version, standard=standard),
         # Beside a container of the user's, what the configuration says is for that one.
@@ -216,21 +223,22 @@ def _readiness(version: Version, *, standard: bool) -> Json:
 
 def _environment(
     version: Version, cluster: ClusterSettings, configuration: DeploymentConfiguration | None, *, standard: bool
-) -> list[dict[str, str]]:
+) -> list[Json]:
     own = {
         fetch.VERSION: str(version.id),
         fetch.ARTIFACT: version.artifact,
-        startup.STORAGE: cluster.storage,
         # In mode Knative every request comes through the pod's own proxy.
         fetch.LISTEN: f"tcp:{'0.0.0.0' if standard else '127.0.0.1'}:{sidecar.port(version)}",  # noqa: S104 -- inside its pod
         startup.WORK: WORK,
         "HOME": "/tmp",  # noqa: S108 -- the pod's own, see TEMPORARY
-        **({fetch.COLLECTOR: cluster.collector} if cluster.collector else {}),
     }
     if version.runtime is not None and version.runtime.layer:
         own |= {layers.LAYER: layout.layer(version.environment), layers.LAYER_DIGEST: version.runtime.layer}
+    store = store_variables(version.id.service, cluster)
     asked = dict(configuration.container.env) if configuration is not None else {}
-    return [{"name": name, "value": value} for name, value in sorted((asked | own).items())]
+    for name in (variable["name"] for variable in store):
+        asked.pop(name, None)
+    return [*({"name": name, "value": value} for name, value in sorted((asked | own).items())), *store]
 
 
 def _resources(configuration: DeploymentConfiguration | None) -> Json:

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 class Writer(Protocol):
-    """The part of ``cluster.Cluster`` that a service needs; blocking."""
+    """The part of ``service_writer.ServiceWriter`` that a service needs; blocking."""
 
     def apply(self, document: Json) -> Json: ...
 

@@ -3,8 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
+from typing import Any
 
+from headrace_controller.backends.kserve.allowed_images import check_image, patterns_of
 from headrace_functions.errors import InvalidInput
+from headrace_functions.gateway.incluster import store_proxy
+from headrace_functions.version import Version
 
 NAMESPACE = "HEADRACE_NAMESPACE"
 FUNCTION_IMAGE = "HEADRACE_FUNCTION_IMAGE"
@@ -12,6 +16,8 @@ STORAGE_SECRET = "HEADRACE_STORAGE_SECRET"  # noqa: S105 -- the name of the vari
 INGRESS = "HEADRACE_INGRESS"
 COLLECTOR = "HEADRACE_COLLECTOR"
 PLATFORM = "HEADRACE_PLATFORM"
+STORE_PROXY = "HEADRACE_STORE_PROXY"
+FUNCTION_ACCOUNT = "HEADRACE_FUNCTION_ACCOUNT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +34,17 @@ class ClusterSettings:
     images: Mapping[str, str] = field(default_factory=dict)
     """Runtime images of single frameworks, by framework, where they are not ``image``."""
     storage_secret: str = "headrace-storage"  # noqa: S105 -- its name, not its content
-    """Secret of the namespace whose keys become the variables with which pods read the store (``AWS_…``)."""
+    """Secret of the namespace whose keys become the variables with which the platform's own pods read the store (``AWS_…``)."""
+    store_proxy: str = ""
+    """URL where pods that run users' code reach what they need of the store; empty for the gateway's in the namespace."""
+    account: str = "headrace-function"
+    """Service account of these pods. It may do nothing, and its token is mounted nowhere."""
+    allowed_images: tuple[str, ...] = ()
+    """Patterns of images that versions may run in beside the platform's runtime images; see ``allowed_images``."""
+    locks: Mapping[str, str] = field(default_factory=dict)
+    """The runtime image of today by the lock that it was made from."""
+    secret: str = field(default="", repr=False)
+    """The platform's secret, from which the tokens of these pods are made."""
     collector: str = ""
     """URL that pods tell of records they shipped, empty for none."""
     ingress: str = ""
@@ -48,6 +64,30 @@ class ClusterSettings:
         for variable, image in named.items():
             _check_tag(variable, image)
 
+    def image_for(self, version: Version) -> str:
+        """The image that a version's pods are made from.
+
+        ``InvalidInput`` for one that the platform may not run, and for a version of an earlier release whose function server reads
+        the bucket with its key, unless an image of the same lock takes its place.
+        """
+        runtime = version.runtime
+        if runtime is None:
+            return self.image_of(version.framework)
+        image = runtime.image if version.proxied else self.locks.get(runtime.lock, "")
+        if not image:
+            raise InvalidInput(
+                f"{version.id} was built by an earlier release, whose function server needs the bucket's key",
+                field="image",
+                got=runtime.image,
+                hint="apply the model again; what runs of it now goes on until then",
+            )
+        check_image(image, (self.image, *self.images.values(), *self.locks.values()), self.allowed_images)
+        return image
+
+    @property
+    def proxy_url(self) -> str:
+        return self.store_proxy or store_proxy(self.namespace)
+
     def image_of(self, framework: str) -> str:
         """The runtime image for a framework's functions."""
         image = self.images.get(framework, self.image)
@@ -63,10 +103,13 @@ class ClusterSettings:
             "storage_secret": STORAGE_SECRET,
             "collector": COLLECTOR,
             "ingress": INGRESS,
+            "store_proxy": STORE_PROXY,
+            "account": FUNCTION_ACCOUNT,
         }
         single = f"{FUNCTION_IMAGE}_"
         images = {k.removeprefix(single).lower(): v for k, v in environment.items() if v and k.startswith(single)}
-        return cls(storage, images=images, **{f: environment[v] for f, v in variables.items() if environment.get(v)})
+        told: dict[str, Any] = {f: environment[v] for f, v in variables.items() if environment.get(v)}
+        return cls(storage, images=images, allowed_images=patterns_of(environment), **told)
 
 
 def _check_tag(variable: str, image: str) -> None:

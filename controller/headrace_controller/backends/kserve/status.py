@@ -169,9 +169,7 @@ def _container_trouble(status: Json) -> Trouble | None:
     if reason in _SETUP and _late(message):
         return Trouble(f"the container is not made yet: {message}; the node tries again by itself", final=False)
     if reason in _SETUP:
-        return Trouble(
-            f"the container cannot be made: {message or reason}; does the storage secret exist in the namespace?"
-        )
+        return Trouble(f"the container cannot be made: {message or reason}; does the secret exist in the namespace?")
     ended = state.get("terminated") or status.get("lastState", {}).get("terminated")
     if not ended or ended.get("exitCode") == 0:
         return None

@@ -26,7 +26,7 @@ from headrace_functions.forking.process import (
 )
 from headrace_functions.forking.zygote import Zygote
 from headrace_functions.gateway.leases import Endpoint
-from headrace_functions.platform_secret import function_proof, proof_line
+from headrace_functions.platform_secret import function_proof
 from headrace_functions.version import Version
 
 ZYGOTE_IDLE = 900.0
@@ -178,8 +178,7 @@ class LocalLauncher:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def _replica(self, service: str, replica: str, watched: Watched) -> LocalReplica:
-        proof = proof_line(function_proof(self._secret(), service))
-        endpoint = Endpoint(f"unix:{self._socket(replica)}", replica, proof=proof)
+        endpoint = Endpoint(f"unix:{self._socket(replica)}", replica)
         return LocalReplica(
             endpoint, watched, self._notes / f"{replica}.json", self._log(service), self._temporary(replica)
         )

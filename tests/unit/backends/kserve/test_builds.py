@@ -1,5 +1,6 @@
 """Builds on a cluster against scripted Jobs: what each end of a Job means, and that nothing is left behind."""
 
+import hashlib
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace_controller.backends.base import ServiceSpec
-from headrace_controller.backends.kserve import build_job_run
+from headrace_controller.backends.kserve import build_job_run, layers
 from headrace_controller.backends.kserve.build_job_manifests import ask_job, layer_job
 from headrace_controller.backends.kserve.build_job_run import JobRun, Words
 from headrace_controller.backends.kserve.build_settings import BuildSettings
@@ -37,6 +38,7 @@ CLUSTER = ClusterSettings("s3://bucket/prefix")
 IMAGE = RuntimeImage(
     "registry/function-plain:1", ListedImage(name="plain", python="3.11", lock="a" * 64, packages={"numpy": "2.1.0"})
 )
+LAYER = {"lock": "pandas==2\n", "sha256": hashlib.sha256(b"layer").hexdigest(), "size": 5, "packages": "pandas==2"}
 BUILDS = BuildSettings(images=(IMAGE,))
 WORDS = Words("payload", "payload: it took too long", "4Gi")
 DOCUMENT = ask_job("ask", CLUSTER, BUILDS, Runtime("image:1"), "e" * 20, ("q", "r"), 300.0)
@@ -50,11 +52,13 @@ class ScriptedJobs:
         self.steps = list(steps)
         self.on_create = on_create
         self.created: list[Json] = []
+        self.tokens: list[Json | None] = []
         self.deleted: list[str] = []
         self.taken = False
 
-    def create(self, document: Json) -> bool:
+    def create(self, document: Json, token: Json | None = None) -> bool:
         self.created.append(document)
+        self.tokens.append(token)
         self.on_create(document)
         return not self.taken
 
@@ -182,7 +186,7 @@ def test_every_job_is_confined_bounded_and_removed_by_the_cluster(timeout: float
     runtime = Runtime("image:1", "a" * 64, layer)
     for document, work in (
         (ask_job("n", CLUSTER, BUILDS, runtime, "e" * 20, ("q", "r"), timeout), timeout),
-        (layer_job("n", CLUSTER, BUILDS, runtime, ("q", "r")), job_contract.LAYER_TIMEOUT),
+        (layer_job("n", CLUSTER, BUILDS, runtime, ("q", "r", "a")), job_contract.LAYER_TIMEOUT),
     ):
         spec = document["spec"]
         inner = spec["template"]["spec"]
@@ -190,6 +194,8 @@ def test_every_job_is_confined_bounded_and_removed_by_the_cluster(timeout: float
         assert spec["activeDeadlineSeconds"] > work
         assert spec["ttlSecondsAfterFinished"] > 0
         assert inner["automountServiceAccountToken"] is False
+        assert inner["serviceAccountName"] == "headrace-function"
+        assert CLUSTER.storage_secret not in str(document)
         for container in [*inner["containers"], *inner.get("initContainers", [])]:
             security = container["securityContext"]
             assert security["runAsNonRoot"]
@@ -207,7 +213,8 @@ def documents(tmp_path: Path) -> Documents:
 
 
 def variables(document: Json) -> dict[str, str]:
-    return {e["name"]: e["value"] for e in document["spec"]["template"]["spec"]["containers"][0]["env"]}
+    env = document["spec"]["template"]["spec"]["containers"][0]["env"]
+    return {e["name"]: e["value"] for e in env if "value" in e}
 
 
 def question(tmp_path: Path) -> Question:
@@ -234,9 +241,13 @@ def test_a_container_s_function_server_has_an_image_and_no_lock_that_a_standby_c
 
 def test_one_layer_is_made_for_builds_of_one_list_and_remembered(documents: Documents) -> None:
     def make(document: Json) -> None:
-        asked = documents.get(variables(document)[job_contract.QUESTION])
-        made = {"environment": "k" * 20, "layer": "f" * 64, **asked}
-        documents.create(variables(document)[job_contract.RESULT], made)
+        told = variables(document)
+        assert set(documents.get(told[job_contract.QUESTION])["writes"]) == {
+            told[job_contract.RESULT],
+            told[job_contract.ARCHIVE],
+        }
+        documents.objects.put(told[job_contract.ARCHIVE], b"layer")
+        documents.create(told[job_contract.RESULT], LAYER)
 
     jobs = ScriptedJobs(ended(0), on_create=make)
     room = ClusterBuildRoom(jobs, CLUSTER, BUILDS, documents)
@@ -249,9 +260,50 @@ def test_one_layer_is_made_for_builds_of_one_list_and_remembered(documents: Docu
         thread.start()
     for thread in threads:
         thread.join()
-    assert found == [Ground("k" * 20, Runtime(IMAGE.reference, "a" * 64, "f" * 64), ("pandas (not there)",))] * 3
+    assert found == [found[0]] * 3
+    assert found[0].runtime == Runtime(IMAGE.reference, "a" * 64, LAYER["sha256"])
+    assert b"layer" == documents.objects.get(layout.layer(found[0].environment))
+    assert LAYER["lock"] == documents.objects.get(layout.environment(found[0].environment) + "lock.txt").decode()
     assert len(jobs.created) == 1
     assert list(documents.objects.walk(layout.BUILDS)) == []
+
+
+def made_layer(documents: Documents, archive: bytes = b"layer", **says: Any) -> None:
+    documents.objects.put("archive", archive)
+    documents.objects.put("result", orjson.dumps(LAYER | says))
+    layers.keep(documents, "digest", "a" * 64, ["pandas"], ("result", "archive"))
+
+
+@pytest.mark.parametrize(
+    ("archive", "says"),
+    [
+        (b"other bytes", {}),
+        (b"layer", {"sha256": "f" * 64}),
+        (b"layer", {"sha256": "../../models"}),
+        (b"layer", {"lock": 7}),
+        (b"layer", {"lock": "x" * 4_000_000}),
+        (b"layer", {"size": "large"}),
+        (b"layer", {"packages": None}),
+    ],
+)
+def test_a_layer_that_is_not_what_its_job_says_is_not_kept(
+    documents: Documents, archive: bytes, says: dict[str, Any]
+) -> None:
+    with pytest.raises(HeadraceError):
+        made_layer(documents, archive, **says)
+    assert [] == list(documents.objects.walk(layout.ENVIRONMENTS))
+
+
+def test_a_layer_cannot_take_the_place_of_another_one_by_what_its_job_says_of_it(documents: Documents) -> None:
+    """A source distribution that claims the lock of somebody else's environment, with other files."""
+    made_layer(documents)
+    honest = documents.get(layout.resolution("digest"))
+    documents.objects.delete(layout.resolution("digest"))
+
+    made_layer(documents, b"hostile", sha256=hashlib.sha256(b"hostile").hexdigest())
+
+    assert documents.get(layout.resolution("digest"))["environment"] != honest["environment"]
+    assert b"layer" == documents.objects.get(layout.layer(honest["environment"]))
 
 
 def test_a_layer_whose_job_somebody_removed_is_no_layer(documents: Documents) -> None:
@@ -278,6 +330,9 @@ def test_a_question_goes_through_the_store_and_leaves_nothing_there(documents: D
     assert list(documents.objects.walk(layout.BUILDS)) == []
     [document] = jobs.created
     assert jobs.deleted == [document["metadata"]["name"]]
+    [token] = jobs.tokens
+    assert token is not None
+    assert token["metadata"]["name"] == f"{document['metadata']['name']}-store-token"
 
 
 def test_a_failed_question_leaves_nothing_either(documents: Documents, tmp_path: Path) -> None:
@@ -306,9 +361,11 @@ def test_without_listed_images_a_build_says_what_to_set(documents: Documents) ->
 
 
 def test_a_version_is_served_in_the_image_and_with_the_layer_it_was_built_for() -> None:
-    made = replace(version(), environment="k" * 20, runtime=Runtime("old/image:1", "a" * 64, "f" * 64))
-    container = inference_service(ServiceSpec(made), CLUSTER)["spec"]["predictor"]["containers"][0]
+    runtime = Runtime("old/image:1", "a" * 64, "f" * 64)
+    made = replace(version(), environment="k" * 20, runtime=runtime, proxied=True)
+    cluster = replace(CLUSTER, locks={"b" * 64: "old/image:2"})
+    container = inference_service(ServiceSpec(made), cluster)["spec"]["predictor"]["containers"][0]
     assert container["image"] == "old/image:1"
-    env = {e["name"]: e["value"] for e in container["env"]}
+    env = {e["name"]: e.get("value") for e in container["env"]}
     assert env["HEADRACE_LAYER"] == f"environments/{'k' * 20}/layer.tar.zst"
     assert env["HEADRACE_LAYER_DIGEST"] == "f" * 64

@@ -67,6 +67,10 @@ def test_no_pod_may_more_than_it_needs(name: str) -> None:
     predictor = inference_service(case.spec, CLUSTER, case.configuration)["spec"]["predictor"]
     container, *others = predictor["containers"]
     assert predictor["automountServiceAccountToken"] is False
+    assert predictor["serviceAccountName"] == "headrace-function"
+    assert "envFrom" not in container
+    references = [v["valueFrom"] for v in container["env"] if "valueFrom" in v]
+    assert references == [{"secretKeyRef": {"name": f"{case.version.id.service}-store-token", "key": "token"}}]
     assert container["securityContext"]["runAsNonRoot"] is True
     assert container["securityContext"]["readOnlyRootFilesystem"] is True
     assert container["securityContext"]["allowPrivilegeEscalation"] is False
@@ -82,7 +86,7 @@ def test_no_pod_may_more_than_it_needs(name: str) -> None:
 def test_a_configuration_does_not_replace_what_the_platform_tells_a_pod(name: str) -> None:
     case = CASES[name]
     document = inference_service(case.spec, CLUSTER, case.configuration)
-    variables = {v["name"]: v["value"] for v in document["spec"]["predictor"]["containers"][0]["env"]}
+    variables = {v["name"]: v.get("value") for v in document["spec"]["predictor"]["containers"][0]["env"]}
     assert variables["HEADRACE_VERSION"] == str(case.version.id)
     assert variables["HEADRACE_ARTIFACT"] == case.version.artifact
 

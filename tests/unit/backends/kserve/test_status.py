@@ -73,7 +73,7 @@ TABLE: dict[str, tuple[Json | None, list[Json], str, str]] = {
         service(),
         [pod(state=waiting("CreateContainerConfigError", 'secret "s" not found'))],
         "failed",
-        'secret "s" not found; does the storage secret exist',
+        'secret "s" not found; does the secret exist',
     ),
     "the node was late with a secret": (
         service("Unknown"),

@@ -1,0 +1,104 @@
+"""The keys of a platform in a cluster: made once, kept in a Secret that only the platform's own parts read, never in the store.
+
+=============== ============================================================================================================
+``secret``      what the platform's parts know one another by, and what the tokens of pods that run users' code are made from
+``release-key`` signs releases (``storage.releases``)
+=============== ============================================================================================================
+
+The Secret may be made by somebody else, with both keys, before the platform is installed. Where there is none the controller makes
+it. What the store has been filled with until then was trusted until then, so it signs those releases before it shows
+``release-key``; gateways wait for that. A Secret that is lost and made anew therefore trusts the store as it is: keep a copy.
+"""
+
+import logging
+import secrets as randomness
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from headrace_controller.backends.kserve.credentials import PLATFORM_SECRET, RELEASE_KEY, SECRET
+from headrace_controller.backends.kserve.manifests import selector
+from headrace_controller.backends.kserve.settings import ClusterSettings
+from headrace_functions.errors import NotReady, Unreachable
+from headrace_functions.storage.releases import ReleaseKey
+
+Json = dict[str, Any]
+
+PENDING = "pending-release-key"
+FIRST_KEY = "headrace-first-admin-key"
+"""The Secret in which the first administrator's API key is left, under ``key``, where callers are asked who they are."""
+AGAIN = 2.0
+"""Seconds between two attempts while the API server is away."""
+
+log = logging.getLogger(__name__)
+
+
+class Secrets(Protocol):
+    """The part of ``backends.kserve.secrets.Secrets`` that is needed."""
+
+    def find(self, name: str) -> dict[str, str] | None: ...
+
+    def create(self, document: Json) -> bool: ...
+
+    def merge(self, name: str, data: dict[str, str | None]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class PlatformKeys:
+    secret: str
+    release_key: ReleaseKey
+
+
+def platform_keys(secrets: Secrets, cluster: ClusterSettings, adopt: Callable[[ReleaseKey], None]) -> PlatformKeys:
+    """The keys; made, and the store's releases signed by ``adopt``, where there are none. It may be repeated after a crash anywhere.
+
+    ``NotReady`` where the Secret lacks one, ``InvalidInput`` where the account may not read it, and what ``adopt`` raises.
+    """
+    found = secrets.find(PLATFORM_SECRET)
+    if found is None:
+        log.info("making the Secret %s", PLATFORM_SECRET)
+        secrets.create(_document(cluster))
+        found = secrets.find(PLATFORM_SECRET) or {}
+    if not found.get(RELEASE_KEY) and found.get(PENDING):
+        adopt(ReleaseKey(found[PENDING]))
+        secrets.merge(PLATFORM_SECRET, {RELEASE_KEY: found[PENDING], PENDING: None})
+        found = found | {RELEASE_KEY: found[PENDING]}
+    for key in (SECRET, RELEASE_KEY):
+        if not found.get(key):
+            raise NotReady(
+                f"the Secret {PLATFORM_SECRET} lacks {key}",
+                hint="give it both keys, or remove it and the controller makes it",
+            )
+    return PlatformKeys(found[SECRET], ReleaseKey(found[RELEASE_KEY]))
+
+
+def patiently(read: Callable[[], PlatformKeys]) -> PlatformKeys:
+    """What ``read`` returns, however long the API server is away."""
+    while True:
+        try:
+            return read()
+        except Unreachable as error:
+            log.warning("the platform's keys cannot be read yet: %s", error.message)
+            threading.Event().wait(AGAIN)
+
+
+def first_key_secret(key: str, cluster: ClusterSettings) -> Json:
+    """The Secret with the first administrator's key; whoever has made keys for people deletes it."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": FIRST_KEY, "namespace": cluster.namespace, "labels": selector(cluster)},
+        "type": "Opaque",
+        "stringData": {"key": key},
+    }
+
+
+def _document(cluster: ClusterSettings) -> Json:
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": PLATFORM_SECRET, "namespace": cluster.namespace, "labels": selector(cluster)},
+        "type": "Opaque",
+        "stringData": {SECRET: randomness.token_urlsafe(32), PENDING: randomness.token_urlsafe(32)},
+    }

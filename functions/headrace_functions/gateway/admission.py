@@ -1,0 +1,33 @@
+"""Who may ask what at a gateway in a cluster: keys and grants that follow the store, and refusals on their way to the audit.
+
+On one machine ``embedded/admission.py`` of the controller does it, which also knows of a login provider.
+"""
+
+from headrace_functions.access.audit import AuditChain, Refusals
+from headrace_functions.access.authentication import Authentication
+from headrace_functions.access.source import PolicySource
+from headrace_functions.platform_secret import PlatformSecret
+from headrace_functions.storage.documents import Documents
+from headrace_functions.storage.objects import ObjectStore
+
+
+class Admission:
+    """``open`` and ``close`` block while the store is asked; both do nothing where callers are not asked who they are."""
+
+    def __init__(self, objects: ObjectStore, secret: PlatformSecret, *, required: bool) -> None:
+        self._source = PolicySource(Documents(objects)) if required else None
+        self._audit = AuditChain(objects)
+        self.refusals = Refusals(self._audit)
+        self.authentication = Authentication(self._source, secret)
+
+    def open(self) -> None:
+        if self._source is not None:
+            self._source.open()
+            self._audit.open()
+            self.refusals.open()
+
+    def close(self) -> None:
+        if self._source is not None:
+            self._source.close()
+            self.refusals.close()
+            self._audit.close()

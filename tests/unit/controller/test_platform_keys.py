@@ -1,0 +1,98 @@
+"""The keys of a platform in a cluster: made once, whatever is cut short, and what the store had is signed before anybody checks."""
+
+from typing import Any
+
+import pytest
+
+from headrace_controller.backends.kserve.settings import ClusterSettings
+from headrace_controller.incluster.platform_keys import PENDING, PlatformKeys, patiently, platform_keys
+from headrace_functions.errors import NotReady, Unreachable
+from headrace_functions.storage.releases import ReleaseKey
+
+CLUSTER = ClusterSettings("s3://bucket", namespace="models")
+NAME = "headrace-platform"
+
+
+class Kept:
+    """Secrets of a namespace."""
+
+    def __init__(self, **data: str) -> None:
+        self.documents: dict[str, dict[str, str]] = {NAME: data} if data else {}
+
+    def find(self, name: str) -> dict[str, str] | None:
+        found = self.documents.get(name)
+        return dict(found) if found is not None else None
+
+    def create(self, document: Any) -> bool:
+        return self.documents.setdefault(document["metadata"]["name"], dict(document["stringData"])) is not None
+
+    def merge(self, name: str, data: dict[str, str | None]) -> None:
+        merged = self.documents[name] | data
+        self.documents[name] = {key: text for key, text in merged.items() if text is not None}
+
+
+def nothing(_key: ReleaseKey) -> None:
+    """A store without releases."""
+
+
+def test_they_are_made_once_and_found_from_then_on() -> None:
+    kept = Kept()
+    made = platform_keys(kept, CLUSTER, nothing)
+
+    assert made == platform_keys(kept, CLUSTER, lambda _key: pytest.fail("nothing is adopted twice"))
+    assert {"secret", "release-key"} == kept.documents[NAME].keys()
+    assert len(made.secret) > 30
+    assert made.secret != made.release_key.value
+    assert made.secret not in repr(made)
+
+
+def test_what_the_store_has_is_signed_before_the_key_is_shown() -> None:
+    kept, adopted = Kept(), []
+
+    def adopt(key: ReleaseKey) -> None:
+        assert "release-key" not in kept.documents[NAME], "gateways wait for it"
+        adopted.append(key)
+
+    assert [platform_keys(kept, CLUSTER, adopt).release_key] == adopted
+
+
+def test_an_adoption_that_was_cut_short_is_done_again_with_the_same_key() -> None:
+    kept, keys = Kept(), []
+
+    def cut_short(key: ReleaseKey) -> None:
+        keys.append(key)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        platform_keys(kept, CLUSTER, cut_short)
+    assert PENDING in kept.documents[NAME]
+    made = platform_keys(kept, CLUSTER, keys.append)
+
+    assert [made.release_key] * 2 == keys
+
+
+def test_a_secret_that_somebody_made_is_taken_and_nothing_is_adopted() -> None:
+    kept = Kept(secret="s", **{"release-key": "r"})
+
+    found = platform_keys(kept, CLUSTER, lambda _key: pytest.fail("the store is not trusted"))
+
+    assert PlatformKeys("s", ReleaseKey("r")) == found
+
+
+@pytest.mark.parametrize("data", [{"secret": "s"}, {"release-key": "r"}, {"secret": "", "release-key": "r"}])
+def test_a_secret_that_lacks_a_key_is_said(data: dict[str, str]) -> None:
+    with pytest.raises(NotReady, match="the Secret headrace-platform lacks"):
+        platform_keys(Kept(**data), CLUSTER, nothing)
+
+
+def test_an_api_server_that_is_away_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headrace_controller.incluster.platform_keys.AGAIN", 0.0)
+    tries = iter([Unreachable("away"), Unreachable("away"), PlatformKeys("s", ReleaseKey("r"))])
+
+    def read() -> PlatformKeys:
+        found = next(tries)
+        if isinstance(found, Unreachable):
+            raise found
+        return found
+
+    assert "s" == patiently(read).secret
