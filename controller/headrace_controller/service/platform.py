@@ -24,8 +24,8 @@ from headrace_controller.service.builds import Builds
 from headrace_controller.service.changes import AnnouncedServices, Changes
 from headrace_controller.service.comparisons import Comparisons
 from headrace_controller.service.deployments import Deployments
-from headrace_controller.service.evaluations import Evaluations
 from headrace_controller.service.erasures import Erasures
+from headrace_controller.service.evaluations import Evaluations
 from headrace_controller.service.exchanges import Exchanges
 from headrace_controller.service.explanations import Explanations
 from headrace_controller.service.failures import Failures

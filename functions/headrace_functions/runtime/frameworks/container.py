@@ -32,7 +32,8 @@ def preload() -> None:
 
 def load(artifact: Path, options: Options) -> External:
     """Where the server answers, once it is ready. ``InvalidInput`` where it is not within ``start-timeout``, with what it said last."""
-    model = external.load(artifact, options)
+    del artifact
+    model = external.of_open_inference(options)
     readiness, seconds = str(options.get("readiness", "")), float(options.get("start-timeout", 60.0))
     end, said = time.monotonic() + seconds, "nobody listens"
     while time.monotonic() < end:

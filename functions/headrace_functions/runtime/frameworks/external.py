@@ -79,6 +79,11 @@ def load(artifact: Path, options: Options) -> External | ChatEndpoint:
     del artifact
     if options.get("protocol") == chat_completions.PROTOCOL:
         return chat_completions.load(options)
+    return of_open_inference(options)
+
+
+def of_open_inference(options: Options) -> External:
+    """A model of a server that speaks the Open Inference Protocol. ``InvalidInput`` for a URL that is none."""
     url = urlsplit(str(options.get("url", "")))
     if url.scheme not in ("http", "https") or not url.netloc:
         raise InvalidInput(
