@@ -9,7 +9,11 @@ from headrace_controller.definitions.deployment import DeploymentConfiguration
 from headrace_functions.version import Limits, Runtime, Scaling, Version
 from support.versions import version
 
-CLUSTER = ClusterSettings("s3://models/platform", image="registry.example/function-{framework}:1.2.3")
+CLUSTER = ClusterSettings(
+    "s3://models/platform",
+    image="registry.example/function-{framework}:1.2.3",
+    allowed_images=("registry.example/churn:*",),
+)
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,7 @@ CASES: dict[str, Case] = {
             7,
             framework="container",
             runtime=Runtime("registry.example/function-python:1.2.3"),
+            proxied=True,
             options=ContainerDefinition.model_validate(
                 {
                     "image": "registry.example/churn:3",

@@ -164,6 +164,7 @@ class Assembly:
                 framework=CONTAINER,
                 environment=ground.environment,
                 runtime=ground.runtime,
+                proxied=ground.runtime is not None,
                 options=definition.loader_options(),
             )
         if given.training is None or data is None:

@@ -30,6 +30,7 @@ def exposed() -> dict[str, set[str]]:
     counted.unlogged(version)
     counted.shadow_dropped("score")
     counted.sequence("score", 200)
+    counted.woke("total", 0.1)
     found: dict[str, set[str]] = {}
     for line in counted.prometheus().splitlines():
         if not line.startswith("#"):
@@ -37,7 +38,7 @@ def exposed() -> dict[str, set[str]]:
             found.setdefault(name, set()).update(re.findall(r"(\w+)=\"", rest[0]))
     report = {"model", "version", "kind"}
     for name in gauges.HELP:
-        found[name] = report | {"verdict", "figure", "source"}
+        found[name] = report | {"verdict", "figure", "source", "field"}
     found["headrace_incidents_open"] = {"model", "version", "severity"}
     return found
 
@@ -107,7 +108,7 @@ def test_a_dashboard_can_be_imported_anywhere(file: Path) -> None:
 
 def test_every_line_of_the_gateway_has_a_help_and_a_type() -> None:
     text = GatewayMetrics().prometheus()
-    assert len(re.findall("^# HELP ", text, re.MULTILINE)) == len(re.findall("^# TYPE ", text, re.MULTILINE)) == 6
+    assert len(re.findall("^# HELP ", text, re.MULTILINE)) == len(re.findall("^# TYPE ", text, re.MULTILINE)) == 7
 
 
 def test_open_incidents_are_counted_by_version_and_severity() -> None:

@@ -60,6 +60,7 @@ class ClusterBuildRoom:
             log(f"image {needs.image}, as the definition says; requirements are what it holds")
             return Ground(_digest(["image", needs.image])[:20], Runtime(needs.image))
         if needs.container:
+            check_image(needs.container, (), self._cluster.allowed_images)
             log(f"container {needs.container}; the function server beside it passes requests on")
         choice = images.choose(self._builds.images, needs.requirements)
         image = choice.image

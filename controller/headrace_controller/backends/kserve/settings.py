@@ -8,7 +8,7 @@ from typing import Any
 from headrace_controller.backends.kserve.allowed_images import check_image, patterns_of
 from headrace_functions.errors import InvalidInput
 from headrace_functions.gateway.incluster import store_proxy
-from headrace_functions.version import Version
+from headrace_functions.version import CONTAINER, Version
 
 NAMESPACE = "HEADRACE_NAMESPACE"
 FUNCTION_IMAGE = "HEADRACE_FUNCTION_IMAGE"
@@ -82,6 +82,9 @@ class ClusterSettings:
                 hint="apply the model again; what runs of it now goes on until then",
             )
         check_image(image, (self.image, *self.images.values(), *self.locks.values()), self.allowed_images)
+        container = version.options.get("container") if version.framework == CONTAINER else None
+        if container:
+            check_image(container["image"], (), self.allowed_images)
         return image
 
     @property

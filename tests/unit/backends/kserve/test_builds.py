@@ -231,11 +231,14 @@ def test_an_image_that_satisfies_needs_no_job_and_any_platform_can_install_its_l
 
 
 def test_a_container_s_function_server_has_an_image_and_no_lock_that_a_standby_could_have(documents: Documents) -> None:
-    room = ClusterBuildRoom(ScriptedJobs({}), CLUSTER, BUILDS, documents)
+    allowing = replace(CLUSTER, allowed_images=("registry.example/churn:*",))
+    room = ClusterBuildRoom(ScriptedJobs({}), allowing, BUILDS, documents)
     plain = room.prepare(Needs(("numpy",)), lambda _text: None)
     ground = room.prepare(Needs(("numpy",), container="registry.example/churn:3"), lambda _text: None)
     assert ground.runtime is not None
     assert plain.runtime is not None
+    with pytest.raises(InvalidInput, match="is not one that this platform may run"):
+        room.prepare(Needs(("numpy",), container="registry.example/miner:1"), lambda _text: None)
     assert (plain.runtime.image, "", "") == (ground.runtime.image, ground.runtime.lock, ground.runtime.layer)
 
 
