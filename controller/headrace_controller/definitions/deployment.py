@@ -5,12 +5,12 @@ as Kubernetes does, so both spellings are accepted here and nowhere else.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from headrace_controller.definitions.fields import Document, Name, Text
+from headrace_controller.definitions.fields import Document, Name, Text, refuse
 
 _HUMP = re.compile(r"(?<=[a-z0-9])([A-Z])")
 
@@ -40,9 +40,36 @@ class Resources(KubernetesDocument):
     requests: dict[str, Text] = Field(default_factory=dict)
 
 
+class SecretReference(KubernetesDocument):
+    """A value that stands in a Kubernetes Secret of the namespace, and nowhere else."""
+
+    secret: Text
+    key: Text
+
+    @model_validator(mode="after")
+    def _is_none_of_the_platform_s(self) -> "SecretReference":
+        if self.secret.startswith("headrace-") or self.secret.endswith("-store-token"):
+            raise refuse(
+                f"the Secret {self.secret} is the platform's own, which no function may have",
+                key="secret",
+                expected="a Secret of yours",
+            )
+        return self
+
+
 class Container(KubernetesDocument):
     resources: Resources = Resources()
-    env: dict[str, Text] = Field(default_factory=dict)
+    env: dict[str, Text | SecretReference] = Field(default_factory=dict)
+
+    def variables(self, without: Collection[str] = ()) -> list[dict[str, Any]]:
+        """The variables as Kubernetes has them, sorted by name, but for those that are told otherwise."""
+        return [_variable(name, value) for name, value in sorted(self.env.items()) if name not in without]
+
+
+def _variable(name: str, value: str | SecretReference) -> dict[str, Any]:
+    if isinstance(value, str):
+        return {"name": name, "value": value}
+    return {"name": name, "valueFrom": {"secretKeyRef": {"name": value.secret, "key": value.key}}}
 
 
 class Pod(KubernetesDocument):

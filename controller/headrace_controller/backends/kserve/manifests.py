@@ -235,10 +235,10 @@ def _environment(
     if version.runtime is not None and version.runtime.layer:
         own |= {layers.LAYER: layout.layer(version.environment), layers.LAYER_DIGEST: version.runtime.layer}
     store = store_variables(version.id.service, cluster)
-    asked = dict(configuration.container.env) if configuration is not None else {}
-    for name in (variable["name"] for variable in store):
-        asked.pop(name, None)
-    return [*({"name": name, "value": value} for name, value in sorted((asked | own).items())), *store]
+    told = [{"name": name, "value": value} for name, value in own.items()]
+    ours = {variable["name"] for variable in (*told, *store)}
+    asked = configuration.container.variables(without=ours) if configuration is not None else []
+    return [*sorted((*asked, *told), key=lambda variable: str(variable["name"])), *store]
 
 
 def _resources(configuration: DeploymentConfiguration | None) -> Json:

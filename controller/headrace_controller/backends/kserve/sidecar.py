@@ -26,7 +26,9 @@ def containers(version: Version, configuration: DeploymentConfiguration | None, 
     told = version.options.get("container")
     if not told:
         return []
-    asked = dict(configuration.container.env) if configuration is not None else {}
+    asked = configuration.container.variables() if configuration is not None else []
+    told_by_name = {name: {"name": name, "value": value} for name, value in told["env"].items()}
+    variables = told_by_name | {variable["name"]: variable for variable in asked}
     user = {"runAsUser": told["user"]} if told["user"] is not None else {}
     return [
         {
@@ -35,7 +37,7 @@ def containers(version: Version, configuration: DeploymentConfiguration | None, 
             "imagePullPolicy": "IfNotPresent",
             **({"command": told["command"]} if told["command"] else {}),
             **({"args": told["args"]} if told["args"] else {}),
-            "env": [{"name": n, "value": v} for n, v in sorted((told["env"] | asked).items())],
+            "env": [variables[name] for name in sorted(variables)],
             "resources": resources,
             "securityContext": {
                 "runAsNonRoot": True,

@@ -18,7 +18,7 @@ from headrace_controller.backends.kserve.manifests import inference_service, sel
 from headrace_controller.backends.kserve.settings import ClusterSettings
 from headrace_functions.errors import InvalidInput
 from headrace_functions.version import Limits, Scaling
-from support.manifests import CASES, CLUSTER
+from support.manifests import CASES, CLUSTER, configuration
 from support.versions import version
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -80,6 +80,18 @@ def test_no_pod_may_more_than_it_needs(name: str) -> None:
         assert other["securityContext"]["runAsNonRoot"] is True
         assert other["securityContext"]["capabilities"] == {"drop": ["ALL"]}
         assert not {"envFrom", "volumeMounts", "ports"} & set(other), "nothing of the platform's"
+
+
+def test_a_variable_may_come_from_a_secret_of_the_namespace_but_not_from_one_of_the_platform() -> None:
+    secret = {"secret": "models", "key": "api-key"}
+    env = {"MODELS_API_KEY": secret, "LEVEL": "debug"}
+    document = inference_service(ServiceSpec(version()), CLUSTER, configuration(container={"env": env}))
+    told = {v["name"]: v for v in document["spec"]["predictor"]["containers"][0]["env"]}
+    assert {"secretKeyRef": {"name": "models", "key": "api-key"}} == told["MODELS_API_KEY"]["valueFrom"]
+    assert "debug" == told["LEVEL"]["value"]
+    for name in ("headrace-storage", "headrace-platform", "churn-v3-store-token"):
+        with pytest.raises(ValueError, match="the platform's own"):
+            configuration(container={"env": {"KEY": {"secret": name, "key": "k"}}})
 
 
 @pytest.mark.parametrize("name", CASES)
