@@ -16,6 +16,7 @@ import yaml
 
 from fixtures_kafka import Broker
 from fixtures_platform import RunningPlatform, headrace, until
+from schema_registry import schema_registry
 
 TWO = """
 def predict(model, x):
@@ -238,3 +239,47 @@ def answered(broker: Broker, topic: str) -> int:
         return sum(consumer.get_watermark_offsets(TopicPartition(topic, p), 10)[1] for p in partitions)
     finally:
         consumer.close()
+
+
+def test_avro_by_a_registry_and_binary_tensors_are_answered_and_wrong_ones_refused(
+    broker: Broker, platform: RunningPlatform, topics: list[str]
+) -> None:
+    record = {
+        "type": "record",
+        "name": "Order",
+        "fields": [{"name": "x", "type": "double"}, {"name": "note", "type": "string"}],
+    }
+    plain = {"type": "record", "name": "Plain", "fields": [{"name": "x", "type": "double"}]}
+    with schema_registry({1: plain, 2: record}) as registry:
+        registry.status = 503
+        name = applied(platform, stream(broker, topics, format="avro", registry=registry.url))
+        broker.send(
+            topics[0], [(b"a", registry.message(1, {"x": 1.0})), (b"b", registry.message(2, {"x": 2.0, "note": "?"}))]
+        )
+        broker.send(topics[0], [(b"c", b"\0\0\0\0\x09what"), (b"d", registry.message(1, {"x": 4.0}))])
+        until(lambda: shown(platform, name)["state"] == "waiting", "it waits for the registry")
+        assert "registry answered 503" in shown(platform, name)["reason"]
+        registry.status = 200
+        answers = {m.key: orjson.loads(m.value or b"") for m in broker.read(topics[1], 2)}
+        refused = {m.key: orjson.loads(m.headers["headrace-problem"])["detail"] for m in broker.read(topics[2], 2)}
+    assert {b"a": 2.0, b"d": 5.0} == {key: value["y"] for key, value in answers.items()}
+    assert "note" in refused[b"b"]
+    assert "the registry has no schema 9" == refused[b"c"]
+
+    binary = broker.topics("in", "out", "bad")
+    applied(platform, stream(broker, binary))
+    head = orjson.dumps(
+        {
+            "parameters": {"binary_data_output": True},
+            "inputs": [{"name": "x", "shape": [2], "datatype": "FP64", "parameters": {"binary_data_size": 16}}],
+        }
+    )
+    value = head + np.array([1.0, 41.0]).tobytes()
+    broker.send(binary[0], [(b"k", value, [("inference-header-content-length", b"%d" % len(head)), ("trace", b"7")])])
+    (answer,) = broker.read(binary[1], 1)
+    length = int(answer.headers["inference-header-content-length"])
+    told = orjson.loads((answer.value or b"")[:length])
+    assert b"7" == answer.headers["trace"]
+    y = next(o for o in told["outputs"] if o["name"] == "y")
+    assert [2] == y["shape"]
+    assert [2.0, 42.0] == np.frombuffer((answer.value or b"")[length:], np.float64)[:2].tolist()

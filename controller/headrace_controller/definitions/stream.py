@@ -16,6 +16,7 @@ MAX_BATCH = 4096
 """Messages that are asked about in one request at most."""
 _TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 _SECRET = re.compile(r"password|secret|\.key$|token|credential", re.IGNORECASE)
+_REGISTRY = re.compile(r"https?://[^\s/?#@]+(?:/[^\s?#]*)?")
 _REFERENCE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
 RESERVED = (
     "bootstrap.servers", "group.id", "transactional.id", "enable.auto.commit", "enable.idempotence", "auto.offset.reset", "isolation.level",
@@ -64,6 +65,12 @@ class StreamDefinition(Document):
     guarantee: Literal["exactly-once", "at-least-once"] = "exactly-once"
     batch: int = Field(default=500, ge=1, le=MAX_BATCH)
     linger: Duration = 0.05
+    format: Literal["json", "avro"] = "json"
+    """Of the source's values."""
+    registry: Text | None = None
+    """URL of the schema registry that has the schemas of Avro messages."""
+    registry_auth: Text | None = None
+    """``${NAME}`` of an environment variable of the platform that holds ``user:password``."""
     properties: dict[str, str] = Field(default_factory=dict)
     metadata: dict[str, Text] = Field(default_factory=dict)
 
@@ -81,6 +88,34 @@ class StreamDefinition(Document):
                     expected="the name of an environment variable of the platform, e.g. ${KAFKA_PASSWORD}",
                 )
         return {str(k): str(v).lower() if isinstance(v, bool) else str(v) for k, v in value.items()}
+
+    @field_validator("registry")
+    @classmethod
+    def _is_a_url(cls, value: str | None) -> str | None:
+        if value is not None and not _REGISTRY.fullmatch(value):
+            raise refuse(
+                f"{value!r} is no URL of a registry", expected="e.g. http://registry:8081, without user and password"
+            )
+        return value
+
+    @field_validator("registry_auth")
+    @classmethod
+    def _is_a_reference(cls, value: str | None) -> str | None:
+        if value is not None and not _REFERENCE.fullmatch(value):
+            raise refuse(
+                "it is a secret, and definitions are stored as they are",
+                expected="the name of an environment variable of the platform, e.g. ${REGISTRY_AUTH}",
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _schemas_come_from_a_registry(self) -> "StreamDefinition":
+        if self.format == "avro" and self.registry is None:
+            raise refuse("it is required for format: avro", key="registry", expected="e.g. http://registry:8081")
+        given = next((k for k in ("registry", "registry_auth") if self.format != "avro" and getattr(self, k)), None)
+        if given:
+            raise refuse("only Avro needs it", key=given.replace("_", "-"), expected="format: avro")
+        return self
 
     @model_validator(mode="after")
     def _three_topics(self) -> "StreamDefinition":

@@ -262,26 +262,28 @@ class LagView:
 
 def client_settings(stream: StreamDefinition, environment: Mapping[str, str]) -> dict[str, Any]:
     """Settings of the client; ``${NAME}`` is the environment's. ``InvalidInput`` names a variable that is not set."""
-
-    def filled(key: str, value: str) -> str:
-        def of(found: re.Match[str]) -> str:
-            if found[1] not in environment:
-                raise InvalidInput(
-                    f"properties: {key} needs the environment variable {found[1]}, which the platform does not have",
-                    field=key,
-                    hint="set it where headrace up is started",
-                )
-            return environment[found[1]]
-
-        return _VARIABLE.sub(of, value)
-
-    given = {key: filled(key, value) for key, value in stream.properties.items()}
+    given = {key: filled(key, value, environment) for key, value in stream.properties.items()}
     return {
         "socket.keepalive.enable": True,
         "client.id": "headrace",
         **given,
         "bootstrap.servers": ",".join(stream.brokers),
     }
+
+
+def filled(key: str, value: str, environment: Mapping[str, str]) -> str:
+    """A text with the environment's values for ``${NAME}``; ``InvalidInput`` names a variable that is not set."""
+
+    def of(found: re.Match[str]) -> str:
+        if found[1] not in environment:
+            raise InvalidInput(
+                f"{key} needs the environment variable {found[1]}, which the platform does not have",
+                field=key,
+                hint="set it where headrace up is started",
+            )
+        return environment[found[1]]
+
+    return _VARIABLE.sub(of, value)
 
 
 def _message(found: KafkaMessage) -> Message:

@@ -1,6 +1,6 @@
 """What messages say: bytes of a topic to rows of a request, and answers to bytes of another topic. Pure."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -13,6 +13,9 @@ MAX_ROWS = 10_000
 """Rows that one message may hold."""
 Headers = list[tuple[str, bytes]]
 Form = Literal["row", "rows", "v2"]
+Decode = Callable[[bytes], Any]
+JSON_LENGTH = "inference-header-content-length"
+"""Header of a message whose value is a v2 body with binary tensors, as HTTP has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +32,15 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A message that can be asked about: ``row`` is one object, ``rows`` a list of them, ``v2`` a body of the Open Inference Protocol."""
+    """A message that can be asked about: ``row`` is one object, ``rows`` a list of them, ``v2`` a body of the Open Inference Protocol.
+
+    ``json_length`` is that of a v2 body with binary tensors behind its JSON.
+    """
 
     message: Message
     form: Form
     rows: tuple[Any, ...]
+    json_length: int | None = None
 
     @property
     def count(self) -> int:
@@ -55,21 +62,28 @@ class Reply:
     message: Message
     value: bytes
     version: str
+    json_length: str = ""
+    """Of a v2 answer with binary tensors, the bytes of JSON in front of them."""
 
 
-def question(message: Message) -> Question | Problem:
-    """What a message asks; a ``Problem`` where it cannot be read."""
+def question(message: Message, decode: Decode | None = None) -> Question | Problem:
+    """What a message asks; a ``Problem`` where it cannot be read. ``decode`` reads values that are no JSON; raises ``Unreachable`` as it does."""
     try:
-        return _question(message)
+        return _question(message, decode)
+    except Unreachable:
+        raise
     except HeadraceError as error:
         return Problem(message, problem(error).body)
 
 
-def _question(message: Message) -> Question:
+def _question(message: Message, decode: Decode | None) -> Question:
     if message.value is None:
         raise Malformed("the message has no value (a tombstone)", field="value", expected="JSON", got="nothing")
+    length = _json_length(message)
+    if length is not None:
+        return _binary(message, message.value, length)
     try:
-        said = orjson.loads(message.value)
+        said = decode(message.value) if decode is not None else orjson.loads(_without_schema_id(message.value))
     except ValueError as error:
         raise Malformed(
             f"the message is not JSON: {error}",
@@ -95,6 +109,48 @@ def _question(message: Message) -> Question:
         expected="an object a row, a list of them, or a body of the Open Inference Protocol",
         got=type(said).__name__,
     )
+
+
+def _without_schema_id(value: bytes) -> bytes:
+    """JSON as producers with a schema registry write it has a zero byte and the schema's id in front."""
+    return value[5:] if value[:1] == b"\0" else value
+
+
+def _json_length(message: Message) -> int | None:
+    """Bytes of JSON in front of binary tensors, where the message says so as HTTP does."""
+    told = next((value for name, value in message.headers if name.lower() == JSON_LENGTH), None)
+    if told is None:
+        return None
+    if not told.isdigit() or len(told) > 9:
+        raise Malformed(
+            f"the header {JSON_LENGTH} is not a number",
+            field=JSON_LENGTH,
+            expected="bytes of JSON",
+            got=repr(told)[:40],
+        )
+    return int(told)
+
+
+def _binary(message: Message, value: bytes, length: int) -> Question:
+    """A body of the Open Inference Protocol with binary tensors, which goes to the model as it is."""
+    if length > len(value):
+        raise Malformed(
+            f"the header {JSON_LENGTH} is not within the message",
+            field=JSON_LENGTH,
+            expected=f"at most {len(value)}",
+            got=str(length),
+        )
+    try:
+        head = orjson.loads(value[:length])
+    except ValueError as error:
+        raise Malformed(
+            f"the message's first {length} bytes are not JSON: {error}",
+            field="value",
+            expected="a body of the Open Inference Protocol",
+        ) from error
+    if not isinstance(head, dict) or not isinstance(head.get("inputs"), list):
+        raise Malformed("the message has no inputs", field="inputs", expected="a body of the Open Inference Protocol")
+    return Question(message, "v2", (head,), length)
 
 
 def rows_of(asked: Question) -> int:
@@ -154,6 +210,7 @@ def replies(group: Sequence[Question], body: bytes, outputs: Sequence[str], vers
 
 
 def outgoing_headers(of: Reply | Problem, more: Mapping[str, bytes]) -> Headers:
-    """The message's own headers, and ours."""
+    """The message's own headers, and ours. How a question was laid out is no news of its answer."""
     ours = dict(more)
-    return [*((name, value) for name, value in of.message.headers if name not in ours), *ours.items()]
+    gone = ours.keys() | ({JSON_LENGTH} if isinstance(of, Reply) else set())
+    return [*((name, value) for name, value in of.message.headers if name not in gone), *ours.items()]

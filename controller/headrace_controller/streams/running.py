@@ -10,10 +10,11 @@ What becomes of a message:
 """
 
 import logging
+import os
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 from urllib.parse import quote
 
@@ -22,8 +23,10 @@ import orjson
 
 from headrace_controller import clock
 from headrace_controller.definitions.stream import StreamDefinition
-from headrace_controller.streams.kafka import LagView, Lanes, Moved, Outgoing, TooBig
+from headrace_controller.streams.kafka import LagView, Lanes, Moved, Outgoing, TooBig, filled
 from headrace_controller.streams.messages import (
+    JSON_LENGTH,
+    Decode,
     Message,
     Problem,
     Question,
@@ -35,7 +38,7 @@ from headrace_controller.streams.messages import (
     replies,
     rows_of,
 )
-from headrace_functions.errors import HeadraceError, NotFound, TooLarge
+from headrace_functions.errors import HeadraceError, NotFound, TooLarge, Unreachable
 from headrace_functions.loop_health import LoopHealth
 from headrace_functions.protocol.problems import problem
 from headrace_functions.sources import Source
@@ -91,8 +94,8 @@ class GatewayCalls:
         self._secret = secret
 
     def post(self, path: str, body: bytes, headers: dict[str, str]) -> httpx.Response:
-        more = {"x-headrace-proof": self._secret(), "content-type": "application/json"}
-        return self._client.post(path, content=body, headers={**headers, **more})
+        more = {"content-type": "application/json", **headers, "x-headrace-proof": self._secret()}
+        return self._client.post(path, content=body, headers=more)
 
     def outputs(self, model: str) -> list[str]:
         answer = self._client.get(f"/v2/models/{quote(model, safe='@:')}", headers={"x-headrace-proof": self._secret()})
@@ -122,6 +125,7 @@ class StreamRun:
         self._paused = paused
         self._stop = threading.Event()
         self._writing_since: float | None = None
+        self._decode: Decode | None = None
         self._outputs: list[str] = []
         self._outputs_of: str | None = None
         self._thread = threading.Thread(target=self._run, name=f"stream {stream.name}", daemon=True)
@@ -179,6 +183,7 @@ class StreamRun:
                 self._stop.wait(health.pause)
 
     def _session(self) -> None:
+        self._decode = decoder(self._stream)
         lanes = Lanes(self._stream, self._resets, self._start)
         try:
             lanes.open()
@@ -194,7 +199,7 @@ class StreamRun:
         found: list[Reply | Problem] = []
         asked: list[Question] = []
         for message in sorted(read, key=lambda m: (m.partition, m.offset)):
-            said = question(message)
+            said = self._read(lanes, message)
             asked.append(said) if isinstance(said, Question) else found.append(said)
         for group in groups(asked, max(self._stream.batch, 1)):
             found += self._settled(lanes, group)
@@ -209,6 +214,20 @@ class StreamRun:
         problems = sum(isinstance(one, Problem) for one in found)
         self.progress.answered += len(found) - problems
         self.progress.refused += problems
+
+    def _read(self, lanes: Lanes, message: Message) -> Question | Problem:
+        """What a message asks, once its schema can be had."""
+        tries = 0
+        while True:
+            try:
+                said = question(message, self._decode)
+            except Unreachable as error:
+                self._wait(lanes, error.message, tries)
+                tries += 1
+            else:
+                if tries:
+                    self.progress.state, self.progress.reason = "running", ""
+                return said
 
     def _write_small(self, lanes: Lanes, found: Sequence[Reply | Problem], read: Sequence[Message]) -> None:
         """The batch again, with answers that the broker does not take as problems; these lose a value that is too large, too."""
@@ -253,7 +272,9 @@ class StreamRun:
         answer = self._patiently(lanes, group, source)
         if answer.status_code == 200:
             version = answer.headers.get(VERSION, "")
-            return list(replies(group, answer.content, self._names(lanes, group, version), version))
+            found = replies(group, answer.content, self._names(lanes, group, version), version)
+            length = answer.headers.get(JSON_LENGTH)
+            return [*found] if length is None else [replace(one, json_length=length) for one in found]
         if len(group) == 1:
             return [Problem(group[0].message, answer.content)]
         half = len(group) // 2
@@ -269,6 +290,9 @@ class StreamRun:
             REQUEST_ID: self._request_id(group[0].message),
         }
         trace = dict(group[0].message.headers).get("traceparent")
+        if group[0].json_length is not None:
+            headers["content-type"] = "application/octet-stream"
+            headers[JSON_LENGTH] = str(group[0].json_length)
         if trace is not None and len(group) == 1 and trace.isascii() and trace.decode().isprintable():
             headers["traceparent"] = trace.decode()
         body, tries, doubtful = body_of(group), 0, 0
@@ -317,10 +341,22 @@ class StreamRun:
         message = one.message
         if isinstance(one, Reply):
             more = {REQUEST_ID: self._request_id(message).encode(), VERSION: one.version.encode()}
+            if one.json_length:
+                more[JSON_LENGTH] = one.json_length.encode()
             return Outgoing(self._stream.destination, message.key, one.value, outgoing_headers(one, more))
         origin = {"topic": message.topic, "partition": message.partition, "offset": message.offset}
         more = {PROBLEM: one.document, ORIGIN: orjson.dumps(origin)}
         return Outgoing(self._stream.errors, message.key, message.value, outgoing_headers(one, more))
+
+
+def decoder(stream: StreamDefinition, environment: Mapping[str, str] = os.environ) -> Decode | None:
+    """What reads the values of a stream's source; None for JSON. ``InvalidInput`` names a variable that is not set."""
+    if stream.format != "avro" or stream.registry is None:
+        return None
+    # Imported where it is needed: fastavro comes with the extra, and most streams are JSON.
+    from headrace_controller.streams.schemas import SchemaRegistry  # noqa: PLC0415
+
+    return SchemaRegistry(stream.registry, filled("registry-auth", stream.registry_auth or "", environment)).decode
 
 
 def _detail(answer: httpx.Response) -> str:

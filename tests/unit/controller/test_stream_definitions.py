@@ -6,7 +6,19 @@ import pytest
 
 from headrace_controller.definitions import StreamDefinition, check_document
 from headrace_controller.streams.kafka import client_settings
-from headrace_controller.streams.messages import Message, Problem, Question, body_of, groups, question, replies
+from headrace_controller.streams.messages import (
+    JSON_LENGTH,
+    Message,
+    Problem,
+    Question,
+    Reply,
+    body_of,
+    groups,
+    outgoing_headers,
+    question,
+    replies,
+    rows_of,
+)
 from headrace_functions.errors import InvalidInput, Unreachable
 
 GOOD = {
@@ -43,6 +55,9 @@ def asked(value: bytes, partition: int = 0) -> Question:
         ({"model": "M"}, "model"), ({"start": "yesterday"}, "start"), ({"batch": 0}, "batch"), ({"batch": 4097}, "batch"),
         ({"guarantee": "maybe"}, "guarantee"), ({"topic": "x"}, "topic"),
         ({"properties": {"group.id": "mine"}}, "properties"), ({"properties": {"sasl.password": "letmein"}}, "properties"),
+        ({"format": "avro"}, "registry"), ({"registry": "http://r:1"}, "registry"), ({"format": "xml"}, "format"),
+        ({"format": "avro", "registry": "http://ann:pw@r:1"}, "registry"),
+        ({"format": "avro", "registry": "http://r:1", "registry-auth": "ann:pw"}, "registry-auth"),
     ],
 )  # fmt: skip
 def test_what_cannot_work_is_refused_with_its_place(change: dict[str, Any], field: str | None) -> None:
@@ -93,3 +108,20 @@ def test_answers_have_the_form_of_their_questions() -> None:
 @pytest.mark.parametrize("value", [None, b"", b"{", b"1", b'"x"', b"[]", b"[1]", b"\xff"])
 def test_a_message_that_cannot_be_read_is_a_problem(value: bytes | None) -> None:
     assert isinstance(question(message(value)), Problem)
+
+
+def test_json_of_a_producer_with_a_schema_registry_is_read_behind_its_schema_id() -> None:
+    assert asked(b'{"x": 1}').rows == asked(b"\0\0\0\0\x07" + b'{"x": 1}').rows
+
+
+def test_a_body_with_binary_tensors_is_asked_as_it_is_and_its_layout_is_not_told_of_the_answer() -> None:
+    head = b'{"inputs": [{"name": "x", "shape": [2], "datatype": "FP64", "parameters": {"binary_data_size": 16}}]}'
+    told = Message("a", 0, 0, None, head + bytes(16), [("trace", b"1"), (JSON_LENGTH, b"%d" % len(head))])
+    found = question(told)
+    assert isinstance(found, Question)
+    assert ("v2", len(head), 2) == (found.form, found.json_length, rows_of(found))
+    assert head + bytes(16) == body_of([found])
+    assert ["trace"] == [name for name, _ in outgoing_headers(Reply(told, b"{}", "m:1"), {})]
+    assert ["trace", JSON_LENGTH] == [name for name, _ in outgoing_headers(Problem(told, b"{}"), {})]
+    for length in (b"x", b"5", b"999999"):
+        assert isinstance(question(Message("a", 0, 0, None, head, [(JSON_LENGTH, length)])), Problem)
