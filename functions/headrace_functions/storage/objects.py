@@ -125,7 +125,7 @@ class ObjectStore:
     def delete(self, key: str) -> None:
         try:
             obstore.delete(self._store, key)
-        except (FileNotFoundError, ValueError):
+        except (FileNotFoundError, ValueError, TypeError):  # the library says a type error of what cannot be a key
             return
         except (BaseError, OSError) as error:
             raise _failed("delete", key, error) from error
