@@ -23,7 +23,7 @@ RESTART_API ?= $(PYTHON) tests/cluster/restart_api.py $(CLUSTER)
 CLUSTER_S3_HOST ?= 10.250.0.1
 # Processes that share the tests; many of them wait for platforms, so one more than a small machine has cores pays.
 TEST_PROCESSES ?= 3
-.PHONY: help setup demo test test-cluster test-cluster-core test-clients test-monitoring test-streams test-frameworks test-pipelines test-registries cluster-images image-controller image-jobs check sbom audit bench screenshots lock clean
+.PHONY: help setup demo test test-cluster test-cluster-core test-clients test-monitoring test-streams test-frameworks test-pipelines test-registries cluster-images image-controller image-jobs check sbom audit fuzz chaos test-api bench screenshots lock clean
 
 help: ## Show these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -145,6 +145,17 @@ sbom: setup $(TOOLS)/.ready ## Write bills of materials (CycloneDX) of the wheel
 AUDIT ?=
 audit: setup $(TOOLS)/.ready ## Hold the locks against known vulnerabilities, where their database is reached
 	@$(BIN)/python .ci/audit.py $(TOOLS) $(AUDIT)
+
+ROUNDS ?= 100
+chaos: setup ## Kill parts of a platform under load, ROUNDS times, and count what is lost
+	@HEADRACE_CHAOS_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest tests/chaos -q -s
+
+test-api: setup $(TOOLS)/.ready ## Ask every operation of the API with every role, by made-up requests
+	@$(BIN)/python -m pytest tests/api -q -s
+
+EXAMPLES ?= 1000000
+fuzz: setup ## Try EXAMPLES changed inputs on everything that reads bytes from outside
+	@HEADRACE_FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/fuzz -q
 
 screenshots: setup ## Draw every page anew into docs/pictures, after ten minutes of traffic
 	@$(BIN)/python tests/browser/screenshots.py

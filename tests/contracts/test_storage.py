@@ -42,6 +42,23 @@ def test_reading_the_absent_is_not_found_and_deleting_it_succeeds(objects: Objec
     objects.delete("nothing")
 
 
+@pytest.mark.parametrize("key", ["jobs/\f/job.json", "a/../b", "a//b", "a/\x00", "a/\ud800"], ids=ascii)
+def test_a_text_that_cannot_be_a_key_is_one_that_nothing_has(objects: ObjectStore, key: str) -> None:
+    for read in (objects.get, objects.size):
+        with pytest.raises(NotFound):
+            read(key)
+    for write in (objects.create, objects.put):
+        with pytest.raises(InvalidInput, match="cannot be a key"):
+            write(key, b"")
+    assert (False, [], [], []) == (
+        objects.exists(key),
+        objects.names(key),
+        objects.folders(key),
+        list(objects.walk(key)),
+    )
+    objects.delete(key)
+
+
 def test_what_is_created_cannot_be_created_again(objects: ObjectStore) -> None:
     objects.create("claim", b"first")
 

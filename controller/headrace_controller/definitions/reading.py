@@ -112,6 +112,11 @@ def read_text(text: str, file: str = "<input>", folder: Path | None = None) -> l
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise InvalidInput(f"{file}{line}: not YAML: {error.problem}", field="file") from error
+    except yaml.reader.ReaderError as error:
+        said = f"{file}: not YAML: the character U+{int(error.character):04X} may not be in it"
+        raise InvalidInput(said, field="file") from error
+    except RecursionError as error:
+        raise InvalidInput(f"{file}: it is nested too deeply", field="file") from error
     if not found:
         raise InvalidInput(
             f"{file}: no definition in it", field="file", expected="one or more YAML documents with 'kind' and 'name'"
@@ -128,7 +133,7 @@ def check_document(document: Any, source: Source | None = None) -> Definition:
             expected="a document with 'kind' and 'name'",
         )
     kind = document.get("kind")
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         near = difflib.get_close_matches(str(kind), KINDS, n=1, cutoff=0.4)
         where = source.place(("kind",)) if source else ""
         raise InvalidInput(
@@ -152,6 +157,9 @@ def _construct(node: yaml.Node, source: Source) -> Any:
     loader = yaml.SafeLoader("")
     try:
         return loader.construct_document(node)
+    except (ValueError, TypeError, AttributeError, KeyError, OverflowError) as error:
+        # Values that look like a number or a date and are none, such as 2026-13-01.
+        raise InvalidInput(f"{source.place()}a value cannot be read: {error}", field="file") from error
     finally:
         loader.dispose()
 

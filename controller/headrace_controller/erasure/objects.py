@@ -82,6 +82,8 @@ def deferred(objects: ObjectStore, bodies: Bodies, requests: Requests, *, apply:
     """Delete requests that are answered later, with their results; how many, and how many wait for their answer first."""
     gone = waiting = 0
     for request_id in objects.folders(layout.DEFERRED):
+        if request_id[:20].isdigit() and not bodies.subject.came_in_time(int(request_id[:20])):
+            continue
         with contextlib.suppress(NotFound):
             head, holds = _deferred(objects, request_id, bodies)
             if not holds and head.get("request_id") not in requests.ids:

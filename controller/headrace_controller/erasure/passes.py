@@ -61,7 +61,8 @@ class Counts:
 
     @property
     def total(self) -> int:
-        return sum(asdict(self).values())
+        """All but what processes have written to their own logs: a function may print the value again and again."""
+        return int(sum(asdict(self).values())) - self.process_logs
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,7 @@ def _versions(objects: ObjectStore, model: str) -> Iterator[tuple[VersionId, Ver
 
 
 def _find(objects: ObjectStore, version: VersionId, described: Version, subject: Subject, found: Requests) -> None:
-    columns = ["request_id", "row", *(c for c, _ in subject.fields(described))]
+    columns = ["request_id", "row", "received", *(c for c, _ in subject.fields(described))]
 
     def look(table: pa.Table) -> None:
         found.add_all(table.filter(subject.rows(described, table)))
@@ -150,7 +151,8 @@ def _erase_of(
 ) -> Counts:
     """What is kept of one version in tables."""
     objects, log = place.objects, layout.log_table(version)
-    columns = ["request_id", "row", *_SAYING, *(c for c, _ in subject.fields(described))]
+    said_in = [*_SAYING, *(c for c, _ in subject.fields(described))]
+    columns = ["request_id", "row", "received", *said_in]
 
     def of_log(table: pa.Table) -> Changed | None:
         return _changed(table, pc.or_(subject.rows(described, table), requests.rows(table)), subject)
@@ -165,7 +167,7 @@ def _erase_of(
     counts.metric_values = tables.change_rows(objects, metrics, of_request, of_metrics, apply=apply).removed
     for folder, change in ((log, of_log), (metrics, of_metrics)):
         left = tables.remove_leftovers(objects, folder, columns, change, place.busy(version), apply=apply)
-        counts.old_files += left.deleted + tables.scrub_log(objects, folder, subject, apply=apply)
+        counts.old_files += left.deleted + tables.scrub_log(objects, folder, said_in, subject, apply=apply)
         waits += [f"{left.waiting} replaced files of {folder} may still be read"] if left.waiting else []
     return counts
 
@@ -185,7 +187,7 @@ def _silenced(table: pa.Table, subject: Subject) -> tuple[pa.Table, int]:
     changed = np.zeros(table.num_rows, bool)
     for name in _SAYING:
         if name in table.column_names and table.num_rows:
-            said = subject.said_in_strings(table[name])
+            said = pc.and_(subject.said_in_strings(table[name]), subject.in_time(table))
             place = table.schema.get_field_index(name)
             kept = pc.if_else(said, pa.scalar(None, table.schema.field(name).type), table[name])
             table = table.set_column(place, table.schema.field(name), kept)

@@ -24,6 +24,8 @@ MAX_VALUE = 1000
 """Characters of a value."""
 DISTINCT = 4
 """Characters from which a value is looked for in texts: shorter ones are in texts that have nothing to do with them."""
+CUT = 16
+"""Characters of a text from which it may be the beginning of a longer one."""
 _WORD = rb"[0-9A-Za-z_]"
 
 
@@ -35,6 +37,8 @@ class Subject:
     """One model; all of them where it is empty."""
     hash_keys: tuple[bytes, ...] = dataclasses.field(default=(), repr=False)
     """The platform's key and those before it: old rows have hashes by old keys."""
+    until: int = 0
+    """Microseconds since the epoch up to which requests were received that are erased; 0 for all."""
 
     def __post_init__(self) -> None:
         if not 0 < len(self.value) <= MAX_VALUE:
@@ -47,17 +51,27 @@ class Subject:
     @cached_property
     def digest(self) -> str:
         """What stands for the value where it must not: keyed, so that nobody can find it out by trying, and another than the hash of a
-        sensitive field, which is erased too."""
-        return hmac.digest(
-            self.hash_keys[-1] if self.hash_keys else b"no key",
-            f"erasure\0{self.field}\0{self.value}".encode(),
-            "sha256",
-        ).hex()[:24]
+        sensitive field, which is erased too. By the oldest key, so that it stays when keys are replaced; empty where there is no key."""
+        if not self.hash_keys:
+            return ""
+        said = f"erasure\0{self.field}\0{self.value}".encode()
+        return hmac.digest(self.hash_keys[-1], said, "sha256").hex()[:24]
+
+    def came_in_time(self, received: int) -> bool:
+        """Whether a request of some nanoseconds since the epoch is erased."""
+        return not self.until or received <= self.until * 1000
 
     def fields(self, version: Version) -> list[tuple[str, Field]]:
         """Columns of a version's log that hold the field, each with its field."""
         found = [(input_column(f), f) for f in version.signature.inputs if f.name == self.field]
         return found + [(output_column(f), f) for f in version.signature.outputs if f.name == self.field]
+
+    def in_time(self, table: pa.Table) -> pa.BooleanArray:
+        """Which rows of a log came before ``until``: somebody who goes on asking must not keep an erasure from its end."""
+        if "received" not in table.column_names or not self.until:
+            return pa.array(np.ones(table.num_rows, bool))
+        received = table["received"].cast(pa.timestamp("us", tz="UTC")).cast(pa.int64())
+        return pc.fill_null(pc.less_equal(received, self.until), True).combine_chunks()
 
     def rows(self, version: Version, table: pa.Table) -> pa.BooleanArray:
         """Which rows of a log hold the value in its field."""
@@ -66,7 +80,7 @@ class Subject:
             if column in table.column_names:
                 for kept in self._kept(of):
                     found = pc.or_(found, _equal(table[column], kept))
-        return found
+        return pc.and_(found, self.in_time(table))
 
     def _kept(self, of: Field) -> list[Any]:
         """The value in the field's type as a log has it: in clear, and as the platform's key hashes it."""
@@ -106,6 +120,11 @@ class Subject:
 
     def said_in(self, text: bytes) -> bool:
         return self.in_text is not None and self.in_text.search(text) is not None
+
+    def begins_with(self, text: str) -> bool:
+        """Whether a text says the value, or may be the beginning of it: of a cut text the last character may be another."""
+        start = text[:-1]
+        return self.value == text or self.said_in(text.encode()) or (len(start) >= CUT and self.value.startswith(start))
 
     def said_in_strings(self, column: pa.ChunkedArray) -> pa.BooleanArray:
         """Which texts of a column say the value; a missing text says nothing."""

@@ -163,42 +163,50 @@ def _is_free(info: ObjectInfo, replaced: float | None, oldest_reader: float) -> 
     return now - replaced > GRACE and replaced < oldest_reader
 
 
-def scrub_log(objects: ObjectStore, folder: str, subject: Subject, *, apply: bool) -> int:
-    """Take figures that say the value out of the table's own log; how many of its files said it. Commits stay what they are."""
+def scrub_log(objects: ObjectStore, folder: str, columns: Sequence[str], subject: Subject, *, apply: bool) -> int:
+    """Take figures of columns that say the value out of the table's own log; how many of its files said it. Commits stay what they are."""
     found, checkpoints = 0, []
     for info in objects.walk(f"{folder}/{_LOG}"):
         if info.key.endswith(".json"):
-            found += _scrub_commit(objects, info.key, subject, apply=apply)
+            found += _scrub_commit(objects, info.key, columns, subject, apply=apply)
         elif info.key.endswith(".parquet"):
-            table = _read(objects, info.key)
-            if table is not None and subject.said_in(orjson.dumps(table.to_pylist(), default=str)):
+            table = _read(objects, info.key, ["add"])
+            adds = table["add"].to_pylist() if table is not None and "add" in table.column_names else []
+            if any(add is not None and _figures_say(add.get("stats"), columns, subject) for add in adds):
                 checkpoints.append(info.key)
     if checkpoints and apply:
         _replace_checkpoints(objects, folder, checkpoints)
     return found + len(checkpoints)
 
 
-def _scrub_commit(objects: ObjectStore, key: str, subject: Subject, *, apply: bool) -> bool:
+def _scrub_commit(objects: ObjectStore, key: str, columns: Sequence[str], subject: Subject, *, apply: bool) -> bool:
     try:
-        body = objects.get(key)
+        lines = [line for line in objects.get(key).splitlines() if line.strip()]
     except NotFound:
         return False
-    if not subject.said_in(body):
+    scrubbed = [_scrubbed(line, columns, subject) for line in lines]
+    if scrubbed == lines:
         return False
     if apply:
-        lines = [_scrubbed(line, subject) for line in body.splitlines() if line.strip()]
-        objects.put(key, b"\n".join(lines) + b"\n")
+        objects.put(key, b"\n".join(scrubbed) + b"\n")
     return True
 
 
-def _scrubbed(line: bytes, subject: Subject) -> bytes:
+def _scrubbed(line: bytes, columns: Sequence[str], subject: Subject) -> bytes:
     """An action without the figures of its file, where these say the value."""
     action = orjson.loads(line)
     add = action.get("add")
-    if add is None or not add.get("stats") or not subject.said_in(line):
+    if add is None or not _figures_say(add.get("stats"), columns, subject):
         return line
     add["stats"] = orjson.dumps({"numRecords": orjson.loads(add["stats"]).get("numRecords")}).decode()
     return orjson.dumps(action)
+
+
+def _figures_say(stats: str | None, columns: Sequence[str], subject: Subject) -> bool:
+    """Whether the least or the greatest value of a column says the value; long ones are kept by their beginning alone."""
+    found = orjson.loads(stats) if stats else {}
+    bounds = [found.get(side, {}).get(column) for side in ("minValues", "maxValues") for column in columns]
+    return any(bound is not None and subject.begins_with(str(bound)) for bound in bounds)
 
 
 def _replace_checkpoints(objects: ObjectStore, folder: str, said: list[str]) -> None:

@@ -28,7 +28,9 @@ class Bodies:
     versions: Mapping[VersionId, Version]
 
     def holds(self, record: Record) -> bool:
-        """By its decoded values where it can be read, by its bytes in any case."""
+        """By its decoded values where it can be read, by its bytes in any case; not one that came too late to be erased."""
+        if not self.subject.came_in_time(record.header.received):
+            return False
         said = (record.request, record.response, record.header.error.encode("utf-8", "replace"))
         if any(self.subject.said_in(part) for part in said):
             return True

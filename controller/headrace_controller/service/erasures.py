@@ -1,5 +1,7 @@
 """Erasures: what is kept of one value of one field goes, while the platform serves.
 
+What was received until the erasure began goes; who asks on is not kept from being logged by it.
+
 States of an erasure, documents of the store: ``running`` until a pass finds nothing and nothing waits, ``done`` then, ``failed`` where the
 request itself is no good. The request, which has the value, is deleted with the last state; what is kept of it is a keyed digest. What was
 not over when a platform stopped goes on when it starts. Asking for the same again joins the one that runs, and finds nothing after it.
@@ -10,7 +12,7 @@ import logging
 import secrets
 import threading
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,17 +21,17 @@ from headrace_controller import clock
 from headrace_controller.catalog import noting
 from headrace_controller.catalog.catalog import Catalog
 from headrace_controller.erasure import passes
-from headrace_controller.erasure.passes import Counts, Pass, Place
+from headrace_controller.erasure.passes import Busy, Counts, Pass, Place
 from headrace_controller.erasure.subject import Subject
-from headrace_controller.service.jobs import OVER, Jobs
+from headrace_controller.service.jobs import Jobs
 from headrace_functions.errors import NotFound
 from headrace_functions.loop_health import LoopHealth
-from headrace_functions.names import VersionId
 from headrace_functions.storage import layout
 from headrace_functions.storage.documents import interpret
 
 EVERY = 3.0
 """Seconds between two passes of an erasure that waits for something."""
+_MILLISECOND = 1000  # microseconds: times of documents are cut to one
 SETTLES = 5.0
 """Seconds that an erasure lasts at least: a record is in the spool of its process for two before it can be looked at."""
 
@@ -72,7 +74,7 @@ class Erasures:
         self._documents = catalog.documents
         self._jobs = jobs
         self._hash_keys = hash_keys
-        self._place = Place(catalog.documents.objects, home / "spool", home / "log", self._busy)
+        self._place = Place(catalog.documents.objects, home / "spool", home / "log")
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._stop = threading.Event()
@@ -101,15 +103,14 @@ class Erasures:
         """Begin to erase, or join an erasure of the same that is not over."""
         subject = self._subject(field_name, value, model)
         with self._lock:
+            request = {"schema": 1, "field": field_name, "value": value, "model": model}
             for erasure in self.select():
-                same = (erasure.field, erasure.digest, erasure.model) == (field_name, subject.digest, model)
-                if same and erasure.state == "running":
+                if erasure.state == "running" and self._documents.find(layout.erasure_request(erasure.id)) == request:
                     return erasure
             now = clock.now()
             erasure_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
             erasure = Erasure(erasure_id, field_name, subject.digest, model, "running", now, now)
             # The request first: what has a state has a request, so it can be done.
-            request = {"schema": 1, "field": field_name, "value": value, "model": model}
             self._documents.create(layout.erasure_request(erasure_id), request)
             self._documents.append(layout.erasure(erasure_id), erasure.to_document())
         noting.note("erasure", erasure_id, None, {"field": field_name, "value": subject.digest, "model": model})
@@ -137,10 +138,13 @@ class Erasures:
             raise NotFound(f"there is no model {model!r}", field="model", hint="headrace model list")
         return Subject(field_name, value, model, tuple(map(bytes.fromhex, self._hash_keys())))
 
-    def _busy(self, version: VersionId) -> float:
+    def _busy(self) -> Busy:
         """Since when an analysis that is not over reads the log of a version, seconds since the epoch."""
-        active = (j for j in self._jobs.unfinished() if j.request["model"] == str(version) and j.state not in OVER)
-        return min((clock.parse(j.created, field="created").timestamp() for j in active), default=float("inf"))
+        since: dict[str, float] = {}
+        for job in self._jobs.unfinished():
+            created, model = clock.parse(job.created, field="created").timestamp(), str(job.request["model"])
+            since[model] = min(created, since.get(model, created))
+        return lambda version: since.get(str(version), float("inf"))
 
     def _follow(self) -> None:
         waits = False
@@ -171,9 +175,11 @@ class Erasures:
         if erasure.state == "done":
             self._forget(erasure_id)
             return False
-        subject = self._subject_of(request)
-        found = passes.run(self._place, subject, layout.erasure_notes(erasure_id), apply=True)
-        age = (datetime.now(UTC) - clock.parse(erasure.created, field="created")).total_seconds()
+        created = clock.parse(erasure.created, field="created")
+        subject = self._subject_of(request, int(created.timestamp() * 1_000_000) + _MILLISECOND)
+        place = replace(self._place, busy=self._busy())
+        found = passes.run(place, subject, layout.erasure_notes(erasure_id), apply=True)
+        age = (datetime.now(UTC) - created).total_seconds()
         over = not found.waits and not found.counts.total and age > SETTLES
         now = Erasure(
             erasure.id,
@@ -193,9 +199,9 @@ class Erasures:
             self._forget(erasure_id)
         return not over
 
-    def _subject_of(self, request: dict[str, Any]) -> Subject:
+    def _subject_of(self, request: dict[str, Any], until: int) -> Subject:
         keys = tuple(map(bytes.fromhex, self._hash_keys()))
-        return Subject(request["field"], request["value"], request["model"], keys)
+        return Subject(request["field"], request["value"], request["model"], keys, until)
 
     def _forget(self, erasure_id: str) -> None:
         """Delete what says the value, the request last: it says that something is left to do."""

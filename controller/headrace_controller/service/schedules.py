@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any, Literal
 
-from croniter import croniter
+from croniter import CroniterError, croniter
 
 from headrace_controller import clock
 from headrace_controller.access import current
@@ -73,6 +73,8 @@ class Schedule:
                 field="cron",
                 expected="minute hour day month weekday, e.g. '0 * * * *' for every full hour (UTC)",
             )
+        if self.cron:
+            _check_comes(self.cron)
         Reference.parse(self.model)
         _check_window(self.window)
         known = [kind for kind in KINDS if kind not in ("explain", "profile")]
@@ -134,6 +136,16 @@ class Schedule:
                 break
             found.append(tick)
         return found[::-1]
+
+
+def _check_comes(cron: str) -> None:
+    """``InvalidInput`` for a time that never comes, such as the 31st of February."""
+    try:
+        croniter(cron, datetime.now(UTC)).get_next(datetime)
+    except (CroniterError, ValueError, OverflowError) as error:
+        raise InvalidInput(
+            f"cron: {cron!r} never comes", field="cron", expected="a time that some day has, e.g. '0 0 28 2 *'"
+        ) from error
 
 
 def due(schedule: Schedule, since: datetime, now: datetime) -> list[datetime]:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 from headrace_functions.errors import InvalidInput
 from headrace_functions.names import MAX_NAME
@@ -67,12 +67,11 @@ class RoleOn:
 
 
 def check_role(role: Any, *, field: str = "role") -> Role:
-    if role not in ROLES:
+    if not isinstance(role, str) or role not in ROLES:
         raise InvalidInput(
             f"{field}: {role!r} is not a role", field=field, expected=f"one of {', '.join(ROLES)}", got=str(role)
         )
-    found: Role = role
-    return found
+    return cast(Role, role)
 
 
 def check_pattern(pattern: Any, *, field: str = "names") -> str:

@@ -41,6 +41,7 @@ class ObjectStore:
     """Opaque bytes by key.
 
     ``create`` is the only write that other writers can race on: exactly one of them wins, the others get ``Conflict``.
+    A text that cannot be a key (control characters, ``..``, an empty part) is one that nothing has; writing to it is ``InvalidInput``.
     ``put`` overwrites whole objects and readers see the old or the new one. ``delete`` of the absent succeeds.
     Every verb raises ``StorageFailed`` when the store refuses or cannot be reached.
     """
@@ -65,6 +66,8 @@ class ObjectStore:
             return bytes(obstore.get(self._store, key).bytes())
         except FileNotFoundError as error:
             raise _absent(key, error) from error
+        except ValueError as error:
+            raise _no_key(key) from error
         except (BaseError, OSError) as error:
             raise _failed("read", key, error) from error
 
@@ -78,6 +81,8 @@ class ObjectStore:
                     sink.write(chunk)
         except FileNotFoundError as error:
             raise _absent(key, error) from error
+        except ValueError as error:
+            raise _no_key(key) from error
         except (BaseError, OSError) as error:
             raise _failed("read", key, error) from error
         return digest.hexdigest()
@@ -105,13 +110,15 @@ class ObjectStore:
             return obstore.head(self._store, key)["size"]
         except FileNotFoundError as error:
             raise _absent(key, error) from error
+        except ValueError as error:
+            raise _no_key(key) from error
         except (BaseError, OSError) as error:
             raise _failed("look up", key, error) from error
 
     def exists(self, key: str) -> bool:
         try:
             obstore.head(self._store, key)
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError):
             return False
         except (BaseError, OSError) as error:
             raise _failed("look up", key, error) from error
@@ -123,6 +130,8 @@ class ObjectStore:
             obstore.put(self._store, key, data, mode="create")
         except AlreadyExistsError as error:
             raise Conflict(f"{key} exists already") from error
+        except ValueError as error:
+            raise _unusable(key) from error
         except (BaseError, OSError) as error:
             raise _failed("create", key, error) from error
 
@@ -130,13 +139,15 @@ class ObjectStore:
         """Write ``key``, replacing what was there; a ``Path`` is streamed."""
         try:
             obstore.put(self._store, key, data)
+        except ValueError as error:
+            raise _unusable(key) from error
         except (BaseError, OSError) as error:
             raise _failed("write", key, error) from error
 
     def delete(self, key: str) -> None:
         try:
             obstore.delete(self._store, key)
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError, TypeError):  # the library says a type error of what cannot be a key
             return
         except (BaseError, OSError) as error:
             raise _failed("delete", key, error) from error
@@ -145,7 +156,7 @@ class ObjectStore:
         """Every object below ``prefix`` (which ends in '/'), in the order of keys."""
         try:
             found = [m for batch in obstore.list(self._store, prefix.rstrip("/") or None) for m in batch]
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError):
             return
         except (BaseError, OSError) as error:
             raise _failed("list", prefix, error) from error
@@ -163,7 +174,7 @@ class ObjectStore:
         try:
             listing = obstore.list(self._store, prefix.rstrip("/") or None, offset=before)
             found = {str(m["path"])[len(prefix) :].split("/")[0] for batch in listing for m in batch}
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError):
             return []
         except (BaseError, OSError) as error:
             raise _failed("list", prefix, error) from error
@@ -176,7 +187,7 @@ class ObjectStore:
     def _level(self, prefix: str) -> Any:
         try:
             return obstore.list_with_delimiter(self._store, prefix.rstrip("/") or None)
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError):
             return {"common_prefixes": [], "objects": []}
         except (BaseError, OSError) as error:
             raise _failed("list", prefix, error) from error
@@ -260,6 +271,14 @@ def _google(url: str) -> GCSStore:
         return GCSStore(urlsplit(url).netloc, client_options={"allow_http": plain})
     except (BaseError, ValueError) as error:
         raise StorageFailed(f"storage {url} cannot be opened: {_first_line(error)}", field="storage") from error
+
+
+def _no_key(key: str) -> NotFound:
+    return NotFound(f"no object {key!r}, which cannot be a key")
+
+
+def _unusable(key: str) -> InvalidInput:
+    return InvalidInput(f"{key!r} cannot be a key of the store", field="key")
 
 
 def _absent(key: str, error: FileNotFoundError) -> NotFound | StorageFailed:

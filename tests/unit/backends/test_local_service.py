@@ -249,3 +249,48 @@ async def test_stop_calls_off_a_start() -> None:
 
     assert launcher.cancelled == 1
     assert launcher.replicas == []
+
+
+@in_virtual_time
+async def test_renewing_answers_open_requests_by_the_old_replica_and_new_ones_by_another() -> None:
+    launcher = FakeLauncher()
+    it = service(launcher, max_replicas=1)
+    open_request = await it.acquire(soon())
+
+    it.renew()
+    new_request = await it.acquire(soon())
+
+    assert new_request is not open_request
+    assert [False, False] == [r.stopped for r in launcher.replicas]
+    it.release(open_request)
+    await asyncio.sleep(0)
+    assert [True, False] == [r.stopped for r in launcher.replicas]
+    it.release(new_request)
+
+
+@in_virtual_time
+async def test_renewing_ends_what_is_idle_at_once_and_keeps_the_minimum() -> None:
+    launcher = FakeLauncher()
+    it = service(launcher, min_replicas=1)
+    it.keep_minimum()
+    await asyncio.sleep(2)
+
+    it.renew()
+    await asyncio.sleep(2)
+
+    assert [True, False] == [r.stopped for r in launcher.replicas]
+    assert "ready" == it.observed().state
+
+
+@in_virtual_time
+async def test_a_replica_that_was_starting_with_the_old_keys_answers_nobody() -> None:
+    launcher = FakeLauncher(delay=1.0)
+    it = service(launcher)
+    waiting = asyncio.ensure_future(it.acquire(soon()))
+    await asyncio.sleep(0.5)
+
+    it.renew()
+    held = await waiting
+
+    assert held.running is launcher.replicas[1]
+    assert [True, False] == [r.stopped for r in launcher.replicas]

@@ -87,6 +87,22 @@ def test_bytes_that_are_no_archive_are_malformed(tmp_path: Path, data: bytes) ->
         archive.unpack(data, tmp_path / "artifact")
 
 
+@pytest.mark.parametrize(
+    "members",
+    [
+        [member("a"), member("a")],
+        [member("a"), member("a/b")],
+        [member(".")],
+        [member("x" * 300)],
+    ],
+    ids=["twice", "below a file", "the folder itself", "a long name"],
+)
+def test_a_name_that_no_file_can_have_is_refused_by_it(tmp_path: Path, members: list[tarfile.TarInfo]) -> None:
+    with pytest.raises(InvalidInput, match="cannot be written"):
+        archive.unpack(tar_of(*members), tmp_path / "artifact")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_archive_that_was_cut_short_is_malformed(tmp_path: Path) -> None:
     write(tmp_path, {"model.bin": os.urandom(100_000)})
     archive.pack(["model.bin"], tmp_path, tmp_path / "a")

@@ -172,6 +172,19 @@ def test_text_that_is_no_yaml_is_refused_with_its_line() -> None:
     assert "line 3: not YAML" in refused("kind: Model\nname: x\n  : [").message
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("kind: Model\nname: \x00", "the character U+0000 may not be in it"),
+        ("kind: Model\nname: 2026-13-01", "a value cannot be read"),
+        ("kind: [Model]\nname: x", "unknown kind"),
+        ("kind: " + "[" * 3000, "nested too deeply"),
+    ],
+)
+def test_yaml_that_its_library_stumbles_over_is_refused_in_words(text: str, says: str) -> None:
+    assert says in refused(text).message
+
+
 def test_yaml_cannot_make_python_objects() -> None:
     assert "not YAML" in refused("kind: !!python/object/apply:os.system ['true']\nname: x").message
 

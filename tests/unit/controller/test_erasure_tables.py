@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,7 +15,9 @@ from headrace_controller.erasure.subject import Requests, Subject
 from headrace_controller.erasure.tables import Changed, change_rows, remove_leftovers, scrub_log
 from headrace_controller.requestlog import commits
 from headrace_functions.errors import InvalidInput
+from headrace_functions.signature import Field, Signature, dtype
 from headrace_functions.storage.objects import ObjectStore
+from support.versions import version
 
 FOLDER = "logs/churn/v1"
 COLUMNS = ["who"]
@@ -135,10 +138,31 @@ def test_the_tables_own_log_does_not_say_the_value_and_can_be_read(objects: Obje
     append(objects, "bob")
     DeltaTable(objects.table_url(FOLDER)).create_checkpoint()
     change_rows(objects, FOLDER, COLUMNS, without("cust-90210"), apply=True)
-    assert 0 < scrub_log(objects, FOLDER, Subject("who", "cust-90210"), apply=True)
-    assert 0 == scrub_log(objects, FOLDER, Subject("who", "cust-90210"), apply=True)
+    assert 0 < scrub_log(objects, FOLDER, COLUMNS, Subject("who", "cust-90210"), apply=True)
+    assert 0 == scrub_log(objects, FOLDER, COLUMNS, Subject("who", "cust-90210"), apply=True)
     assert ["bob"] == kept(objects)
     assert b"cust-90210" not in b"".join(objects.get(i.key) for i in objects.walk(f"{FOLDER}/_delta_log/"))
+
+
+def test_figures_of_other_columns_stay_and_do_not_keep_an_erasure_from_its_end(objects: ObjectStore) -> None:
+    append(objects, "bob")
+    assert 0 == scrub_log(objects, FOLDER, ["city"], Subject("city", "bob"), apply=True)
+    assert 0 == scrub_log(objects, FOLDER, COLUMNS, Subject("who", "WRITE"), apply=True)
+
+
+def test_figures_that_are_the_beginning_of_a_long_value_are_found() -> None:
+    subject = Subject("who", "a" * 60)
+    assert subject.begins_with("a" * 31 + "b")
+    assert not subject.begins_with("aaa")
+
+
+def test_rows_that_came_after_an_erasure_began_are_not_of_it() -> None:
+    received = pa.array([1_000_000, 2_000_000], pa.timestamp("us", tz="UTC"))
+    table = pa.table({"received": received, "in.who": ["maya", "maya"]})
+    text = Field("who", dtype("string"))
+    described = replace(version("churn", 1), signature=Signature((text,), (Field("y", dtype("double")),)))
+    assert [True, False] == Subject("who", "maya", until=1_500_000).rows(described, table).to_pylist()
+    assert [True, True] == Subject("who", "maya").rows(described, table).to_pylist()
 
 
 def test_a_value_is_found_as_a_word_in_every_form_and_not_within_another() -> None:

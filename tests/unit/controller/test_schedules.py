@@ -93,6 +93,12 @@ def test_a_clock_that_went_backwards_makes_nothing_due() -> None:
     assert due(Schedule("c", "0 * * * *", "m", missed="catch-up"), NOON + HOUR, NOON) == []
 
 
+def test_a_time_that_no_day_has_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="never comes"):
+        Schedule("s", "0 0 31 2 *", "m")
+    assert Schedule("s", "0 0 29 2 *", "m").cron
+
+
 @pytest.mark.parametrize("cron", ["* * *", "61 * * * *", "every day", "* * * * * *", "0 0 31 2", ""])
 def test_a_cron_expression_that_does_not_parse_is_refused(cron: str) -> None:
     with pytest.raises(InvalidInput) as caught:
