@@ -211,9 +211,11 @@ def test_a_copy_of_the_bucket_is_the_platform_wherever_it_is_applied(
         new.put(found.key, old.get(found.key))
     versions = platform.headrace("version", "list", "--json")
     logged = len(platform.headrace("log", "query", "tumour:1", "--limit", "10000", "--json"))
+    keys = [f"--from-literal={name}={value}" for name, value in platform.secret("headrace-platform").items()]
     kubectl("delete", "-k", str(made.overlay), "--timeout=300s")
     kubectl("create", "namespace", made.namespace)
     create_secret(made.namespace)
+    kubectl("create", "secret", "generic", "headrace-platform", "-n", made.namespace, *keys)
     made.store(url)
     made.apply()
     assert versions == platform.headrace("version", "list", "--json")
