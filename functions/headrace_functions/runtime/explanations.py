@@ -1,18 +1,20 @@
-"""Why a row has its answer, said with the answer: exact Shapley values of models that are trees, in milliseconds and without a further question.
+"""Why a row has its answer, said with the answer: exact Shapley values of trees and linear models, in milliseconds and without a further question.
 
-They are read from the model that answers (``artifact_trees``), and believed only where they add up to its own answer. Other models are explained by
+They are read from the model that answers (``artifact_trees``, ``attribution.linear``), and believed only where they add up to its own answer. Other models are explained by
 asking them about many rows, which is the business of ``headrace explain`` and no part of a request.
 """
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from headrace_functions.attribution.ensembles import UNITS, Ensemble, NotDirectError
+from headrace_functions.attribution.ensembles import SAME, UNITS, Link, NotDirectError
 from headrace_functions.attribution.features import features_of
+from headrace_functions.attribution.linear import last_step, linear
 from headrace_functions.attribution.matrices import in_order, places
 from headrace_functions.attribution.outcome import Outcome, choose
 from headrace_functions.attribution.single import LeafTable
@@ -31,6 +33,24 @@ Explanation = dict[str, Any]
 """``output`` that is explained, its ``unit``, ``base`` (what training rows give in the mean), ``answer`` (``base`` plus all values) and ``values`` by feature, the largest first."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Sum:
+    """One output of a version as a sum over its features. ``values`` takes a row of the model's features in its order."""
+
+    names: tuple[str, ...] | None
+    features: int
+    base: float
+    link: Link
+    close: float
+    values: Callable[[Array], Array]
+
+    def answer(self, total: float) -> float:
+        """What the model answers where ``base`` and all values come to ``total``."""
+        if self.link == "logit":
+            return float(1 / (1 + np.exp(-total)))
+        return float(np.exp(total)) if self.link == "log" else total
+
+
 class Explainer:
     """Explains answers of one loaded version. For several threads."""
 
@@ -38,13 +58,13 @@ class Explainer:
         self._version = version
         self._artifact = artifact
         self._model = model
-        self._tables: dict[int | None, tuple[Ensemble, LeafTable]] = {}
+        self._sums: dict[int | None, _Sum] = {}
         self._lock = threading.Lock()
 
     def explain(self, tensors: Tensors, outputs: Tensors) -> list[Explanation]:
         """An explanation for each row of checked inputs and the answers to them.
 
-        ``TooLarge`` for more than ``MAX_ROWS`` rows, ``InvalidInput`` where the model is not made of trees that can be read.
+        ``TooLarge`` for more than ``MAX_ROWS`` rows, ``InvalidInput`` where the model is none that can be taken apart.
         """
         rows, answers = self._rows(tensors), self._by_row(outputs)
         if len(rows) > MAX_ROWS:
@@ -63,46 +83,68 @@ class Explainer:
             raise InvalidInput(
                 f"{self._version.id} cannot be explained within a request: {error}",
                 field="explain",
-                expected="a model of trees: scikit-learn's trees and forests, gradient boosting of one sum of trees, XGBoost, LightGBM",
+                expected="scikit-learn's trees, forests, gradient boosting of one sum of trees and linear models, also behind scalers; XGBoost; LightGBM",
                 hint=f"headrace explain {self._version.id} explains any model by asking it about many rows",
             ) from error
 
     def _one(self, row: Array, answer: Tensors) -> Explanation:
-        outcome = choose(self._version.signature, answer)
-        found, table = self._table(outcome)
-        x = in_order(self._version.signature, found, row)[0]
-        values = table.values(x)
-        whole = table.base + float(values.sum())
+        signature = self._version.signature
+        outcome = choose(signature, answer)
+        found = self._sum(outcome)
+        x = in_order(signature, found, row)[0]
+        values = found.values(x)
+        whole = found.base + float(values.sum())
         given = float(outcome.of(answer)[0])
-        apart = abs(float(found.answer(np.array([whole]))[0]) - given) / max(abs(given), 1.0)
+        apart = abs(found.answer(whole) - given) / max(abs(given), 1.0)
         if not apart <= found.close:
-            raise NotDirectError(f"its trees differ from its answer by {apart:.3g}")
-        names = [feature.name for feature in features_of(self._version.signature)]
+            raise NotDirectError(f"what it is made of differs from its answer by {apart:.3g}")
+        names = [feature.name for feature in features_of(signature)]
+        sources = places(signature, found)
         order = np.argsort(-np.abs(values), kind="stable")
-        sources = places(self._version.signature, found)
         return {
             "output": outcome.name,
             "unit": UNITS[found.link],
-            "base": table.base + found.offset,
-            "answer": whole + found.offset,
+            "base": found.base,
+            "answer": whole,
             "values": {names[sources[i]]: float(values[i]) for i in order},
         }
 
-    def _table(self, outcome: Outcome) -> tuple[Ensemble, LeafTable]:
+    def _sum(self, outcome: Outcome) -> _Sum:
         if outcome.answer is not None:
-            raise NotDirectError("a category is no sum of trees")
+            raise NotDirectError("a category is no sum")
         with self._lock:
-            known = self._tables.get(outcome.place)
+            known = self._sums.get(outcome.place)
             if known is None:
-                version = self._version
-                found = artifact_trees.read(
-                    self._artifact, version.framework, version.options, outcome.place, lambda: self._model
-                )
-                known = found, LeafTable(found)
-                if len(self._tables) >= MAX_TABLES:
-                    self._tables.clear()
-                self._tables[outcome.place] = known
+                if len(self._sums) >= MAX_TABLES:
+                    self._sums.clear()
+                known = self._sums[outcome.place] = self._taken_apart(outcome.place)
             return known
+
+    def _taken_apart(self, place: int | None) -> _Sum:
+        version = self._version
+        step = last_step(self._model) if version.framework == "sklearn" else None
+        found = None if step is None else linear(step, place)
+        if step is not None and found is not None:
+            linear_found = found
+            return _Sum(
+                step.names,
+                step.features,
+                found.base,
+                found.link,
+                SAME,
+                lambda x: linear_found.values(step.transform(x[None])[0]),
+            )
+        trees = artifact_trees.read(
+            self._artifact, version.framework, version.options, place, lambda: step.estimator if step else self._model
+        )
+        table = LeafTable(trees)
+        names = step.names if step is not None and step.names is not None else trees.names
+
+        def values(x: Array) -> Array:
+            row = x[None] if step is None else step.transform(x[None])
+            return table.values(trees.seen(row)[0])
+
+        return _Sum(names, trees.features, table.base + trees.offset, trees.link, trees.close, values)
 
     def _rows(self, tensors: Tensors) -> Array:
         columns = self._by_row(tensors)

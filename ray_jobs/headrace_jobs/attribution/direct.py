@@ -43,7 +43,7 @@ def by_trees(
     found = read_trees(objects, version, outcome.place)
     if (leaves := sum(int((t.left < 0).sum()) for t in found.trees)) > most:
         raise NotDirectError(f"its trees have {leaves:,} leaves, more than {most:,}")
-    x = in_order(version.signature, found, rows)
+    x = found.seen(in_order(version.signature, found, rows))
     try:
         values, base = tree_shap(found.trees, x)
     except ValueError as error:

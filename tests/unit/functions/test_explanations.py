@@ -6,13 +6,21 @@ from typing import Any
 
 import httpx
 import numpy as np
+import pandas as pd
 import pytest
+from sklearn.base import is_classifier
+from sklearn.decomposition import PCA
 from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingRegressor, RandomForestClassifier
-from sklearn.linear_model import LinearRegression
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.neighbors import KNeighborsRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from fixtures_trees import brute_force
 from function_support import Deployed, Home, client, scalars, serving, signature
 from headrace_functions.attribution.estimators import ensemble
+from headrace_functions.errors import InvalidInput
 from headrace_functions.record import Record, decode
 from headrace_functions.runtime.explanations import MAX_ROWS, Explainer
 from headrace_functions.signature import Field, dtype
@@ -140,7 +148,71 @@ def test_values_of_boosting_add_up_to_the_answer_in_their_unit(model: Any, tmp_p
     assert "age" == next(iter(one["values"]))
 
 
-def test_a_model_that_is_not_of_trees_is_refused_with_the_way_that_explains_any(tmp_path: Path) -> None:
+def explained(model: Any, tmp_path: Path, row: tuple[float, ...], *, named: bool = False) -> tuple[dict[str, Any], Any]:
+    """The explanation of one row by a model fitted on the data, and the probability or value that it answers."""
+    x, y = data()
+    frame: Any = pd.DataFrame(x, columns=list(NAMES)) if named else x
+    classes = is_classifier(model)
+    model.fit(frame, y > 0 if classes else y)
+    outputs = (CLASSES if classes else VALUE,)
+    fields = scalars(*(reversed(NAMES) if named else NAMES))
+    deployed = Home(tmp_path).version(signature(fields, outputs), framework="sklearn", model=model)
+    asked = pd.DataFrame([row], columns=list(NAMES)) if named else np.array([row])
+    answer = {"probabilities": model.predict_proba(asked)} if classes else {"value": model.predict(asked)}
+    tensors = {name: np.array([value]) for name, value in zip(NAMES, row, strict=True)}
+    (one,) = Explainer(deployed.version, deployed.settings.artifact, model).explain(tensors, answer)
+    return one, answer["probabilities"][0].max() if classes else answer["value"][0]
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_linear_model_behind_a_scaler_has_its_coefficients_times_the_distance_from_the_mean(
+    tmp_path: Path, named: bool
+) -> None:
+    model = make_pipeline(StandardScaler(), LogisticRegression())
+    one, likely = explained(model, tmp_path, (0.4, -1.0, 2.0), named=named)
+    x, _ = data()
+    slopes = model[-1].coef_[0] / model[0].scale_
+    expected = dict(zip(NAMES, slopes * (np.array([0.4, -1.0, 2.0]) - x.mean(axis=0)), strict=True))
+    assert expected == pytest.approx(one["values"], abs=1e-9)
+    assert ("log odds", np.log(likely / (1 - likely))) == (one["unit"], pytest.approx(one["answer"], abs=1e-9))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        make_pipeline(StandardScaler(), RandomForestClassifier(5, random_state=0)),
+        make_pipeline(SimpleImputer(), MinMaxScaler(), HistGradientBoostingRegressor(max_iter=5)),
+        make_pipeline(MinMaxScaler(), StandardScaler(), Ridge()),
+        make_pipeline("passthrough", GradientBoostingClassifier(n_estimators=4)),
+    ],
+    ids=lambda model: type(model[-1]).__name__,
+)
+def test_what_is_done_to_each_number_alone_keeps_a_model_explained(model: Any, tmp_path: Path) -> None:
+    one, given = explained(model, tmp_path, (0.4, -1.0, 2.0))
+    answer = 1 / (1 + np.exp(-one["answer"])) if one["unit"] == "log odds" else one["answer"]
+    assert given == pytest.approx(answer, abs=1e-6)
+    assert one["answer"] == pytest.approx(one["base"] + sum(one["values"].values()), abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (make_pipeline(PCA(2), Ridge()), "makes other features by PCA"),
+        (
+            make_pipeline(SimpleImputer(add_indicator=True), StandardScaler(), Ridge()),
+            "makes other features by SimpleImputer",
+        ),
+        (make_pipeline(MinMaxScaler(), Ridge()), "the means of its training rows are not known"),
+        (make_pipeline(StandardScaler(), KNeighborsRegressor()), "not made of trees"),
+    ],
+    ids=lambda value: value.split()[-1] if isinstance(value, str) else type(value[0]).__name__,
+)
+def test_what_cannot_be_taken_apart_says_what_is_in_the_way(model: Any, said: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=said):
+        explained(model, tmp_path, (0.4, -1.0, 2.0))
+
+
+def test_a_model_that_cannot_be_taken_apart_is_refused_with_the_way_that_explains_any(tmp_path: Path) -> None:
     x, y = data()
     model = LinearRegression().fit(x, y)
     deployed = Home(tmp_path).version(signature(scalars(*NAMES), (VALUE,)), framework="sklearn", model=model)
@@ -156,7 +228,7 @@ def test_trees_that_do_not_give_the_answer_are_not_believed(tmp_path: Path) -> N
     model = HistGradientBoostingRegressor(max_iter=3).fit(x, y)
     deployed = Home(tmp_path).version(signature(scalars(*NAMES), (VALUE,)), framework="sklearn", model=model)
     row = {name: np.array([0.5]) for name in NAMES}
-    with pytest.raises(Exception, match="its trees differ from its answer by"):
+    with pytest.raises(Exception, match="what it is made of differs from its answer by"):
         Explainer(deployed.version, deployed.settings.artifact, model).explain(row, {"value": np.array([1234.5])})
 
 
