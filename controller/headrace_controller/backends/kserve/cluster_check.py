@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from headrace_controller.backends.kserve.credentials import PLATFORM_SECRET, RELEASE_KEY, SECRET
 from headrace_functions.errors import HeadraceError
 
 Level = Literal["ok", "note", "unknown", "lacking"]
@@ -28,6 +29,7 @@ REVISION_TIMEOUT = 600
 """Seconds that the gateway and slow versions let a request take; Knative's own limit must not be lower."""
 
 _ACCOUNT = "headrace"
+_FUNCTION_POLICIES = ("headrace-default-deny", "headrace-functions")
 ACCOUNT_RIGHTS: tuple[Right, ...] = (
     *(("", "secrets", verb) for verb in ("get", "create", "patch", "delete")),
     *(("serving.kserve.io", "inferenceservices", v) for v in ("get", "list", "watch", "create", "patch", "delete")),
@@ -65,6 +67,10 @@ class Findings:
     features: Mapping[str, str] | Unseen | None = None
     namespace_there: bool | Unseen = False
     secret_keys: frozenset[str] | Unseen | None = None
+    platform_keys: frozenset[str] | Unseen | None = None
+    """Of the Secret with the platform's own keys."""
+    policies: frozenset[str] | Unseen = frozenset()
+    """Names of the NetworkPolicies of the namespace."""
     caller: Mapping[Right, bool] | Unseen = field(default_factory=dict)
     account: Mapping[Right, bool] | Unseen = field(default_factory=dict)
     controller: str | Unseen | None = None
@@ -94,6 +100,8 @@ def verdicts(seen: Findings) -> list[Verdict]:
         *_settings(seen),
         _namespace(seen),
         _secret(seen),
+        _platform_keys(seen.platform_keys),
+        _policies(seen.policies),
         _rights(
             "your rights", seen.caller, CALLER_RIGHTS, "headrace --context needs them; kubectl port-forward does not"
         ),
@@ -220,6 +228,31 @@ def _secret(seen: Findings) -> Verdict:
     if not pair & keys:
         return Verdict(name, "note", "without static keys: the accounts need a role that reaches the store")
     return Verdict(name, "ok", ", ".join(sorted(keys)))
+
+
+def _platform_keys(keys: frozenset[str] | Unseen | None) -> Verdict:
+    name = "platform keys"
+    if isinstance(keys, Unseen):
+        return Verdict(name, "unknown", keys.why)
+    if keys is None:
+        return Verdict(
+            name, "note", f"there is no Secret {PLATFORM_SECRET}: the controller makes it at its first start"
+        )
+    missing = sorted({SECRET, RELEASE_KEY} - keys)
+    if missing:
+        says = f"the Secret {PLATFORM_SECRET} lacks {', '.join(missing)}: gateways cannot start"
+        return Verdict(name, "lacking", says, "give it both keys; while the controller signs releases it lacks one")
+    return Verdict(name, "ok", "keep a copy with your backups")
+
+
+def _policies(names: frozenset[str] | Unseen) -> Verdict:
+    name = "network policies"
+    if isinstance(names, Unseen):
+        return Verdict(name, "unknown", names.why)
+    if not set(_FUNCTION_POLICIES) <= names:
+        todo = "use knative/components/network-policies, and HEADRACE_AUTH=1"
+        return Verdict(name, "note", "none for pods that run users' code: these may ask any server", todo)
+    return Verdict(name, "ok", "applied; whether the network plugin enforces them cannot be seen from here")
 
 
 def _rights(name: str, found: Mapping[Right, bool] | Unseen, wanted: tuple[Right, ...], todo: str) -> Verdict:

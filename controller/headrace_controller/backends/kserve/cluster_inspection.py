@@ -11,6 +11,7 @@ from kubernetes.client.exceptions import ApiException
 from headrace_controller.backends.kserve.access import SERVICE, choose_context
 from headrace_controller.backends.kserve.cluster import TIMEOUT, explained
 from headrace_controller.backends.kserve.cluster_check import ACCOUNT_RIGHTS, CALLER_RIGHTS, Findings, Right, Unseen
+from headrace_controller.backends.kserve.credentials import PLATFORM_SECRET
 from headrace_controller.backends.kserve.manifests import API_VERSION, GROUP, MANAGED_BY, MANAGER, PLURAL
 from headrace_controller.environments import images
 from headrace_functions.errors import HeadraceError, InvalidInput, NotFound, Unreachable
@@ -55,7 +56,9 @@ class _Inspection:
             {"Kubernetes": kubernetes, **found},
             **configs,
             namespace_there=_seen(lambda: self._find(f"/api/v1/namespaces/{self._namespace}") is not None),
-            secret_keys=_seen(self._secret_keys),
+            secret_keys=_seen(lambda: self._secret_keys(STORAGE_SECRET)),
+            platform_keys=_seen(lambda: self._secret_keys(PLATFORM_SECRET)),
+            policies=_seen(self._policies),
             caller=_seen(lambda: self._may(CALLER_RIGHTS, None)),
             account=_seen(lambda: self._may(ACCOUNT_RIGHTS, f"system:serviceaccount:{self._namespace}:{ACCOUNT}")),
             controller=_seen(self._controller_image),
@@ -79,9 +82,13 @@ class _Inspection:
         found = self._find(f"/api/v1/namespaces/{KNATIVE}/configmaps/{name}")
         return None if found is None else found.get("data", {})
 
-    def _secret_keys(self) -> frozenset[str] | None:
-        found = self._find(f"/api/v1/namespaces/{self._namespace}/secrets/{STORAGE_SECRET}")
+    def _secret_keys(self, name: str) -> frozenset[str] | None:
+        found = self._find(f"/api/v1/namespaces/{self._namespace}/secrets/{name}")
         return None if found is None else frozenset(found.get("data", {}))
+
+    def _policies(self) -> frozenset[str]:
+        found = self._find(f"/apis/networking.k8s.io/v1/namespaces/{self._namespace}/networkpolicies")
+        return frozenset(item["metadata"]["name"] for item in (found or {}).get("items", []))
 
     def _may(self, rights: Iterable[Right], account: str | None) -> dict[Right, bool]:
         kind = "subjectaccessreviews" if account else "selfsubjectaccessreviews"
