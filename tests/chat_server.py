@@ -15,6 +15,8 @@ class Answers:
 
     pieces: Sequence[str]
     status: int = 200
+    said: str = "slow down"
+    """What an error says."""
     pause: float = 0.0
     """Seconds between two pieces."""
     break_after: int | None = None
@@ -40,7 +42,7 @@ def chat_server(answers: Answers) -> Iterator[str]:
             if self.path != "/v1/chat/completions" or answers.status != 200:
                 self.send_response(answers.status if answers.status != 200 else 404)
                 self.end_headers()
-                self.wfile.write(b"slow down")
+                self.wfile.write(answers.said.encode())
                 return
             self.send_response(200)
             self.send_header("content-type", "text/event-stream")

@@ -21,7 +21,7 @@ resource = Resource("evaluations")
 _EVALUATIONS = "/models/<model>/versions/<int:number>/evaluations"
 
 
-@resource.route("POST", _EVALUATIONS, access=named("call"), answer=schemas.EvaluationView, status=202)
+@resource.route("POST", _EVALUATIONS, access=(named("call"), named("view")), answer=schemas.EvaluationView, status=202)
 def start_evaluation(platform: Platform, model: str, number: int) -> schemas.EvaluationView:
     """Ask a version the rows of a labelled file, unrecorded, and hold its figures against requirements.
 

@@ -1,11 +1,13 @@
 """Records of one version to rows of its log table. Pure: no files, no clock."""
 
+import base64
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -155,9 +157,15 @@ def _scalars(field: Field, arrays: list[np.ndarray[Any, Any]], kind: pa.DataType
 
 
 def _text(values: np.ndarray[Any, Any]) -> list[str | None]:
-    return [
-        v.decode(errors="replace") if isinstance(v, bytes) else None if v is None else str(v) for v in values.tolist()
-    ]
+    return [_written(v) if isinstance(v, bytes) else None if v is None else str(v) for v in values.tolist()]
+
+
+def _written(value: bytes) -> str:
+    """Bytes as text; what is no UTF-8, such as a picture, as v1 has it on the wire, so that nothing of it is lost."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return orjson.dumps({"b64": base64.b64encode(value).decode()}).decode()
 
 
 def _lists(arrays: list[np.ndarray[Any, Any]], kind: pa.ListType) -> pa.Array:

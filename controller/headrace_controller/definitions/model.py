@@ -15,7 +15,7 @@ from headrace_functions.runtime.frameworks import chat_completions
 from headrace_functions.version import CONTAINER, EXTERNAL
 
 MAX_METADATA = 100  # entries
-_URL = re.compile(r"https?://[^\s/?#]+(?:/[^\s?#]*)?")
+_URL = re.compile(r"https?://[^\s/?#@]+(?:/[^\s?#]*)?")
 _INFERENCE_SERVICE = re.compile(r"[a-z0-9][a-z0-9-]{0,62}/[a-z0-9][a-z0-9-]{0,252}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 _CHAT = {
@@ -94,7 +94,7 @@ class ExternalDefinition(Document):
     @model_validator(mode="after")
     def _knows_whom_to_ask(self) -> "ExternalDefinition":
         if self.protocol == "openai":
-            missing = next((key for key in ("url", "model") if getattr(self, key) is None), None)
+            missing = next((key for key in ("url", "model") if not getattr(self, key)), None)
             if missing:
                 raise refuse(
                     "it is required for protocol: openai",
@@ -129,7 +129,11 @@ class ExternalDefinition(Document):
     @classmethod
     def _is_a_url(cls, value: str | None) -> str | None:
         if value is not None and not _URL.fullmatch(value):
-            raise refuse(f"{value!r} is no URL of a model", expected="e.g. http://models:8080/v2/models/churn")
+            secret = ", without user and password" if "@" in value else ""
+            raise refuse(
+                "it is no URL of a model" if secret else f"{value!r} is no URL of a model",
+                expected=f"e.g. http://models:8080/v2/models/churn, or https://models.example.org/v1 of protocol: openai{secret}",
+            )
         return value
 
     @field_validator("inference_service")
@@ -222,7 +226,7 @@ class ModelDefinition(Document):
             if given:
                 raise refuse(f"an external model has no {given[0]}: it runs elsewhere", key=given[0])
             self._check_declared("an external model")
-            if self.external.protocol == chat_completions.PROTOCOL:
+            if self.is_chat:
                 chat_completions.check(self.contract.inputs, self.contract.outputs)
         elif not self.payload:
             raise refuse(
@@ -270,6 +274,11 @@ class ModelDefinition(Document):
                 hint="list the packages under 'requirements' and remove install-command",
             )
         return self
+
+    @property
+    def is_chat(self) -> bool:
+        """Whether it is a language model behind an API."""
+        return self.external is not None and self.external.protocol == chat_completions.PROTOCOL
 
     def loader_options(self) -> dict[str, Any]:
         """What the framework's loader is told: ``options``, and what else of the definition concerns it."""

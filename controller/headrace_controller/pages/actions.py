@@ -4,6 +4,7 @@ A browser says where a form comes from (``Origin`` or ``Sec-Fetch-Site``); one o
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 import flask
@@ -106,6 +107,8 @@ class _Forms:
     def _edited(
         self, name: str, draft: sequence_edit.Draft, problem: HeadraceError | None = None, *, check: bool = True
     ) -> Response:
+        if isinstance(problem, Conflict):  # who saves once more does so knowing of the other change
+            draft = replace(draft, revision=self._platform.sequences.get(name).number)
         shown = sequence_edit.content(self._platform, name, draft, check=check, problem=problem)
         response = self._render("sequence_edit.html", shown)
         if problem is not None:

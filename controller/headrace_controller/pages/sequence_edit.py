@@ -4,6 +4,7 @@ It works without a script: *Check* draws the same form with what the change woul
 so there is always one to fill in. What the form does not show (metadata, deployment configurations, declared inputs) stays as it is.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,6 +23,8 @@ from headrace_functions.signature import Field, Signature
 
 MAX_SUGGESTED = 500
 """Versions that the form suggests."""
+
+_PLACE = re.compile(r"^pipeline\.(\d+)(?:\.(?:variants\.)?(\d+))?(?:\.[\w-]+)*: ")
 
 Json = dict[str, Any]
 Form = Mapping[str, str]
@@ -113,7 +116,14 @@ def definition(platform: Platform, name: str, draft: Draft) -> SequenceDefinitio
     """The definition that the draft makes of the sequence; ``InvalidInput`` naming the field."""
     now, deployments = platform.sequences.get(name).sequence, platform.sequences.deployments_of(name)
     assert now is not None
-    pipeline = [{"variants": [_variant(row, deployments) for row in stage]} for stage in draft.stages]
+    if not draft.stages:
+        raise InvalidInput(
+            "the sequence has no stage", field="stages", expected="at least one version, as MODEL:NUMBER"
+        )
+    pipeline = [
+        {"variants": [_variant(row, deployments, f"Stage {s}, version {v}") for v, row in enumerate(stage, 1)]}
+        for s, stage in enumerate(draft.stages, 1)
+    ]
     document: Json = {"kind": "Sequence", "name": name, "pipeline": pipeline, "metadata": dict(now.metadata or {})}
     if draft.timeout:
         document["timeout"] = f"{draft.timeout}s" if draft.timeout.replace(".", "", 1).isdigit() else draft.timeout
@@ -122,12 +132,18 @@ def definition(platform: Platform, name: str, draft: Draft) -> SequenceDefinitio
     return found
 
 
-def _variant(row: Row, deployments: Mapping[str, str]) -> Json:
+def _variant(row: Row, deployments: Mapping[str, str], place: str) -> Json:
     variant: Json = {"model": row.model}
     if row.role == "shadow":
         variant["shadow"] = True
     elif row.weight:
-        variant["weight"] = int(row.weight) if row.weight.isascii() and row.weight.isdigit() else row.weight
+        if not row.weight.isascii() or not row.weight.isdigit() or int(row.weight[:9]) > 100:
+            raise InvalidInput(
+                f"{place}: the weight {row.weight[:20]!r} is not a whole number up to 100",
+                field="weight",
+                expected="0 to 100",
+            )
+        variant["weight"] = int(row.weight)
     if row.model in deployments:
         variant["deployment-configuration"] = deployments[row.model]
     return variant
@@ -151,8 +167,18 @@ def content(
         "stages": [(*stage, Row()) for stage in draft.stages],
         "suggested": _suggested(platform),
         "meaning": meaning,
-        "problem": None if problem is None else {"message": problem.message, "hint": problem.hint, **problem.details()},
+        "problem": None
+        if problem is None
+        else {"message": _in_the_form(problem.message), "hint": problem.hint, **problem.details()},
     }
+
+
+def _in_the_form(message: str) -> str:
+    """A message that names a place of the definition, by the place of the form that it was written in."""
+    return _PLACE.sub(
+        lambda found: f"Stage {int(found[1]) + 1}" + (f", version {int(found[2]) + 1}" if found[2] else "") + ": ",
+        message,
+    )
 
 
 def _meaning(platform: Platform, now: Sequence, then: Sequence) -> Json:

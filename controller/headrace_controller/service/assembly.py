@@ -103,8 +103,8 @@ class Assembly:
         check_safety(definition, framework, folder, log)
         wanted = needed(definition, framework, folder, log)
         ground = self._room.prepare(wanted, log)
-        if definition.container is not None:
-            return self._assemble_unasked(version, definition, given, content, log, ground)
+        if definition.container is not None or definition.is_chat:
+            return self._assemble_unasked(version, definition, given, content, log, ground, framework)
         data = read_training(definition, given, log)
         declared = inputs_of(definition, data)
         question = Question(
@@ -150,8 +150,9 @@ class Assembly:
         content: str,
         log: Log,
         ground: Ground | None = None,
+        framework: str = EXTERNAL,
     ) -> Version:
-        """A version that cannot be asked while it is built, because it answers elsewhere or in a container of its own: its contract is declared."""
+        """A version that is not asked while it is built, because it answers elsewhere, at a price for each question, or in a container of its own: its contract is declared."""
         data = read_training(definition, given, log)
         signature = Signature(inputs_of(definition, data), definition.contract.output_fields())
         _check_monitoring(definition, signature)
@@ -161,7 +162,7 @@ class Assembly:
         else:
             made = replace(
                 made,
-                framework=CONTAINER,
+                framework=framework,
                 environment=ground.environment,
                 runtime=ground.runtime,
                 proxied=ground.runtime is not None,

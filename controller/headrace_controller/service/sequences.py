@@ -72,11 +72,9 @@ class Sequences:
         current = self._catalog.sequences.find(definition.name)
         if since is not None and (current is None or current.number != since):
             raise Conflict(
-                f"{definition.name} was changed since revision {since}",
+                f"{definition.name} is at {f'revision {current.number}' if current is not None else 'no revision'} by now; you began with revision {since}",
                 field="revision",
-                expected=str(since),
-                got=str(current.number) if current is not None else "none",
-                hint="look at the sequence as it is now, and change that",
+                hint="look at what was changed, then save again to replace it by what is written here",
             )
         if current is not None and _content(current.document) == document:
             return Applied(_revision(definition.name, current), changed=False)

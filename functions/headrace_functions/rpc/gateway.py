@@ -48,13 +48,24 @@ class GatewayClient:
         )
         for pause in _RETRIES:
             try:
-                return await self._upstream.request(self._address, head, body, deadline)
+                return await self._request(head, body, deadline)
             except NotSent:
                 await asyncio.sleep(min(pause, max(0.0, deadline - self._loop.time())))
         try:
-            return await self._upstream.request(self._address, head, body, deadline)
+            return await self._request(head, body, deadline)
         except NotSent as error:
             raise Unreachable(f"the gateway cannot be reached: {error.message}") from error
+
+    async def _request(self, head: bytes, body: bytes, deadline: float) -> Reply:
+        """The gateway's own answer. ``NotSent`` where a cluster's ingress answered in its place.
+
+        An ingress that did not know the gateway yet when a connection was made may not learn of it on that connection.
+        """
+        reply = await self._upstream.request(self._address, head, body, deadline)
+        if self._address.startswith("tcp:") and reply.header(b"x-request-id") is None:
+            self._upstream.forget(self._address)
+            raise NotSent(f"the ingress answered {reply.status} and not the gateway")
+        return reply
 
     def close(self) -> None:
         self._upstream.close()

@@ -85,13 +85,14 @@ def test_checking_says_what_callers_would_notice_and_keeps_nothing(platform: Pla
 @pytest.mark.parametrize(
     ("posted", "said"),
     [
-        (UNFIT, "weights of a stage sum to 90"),
-        (form([("ghost:1", "variant", "100")]), "no version ghost:1"),
-        (form([("a:1", "variant", "many")]), "many"),
+        (UNFIT, "Stage 2: weights of a stage sum to 90"),
+        (form([("ghost:1", "variant", "100")]), "Stage 1, version 1: no version ghost:1"),
+        (form([("a:1", "variant", "many")]), "Stage 1, version 1: the weight &#39;many&#39; is not a whole number"),
+        (form([("a:1", "variant", "101")]), "is not a whole number up to 100"),
         (form([("a:1", "shadow", "")]), "only shadows"),
         (form([("<b>", "variant", "100")]), "&lt;b&gt;"),
         (form([("a:1", "variant", "100")], timeout="soon"), "soon"),
-        (form(), "pipeline"),
+        (form(), "the sequence has no stage"),
     ],
 )
 def test_what_cannot_be_is_said_beside_the_form_as_it_was_filled_in(
@@ -107,7 +108,8 @@ def test_a_change_by_somebody_else_meanwhile_is_not_overwritten(platform: Platfo
     assert 303 == client.post("/sequences/s/edit", data=SPLIT, headers=OURS).status_code
     late = client.post("/sequences/s/edit", data=form([("a:2", "variant", "100")]), headers=OURS)
     assert (409, 2) == (late.status_code, platform.sequences.get("s").number)
-    assert "s was changed since revision 1" in late.text
+    assert "s is at revision 2 by now; you began with revision 1" in late.text
+    assert 'name="revision" value="2"' in late.text, "saved once more it replaces the other change"
 
 
 def test_a_stage_is_inserted_where_it_is_asked_for(client: FlaskClient) -> None:

@@ -38,7 +38,8 @@ def test_text_comes_piece_by_piece_and_the_counts_last() -> None:
         usage,
     )
     found = list(events(said))
-    assert ["once ", "upon", "", ""] == [c["text"] for c in found]
+    assert ["once ", "upon", ""] == [c["text"] for c in found]
+    assert [("", ""), ("", ""), ("stop", "small-7b")] == [(c["finish_reason"], c["model"]) for c in found]
     assert ("stop", "small-7b", 3, 2, 5) == tuple(
         found[-1][k] for k in ("finish_reason", "model", "prompt_tokens", "completion_tokens", "total_tokens")
     )
@@ -97,6 +98,22 @@ def test_a_key_comes_from_its_file_and_is_shown_nowhere(tmp_path: Path) -> None:
         load({"url": "http://127.0.0.1:1/v1", "model": "m", "key-file": str(tmp_path / "none")})
     with pytest.raises(InvalidInput, match="no HEADRACE_TEST_NO_SUCH_KEY"):
         load({"url": "http://127.0.0.1:1/v1", "model": "m", "key-env": "HEADRACE_TEST_NO_SUCH_KEY"})
+
+
+@pytest.mark.parametrize("held", [b"", b"# a comment\nsk-secret\n", b"sk secret", b"\xff\xfe", b"x" * 5000])
+def test_what_is_no_key_is_refused_without_a_letter_of_it(tmp_path: Path, held: bytes) -> None:
+    (tmp_path / "key").write_bytes(held)
+    with pytest.raises(InvalidInput, match="is not a key") as error:
+        load({"url": "http://127.0.0.1:1/v1", "model": "m", "key-file": str(tmp_path / "key")})
+    assert "secret" not in error.value.message
+
+
+def test_a_key_that_the_other_side_repeats_is_not_told(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("sk-secret")
+    with chat_server(Answers([], status=401, said="bad key sk-secret")) as url:
+        function = bind(load({"url": url, "model": "m", "key-file": str(tmp_path / "key")}), SIGNATURE)
+        with pytest.raises(ChatFailure, match=r"answered 401: bad key \*\*\*$"):
+            function({"prompt": np.array(["a"], dtype=object)})
 
 
 def test_several_rows_are_answered_in_their_order() -> None:

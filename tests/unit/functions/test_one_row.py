@@ -1,5 +1,7 @@
 """Models that take one row a request get text, truth values and missing ones as they get numbers, over either protocol."""
 
+from pathlib import Path
+
 import numpy as np
 import orjson
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from headrace_functions.protocol.checks import check_inputs
 from headrace_functions.protocol.codec import decode_request, decode_response, encode_response
 from headrace_functions.protocol.messages import PLAIN
+from headrace_functions.runtime.loading import load_function
 from headrace_functions.signature import Field, Signature, dtype
 
 KINDS = [("string", "a"), ("string", None), ("bool", True), ("bool", None), ("float64", 1.5), ("int64", 3)]
@@ -31,3 +34,15 @@ def test_an_answer_of_one_row_is_read_back_as_an_array() -> None:
     )
     found = decode_response(answer.body, None, signature, protocol="v1", batch=False)
     assert ["a"] == found["x"][np.newaxis].tolist()
+
+
+@pytest.mark.parametrize("value", ["a", b"\x89PNG", None])
+def test_a_function_of_one_row_gets_its_text_as_text_and_its_number_as_a_number(value: object, tmp_path: Path) -> None:
+    (tmp_path / "function.py").write_text(
+        "def predict(model, image, age):\n    return {'kind': type(image).__name__, 'older': age + 1}\n"
+    )
+    inputs = (Field("image", dtype("string")), Field("age", dtype("float64")))
+    signature = Signature(inputs, (Field("kind", dtype("string")), Field("older", dtype("float64"))))
+    function = load_function("python", tmp_path, {}, signature, batch=False)
+    found = function({"image": np.array(value, object), "age": np.array(3.0)})
+    assert (type(value).__name__, 4.0) == (found["kind"].item(), found["older"].item())

@@ -12,6 +12,7 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import socket
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
@@ -43,6 +44,7 @@ OUTPUTS: Mapping[str, Any] = {
 TIMEOUT = 60.0
 MAX_LINE = 1 << 20
 """Bytes of one event of the other side."""
+_KEY = re.compile(r"[\x21-\x7e]{1,4096}")
 _LONGEST = 500  # characters of what the other side says
 
 Chunk = dict[str, Any]
@@ -63,6 +65,11 @@ class ChatEndpoint:
 
     def __repr__(self) -> str:
         return f"ChatEndpoint({self.url!r}, {self.model!r})"
+
+    def without_key(self, text: str) -> str:
+        """What the other side says, in which it may have repeated the key."""
+        key = self.headers.get("authorization", "").removeprefix("Bearer ")
+        return text.replace(key, "***") if key else text
 
     def connect(self) -> http.client.HTTPConnection:
         """A connection to the endpoint; ``ChatFailure`` where there is none."""
@@ -89,7 +96,7 @@ class ChatEndpoint:
             raise ChatFailure(f"{parts.netloc} did not answer: {error}") from error
         if reply.status != http.client.OK:
             reply.close()
-            raise ChatFailure(f"{parts.netloc} answered {reply.status}: {said}")
+            raise ChatFailure(f"{parts.netloc} answered {reply.status}: {self.without_key(said)}")
         return reply
 
 
@@ -107,23 +114,34 @@ def load(options: Options) -> ChatEndpoint:
 def _key(options: Options) -> str:
     if name := options.get("key-env"):
         key = os.environ.get(str(name), "").strip()
+        if key:
+            return _usable(key, f"external.key-env: the value of {name}")
         if not key:
             raise InvalidInput(
                 f"external.key-env: the function's environment has no {name}",
                 field="external",
                 hint="on one machine functions see no variables of the platform: use key-file; in a cluster set it by a DeploymentConfiguration",
             )
-        return key
     if file := options.get("key-file"):
         try:
-            return Path(str(file)).read_text().strip()
+            key = Path(str(file)).read_bytes().decode("latin-1").strip()
         except OSError as error:
             raise InvalidInput(
                 f"external.key-file: {file} cannot be read: {error.strerror}",
                 field="external",
                 hint=f"let functions read it: headrace up --function-path {file}",
             ) from error
+        return _usable(key, f"external.key-file: what {file} holds")
     return ""
+
+
+def _usable(key: str, what: str) -> str:
+    """The key; ``InvalidInput``, without a letter of it, for a text that can stand in no header."""
+    if not _KEY.fullmatch(key):
+        raise InvalidInput(
+            f"{what} is not a key", field="external", expected="one line of 1 to 4096 printable ASCII characters"
+        )
+    return key
 
 
 def bind(endpoint: ChatEndpoint, signature: Signature) -> Streaming:
@@ -197,11 +215,11 @@ def _messages(text: str | None) -> list[Any]:
 
 
 def events(lines: Iterable[bytes]) -> Iterator[Chunk]:
-    """What each event of a stream adds: ``text`` is new text, of all else the last value counts. ``ChatFailure`` for an error, or an end without one.
+    """What each event of a stream adds: texts are what is new, so that they can be joined; of numbers the last value counts.
 
-    The last chunk may bear the token counts alone, without text.
+    The last chunk has what is known at the end: reason, model and token counts. ``ChatFailure`` for an error, or for an answer that breaks off.
     """
-    state, finished = dict(OUTPUTS), False
+    known, finished = dict(OUTPUTS), False
     for line in lines:
         data = line.strip().removeprefix(b"data:").strip() if line.startswith(b"data:") else b""
         if data == b"[DONE]":
@@ -209,22 +227,29 @@ def events(lines: Iterable[bytes]) -> Iterator[Chunk]:
             break
         if not data:
             continue
-        try:
-            event = json.loads(data)
-        except ValueError as error:
-            raise ChatFailure(f"the other side sent what is no JSON: {data[:80]!r}") from error
-        if "error" in event:
-            raise ChatFailure(f"the other side failed: {json.dumps(event['error'])[:_LONGEST]}")
+        event = _event(data)
         choice: dict[str, Any] = next(iter(event.get("choices") or ()), {})
-        state["text"] = (choice.get("delta") or {}).get("content") or ""
-        state["finish_reason"] = choice.get("finish_reason") or state["finish_reason"]
-        state["model"] = event.get("model") or state["model"]
-        state |= {k: v for k, v in (event.get("usage") or {}).items() if k in OUTPUTS and isinstance(v, int)}
-        finished = finished or bool(choice.get("finish_reason"))
-        if state["text"] or event.get("usage") or choice.get("finish_reason"):
-            yield dict(state)
-    if not finished:
+        known["finish_reason"] = choice.get("finish_reason") or known["finish_reason"]
+        known["model"] = event.get("model") or known["model"]
+        known |= {k: v for k, v in (event.get("usage") or {}).items() if k in OUTPUTS and isinstance(v, int)}
+        text = (choice.get("delta") or {}).get("content")
+        if text:
+            yield {**known, "finish_reason": "", "model": "", "text": text}
+    if not finished and not known["finish_reason"]:
         raise ChatFailure("the other side ended its answer in the middle")
+    yield {**known, "text": ""}
+
+
+def _event(data: bytes) -> dict[str, Any]:
+    try:
+        event = json.loads(data)
+    except ValueError as error:
+        raise ChatFailure(f"the other side sent what is no JSON: {data[:80]!r}") from error
+    if not isinstance(event, dict):
+        raise ChatFailure(f"the other side sent what is no event: {data[:80]!r}")
+    if "error" in event:
+        raise ChatFailure(f"the other side failed: {json.dumps(event['error'])[:_LONGEST]}")
+    return event
 
 
 async def _whole(endpoint: ChatEndpoint, asked: Mapping[str, Any]) -> Chunk:
@@ -271,9 +296,10 @@ class _Reading:
             self._read()
             self._tell(None)
         except ChatFailure as error:
-            self._tell(error)
+            self._tell(ChatFailure(self._endpoint.without_key(str(error))))
         except Exception as error:  # noqa: BLE001 -- whoever waits for the answer hears of it, whatever it is
-            self._tell(ChatFailure(f"the answer broke off: {type(error).__name__}: {error}"))
+            said = self._endpoint.without_key(str(error))
+            self._tell(ChatFailure(f"the answer broke off: {type(error).__name__}: {said}"))
 
     def _read(self) -> None:
         with contextlib.closing(self._endpoint.connect()) as connection:

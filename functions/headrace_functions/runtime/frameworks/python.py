@@ -100,15 +100,20 @@ def bind(model: UserFunction, options: Options, signature: Signature) -> Functio
     predict, loaded = model.predict, model.model
     if yields(predict):
         arguments = (loaded,) if model.takes_model else ()
-        return Streaming(lambda tensors: predict(*arguments, **tensors))
+        return Streaming(lambda tensors: predict(*arguments, **_texts_as_they_are(tensors)))
     if not model.takes_model:
         return lambda tensors: predict(**{n: v.item() if v.ndim == 0 else v for n, v in tensors.items()})
 
     def function(tensors: Tensors) -> Mapping[str, Any]:
-        answer: Mapping[str, Any] = predict(loaded, **tensors)
+        answer: Mapping[str, Any] = predict(loaded, **_texts_as_they_are(tensors))
         return answer
 
     return function
+
+
+def _texts_as_they_are(tensors: Tensors) -> Mapping[str, Any]:
+    """The one text of a row as ``str`` or ``bytes``: an array without dimensions around it can be used for nothing that text is used for."""
+    return {name: a.item() if a.ndim == 0 and a.dtype == object else a for name, a in tensors.items()}
 
 
 def compare(model: UserFunction, signature: Signature, tensors: Tensors) -> list[str]:
