@@ -1,6 +1,7 @@
 """The gRPC server's way to its gateway, by an ingress that may not know the gateway yet."""
 
 import asyncio
+import contextlib
 
 import pytest
 
@@ -20,17 +21,27 @@ def asked(*connections: bytes) -> tuple[int, list[bytes]]:
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             answer = answers.pop(0) if len(answers) > 1 else answers[0]
-            while head := await reader.readuntil(b"\r\n\r\n"):
-                hosts.append(head.split(b"host: ")[1].split(b"\r\n")[0])
-                writer.write(answer)
+            with contextlib.closing(writer), contextlib.suppress(asyncio.IncompleteReadError):
+                while head := await reader.readuntil(b"\r\n\r\n"):
+                    hosts.append(head.split(b"host: ")[1].split(b"\r\n")[0])
+                    writer.write(answer)
 
-        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        ended: set[asyncio.Task[None]] = set()
+
+        async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            ended.add(task)
+            await serve(reader, writer)
+
+        async with await asyncio.start_server(accept, "127.0.0.1", 0) as server:
             port = server.sockets[0].getsockname()[1]
             client = GatewayClient(f"tcp:127.0.0.1:{port}")
             try:
                 return (await client.ask("GET", "/v2", b"", seconds=5.0)).status
             finally:
                 client.close()
+                await asyncio.wait(ended, timeout=5)
 
     return asyncio.run(run()), hosts
 
