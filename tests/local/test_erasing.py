@@ -134,7 +134,9 @@ def test_no_byte_of_an_erased_value_is_left_and_everything_else_is(
     assert 500 == ask(platform, "failed", VALUE, age=-1).status_code
     refused = {"inputs": [{"name": "customer_id", "shape": [1], "datatype": "BYTES", "data": [VALUE]}]}
     url = f"{platform.url}/v2/models/scorer/infer"
-    assert 422 == httpx.post(url, json=refused, headers={"x-request-id": "refused"}, timeout=30).status_code
+    escaped = orjson.dumps(refused).replace(VALUE.encode(), rb"cust\u002D90210-z\u00FCrich")
+    headers = {"x-request-id": "refused", "content-type": "application/json"}
+    assert 422 == httpx.post(url, content=escaped, headers=headers, timeout=30).status_code
     later = ask(platform, "later", VALUE, prefer="respond-async")
     assert 202 == later.status_code
     until(lambda: 200 == httpx.get(platform.url + later.headers["location"]).status_code, "the later answer is there")
@@ -266,9 +268,20 @@ def test_what_is_not_touched_is_named(platform: RunningPlatform) -> None:
     applied(platform)
     done = erase(platform, value="cust-00007")
     assert "models/scorer/versions/1/training.parquet" in done["kept"]
+    common = ("erase", "--url", platform.url, "--value", "cust-00007", "--yes")
+    for more in ((), ("--dry-run",), ("--model", "scorer"), ("--no-wait", "--json")):
+        mistyped = headrace(*common, "--field", "custmer_id", *more)
+        assert (1, "") == (mistyped.returncode, mistyped.stdout)
+        assert "an input or output 'custmer_id'" in mistyped.stderr
+        assert "did you mean 'customer_id'?" in mistyped.stderr
+    unlike = headrace(*common, "--field", "nope")
+    assert (1, True) == (unlike.returncode, "fields are age, customer_id, score" in unlike.stderr)
+    tried = headrace(*common, "--field", "customer_id", "--dry-run")
+    assert (0, "this was a dry run: nothing was erased") == (tried.returncode, tried.stderr.splitlines()[-1])
     missing = headrace(
         "erase", "--url", platform.url, "--field", "customer_id", "--value", "x", "--model", "nobody", "--yes"
     )
     assert (1, True) == (missing.returncode, "there is no model 'nobody'" in missing.stderr)
     asks = headrace("erase", "--url", platform.url, "--field", "customer_id", "--value", "x")
-    assert (1, True) == (asks.returncode, "--yes" in asks.stderr)
+    assert (1, True) == (asks.returncode, "There is no terminal to ask on" in asks.stderr)
+    assert "--yes" in asks.stderr

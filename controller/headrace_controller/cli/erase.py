@@ -12,8 +12,22 @@ from headrace_controller.cli.groups import Commands
 from headrace_controller.cli.output import confirm, json_option, print_facts, print_json, print_table, progress
 from headrace_controller.client import Client
 from headrace_functions.errors import InvalidInput
+from headrace_functions.wording import counted
 
 _POLL = 0.5
+_THINGS = {
+    "log_rows": ("log row", "log rows"),
+    "refused_bodies": ("refused body", "refused bodies"),
+    "metric_values": ("metric value", "metric values"),
+    "labels": ("label", "labels"),
+    "results": ("result", "results"),
+    "deferred": ("deferred request", "deferred requests"),
+    "set_aside": ("object set aside", "objects set aside"),
+    "documents": ("document", "documents"),
+    "process_logs": ("process log", "process logs"),
+    "old_files": ("old file", "old files"),
+}
+"""What is counted: one, and many."""
 
 
 @click.command()
@@ -35,6 +49,7 @@ def erase(client: Client, field: str, value: str | None, model: str, *, as_json:
     plan = client.plan_erasure(field, value, model)
     if options["dry_run"]:
         print_json(plan) if as_json else _show(plan, "would be erased")
+        progress("this was a dry run: nothing was erased")
         return
     if not as_json:
         _show(plan, "to erase")
@@ -65,7 +80,7 @@ def list_erasures(client: Client, as_json: bool) -> None:
     """List erasures, newest first. A digest stands for the value."""
     found = [_row(e) for e in client.erasures()]
     columns = ["id", "field", "digest", "model", "state", "erased", "waits"]
-    print_json(client.erasures()) if as_json else print_table(found, columns, empty="nothing was erased")
+    print_json(client.erasures()) if as_json else print_table(found, columns, empty="no erasure yet")
 
 
 @erasure.command("show")
@@ -92,8 +107,8 @@ def _row(found: schemas.ErasureView) -> dict[str, Any]:
 
 
 def _counts(counts: schemas.ErasureCounts) -> str:
-    given = {name.replace("_", " "): count for name, count in counts.model_dump().items() if count}
-    return ", ".join(f"{count} {name}" for name, count in given.items()) or "nothing"
+    given = {name: count for name, count in counts.model_dump().items() if count}
+    return ", ".join(counted(count, *_THINGS[name]) for name, count in given.items()) or "nothing"
 
 
 def _show(found: schemas.ErasurePlan | schemas.ErasureView, word: str) -> None:

@@ -56,12 +56,12 @@ def print_facts(facts: Mapping[str, Any]) -> None:
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Ask before what cannot be undone. ``InvalidInput`` where nobody can be asked and ``--yes`` was not given."""
+    """Ask before what cannot be undone. ``InvalidInput`` where there is no terminal and ``--yes`` was not given."""
     if yes:
         return
     if not sys.stdin.isatty():
         raise InvalidInput(
-            f"{question} Nobody can be asked here", field="yes", hint="add --yes to do it without asking"
+            f"{question} There is no terminal to ask on", field="yes", hint="add --yes to do it without asking"
         )
     click.confirm(question, abort=True)
 

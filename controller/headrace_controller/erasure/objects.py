@@ -74,7 +74,7 @@ def words(objects: ObjectStore, subject: Subject, *, apply: bool) -> int:
                     continue
                 found += 1
                 if apply:
-                    objects.put(info.key, subject.in_text.sub(REPLACED.encode(), body))
+                    objects.put(info.key, subject.replaced_in(body, REPLACED.encode()))
     return found
 
 
@@ -135,13 +135,13 @@ def process_logs(folder: Path, subject: Subject, *, apply: bool) -> int:
     found = 0
     for file in sorted(folder.rglob("*.log*")) if folder.is_dir() else ():
         with contextlib.suppress(FileNotFoundError):
-            matches = list(subject.in_text.finditer(file.read_bytes()))
-            found += bool(matches)
-            if matches and apply:
+            places = subject.places_in(file.read_bytes())
+            found += bool(places)
+            if places and apply:
                 with file.open("r+b") as text:
-                    for match in matches:
-                        text.seek(match.start())
-                        text.write(b"*" * len(match.group()))
+                    for start, end in places:
+                        text.seek(start)
+                        text.write(b"*" * (end - start))
     return found
 
 

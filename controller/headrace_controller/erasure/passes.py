@@ -24,6 +24,7 @@ from headrace_functions.storage import layout
 from headrace_functions.storage.documents import Documents, interpret
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Version
+from headrace_functions.wording import counted
 
 _KEPT_SHOWN = 50
 _SAYING = ("raw", "error")
@@ -111,12 +112,29 @@ def run(place: Place, subject: Subject, notes: str, *, apply: bool) -> Pass:
     counts.process_logs += others.process_logs(place.logs, subject, apply=apply)
     gone, unanswered = others.deferred(objects, bodies, requests, apply=apply)
     counts.deferred += gone
-    waits += [f"{unanswered} requests that are answered later have no answer yet"] if unanswered else []
+    waits += (
+        [
+            counted(unanswered, "request that is answered later has", "requests that are answered later have")
+            + " no answer yet"
+        ]
+        if unanswered
+        else []
+    )
     segments = waiting.segments(objects, place.spool, bodies)
-    waits += [f"{segments} segments of records are not in the log yet"] if segments else []
+    waits += (
+        [counted(segments, "segment of records is", "segments of records are") + " not in the log yet"]
+        if segments
+        else []
+    )
     kept = list(others.kept(objects, subject))
     more = [f"and {len(kept) - _KEPT_SHOWN} more"] if len(kept) > _KEPT_SHOWN else []
     return Pass(counts, waits, kept[:_KEPT_SHOWN] + more, len(with_field))
+
+
+def field_names(objects: ObjectStore, model: str) -> set[str]:
+    """Inputs and outputs of every version of a model that there ever was, of all models where it is empty."""
+    signatures = (described.signature for _, described in _versions(objects, model))
+    return {f.name for signature in signatures for f in (*signature.inputs, *signature.outputs)}
 
 
 def _versions(objects: ObjectStore, model: str) -> Iterator[tuple[VersionId, Version]]:
@@ -168,7 +186,7 @@ def _erase_of(
     for folder, change in ((log, of_log), (metrics, of_metrics)):
         left = tables.remove_leftovers(objects, folder, columns, change, place.busy(version), apply=apply)
         counts.old_files += left.deleted + tables.scrub_log(objects, folder, said_in, subject, apply=apply)
-        waits += [f"{left.waiting} replaced files of {folder} may still be read"] if left.waiting else []
+        waits += [f"{counted(left.waiting, 'replaced file')} of {folder} may still be read"] if left.waiting else []
     return counts
 
 

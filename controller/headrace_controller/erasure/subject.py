@@ -2,7 +2,6 @@
 
 import dataclasses
 import hmac
-import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,10 +9,10 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headrace_controller.erasure import spellings
 from headrace_functions.errors import InvalidInput
 from headrace_functions.logtable import input_column, output_column
 from headrace_functions.protection import protect
@@ -27,6 +26,8 @@ DISTINCT = 4
 CUT = 16
 """Characters of a text from which it may be the beginning of a longer one."""
 _WORD = rb"[0-9A-Za-z_]"
+_IN_WORD = re.compile(rb"[0-9A-Za-z_\x80-\xff]")
+"""Bytes of characters with which a word may begin or end."""
 
 
 @dataclass(frozen=True)
@@ -107,19 +108,30 @@ class Subject:
 
     @cached_property
     def in_text(self) -> "re.Pattern[bytes] | None":
-        """The value as a word of a text, in UTF-8, as JSON writes it or hashed; None where there is nothing to look for: a short value
-        in clear is not."""
+        """The value as a word of a text whose escapes are read, in UTF-8 or hashed; None where there is nothing to look for: a short
+        value in clear is not."""
         forms = set(self._hashes())
         if len(self.value) >= DISTINCT:
-            clear = self.value.encode("utf-8", "replace")
-            forms |= {clear, json.dumps(self.value)[1:-1].encode(), orjson.dumps(self.value)[1:-1]}
+            forms.add(self.value.encode("utf-8", "replace"))
         if not forms:
             return None
-        either = b"|".join(re.escape(form) for form in sorted(forms, key=len, reverse=True))
-        return re.compile(b"(?<!" + _WORD + b")(?:" + either + b")(?!" + _WORD + b")")
+        return re.compile(b"|".join(map(_as_word, sorted(forms, key=len, reverse=True))))
 
     def said_in(self, text: bytes) -> bool:
-        return self.in_text is not None and self.in_text.search(text) is not None
+        """Whether a text says the value, however JSON spells it."""
+        return self.in_text is not None and spellings.says(self.in_text, text)
+
+    def places_in(self, text: bytes) -> list[spellings.Span]:
+        """Where a text says the value, in order and apart."""
+        return spellings.spans(self.in_text, text) if self.in_text is not None else []
+
+    def replaced_in(self, text: bytes, by: bytes) -> bytes:
+        """A text with ``by`` in the place of the value."""
+        pieces, end = [], 0
+        for start, after in self.places_in(text):
+            pieces += [text[end:start], by]
+            end = after
+        return b"".join([*pieces, text[end:]])
 
     def begins_with(self, text: str) -> bool:
         """Whether a text says the value, or may be the beginning of it: of a cut text the last character may be another."""
@@ -167,6 +179,13 @@ class Requests:
         for at in np.flatnonzero(found):
             found[at] = rows[at] in self._rows[requests[at]]
         return pa.array(found)
+
+
+def _as_word(form: bytes) -> bytes:
+    """A pattern for it, not within a longer word; where it begins or ends with a sign no word goes on."""
+    before = b"(?<!" + _WORD + b")" if _IN_WORD.match(form[:1]) else b""
+    after = b"(?!" + _WORD + b")" if _IN_WORD.match(form[-1:]) else b""
+    return before + re.escape(form) + after
 
 
 def _typed(of: Field, value: str) -> Any:

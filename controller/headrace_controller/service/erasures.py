@@ -28,10 +28,13 @@ from headrace_functions.errors import NotFound
 from headrace_functions.loop_health import LoopHealth
 from headrace_functions.storage import layout
 from headrace_functions.storage.documents import interpret
+from headrace_functions.suggestions import did_you_mean
 
 EVERY = 3.0
 """Seconds between two passes of an erasure that waits for something."""
 _MILLISECOND = 1000  # microseconds: times of documents are cut to one
+_NAMED = 20
+"""Fields that a message names at most."""
 SETTLES = 5.0
 """Seconds that an erasure lasts at least: a record is in the spool of its process for two before it can be looked at."""
 
@@ -93,15 +96,18 @@ class Erasures:
             self._thread.join()
 
     def look(self, field_name: str, value: str, model: str = "") -> Pass:
-        """What would be erased now, and what would stay; changes nothing."""
-        return passes.run(self._place, self._subject(field_name, value, model), _no_notes(), apply=False)
+        """What would be erased now, and what would stay; changes nothing. ``NotFound`` where no version has the field."""
+        subject = self._subject(field_name, value, model)
+        self._check_field(field_name, model)
+        return passes.run(self._place, subject, _no_notes(), apply=False)
 
     def digest(self, field_name: str, value: str) -> str:
         return self._subject(field_name, value, "").digest
 
     def start(self, field_name: str, value: str, model: str = "") -> Erasure:
-        """Begin to erase, or join an erasure of the same that is not over."""
+        """Begin to erase, or join an erasure of the same that is not over. ``NotFound`` where no version has the field."""
         subject = self._subject(field_name, value, model)
+        self._check_field(field_name, model)
         with self._lock:
             request = {"schema": 1, "field": field_name, "value": value, "model": model}
             for erasure in self.select():
@@ -137,6 +143,19 @@ class Erasures:
         if model and model not in self._catalog.models():
             raise NotFound(f"there is no model {model!r}", field="model", hint="headrace model list")
         return Subject(field_name, value, model, tuple(map(bytes.fromhex, self._hash_keys())))
+
+    def _check_field(self, field_name: str, model: str) -> None:
+        """A mistyped field must not look like a value that is erased."""
+        known = passes.field_names(self._place.objects, model)
+        if field_name in known:
+            return
+        names = sorted(known)
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        there = f"fields are {', '.join(names[:_NAMED])}{more}" if names else "there is no version yet"
+        whose = f"no version of {model!r} has" if model else "no version of any model has"
+        raise NotFound(
+            f"{whose} an input or output {field_name!r}", field="field", hint=did_you_mean(field_name, names, there)
+        )
 
     def _busy(self) -> Busy:
         """Since when an analysis that is not over reads the log of a version, seconds since the epoch."""
