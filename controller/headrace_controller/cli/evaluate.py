@@ -71,7 +71,7 @@ def evaluated(
             told = tenth
         time.sleep(POLL)
         found = client.evaluation(version, found.id)
-    if found.state == "done":
+    if found.state == "done" and told != 10:
         progress(f"{version}: asked {found.asked:,} of {found.rows:,} rows")
     if found.state == "interrupted":
         raise Conflict(f"the evaluation of {version} was cut short by a restart of the platform", hint="run it again")

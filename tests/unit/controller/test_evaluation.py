@@ -323,18 +323,24 @@ def shown(state: str, asked: int) -> EvaluationView:
     return EvaluationView(id="e", version="a:1", state=state, rows=300, asked=asked, refused=0, **names, **empty)
 
 
-def test_progress_ends_with_all_rows(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("asked", [[0], [0, 150, 300]])
+def test_progress_ends_with_all_rows_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], asked: list[int]
+) -> None:
+    """Also where the last rows were told while the baseline was still asked."""
     monkeypatch.setattr(evaluate, "POLL", 0)
+    states = iter([*(shown("running", n) for n in asked), shown("done", 300)])
 
     class Client:
         def start_evaluation(self, *_: Any, **__: Any) -> EvaluationView:
-            return shown("running", 0)
+            return next(states)
 
         def evaluation(self, *_: Any) -> EvaluationView:
-            return shown("done", 300)
+            return next(states)
 
     evaluate.evaluated(Client(), A, Path("f.csv"), [])  # type: ignore[arg-type]
-    assert ["a:1: asked 0 of 300 rows", "a:1: asked 300 of 300 rows"] == capsys.readouterr().err.splitlines()
+    wanted = [f"a:1: asked {n} of 300 rows" for n in dict.fromkeys([*asked, 300])]
+    assert wanted == capsys.readouterr().err.splitlines()
 
 
 @pytest.mark.parametrize(
