@@ -123,6 +123,7 @@ def test_what_cannot_go_on_says_why(worded: RunningPlatform, tmp_path: Path) -> 
     parts = out / ".rows.parquet.parts"
     parts.mkdir(parents=True)
     (parts / "run.json").write_text(json.dumps({"model": "another"}))
+    (parts / "0.arrow").touch()
     other = batch(worded, source, out)
     pq.write_table(table(10).drop_columns(["word"]), tmp_path / "less.parquet")
     less = batch(worded, tmp_path / "less.parquet", out)

@@ -12,10 +12,12 @@ import pyarrow.csv as pacsv
 import pyarrow.json as pajson
 import pyarrow.parquet as pq
 
+from headrace_controller.batch import encodings
 from headrace_functions.errors import Conflict, InvalidInput, NotFound
 
 SUFFIXES = (".parquet", ".csv", ".jsonl", ".ndjson")
 _BLOCK = 8 * 1024 * 1024
+_SHORT = 64 * 1024
 
 
 def inputs(pattern: str) -> list[Path]:
@@ -57,13 +59,20 @@ def fingerprint(file: Path) -> dict[str, int]:
     return {"size": found.st_size, "modified": found.st_mtime_ns}
 
 
-def parts(file: Path, rows: int) -> Iterator[pa.Table]:
-    """The table in parts of ``rows`` rows, the last one shorter. ``InvalidInput`` where it cannot be read."""
+def parts(file: Path, rows: int, place: str = "") -> Iterator[pa.Table]:
+    """The table in parts of ``rows`` rows, the last one shorter; of a file without rows one part that has its columns alone.
+
+    ``InvalidInput``, naming ``place``, where it cannot be read; text that is not UTF-8 is found before the first part.
+    """
+    place = place or str(file)
     held: list[pa.RecordBatch] = []
-    count = 0
+    count, empty, some = 0, pa.table({}), False
     try:
+        if file.suffix != ".parquet":
+            encodings.check_utf8(file, place)
         for batch in _batches(file, rows):
-            at = 0
+            at, some = 0, some or batch.num_rows > 0
+            empty = pa.Table.from_batches([], batch.schema)
             while at < batch.num_rows:
                 piece = batch.slice(at, rows - count)
                 held.append(piece)
@@ -73,21 +82,35 @@ def parts(file: Path, rows: int) -> Iterator[pa.Table]:
                     yield pa.Table.from_batches(held)
                     held, count = [], 0
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise InvalidInput(f"{file} cannot be read: {error}", field="in", expected=f"a {file.suffix} file") from error
+        raise InvalidInput(f"{place} cannot be read: {error}", field="in", expected=f"a {file.suffix} file") from error
     if held:
         yield pa.Table.from_batches(held)
+    elif not some:
+        yield empty
 
 
 def _batches(file: Path, rows: int) -> Iterator[pa.RecordBatch]:
     if file.suffix == ".parquet":
         with pq.ParquetFile(file) as opened:
+            yield _no_rows(opened.schema_arrow)
             yield from opened.iter_batches(batch_size=rows)
     elif file.suffix == ".csv":
         if file.stat().st_size == 0:
             raise ValueError("it is empty, without even a header")
-        yield from pacsv.open_csv(file, read_options=pacsv.ReadOptions(block_size=_BLOCK))
+        reader = pacsv.open_csv(_csv_text(file), read_options=pacsv.ReadOptions(block_size=_BLOCK))
+        yield _no_rows(reader.schema)
+        yield from reader
     else:
         yield from _lines(file, rows)
+
+
+def _csv_text(file: Path) -> Path | io.BytesIO:
+    """The file, or the text of one that is short, with the end that a header alone may lack."""
+    return io.BytesIO(file.read_bytes() + b"\n") if file.stat().st_size < _SHORT else file
+
+
+def _no_rows(schema: pa.Schema) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pylist([], schema=schema)
 
 
 def _lines(file: Path, rows: int) -> Iterator[pa.RecordBatch]:

@@ -1,7 +1,7 @@
 """Rows of a table to one request and its answer to columns. Who is to blame for a refusal is found by asking in halves."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,21 +59,34 @@ class Asker:
         self._more = {LOG: "off"} if unlogged else {}
         self._sleep = sleep
         self._inputs: Sequence[Json] = metadata["inputs"]
+        self._outputs: Sequence[Json] = metadata.get("outputs") or []
         self._batched = all(t["shape"][:1] == [-1] for t in self._inputs)
 
-    def check(self, columns: Sequence[str]) -> None:
-        """``InvalidInput`` where a table lacks an input."""
+    def check(self, columns: Sequence[str], file: str) -> None:
+        """``InvalidInput``, before anything is asked, where a table of ``file`` lacks an input or has a column twice or of an output's name."""
+        twice = next((name for name in columns if columns.count(name) > 1), None)
+        if twice is not None:
+            raise InvalidInput(
+                f"{file} has two columns {twice!r}", field=twice, hint="rename one of them, or leave it out"
+            )
+        check_outputs(columns, [OUTPUT + t["name"] for t in self._outputs], file)
         missing = [t["name"] for t in self._inputs if t["name"] not in columns]
         if missing:
             raise InvalidInput(
-                f"the file has no column {missing[0]!r}",
+                f"{file} has no column {missing[0]!r}",
                 field=missing[0],
                 expected=", ".join(t["name"] for t in self._inputs),
                 got=", ".join(columns[:20]),
             )
 
+    def no_answers(self) -> Mapping[str, pa.Array]:
+        """The columns of the outputs, as far as they are known, without a row."""
+        return {OUTPUT + t["name"]: pa.array([], _arrow(t)) for t in self._outputs}
+
     def ask(self, part: pa.Table, request_id: str) -> Answered:
-        """Answers for the rows of a part; ``Unreachable`` where nobody can answer for long."""
+        """Answers for the rows of a part; ``Unreachable`` where nobody can answer for long. Of no row nobody is asked."""
+        if not part.num_rows:
+            return Answered([], {}, [], frozenset())
         if not self._batched and part.num_rows > 1:
             return _joined([self._one(part, at, request_id) for at in range(part.num_rows)], list(range(part.num_rows)))
         reply = self._patiently(part, request_id)
@@ -148,6 +161,25 @@ class Asker:
                 at += size
             found[OUTPUT + output["name"]] = _as_column(array.reshape(rows, -1), scalar=len(shape) <= 1)
         return found
+
+
+def check_outputs(columns: Sequence[str], outputs: Iterable[str], file: str) -> None:
+    """``InvalidInput`` where a column of ``file`` has the name of a column of answers."""
+    taken = next((name for name in outputs if name in columns), None)
+    if taken is not None:
+        raise InvalidInput(
+            f"{file} has a column {taken!r} already, which the answers would be written to",
+            field=taken,
+            expected=f"no column of this name, such as earlier answers ({OUTPUT}NAME)",
+            hint="rename the column in the file, or leave it out",
+        )
+
+
+def _arrow(tensor: Json) -> pa.DataType:
+    """The type of an output's column, as ``_as_column`` makes it."""
+    kind = _BY_WIRE[tensor["datatype"]].numpy
+    value = pa.from_numpy_dtype(kind) if kind.kind in "biuf" else pa.string()
+    return value if len(tensor["shape"]) <= 1 else pa.list_(value)
 
 
 def _as_column(flat: np.ndarray[Any, Any], *, scalar: bool) -> pa.Array:

@@ -1,13 +1,15 @@
 """A batch run: parts of each file, kept one by one below the destination's folder until the file is whole.
 
-``OUT/.NAME.parts/<k>.arrow`` and ``<k>.refused.json`` hold the part ``k``, each written under another name and renamed; ``run.json`` says of what. A
-part that is there is not asked again. When all are there they become ``OUT/NAME`` and ``OUT/NAME.refused.jsonl``, and the folder goes.
+``OUT/.NAME.parts/<k>.arrow`` and ``<k>.refused.json`` hold the part ``k``, each written under another name and renamed; ``run.json`` says of what, which
+binds the next run once a part is there. A part that is there is not asked again. When all are there they become ``OUT/NAME`` and
+``OUT/NAME.refused.jsonl``, and the folder goes.
 """
 
 import hashlib
+import itertools
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +19,7 @@ from pyarrow import ipc
 
 from headrace_controller.batch import files
 from headrace_controller.batch.places import Destination, Input
-from headrace_controller.batch.requests import Answered, Asker
+from headrace_controller.batch.requests import Answered, Asker, check_outputs
 from headrace_functions.errors import Conflict
 
 
@@ -70,59 +72,47 @@ class BatchRun:
         if restart:
             shutil.rmtree(folder, ignore_errors=True)
         began = one.fingerprint()
-        self._claim(folder, one, began)
+        wanted = {"model": self._name, "rows": self._rows, "file": one.place, **began}
+        _check_claim(folder, wanted)
         with one.opened() as file:
-            self._parts(folder, file, totals)
+            parts = files.parts(file, self._rows, one.place)
+            first = next(parts)
+            if first.num_columns:  # lines of JSON may be none, which say nothing of columns
+                self._asker.check(first.column_names, one.place)
+            folder.mkdir(exist_ok=True)
+            _replace(folder / "run.json", json.dumps(wanted).encode())
+            self._parts(folder, one, itertools.chain([first], parts), totals)
         if one.fingerprint() != began:
             raise Conflict(f"{one.place} has changed while it was read", field="in", hint="run again with --restart")
         self._finish(folder, one.name, totals)
 
-    def _parts(self, folder: Path, file: Path, totals: Totals) -> None:
+    def _parts(self, folder: Path, source: Input, parts: Iterable[pa.Table], totals: Totals) -> None:
         with ThreadPoolExecutor(self._parallel) as pool:
             open_parts: list[Future[None]] = []
             try:
-                for number, part in enumerate(self._checked(file)):
+                for number, part in enumerate(parts):
                     totals.rows += part.num_rows
                     if (folder / f"{number}.arrow").exists():
                         totals.already += part.num_rows
                         continue
-                    open_parts.append(pool.submit(self._part, folder, number, part, totals))
+                    open_parts.append(pool.submit(self._part, folder, source, number, part, totals))
                     while len(open_parts) >= 2 * self._parallel:
                         open_parts.pop(0).result()
-                        self._progress(f"{file.name}: {totals.rows:,} rows read")
+                        self._progress(f"{source.name}: {totals.rows:,} rows read")
                 for one in open_parts:
                     one.result()
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
 
-    def _checked(self, file: Path) -> Iterator[pa.Table]:
-        first = True
-        for part in files.parts(file, self._rows):
-            if first:
-                self._asker.check(part.column_names)
-                first = False
-            yield part
-
-    def _claim(self, folder: Path, one: Input, began: dict[str, int]) -> None:
-        wanted = {"model": self._name, "rows": self._rows, "file": one.place, **began}
-        told = folder / "run.json"
-        if told.exists():
-            if json.loads(told.read_text()) != wanted:
-                raise Conflict(
-                    f"{folder} has parts of another run: another model, --rows, or the file has changed since",
-                    field="out",
-                    hint="run again with --restart, or choose another --out",
-                )
-            return
-        folder.mkdir(exist_ok=True)
-        _replace(told, json.dumps(wanted).encode())
-
-    def _part(self, folder: Path, number: int, part: pa.Table, totals: Totals) -> None:
+    def _part(self, folder: Path, source: Input, number: int, part: pa.Table, totals: Totals) -> None:
         key = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]
         answered = self._asker.ask(part, f"batch-{key}-{number}")
         rows = part if len(answered.kept) == part.num_rows else part.take(pa.array(answered.kept, pa.int64()))
-        for name, column in answered.columns.items():
+        columns = answered.columns or self._asker.no_answers()
+        # Again, by what was answered: an alias may have moved to a version with other outputs.
+        check_outputs(part.column_names, columns, source.place)
+        for name, column in columns.items():
             rows = rows.append_column(name, column)
         _replace(
             folder / f"{number}.refused.json", json.dumps(self._refused(number, part, answered), default=str).encode()
@@ -172,6 +162,18 @@ class BatchRun:
                     count += 1
         young.replace(beside)
         return count
+
+
+def _check_claim(folder: Path, wanted: Mapping[str, object]) -> None:
+    """``Conflict`` where parts of another run were answered; a run that answered none is in nobody's way."""
+    told = folder / "run.json"
+    if not told.exists() or not any(folder.glob("*.arrow")) or json.loads(told.read_text()) == wanted:
+        return
+    raise Conflict(
+        f"{folder} has parts of another run: another model, --rows, or the file has changed since",
+        field="out",
+        hint="run again with --restart, or choose another --out",
+    )
 
 
 def _rows(part: ipc.RecordBatchFileReader) -> int:

@@ -1,6 +1,7 @@
 """``headrace batch``: the rows of files through a model or sequence."""
 
 import os
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ def batch(
 
     NAME is a model, MODEL:NUMBER, MODEL@ALIAS or a sequence. Each file gets one of the same name and format in the folder OUT: its rows in their
     order, its columns as they were, and the answers as columns out.NAME. Rows that are refused go to FILE.refused.jsonl with the problem. A run that was
-    killed goes on where it was when the same command is given again.
+    killed goes on where it was when the same command is given again. Exits with 1 after an error, or where every row was refused.
     """
     work = places.working_folder(_cache(), name, pattern, out)
     found, target = places.inputs(pattern, work), places.destination(out, work)
@@ -59,10 +60,13 @@ def batch(
                 "versions": sorted(totals.versions),
             }
         )
-        return
-    refused = f", {totals.refused:,} refused (see *.refused.jsonl)" if totals.refused else ""
-    before = f", {totals.already:,} of them before" if totals.already else ""
-    click.echo(f"{totals.rows - totals.refused:,} rows answered{before}{refused}, in {out}")
+    else:
+        refused = f", {totals.refused:,} refused (see *.refused.jsonl)" if totals.refused else ""
+        before = f", {totals.already:,} asked before" if totals.already else ""
+        click.echo(f"{totals.rows - totals.refused:,} rows answered{before}{refused}, in {out}")
+    if totals.refused and totals.refused == totals.rows:
+        progress(f"error: every row was refused; *.refused.jsonl in {out} says why")
+        sys.exit(1)
 
 
 def _cache() -> Path:

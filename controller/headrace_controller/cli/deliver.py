@@ -11,7 +11,7 @@ import orjson
 from headrace_controller.api.schemas import EvaluationView
 from headrace_controller.cli.apply import build
 from headrace_controller.cli.connection import connected
-from headrace_controller.cli.evaluate import NOT_GOOD_ENOUGH, check_requirements, evaluated, show
+from headrace_controller.cli.evaluate import NOT_GOOD_ENOUGH, check_requirements, check_target, evaluated, show
 from headrace_controller.cli.output import json_option, print_json, progress
 from headrace_controller.client import Client
 from headrace_controller.definitions import ModelDefinition, Source, read
@@ -79,6 +79,7 @@ def deliver(
     check_requirements(require)
     _check_aliases(how["staging"], how["alias"])
     definition, source = _model(path)
+    check_target(definition, check, how["target"])
     made = _staged(client, definition, source, staging=how["staging"], alias=how["alias"], quiet=how["quiet"])
     version = VersionId.parse(made.version)
     baseline = f"{made.model}@{made.alias}"

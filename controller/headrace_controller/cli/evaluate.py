@@ -12,6 +12,8 @@ from headrace_controller.api.schemas import EvaluationView
 from headrace_controller.cli.connection import connected
 from headrace_controller.cli.output import json_option, print_json, print_table, progress
 from headrace_controller.client import POLL, Client
+from headrace_controller.definitions import ModelDefinition
+from headrace_controller.evaluation import labelled
 from headrace_controller.evaluation.requirements import Requirement
 from headrace_functions.errors import Conflict, FunctionFailed, InvalidInput
 from headrace_functions.names import VersionId
@@ -69,6 +71,8 @@ def evaluated(
             told = tenth
         time.sleep(POLL)
         found = client.evaluation(version, found.id)
+    if found.state == "done" and told != 10:
+        progress(f"{version}: asked {found.asked:,} of {found.rows:,} rows")
     if found.state == "interrupted":
         raise Conflict(f"the evaluation of {version} was cut short by a restart of the platform", hint="run it again")
     if found.state == "failed":
@@ -85,6 +89,16 @@ def check_requirements(require: Sequence[str]) -> None:
             "require: no requirement is given", field="require", expected="at least one, e.g. --require 'accuracy>=0.9'"
         )
     Requirement.several(require)
+
+
+def check_target(definition: ModelDefinition, file: Path, given: str) -> None:
+    """Before anything is built: ``InvalidInput`` where no column of labels is named, or the file has none of that name."""
+    if not given and len(definition.target) != 1:
+        has = f"has the targets {', '.join(definition.target)}" if definition.target else "has no target"
+        raise InvalidInput(
+            f"{definition.name} {has}", field="target", hint="name the label column of the file: --target COLUMN"
+        )
+    labelled.check_column(file, given or definition.target[0])
 
 
 def show(found: EvaluationView) -> None:

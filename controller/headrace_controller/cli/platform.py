@@ -235,6 +235,7 @@ def _detached(settings: Settings) -> Holder:
         *_login_options(settings), "--public-url", settings.public_url, *_grpc_options(settings), *_edge_options(settings),
     ]  # fmt: skip
     with log.open("ab") as output:
+        before = output.tell()  # earlier starts have written to it, too, and what they say is not of this one
         child = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
         )
@@ -245,4 +246,4 @@ def _detached(settings: Settings) -> Holder:
             return holder
         time.sleep(0.02)
     child.terminate()
-    raise NotReady(f"the platform did not start; {log} ends:\n{log_tail(log)}")
+    raise NotReady(f"the platform did not start; {log} ends:\n{log_tail(log, since=before)}")

@@ -29,6 +29,8 @@ class Labelled:
     labels: Sequence[str | float]
     classes: Sequence[str]
     """In their order, the positive one of two second; empty where labels are numbers or nothing says which there are."""
+    target: str = ""
+    """The column of labels."""
 
 
 def target_of(version: Version, given: str | None) -> str:
@@ -45,6 +47,17 @@ def target_of(version: Version, given: str | None) -> str:
             f"{version.id} {has}", field="target", hint="name the label column of the file: --target COLUMN"
         )
     return version.target[0]
+
+
+def check_column(file: Path, target: str) -> None:
+    """``InvalidInput`` where a file, of which the names of columns alone are read, has no column of labels."""
+    tables.check_file(file, FIELD)
+    try:
+        names = CsvFile(file, FIELD).names if file.suffix == ".csv" else pq.read_schema(file).names
+    except (pa.ArrowException, OSError) as error:
+        raise InvalidInput(f"{FIELD}: {file.name} cannot be read: {error}", field=FIELD) from error
+    if target not in names:
+        raise _lacking(file, target, "the label column", names)
 
 
 def read(file: Path, version: Version, target: str, objects: ObjectStore) -> Labelled:
@@ -70,7 +83,7 @@ def _labelled(file: Path, version: Version, target: str, table: pa.Table, object
     kind = label_values.kinds(objects, version)[target] if target in version.target else ""
     labels = label_values.spelled(target, columns[target], kind).tolist()
     rows = pa.table({f.name: _input(file, f, version, target, table) for f in version.signature.inputs})
-    return Labelled(file.name, rows, labels, kind if isinstance(kind, tuple) else ())
+    return Labelled(file.name, rows, labels, kind if isinstance(kind, tuple) else (), target)
 
 
 def _input(file: Path, field: Field, version: Version, target: str, table: pa.Table) -> pa.ChunkedArray:

@@ -11,6 +11,7 @@ from headrace_controller.evaluation.labelled import Labelled
 from headrace_functions.classes import class_of, spellings
 from headrace_functions.errors import InvalidInput
 from headrace_functions.logtable import output_column
+from headrace_functions.signature import Field
 from headrace_functions.version import Version
 
 Row = Mapping[str, Any]
@@ -21,7 +22,7 @@ def figures_of(version: Version, data: Labelled, answers: Answers) -> Mapping[st
     pairs = [(row, label) for row, label in zip(answers.rows, data.labels, strict=True) if row is not None]
     rows, labels = [row for row, _ in pairs], [label for _, label in pairs]
     share = {ANSWERED: len(pairs) / len(data.labels)}
-    outputs = version.signature.outputs
+    outputs = _candidates(version, data)
     answer = class_of_row(outputs)
     if answer is not None:
         given = [answer(row) for row in rows]
@@ -36,6 +37,18 @@ def figures_of(version: Version, data: Labelled, answers: Answers) -> Mapping[st
         )
     predicted = [math.nan if row.get(column) is None else float(row[column]) for row in rows]
     return {**share, **of_numbers(numbers, predicted)}
+
+
+def _candidates(version: Version, data: Labelled) -> Sequence[Field]:
+    """The outputs that may be the prediction: the one with the target's name alone where it is of the labels' kind, else all."""
+    named = version.signature.output(data.target)
+    if named is None:
+        return version.signature.outputs
+    if class_of_row((named,)) is not None:
+        fits = named.dtype.is_number or not all(isinstance(label, float) for label in data.labels)
+    else:
+        fits = named.is_scalar and named.dtype.is_number and not data.classes and _numbers(data.labels) is not None
+    return (named,) if fits else version.signature.outputs
 
 
 def _of_classes(

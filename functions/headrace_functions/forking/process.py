@@ -97,11 +97,11 @@ def read_pid_file(path: Path) -> tuple[Identity, dict[str, Any]] | None:
     return (identity, document) if is_alive(identity) else None
 
 
-def log_tail(path: Path, lines: int = 20) -> str:
-    """The last lines of a log, for the reason of a failure."""
+def log_tail(path: Path, lines: int = 20, *, since: int = 0) -> str:
+    """The last lines of a log, for the reason of a failure; of what was written after its first ``since`` bytes."""
     try:
         with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - 16_384))
+            file.seek(max(since, path.stat().st_size - 16_384))
             return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
     except OSError:
         return ""

@@ -1,6 +1,7 @@
 """Commands that guard what cannot be undone, say what goes on after Ctrl-C, and name the command that was meant."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,10 +9,10 @@ from click.testing import CliRunner
 
 from headrace_controller.cli import entrypoint, interrupts
 from headrace_controller.cli.output import confirm
-from headrace_controller.cli.platform import _announce
+from headrace_controller.cli.platform import _announce, _detached
 from headrace_controller.embedded.home import SOCKETS, HomeLock
 from headrace_controller.settings import MAX_SOCKET_PATH, Settings
-from headrace_functions.errors import InvalidInput, StorageFailed
+from headrace_functions.errors import InvalidInput, NotReady, StorageFailed
 from headrace_functions.storage import layout
 from headrace_functions.storage.objects import ObjectStore
 
@@ -90,3 +91,19 @@ def test_a_platform_that_has_keys_and_asks_for_none_says_so(
         ObjectStore(settings.storage_url).create(f"{layout.ACCESS_KEYS}web/1.json", b"{}")
     _announce("http://127.0.0.1:1", settings, as_json=False)
     assert warned == ("without --auth nobody is asked" in capsys.readouterr().err)
+
+
+def test_a_start_in_the_background_that_fails_shows_what_it_said_and_not_what_earlier_ones_did(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(tmp_path / "home", port=0)
+    settings.logs.mkdir(parents=True)
+    (settings.logs / "platform.log").write_text("trouble of last week\n")
+    program = tmp_path / "python"
+    program.write_text("#!/bin/sh\necho trouble of today\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    with pytest.raises(NotReady) as caught:
+        _detached(settings)
+    assert caught.value.message.endswith("ends:\ntrouble of today")
+    assert "last week" not in caught.value.message

@@ -1,5 +1,6 @@
 """Figures are what scikit-learn's functions of their names say, and requirements hold where their words say so."""
 
+import contextlib
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -11,14 +12,18 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 
 from controller_support import make_platform, release, wait_until
 from headrace_controller.api.application import create_app
+from headrace_controller.api.schemas import EvaluationView
+from headrace_controller.cli import connection, evaluate
+from headrace_controller.cli.entrypoint import front
 from headrace_controller.evaluation import labelled as labelled_files
-from headrace_controller.evaluation.asking import answers
+from headrace_controller.evaluation.asking import Answers, answers
 from headrace_controller.evaluation.figures import of_classes, of_numbers
 from headrace_controller.evaluation.requirements import Requirement, judge
 from headrace_controller.evaluation.scoring import figures_of
@@ -27,6 +32,7 @@ from headrace_controller.requestlog.model_requests import Reply
 from headrace_controller.service.evaluations import MOST_OPEN, EvaluationRequest
 from headrace_controller.service.platform import Platform
 from headrace_functions.errors import InvalidInput, NotFound, Overloaded, TooLarge
+from headrace_functions.logtable import output_column
 from headrace_functions.names import VersionId
 from headrace_functions.signature import Field, Signature, dtype
 from headrace_functions.storage.objects import ObjectStore
@@ -273,3 +279,88 @@ def test_a_file_that_does_not_fit_the_version_is_refused_naming_the_column(
     with pytest.raises(InvalidInput) as refused:
         labelled_files.read(labelled(tmp_path, text), vector_version(), "label", ObjectStore(str(tmp_path / "store")))
     assert field == refused.value.field
+
+
+WORD = Field("word", dtype("string"), (), "categorical")
+AMOUNT = Field("amount", dtype("float64"), (), "numerical")
+OTHER = Field("other", dtype("float64"), (), "numerical")
+
+
+def figures(outputs: tuple[Field, ...], target: str, labels: list[Any], classes: tuple[str, ...] = ()) -> set[str]:
+    """The names of figures of two rows, each output of which says 1 or a word."""
+    it = version("several", outputs=outputs, target=(target,))
+    data = labelled_files.Labelled("f.csv", pa.table({"x": [1.0, 2.0]}), labels, classes, target)
+    row = {output_column(f): 1.0 if f.dtype.is_number else "a" for f in outputs}
+    return set(figures_of(it, data, Answers([row, row])))
+
+
+def test_the_output_with_the_target_s_name_is_the_prediction_where_it_is_of_the_labels_kind() -> None:
+    assert "mae" in figures((WORD, AMOUNT), "amount", [1.0, 2.0]), "a number of numbers, before a class"
+    assert "mae" in figures((WORD, AMOUNT), "amount", ["1", "2"]), "nothing says of what kind these labels are"
+    assert "accuracy" in figures((AMOUNT, WORD), "word", ["a", "b"], ("a", "b"))
+    assert "accuracy" in figures((WORD, AMOUNT), "amount", ["a", "b"], ("a", "b")), "a number is no class: as usual"
+    assert "accuracy" in figures((WORD, AMOUNT), "amount", ["0", "1"], ("0", "1")), "a score of classes: as usual"
+    assert "accuracy" in figures((WORD, AMOUNT), "label", ["a", "b"]), "no output has the name: as usual"
+
+
+def test_the_number_with_the_target_s_name_is_taken_and_not_the_first_number() -> None:
+    it = version("several", outputs=(OTHER, AMOUNT), target=("amount",))
+    data = labelled_files.Labelled("f.csv", pa.table({"x": [1.0]}), [5.0], (), "amount")
+    row = {output_column(OTHER): 100.0, output_column(AMOUNT): 4.0}
+    assert 1.0 == figures_of(it, data, Answers([row]))["mae"]
+
+
+def test_the_target_is_kept_with_the_labels(tmp_path: Path) -> None:
+    data = labelled_files.read(
+        labelled(tmp_path, "a,b,c,label\n1,2,3,no\n"), vector_version(), "label", ObjectStore(str(tmp_path / "store"))
+    )
+    assert "label" == data.target
+
+
+def shown(state: str, asked: int) -> EvaluationView:
+    names = {"baseline": None, "file": "f.csv", "reason": "", "passed": None, "at": "2026-01-01T00:00:00.000Z"}
+    empty: dict[str, Any] = {"figures": {}, "baseline_figures": {}, "first_refused": [], "requirements": []}
+    return EvaluationView(id="e", version="a:1", state=state, rows=300, asked=asked, refused=0, **names, **empty)
+
+
+@pytest.mark.parametrize("asked", [[0], [0, 150, 300]])
+def test_progress_ends_with_all_rows_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], asked: list[int]
+) -> None:
+    """Also where the last rows were told while the baseline was still asked."""
+    monkeypatch.setattr(evaluate, "POLL", 0)
+    states = iter([*(shown("running", n) for n in asked), shown("done", 300)])
+
+    class Client:
+        def start_evaluation(self, *_: Any, **__: Any) -> EvaluationView:
+            return next(states)
+
+        def evaluation(self, *_: Any) -> EvaluationView:
+            return next(states)
+
+    evaluate.evaluated(Client(), A, Path("f.csv"), [])  # type: ignore[arg-type]
+    wanted = [f"a:1: asked {n} of 300 rows" for n in dict.fromkeys([*asked, 300])]
+    assert wanted == capsys.readouterr().err.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("text", "target", "more", "said"),
+    [
+        ("x,y\n1,2\n", "", {}, "has no target"),
+        ("x,y\n1,2\n", "", {"target": ["y", "z"]}, "has the targets y, z"),
+        ("x,z\n1,2\n", "", {"target": ["y"]}, "labelled.csv has no column 'y', the label column"),
+        ("x,z\n1,2\n", "y", {}, "labelled.csv has no column 'y', the label column"),
+    ],
+)
+def test_a_target_that_is_missing_is_told_before_anything_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, target: str, more: dict[str, Any], said: str
+) -> None:
+    number = {"shape": "scalar", "type": "double"}
+    contract = {"inputs": {"x": number}, "outputs": {"p": number}}
+    (tmp_path / "function.py").write_text("def predict(model, x):\n    return {'p': x}\n")
+    definition = {"kind": "Model", "name": "m", "framework": "python", "payload": ["function.py"], "contract": contract}
+    (tmp_path / "headrace.yaml").write_bytes(orjson.dumps({**definition, **more}))
+    monkeypatch.setattr(connection, "open_client", lambda *_: contextlib.nullcontext())  # whoever asks it fails
+    command = ["deliver", "-f", str(tmp_path), "--check", str(labelled(tmp_path, text)), "--require", "mae<=1"]
+    done = CliRunner().invoke(front, [*command, *(["--target", target] if target else [])])
+    assert (1, True) == (done.exit_code, said in done.output), done.output

@@ -1,0 +1,215 @@
+"""Files that ``headrace batch`` refuses before it asks, what it makes of files without rows, and which runs are in the way of others."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+
+from headrace_controller.batch import encodings, files, places
+from headrace_controller.batch.requests import Asker
+from headrace_controller.batch.running import BatchRun, Totals
+from headrace_controller.cli import connection
+from headrace_controller.cli.entrypoint import front
+from headrace_functions.errors import Conflict, InvalidInput
+
+METADATA = {
+    "inputs": [{"name": "x", "datatype": "FP64", "shape": [-1]}],
+    "outputs": [
+        {"name": "label", "datatype": "BYTES", "shape": [-1]},
+        {"name": "p", "datatype": "FP64", "shape": [-1, 2]},
+    ],
+}
+
+
+class Model:
+    """Answers requests of one ``x`` in this process, and counts them; ``refusing`` answers 422 to all, else to "many" alone."""
+
+    def __init__(self, *, refusing: bool = False) -> None:
+        self.asked = 0
+        self.refusing = refusing
+
+    def __call__(self, body: bytes, headers: Mapping[str, str]) -> httpx.Response:
+        self.asked += 1
+        document = orjson.loads(body[: int(headers["inference-header-content-length"])])
+        if self.refusing or "many" in document["inputs"][0].get("data", []):
+            return httpx.Response(422, json={"code": "invalid", "detail": "never"})
+        (rows,) = document["inputs"][0]["shape"]
+        outputs = [
+            {"name": "label", "datatype": "BYTES", "shape": [rows], "data": ["yes"] * rows},
+            {"name": "p", "datatype": "FP64", "shape": [rows, 2], "data": [0.25, 0.75] * rows},
+        ]
+        return httpx.Response(200, json={"outputs": outputs}, headers={"x-headrace-version": "m:1"})
+
+
+def run(model: Model, source: Path, out: Path, name: str = "m") -> Totals:
+    asker = Asker(model, METADATA, sleep=lambda _s: None)
+    made = BatchRun(asker, name, places.destination(str(out), out), rows=2, parallel=1)
+    return made.run(places.inputs(str(source), out))
+
+
+def written(file: Path, text: str | bytes) -> Path:
+    file.write_bytes(text.encode() if isinstance(text, str) else text)
+    return file
+
+
+def refused(model: Model, source: Path, out: Path) -> InvalidInput:
+    with pytest.raises(InvalidInput) as caught:
+        run(model, source, out)
+    assert 0 == model.asked, "nothing is asked"
+    assert str(source) in caught.value.message, "the file is named"
+    return caught.value
+
+
+def test_a_file_that_was_corrected_before_a_part_was_answered_is_read_again(tmp_path: Path) -> None:
+    model, out = Model(), tmp_path / "out"
+    source = written(tmp_path / "rows.csv", "z\n1\n")
+    assert "x" == refused(model, source, out).field
+    (out / ".rows.csv.parts").mkdir()
+    (out / ".rows.csv.parts" / "run.json").write_text(json.dumps({"model": "another"}))
+    written(source, "x\n1\n2\n3\n")
+    assert (3, 0) == (run(model, source, out).rows, run(model, source, out).refused)
+
+
+def test_parts_that_were_answered_are_in_the_way_of_another_run(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    source = written(tmp_path / "rows.csv", "x\n1\n2\n3\n")
+
+    class Gone(Model):
+        def __call__(self, body: bytes, headers: Mapping[str, str]) -> httpx.Response:
+            return super().__call__(body, headers) if not self.asked else httpx.Response(404, json={"detail": "gone"})
+
+    with pytest.raises(InvalidInput, match="gone"):
+        run(Gone(), source, out)
+    assert [out / ".rows.csv.parts" / "0.arrow"] == list(out.glob("*/*.arrow"))
+    with pytest.raises(Conflict, match="has parts of another run"):
+        run(Model(), source, out, name="other")
+    assert 2 == run(Model(), source, out).already
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "said"),
+    [
+        ("x,out.label\n1,yes\n", "out.label", "has a column 'out.label' already"),
+        ("x,x\n1,2\n", "x", "has two columns 'x'"),
+        ("x,k,k\n1,2,3\n", "k", "has two columns 'k'"),
+        ("y\n1\n", "x", "has no column 'x'"),
+    ],
+)
+def test_a_header_that_does_not_fit_is_refused_before_anything_is_asked(
+    tmp_path: Path, text: str, field: str, said: str
+) -> None:
+    error = refused(Model(), written(tmp_path / "rows.csv", text), tmp_path / "out")
+    assert (field, True) == (error.field, said in error.message)
+
+
+def test_an_output_that_nobody_announced_is_told_where_a_column_has_its_name(tmp_path: Path) -> None:
+    source = written(tmp_path / "rows.csv", "x,out.label\n1,yes\n")
+    asker = Asker(Model(), {"inputs": METADATA["inputs"]}, sleep=lambda _s: None)
+    made = BatchRun(asker, "m", places.destination(str(tmp_path / "out"), tmp_path), rows=2, parallel=1)
+    with pytest.raises(InvalidInput, match=r"has a column 'out\.label' already"):
+        made.run(places.inputs(str(source), tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "where"),
+    [
+        ("header.csv", "x,größe\n1,2\n".encode("latin-1"), "line 1, byte 5 of the file"),
+        ("body.csv", "x,k\n1,a\n2,Köln\n".encode("latin-1"), "line 3, byte 12 of the file"),
+        ("cut.csv", b"x,k\n1,a\xc3", "line 2, byte 8 of the file"),
+        ("rows.jsonl", '{"x": 1, "k": "Köln"}\n'.encode("latin-1"), "line 1, byte 17 of the file"),
+        ("wide.csv", "x,k\n1,2\n".encode("utf-16"), "it looks like UTF-16"),
+        ("wide-without-mark.csv", "x,k\n1,2\n".encode("utf-16-le"), "it looks like UTF-16"),
+    ],
+)
+def test_text_that_is_not_utf_8_is_refused_with_its_place(tmp_path: Path, name: str, data: bytes, where: str) -> None:
+    error = refused(Model(), written(tmp_path / name, data), tmp_path / "out")
+    assert error.message.endswith(f"is not UTF-8: {where}")
+    assert "iconv" in (error.hint or "")
+
+
+def test_the_place_of_what_is_not_utf_8_is_right_far_into_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With characters of two bytes across the chunks in which the file is read."""
+    monkeypatch.setattr(encodings, "_CHUNK", 7)
+    good = "x,k\n" + "1,ö\n" * 50
+    encodings.check_utf8(written(tmp_path / "good.csv", good), "good.csv")
+    bad = written(tmp_path / "bad.csv", good.encode() + b"1,\xc3\n")
+    with pytest.raises(InvalidInput, match=f"line 52, byte {len(good.encode()) + 3:,} of the file"):
+        encodings.check_utf8(bad, "bad.csv")
+
+
+@pytest.mark.parametrize("text", ["x,k\n", "x,k"])
+def test_a_csv_with_a_header_alone_gets_the_header_of_its_answers(tmp_path: Path, text: str) -> None:
+    model, out = Model(), tmp_path / "out"
+    totals = run(model, written(tmp_path / "rows.csv", text), out)
+    assert (1, 0, 0, 0) == (totals.files, totals.rows, totals.refused, model.asked)
+    assert '"x","k","out.label","out.p"\n' == (out / "rows.csv").read_text()
+    assert ["rows.csv"] == [p.name for p in out.iterdir()]
+
+
+def test_parquet_and_lines_of_json_without_rows_get_files_without_rows(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    pq.write_table(pa.table({"x": pa.array([], pa.float64())}), tmp_path / "rows.parquet")
+    run(Model(), tmp_path / "rows.parquet", out)
+    run(Model(), written(tmp_path / "rows.jsonl", ""), out)
+    wanted = pa.schema([("x", pa.float64()), ("out.label", pa.string()), ("out.p", pa.list_(pa.float64()))])
+    found = pq.read_schema(out / "rows.parquet")
+    assert [(f.name, f.type) for f in wanted] == [(f.name, f.type) for f in found]
+    assert "" == (out / "rows.jsonl").read_text()
+
+
+def test_a_file_without_rows_is_one_part_with_its_columns(tmp_path: Path) -> None:
+    (part,) = files.parts(written(tmp_path / "rows.csv", "x,k\n"), 10)
+    assert (0, ["x", "k"]) == (part.num_rows, part.column_names)
+
+
+class Platform:
+    """What the command needs of a client."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+
+    def post_infer(self, _name: str, body: bytes, headers: Mapping[str, str]) -> httpx.Response:
+        return self.model(body, headers)
+
+    def endpoint_metadata(self, _name: str) -> Mapping[str, Any]:
+        return METADATA
+
+    def __enter__(self) -> "Platform":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("refusing", "text", "code", "said"),
+    [
+        (False, "x\n1\n2\n", 0, "2 rows answered"),
+        (False, "x\n1\nmany\n", 0, "1 rows answered, 1 refused"),
+        (True, "x\n1\n2\n", 1, "error: every row was refused"),
+        (False, "x\n", 0, "0 rows answered"),
+        (False, "y\n1\n", 1, "has no column 'x'"),
+    ],
+)
+def test_the_exit_code_is_0_unless_something_failed_or_every_row_was_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusing: bool, text: str, code: int, said: str
+) -> None:
+    model = Model(refusing=refusing)
+    monkeypatch.setattr(connection, "open_client", lambda *_: Platform(model))
+    source = written(tmp_path / "rows.csv", text)
+    for more in ([], ["--json"]):
+        done = CliRunner().invoke(front, ["batch", "m", "--in", str(source), "--out", str(tmp_path / "out"), *more])
+        assert code == done.exit_code, done.output
+        assert said in done.output or more
+    if refusing:
+        assert '"x","out.label","out.p"\n' == (tmp_path / "out" / "rows.csv").read_text()
+        assert 2 == len((tmp_path / "out" / "rows.csv.refused.jsonl").read_text().splitlines())
