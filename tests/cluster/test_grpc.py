@@ -25,7 +25,7 @@ async def asked(address):
     x, word = InferInput("x", [1], "FP64", [1.0]), InferInput("word", [1], "BYTES", ["a"])
     async with InferenceGRPCClient(address) as client:
         reply = await client.infer(InferRequest("adder", [x, word]), timeout=60)
-    print([o.data[0] for o in reply.outputs if o.name == "y"])
+    print([o.as_numpy().tolist()[0] for o in reply.outputs if o.name == "y"])
 
 address = sys.argv.pop()
 asyncio.run(asked(address))
