@@ -49,7 +49,7 @@ def of_numbers(labels: Sequence[float], answers: Sequence[float]) -> Mapping[str
     found = {"mae": float(off.mean()), "rmse": float(np.sqrt((off**2).mean()))}
     spread = float(((known - known.mean()) ** 2).sum())
     if spread > 0:
-        found["r2"] = float(1 - (off**2).sum() / spread)
+        found["r2"] = 1 - float((off**2).sum()) / spread  # -inf beside labels that hardly differ
     return found
 
 

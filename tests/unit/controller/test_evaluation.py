@@ -13,7 +13,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 
@@ -72,6 +72,7 @@ def test_figures_of_two_classes_are_of_the_second_one(rows: list[tuple[int, int,
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(st.floats(-1e3, 1e3), st.floats(-1e3, 1e3)), min_size=2, max_size=60))
+@example([(0.0, 0.0), (1.6947071061325844e-157, 1.0)])
 def test_figures_of_numbers_are_scikit_learn_s(pairs: list[tuple[float, float]]) -> None:
     known, answered = [a for a, _ in pairs], [b for _, b in pairs]
     found = of_numbers(known, answered)
