@@ -69,4 +69,8 @@ def test_a_contract_that_the_image_contradicts_is_told_as_the_reason_of_the_fail
         answer = outside.post("/v2/models/contradicted/infer", json=request(1.0))
     assert 503 == answer.status_code, answer.text
     said = "'score' is not one of the container's outputs"
-    until(lambda: said in str(platform.headrace("service", "list", "--json")), "the reason is shown")
+
+    def reasons() -> list[str]:
+        return [service["reason"] for service in platform.headrace("service", "list", "--json")]
+
+    until(lambda: any(said in reason for reason in reasons()), "the reason is shown")
