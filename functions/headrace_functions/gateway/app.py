@@ -34,7 +34,7 @@ from headrace_functions.errors import (
 )
 from headrace_functions.gateway import embeddings, hydrosphere
 from headrace_functions.gateway.allowance import Allowance
-from headrace_functions.gateway.calls import JSON_LENGTH, REQUEST_ID, SOURCE, Call, Verb
+from headrace_functions.gateway.calls import REQUEST_ID, SOURCE, Call, Verb
 from headrace_functions.gateway.calls import Protocol as WireProtocol
 from headrace_functions.gateway.deferred import Deferred
 from headrace_functions.gateway.deferred_http import LATER, accepted, looked_up, wants_later
@@ -57,6 +57,7 @@ from headrace_functions.protection import is_sensitive
 from headrace_functions.protocol import metadata, openapi
 from headrace_functions.protocol.budget import OPEN_BYTES, ByteBudget, HeldBytes
 from headrace_functions.protocol.encodings import decoded
+from headrace_functions.protocol.headers import JSON_LENGTH, number
 from headrace_functions.protocol.ndjson import is_lines
 from headrace_functions.protocol.problems import problem, status_of
 from headrace_functions.serving import CancelledWithCaller
@@ -454,12 +455,11 @@ class Gateway:
         received = time.time_ns()
         headers = dict(scope["headers"])
         request_id = scope["request_id"] = usable_request_id(headers.get(REQUEST_ID, b"").decode("latin-1"))
-        wanted = headers.get(b"x-headrace-timeout", b"")
-        if wanted.isdigit():
-            seconds = min(seconds, int(wanted) / 1000)
+        wanted = number(headers.get(b"x-headrace-timeout"))
+        if wanted is not None:
+            seconds = min(seconds, wanted / 1000)
         deadline = asyncio.get_running_loop().time() + seconds
-        announced = headers.get(b"content-length", b"")
-        held.at_least(min(int(announced), limit) if announced.isdigit() else 0)
+        held.at_least(min(number(headers.get(b"content-length")) or 0, limit))
         body = decoded(await _read(receive, limit, held), headers.get(b"content-encoding"), limit)
         held.at_least(len(body))
         return Call(

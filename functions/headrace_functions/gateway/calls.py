@@ -10,7 +10,6 @@ Verb = Literal["infer", "explain", "generate", "generate_stream"]
 """What v2 is asked for: all of an answer, also why it is so, or of one row all of it or piece by piece. v1 knows the first two."""
 
 CONTENT_TYPE = b"content-type"
-JSON_LENGTH = b"inference-header-content-length"
 REQUEST_ID = b"x-request-id"
 VERSION = b"x-headrace-version"
 UNLOGGED = b"x-headrace-unlogged"

@@ -23,6 +23,7 @@ from headrace_functions.platform_secret import PlatformSecret
 from headrace_functions.protection import is_sensitive
 from headrace_functions.protocol.generate import MAX_LOGGED, answered_so_far
 from headrace_functions.protocol.generate import decode_request as decode_generate
+from headrace_functions.protocol.headers import number
 from headrace_functions.protocol.problems import problem
 from headrace_functions.record import Outcome, Record, RecordHeader
 from headrace_functions.version import Version
@@ -238,12 +239,12 @@ class Exchange:
             status=answer.status,
             protocol=call.protocol,
             request_type=call.content_type.decode("latin-1"),
-            request_json=int(call.json_length) if call.json_length and call.json_length.isdigit() else None,
+            request_json=number(call.json_length),
             sequence=call.sequence,
             stage=call.stage,
             variant=call.variant,
             shadow=call.shadow,
-            caller_time=int(call.caller_time) if call.caller_time and call.caller_time.isdigit() else None,
+            caller_time=number(call.caller_time),
             error=f"{error.code}: {error.message}",
             traceparent=(call.traceparent or b"").decode("latin-1"),
             replica="gateway",
@@ -258,9 +259,8 @@ class Exchange:
 def _as_logged(version: Version, call: Call, sending: _Sending, otherwise: bytes) -> tuple[Call, bytes]:
     """A stream that broke off as the function would have recorded it: the request as v1, and what was answered so far, or ``otherwise``."""
     content_type = call.content_type.decode("latin-1")
-    length = int(call.json_length) if call.json_length and call.json_length.isdigit() else None
     try:
-        _, as_v1 = decode_generate(call.body, content_type, length, version.signature, version.batch)
+        _, as_v1 = decode_generate(call.body, content_type, number(call.json_length), version.signature, version.batch)
     except HeadraceError:  # it is logged as it came
         return call, otherwise
     told = answered_so_far(bytes(sending.passed_on), sending.kind, version.signature)

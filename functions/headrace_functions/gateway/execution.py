@@ -5,14 +5,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from headrace_functions.errors import HeadraceError, InvalidInput, Malformed
-from headrace_functions.gateway.calls import JSON_LENGTH, Call
+from headrace_functions.errors import HeadraceError, InvalidInput
+from headrace_functions.gateway.calls import Call
 from headrace_functions.gateway.exchange import Exchange
 from headrace_functions.gateway.metrics import GatewayMetrics
 from headrace_functions.gateway.routes import SequenceRoute
 from headrace_functions.gateway.upstream import Reply
 from headrace_functions.protocol.codec import decode_request, decode_response, encode_request, encode_response
 from headrace_functions.protocol.generate import decode_request as decode_generate
+from headrace_functions.protocol.headers import JSON_LENGTH
+from headrace_functions.protocol.headers import json_length as json_length_of
 from headrace_functions.protocol.rows import PackedRows
 from headrace_functions.signature import Tensors
 from headrace_functions.version import Version
@@ -51,7 +53,7 @@ class SequenceRunner:
             return version, call.at_stage(sequence.name, last, version.id)
         for one in route.versions.values():
             self._exchange.warm(one)
-        content_type, json_length = call.content_type.decode("latin-1"), _length(call.json_length)
+        content_type, json_length = call.content_type.decode("latin-1"), json_length_of(call.json_length)
         newest, _ = decode_generate(call.body, content_type, json_length, sequence.signature, route.batch)
         bag = dict(newest)
         for index in range(last):
@@ -73,7 +75,7 @@ class SequenceRunner:
         for version in route.versions.values():
             self._exchange.warm(version)
         batch = route.batch
-        content_type, json_length = call.content_type.decode("latin-1"), _length(call.json_length)
+        content_type, json_length = call.content_type.decode("latin-1"), json_length_of(call.json_length)
         newest, wanted = decode_request(
             call.body, content_type, json_length, sequence.signature, protocol=call.protocol, batch=batch
         )
@@ -169,14 +171,6 @@ def _call_with(call: Call, bag: Tensors, newest: Tensors, version: Version) -> C
 
 
 def _tensors_of(reply: Reply, version: Version) -> Tensors:
-    return decode_response(reply.body, _length(reply.header(JSON_LENGTH)), version.signature, batch=version.batch)
-
-
-def _length(value: bytes | None) -> int | None:
-    if value is None:
-        return None
-    if not value.isdigit():
-        raise Malformed(
-            "Inference-Header-Content-Length is not a number", field="Inference-Header-Content-Length", got=repr(value)
-        )
-    return int(value)
+    return decode_response(
+        reply.body, json_length_of(reply.header(JSON_LENGTH)), version.signature, batch=version.batch
+    )

@@ -17,6 +17,7 @@ from headrace_functions.errors import (
     TooLarge,
 )
 from headrace_functions.names import clean, usable_request_id
+from headrace_functions.protocol.headers import JSON_LENGTH, number
 from headrace_functions.protocol.messages import EncodedBody
 from headrace_functions.protocol.problems import problem
 from headrace_functions.record import Outcome
@@ -79,7 +80,7 @@ def _for_caller(error: BaseException, request_id: str, version: Version | None) 
 
 async def read_body(receive: Receive, headers: Headers, limit: int) -> bytes:
     """The request's body; ``TooLarge`` above ``limit`` bytes, as soon as that is known. ``Malformed`` if the caller goes away."""
-    announced = number(headers, b"content-length")
+    announced = number(headers.get(b"content-length"))
     if announced is not None and announced > limit:
         raise _too_large(limit, f"{announced} bytes")
     message = await receive()
@@ -108,7 +109,7 @@ def _too_large(limit: int, got: str) -> TooLarge:
 def _content(encoded: EncodedBody) -> RawHeaders:
     headers = [(b"content-type", encoded.content_type.encode())]
     if encoded.json_length is not None:
-        headers.append((b"inference-header-content-length", b"%d" % encoded.json_length))
+        headers.append((JSON_LENGTH, b"%d" % encoded.json_length))
     return headers
 
 
@@ -120,16 +121,11 @@ def text(headers: Headers, name: bytes) -> str:
     return headers.get(name, b"").decode("latin-1")
 
 
-def number(headers: Headers, name: bytes) -> int | None:
-    value = headers.get(name)
-    return int(value) if value is not None and value.isdigit() and len(value) < 20 else None
-
-
 def forwarded(headers: Headers, *, by_gateway: bool) -> dict[str, Any]:
     """What the caller says of an exchange, and the gateway where it is one, as members of the record's header."""
     told: dict[str, Any] = _said_by_gateway(headers) if by_gateway else {}
     if b"x-headrace-time" in headers:
-        told["caller_time"] = number(headers, b"x-headrace-time")
+        told["caller_time"] = number(headers.get(b"x-headrace-time"))
     if b"traceparent" in headers:
         told["traceparent"] = text(headers, b"traceparent")
     return told
@@ -139,7 +135,7 @@ def _said_by_gateway(headers: Headers) -> dict[str, Any]:
     told: dict[str, Any] = {}
     if b"x-headrace-sequence" in headers:
         told["sequence"] = text(headers, b"x-headrace-sequence")
-        stage = number(headers, b"x-headrace-stage")
+        stage = number(headers.get(b"x-headrace-stage"))
         told["stage"] = stage if stage is not None else -1
     if b"x-headrace-variant" in headers:
         told["variant"] = text(headers, b"x-headrace-variant")

@@ -18,7 +18,6 @@ from headrace_functions.errors import (
     DeadlineExceeded,
     FunctionFailed,
     InvalidInput,
-    Malformed,
     MethodNotAllowed,
     NotFound,
 )
@@ -30,6 +29,8 @@ from headrace_functions.protocol.codec import decode_request, encode_response
 from headrace_functions.protocol.encodings import decoded
 from headrace_functions.protocol.generate import decode_request as decode_generate
 from headrace_functions.protocol.generate import wanted_type
+from headrace_functions.protocol.headers import JSON_LENGTH, number
+from headrace_functions.protocol.headers import json_length as json_length_of
 from headrace_functions.protocol.messages import EXPLAIN, JSON_TYPE, EncodedBody, Protocol
 from headrace_functions.protocol.problems import PROBLEM_TYPE, problem
 from headrace_functions.protocol.protected import protected_record
@@ -44,7 +45,6 @@ from headrace_functions.runtime.exchange import (
     failure,
     forwarded,
     log_failure,
-    number,
     read_body,
     request_id_of,
     success,
@@ -65,7 +65,6 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Read = Callable[[], tuple[int, str, bytes]]
 Wanted = TypeVar("Wanted")
 Held = Callable[[Headers, Scope, Receive, Send, HeldBytes], Awaitable[None]]
-JSON_LENGTH = b"inference-header-content-length"
 
 
 class FunctionServer:
@@ -105,8 +104,8 @@ class FunctionServer:
         self._platform = platform
         self._secret = secret or PlatformSecret()
         self._sealing = False
-        self._infer: dict[str, Protocol] = _infer_paths(version)
-        self._explain: dict[str, Protocol] = _explain_paths(version)
+        self._infer: dict[str, Protocol] = _paths(version, "infer", "predict")
+        self._explain: dict[str, Protocol] = _paths(version, "explain", "explain")
         self._read = self._read_paths()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -178,7 +177,7 @@ class FunctionServer:
 
     async def _body(self, headers: Headers, receive: Receive, held: HeldBytes) -> bytes:
         limit = self.version.limits.max_body
-        held.at_least(min(number(headers, b"content-length") or 0, limit))
+        held.at_least(min(number(headers.get(b"content-length")) or 0, limit))
         body = decoded(await read_body(receive, headers, limit), headers.get(b"content-encoding"), limit)
         held.at_least(len(body))
         return body
@@ -213,7 +212,7 @@ class FunctionServer:
             tensors, logged = decode_generate(
                 body,
                 text(headers, b"content-type"),
-                _json_length(headers),
+                json_length_of(headers.get(JSON_LENGTH)),
                 self.version.signature,
                 self.version.batch,
             )
@@ -249,7 +248,7 @@ class FunctionServer:
         stream.check_any()
 
     def _seconds(self, headers: Headers) -> float:
-        told = number(headers, b"x-headrace-timeout")
+        told = number(headers.get(b"x-headrace-timeout"))
         limit = self.version.limits.predict_timeout
         return limit if told is None else min(limit, told / 1000)
 
@@ -269,7 +268,7 @@ class FunctionServer:
                 answer.status,
                 exchanged.protocol,
                 text(headers, b"content-type") or JSON_TYPE,
-                number(headers, b"inference-header-content-length"),
+                number(headers.get(JSON_LENGTH)),
                 answer.json_length,
                 error=answer.error,
                 replica=self._replica,
@@ -289,7 +288,7 @@ class FunctionServer:
 
     async def _predict(self, protocol: Protocol, headers: Headers, body: bytes, *, explain: bool) -> EncodedBody:
         version = self.version
-        limit, json_length = self._seconds(headers), _json_length(headers)
+        limit, json_length = self._seconds(headers), json_length_of(headers.get(JSON_LENGTH))
         content_type = headers.get(b"content-type", b"").decode("latin-1")
         tensors, info = decode_request(
             body, content_type, json_length, version.signature, protocol=protocol, batch=version.batch
@@ -348,18 +347,6 @@ class _Exchanged:
     body: bytes
 
 
-def _json_length(headers: Headers) -> int | None:
-    raw_length, json_length = headers.get(JSON_LENGTH), number(headers, JSON_LENGTH)
-    if raw_length is not None and json_length is None:
-        raise Malformed(
-            "Inference-Header-Content-Length is not a number",
-            field="Inference-Header-Content-Length",
-            expected="bytes of JSON",
-            got=repr(raw_length.decode("latin-1")[:40]),
-        )
-    return json_length
-
-
 def _unrecorded(headers: Headers, outcome: Outcome) -> bool:
     """Of a request that the gateway vouches for, whether it is no traffic, or no stream's last word on its messages."""
     if b"x-headrace-unrecorded" in headers:
@@ -374,21 +361,13 @@ async def _reply(send: Send, status: int, extra: RawHeaders, body: bytes, reques
     await send({"type": "http.response.body", "body": body})
 
 
-def _infer_paths(version: Version) -> dict[str, Protocol]:
+def _paths(version: Version, v2: str, v1: str) -> dict[str, Protocol]:
+    """Where a version takes requests of a verb, as each protocol calls it."""
     name, number = version.id.model, version.id.number
     return {
-        f"/v2/models/{name}/infer": "v2",
-        f"/v2/models/{name}/versions/{number}/infer": "v2",
-        f"/v1/models/{name}:predict": "v1",
-    }
-
-
-def _explain_paths(version: Version) -> dict[str, Protocol]:
-    name, number = version.id.model, version.id.number
-    return {
-        f"/v2/models/{name}/explain": "v2",
-        f"/v2/models/{name}/versions/{number}/explain": "v2",
-        f"/v1/models/{name}:explain": "v1",
+        f"/v2/models/{name}/{v2}": "v2",
+        f"/v2/models/{name}/versions/{number}/{v2}": "v2",
+        f"/v1/models/{name}:{v1}": "v1",
     }
 
 

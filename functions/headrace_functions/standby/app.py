@@ -22,8 +22,8 @@ from headrace_functions.gateway.passthrough import Receive, Scope, Send, pass_th
 from headrace_functions.gateway.standby import HEADER, REFUSED, TOKEN
 from headrace_functions.gateway.upstream import NotSent, Upstream
 from headrace_functions.names import VersionId
+from headrace_functions.protocol.headers import number
 from headrace_functions.protocol.problems import problem
-from headrace_functions.runtime.exchange import number
 from headrace_functions.standby.artifact_cache import Wanted
 from headrace_functions.standby.children import Children
 
@@ -67,7 +67,7 @@ class StandbyApp:
             raise NotFound(f"a standby serves nothing at {method} {path}")
 
     async def _infer(self, wanted: Wanted, scope: Scope, receive: Receive, send: Send) -> None:
-        left = number(dict(scope["headers"]), b"x-headrace-timeout")
+        left = number(dict(scope["headers"]).get(b"x-headrace-timeout"))
         try:
             async with asyncio.timeout(_LONGEST_START if left is None else left / 1000) as limit:
                 async with self._children.acquire(wanted) as child:

@@ -23,7 +23,7 @@ from headrace_functions.gateway.metrics import GatewayMetrics
 from headrace_functions.gateway.resolve import Resolver
 from headrace_functions.gateway.upstream import Upstream
 from headrace_functions.platform_secret import PlatformSecret, function_proof
-from headrace_functions.record import Record
+from headrace_functions.record import Record, encode
 from headrace_functions.storage import layout
 from headrace_functions.storage.documents import Documents
 from headrace_functions.storage.objects import ObjectStore
@@ -193,3 +193,18 @@ async def test_only_who_may_analyze_a_name_leaves_a_request_out_of_its_log(door:
     ]
     assert [403, 200, 400, 200] == statuses
     assert ["1", None] == [a.headers.get("x-headrace-unrecorded") for a in door.services.asked[it.id]]
+
+
+@at_the_door
+async def test_a_number_of_too_many_digits_is_no_number(door: Door) -> None:
+    it = version("adder", 1)
+    await door.release(it)
+    shown, long = door.key("web", "caller:adder"), "9" * 5000
+    assert 200 == (await door.infer("adder", **shown, **{"x-headrace-timeout": long})).status_code
+
+    door.services.refusals[it.id] = NotReady("it backs off")
+    for header in ("x-headrace-time", "inference-header-content-length"):
+        for digits in (long, "9" * 25):
+            assert 503 == (await door.infer("adder", **shown, **{header: digits})).status_code
+    assert [(None, None)] * 4 == [(r.header.caller_time, r.header.request_json) for r in door.kept.records]
+    assert all(encode(r) for r in door.kept.records)
