@@ -259,3 +259,15 @@ def test_what_has_expired_is_removed_and_what_waited_too_long_is_told_so(tmp_pat
         return found.status, len(list(objects.walk(layout.DEFERRED)))
 
     assert (504, 0) == asyncio.run(work())
+
+
+def test_a_deferred_explanation_is_an_explanation(later: RunningPlatform) -> None:
+    """Which this function cannot give, so its refusal is the result; a prediction would not be."""
+    asked = httpx.post(
+        f"{later.url}/v2/models/slow/explain", json=body(1.0), headers={"prefer": "respond-async"}, timeout=30
+    )
+    at_once = httpx.post(f"{later.url}/v2/models/slow/explain", json=body(1.0), timeout=30)
+
+    assert (202, 400) == (asked.status_code, at_once.status_code)
+    found = answered(later, asked.headers["location"])
+    assert (400, at_once.json()["detail"]) == (found.status_code, found.json()["detail"])

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import unquote
@@ -195,8 +195,12 @@ class Gateway:
             await _answer(send, scope, self._fixed(path))
 
     def _admit(self, scope: Scope, name: str, *permissions: Permission) -> None:
-        """Raise where whoever sent the request has none of the permissions on the name; before anything tells whether it is there."""
-        credentials = Credentials.of(dict(scope["headers"]))
+        """Raise where whoever sent the request has none of the permissions on the name; before anything tells whether it is there.
+
+        To be asked (``call``) without a log takes the permission to analyze too.
+        """
+        headers = dict(scope["headers"])
+        credentials = Credentials.of(headers)
         try:
             caller = self._settings.authentication.admit(credentials, name, *permissions)
         except (Unauthenticated, Forbidden) as error:
@@ -205,8 +209,11 @@ class Gateway:
             self._settings.refused(entry)
             raise
         scope["caller"] = caller.subject
-        if self._settings.allowance is not None and permissions[0] == "call" and scope["method"] == "POST":
-            self._settings.allowance.take_for(scope, caller.subject, self._settings.secret)
+        if permissions[0] == "call" and scope["method"] == "POST":
+            if self._settings.allowance is not None:
+                self._settings.allowance.take_for(scope, caller.subject, self._settings.secret)
+            if _unlogged(headers):
+                self._admit(scope, name, "analyze")
 
     def _fixed(self, path: str) -> Reply:
         if path == "/v2":
@@ -295,9 +302,6 @@ class Gateway:
         with self._room() as held:
             route = self._resolver.known(reference) or await self._resolver.resolve(reference)
             call = await self._call(route, protocol, scope, receive, held)
-            if _unlogged(scope):
-                self._admit(scope, reference.name, "analyze")
-                call = replace(call, unrecorded=True)
             if explain:
                 if isinstance(route, SequenceRoute):
                     raise not_explained(route.sequence.name)
@@ -473,7 +477,8 @@ class Gateway:
             headers.get(b"traceparent"),
             headers.get(b"x-headrace-time"),
             timed=TIMING in headers,
-            unrecorded=self._settings.secret.is_purpose(headers.get(b"x-headrace-purpose")),
+            unrecorded=headers.get(LOG) == b"off"
+            or self._settings.secret.is_purpose(headers.get(b"x-headrace-purpose")),
             caller=scope["caller"],
             source=headers.get(SOURCE)
             if SOURCE in headers and self._settings.secret.is_proof(headers.get(PROOF))
@@ -525,9 +530,9 @@ def _signature(route: Route) -> Signature:
     return route.sequence.signature if isinstance(route, SequenceRoute) else route.signature
 
 
-def _unlogged(scope: Scope) -> bool:
+def _unlogged(headers: Mapping[bytes, bytes]) -> bool:
     """Whether the caller asks for the request to be left out of the log."""
-    wanted: bytes = dict(scope["headers"]).get(LOG, b"on")
+    wanted = headers.get(LOG, b"on")
     if wanted not in (b"on", b"off"):
         raise InvalidInput(
             "x-headrace-log is neither on nor off",

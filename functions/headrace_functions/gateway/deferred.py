@@ -36,6 +36,7 @@ from headrace_functions.gateway.calls import Call
 from headrace_functions.gateway.upstream import Reply
 from headrace_functions.loop_health import LoopHealth
 from headrace_functions.names import Reference
+from headrace_functions.protocol.headers import JSON_LENGTH
 from headrace_functions.protocol.problems import problem
 from headrace_functions.storage import layout
 from headrace_functions.storage.objects import ObjectStore
@@ -55,7 +56,7 @@ KEPT = 24 * 3600.0
 SWEEP_EVERY = 60.0
 _PAUSES = (0.2, 1.0, 5.0, 20.0, 60.0)
 _NOBODY_ANSWERS = (429, 502, 503, 504)
-_KEPT_HEADERS = (b"content-type", b"inference-header-content-length", b"x-headrace-version")
+_KEPT_HEADERS = (b"content-type", JSON_LENGTH, b"x-headrace-version")
 
 Ask = Callable[[Reference, Call], Awaitable[Reply]]
 
@@ -85,6 +86,8 @@ class Accepted:
             "request_id": call.request_id,
             "protocol": call.protocol,
             "received": call.received,
+            "verb": call.verb,
+            "unrecorded": call.unrecorded,
             **{
                 name: value.decode("latin-1") if value is not None else None
                 for name, value in (
@@ -110,6 +113,7 @@ class Accepted:
         call = Call(
             head["request_id"], head["protocol"], body, 0.0, head["received"], header("content_type") or b"application/json",
             header("json_length"), header("traceparent"), header("caller_time"), caller=head["caller"],
+            verb=head.get("verb", "infer"), unrecorded=head.get("unrecorded", False),
         )  # fmt: skip
         callback = Callback.from_document(head["callback"]) if head["callback"] else None
         return cls(request_id, Reference.parse(head["name"]), call, head["caller"], callback)

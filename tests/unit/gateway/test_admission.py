@@ -196,6 +196,25 @@ async def test_only_who_may_analyze_a_name_leaves_a_request_out_of_its_log(door:
 
 
 @at_the_door
+async def test_whatever_way_a_name_is_asked_its_log_is_left_out_alike(door: Door) -> None:
+    it = version("adder", 1)
+    await door.release(it)
+    caller, developer = door.key("web", "caller:adder"), door.key("maya", "developer:adder")
+    for path, asked in (
+        ("/v2/models/adder/infer", BODY),
+        ("/v2/models/adder/explain", BODY),
+        ("/v2/models/adder/generate", {"x": 1.0}),
+        ("/v1/models/adder:predict", {"instances": [1.0]}),
+        ("/gateway/application/adder", {"x": [1.0]}),
+    ):
+        before = len(door.services.asked[it.id])
+        refused = await door.client.post(path, json=asked, headers={**caller, "x-headrace-log": "off"})
+        assert (403, before) == (refused.status_code, len(door.services.asked[it.id])), path
+        await door.client.post(path, json=asked, headers={**developer, "x-headrace-log": "off"})
+        assert ["1"] == [a.headers.get("x-headrace-unrecorded") for a in door.services.asked[it.id][before:]], path
+
+
+@at_the_door
 async def test_a_number_of_too_many_digits_is_no_number(door: Door) -> None:
     it = version("adder", 1)
     await door.release(it)
