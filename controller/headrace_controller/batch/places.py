@@ -7,7 +7,7 @@ folder on the same machine. Credentials and endpoint are those of the environmen
 import fnmatch
 import hashlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +34,7 @@ class Input(Protocol):
     def place(self) -> str:
         """The whole path or URL."""
 
-    def fingerprint(self) -> dict[str, int]:
+    def fingerprint(self) -> Mapping[str, int | str]:
         """What tells that the file has changed."""
 
     def opened(self) -> AbstractContextManager[Path]:
@@ -53,7 +53,7 @@ class LocalFile:
     def place(self) -> str:
         return str(self.path.resolve())
 
-    def fingerprint(self) -> dict[str, int]:
+    def fingerprint(self) -> Mapping[str, int | str]:
         return files.fingerprint(self.path)
 
     @contextmanager
@@ -78,11 +78,12 @@ class StoredObject:
     def place(self) -> str:
         return f"{S3}{self.bucket}/{self.info.key}"
 
-    def fingerprint(self) -> dict[str, int]:
-        now = next((o for o in self.store.walk(_parent(self.info.key)) if o.key == self.info.key), None)
-        if now is None:
-            raise NotFound(f"{self.place} is no longer there", field="in")
-        return {"size": now.size, "modified": round(now.modified * 1e9)}
+    def fingerprint(self) -> Mapping[str, int | str]:
+        try:
+            now = self.store.info(self.info.key)
+        except NotFound as error:
+            raise NotFound(f"{self.place} is no longer there", field="in") from error
+        return {"size": now.size, "modified": round(now.modified * 1e9), "tag": now.tag}
 
     @contextmanager
     def opened(self) -> Iterator[Path]:

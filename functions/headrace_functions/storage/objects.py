@@ -35,6 +35,8 @@ class ObjectInfo:
     size: int
     modified: float
     """Seconds since the epoch."""
+    tag: str = ""
+    """What changes with the content, where the store has such a thing."""
 
 
 class ObjectStore:
@@ -106,14 +108,19 @@ class ObjectStore:
 
     def size(self, key: str) -> int:
         """The number of bytes of ``key``; ``NotFound`` if it is not there."""
+        return self.info(key).size
+
+    def info(self, key: str) -> ObjectInfo:
+        """What ``walk`` says of ``key``, asked of it alone; ``NotFound`` if it is not there. A bucket tells ``modified`` to the second."""
         try:
-            return obstore.head(self._store, key)["size"]
+            meta = obstore.head(self._store, key)
         except FileNotFoundError as error:
             raise _absent(key, error) from error
         except ValueError as error:
             raise _no_key(key) from error
         except (BaseError, OSError) as error:
             raise _failed("look up", key, error) from error
+        return ObjectInfo(meta["path"], meta["size"], meta["last_modified"].timestamp(), meta["e_tag"] or "")
 
     def exists(self, key: str) -> bool:
         try:
@@ -161,7 +168,7 @@ class ObjectStore:
         except (BaseError, OSError) as error:
             raise _failed("list", prefix, error) from error
         for meta in sorted(found, key=lambda m: str(m["path"])):
-            yield ObjectInfo(meta["path"], meta["size"], meta["last_modified"].timestamp())
+            yield ObjectInfo(meta["path"], meta["size"], meta["last_modified"].timestamp(), meta["e_tag"] or "")
 
     def folders(self, prefix: str) -> list[str]:
         """Names of the folders directly below ``prefix``, sorted."""

@@ -13,11 +13,13 @@ import pytest
 from click.testing import CliRunner
 
 from headrace_controller.batch import encodings, files, places
+from headrace_controller.batch.places import StoredObject
 from headrace_controller.batch.requests import Asker
 from headrace_controller.batch.running import BatchRun, Totals
 from headrace_controller.cli import connection
 from headrace_controller.cli.entrypoint import front
-from headrace_functions.errors import Conflict, InvalidInput
+from headrace_functions.errors import Conflict, InvalidInput, NotFound
+from headrace_functions.storage.objects import ObjectStore
 
 METADATA = {
     "inputs": [{"name": "x", "datatype": "FP64", "shape": [-1]}],
@@ -213,3 +215,19 @@ def test_the_exit_code_is_0_unless_something_failed_or_every_row_was_refused(
     if refusing:
         assert '"x","out.label","out.p"\n' == (tmp_path / "out" / "rows.csv").read_text()
         assert 2 == len((tmp_path / "out" / "rows.csv.refused.jsonl").read_text().splitlines())
+
+
+def test_an_object_that_was_replaced_is_another_file_and_one_that_is_gone_is_named(tmp_path: Path) -> None:
+    store = ObjectStore(str(tmp_path / "bucket"))
+    store.put("in/a.csv", b"k\n1\n")
+    (found,) = store.walk("in/")
+    one = StoredObject(store, "bucket", found, tmp_path / "work")
+    first = one.fingerprint()
+    assert first == one.fingerprint()
+
+    store.put("in/a.csv", b"k\n2\n")
+    assert first != one.fingerprint()
+
+    store.delete("in/a.csv")
+    with pytest.raises(NotFound, match=r"s3://bucket/in/a\.csv is no longer there"):
+        one.fingerprint()
