@@ -228,15 +228,7 @@ class Cluster:
         call = getattr(self._objects, verb)
         namespace = self.settings.namespace
         what = f"{verb.partition('_')[0]} InferenceService {namespace}/{name}"
-        try:
-            # Read here, because the client keeps nothing of an answer 201.
-            options |= {"_request_timeout": TIMEOUT, "_preload_content": False}
-            found: Json = json.loads(call(GROUP, API_VERSION, namespace, PLURAL, name, **options).data)
-        except ApiException as error:
-            raise explained(error, what) from error
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise Unreachable(f"cannot {what}: the API server does not answer: {error}") from error
-        return found
+        return asked(call, what, GROUP, API_VERSION, namespace, PLURAL, name, **options)
 
     def _check_ours(self, name: str, current: Json) -> None:
         marks = current["metadata"].get("labels") or {}
@@ -254,6 +246,19 @@ class Cluster:
 
 def _mode(service: Json) -> str:
     found: str = service["metadata"].get("annotations", {}).get(DEPLOYMENT_MODE, "Knative")
+    return found
+
+
+def asked(verb: Callable[..., Any], what: str, *arguments: Any, **options: Any) -> Json:
+    """The document that a verb of the client answers with, within ``TIMEOUT``; an error says that one cannot ``what``, and why."""
+    try:
+        # Read here, because the client keeps nothing of an answer 201.
+        options |= {"_request_timeout": TIMEOUT, "_preload_content": False}
+        found: Json = json.loads(verb(*arguments, **options).data)
+    except ApiException as error:
+        raise explained(error, what) from error
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise Unreachable(f"cannot {what}: the API server does not answer: {error}") from error
     return found
 
 

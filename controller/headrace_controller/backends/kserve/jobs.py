@@ -1,7 +1,6 @@
 """The Jobs of a platform: the second client of the Kubernetes API beside ``cluster``, over the same connection. Blocking."""
 
 import contextlib
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +8,7 @@ import urllib3
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
-from headrace_controller.backends.kserve.cluster import TIMEOUT, Cluster, explained
+from headrace_controller.backends.kserve.cluster import TIMEOUT, Cluster, asked, explained
 from headrace_controller.backends.kserve.manifests import MANAGER, selector
 from headrace_controller.backends.kserve.secrets import Secrets
 from headrace_functions.errors import Conflict, NotFound, Unreachable
@@ -164,11 +163,4 @@ class Jobs:
         return str(events[-1]["message"]) if events else ""
 
     def _call(self, verb: Callable[..., Any], what: str, **options: Any) -> Json:
-        try:
-            options |= {"_request_timeout": TIMEOUT, "_preload_content": False}
-            found: Json = json.loads(verb(namespace=self._namespace, **options).data)
-        except ApiException as error:
-            raise explained(error, what) from error
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise Unreachable(f"cannot {what}: the API server does not answer: {error}") from error
-        return found
+        return asked(verb, what, namespace=self._namespace, **options)

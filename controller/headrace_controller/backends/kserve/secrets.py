@@ -2,17 +2,14 @@
 
 import base64
 import contextlib
-import json
 from collections.abc import Callable
 from typing import Any
 
-import urllib3
 from kubernetes import client
-from kubernetes.client.exceptions import ApiException
 
-from headrace_controller.backends.kserve.cluster import TIMEOUT, Cluster, explained
+from headrace_controller.backends.kserve.cluster import Cluster, asked
 from headrace_controller.backends.kserve.manifests import MANAGER
-from headrace_functions.errors import Conflict, NotFound, Unreachable
+from headrace_functions.errors import Conflict, NotFound
 
 Json = dict[str, Any]
 
@@ -72,14 +69,7 @@ class Secrets:
             self._call(self._core.delete_namespaced_secret, f"delete Secret {name}", name=name)
 
     def _call(self, verb: Callable[..., Any], what: str, **options: Any) -> Json:
-        try:
-            options |= {"_request_timeout": TIMEOUT, "_preload_content": False}
-            found: Json = json.loads(verb(namespace=self._namespace, **options).data)
-        except ApiException as error:
-            raise explained(error, what) from error
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise Unreachable(f"cannot {what}: the API server does not answer: {error}") from error
-        return found
+        return asked(verb, what, namespace=self._namespace, **options)
 
 
 def _name(document: Json) -> str:
