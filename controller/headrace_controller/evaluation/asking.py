@@ -29,16 +29,13 @@ class Answers:
     """``rows`` has the outputs of each row by log column, None where it was refused."""
 
     rows: list[Mapping[str, Any] | None] = field(default_factory=list)
+    refused: int = 0
     first_refused: list[Mapping[str, Any]] = field(default_factory=list)
     """Row (from 1) and problem of the first ones."""
 
     @property
     def asked(self) -> int:
         return len(self.rows)
-
-    @property
-    def refused(self) -> int:
-        return sum(row is None for row in self.rows)
 
 
 def answers(
@@ -64,6 +61,7 @@ def _ask(ask: Ask, version: Version, part: pa.Table, sleep: Callable[[float], No
         if len(found.first_refused) < SHOWN:
             found.first_refused.append({"row": found.asked + 1, **_problem(version, reply)})
         found.rows.append(None)
+        found.refused += 1
     else:
         half = part.num_rows // 2
         _ask(ask, version, part.slice(0, half), sleep, found)

@@ -93,8 +93,12 @@ def with_stage(draft: Draft, before: int) -> Draft:
     return replace(draft, stages=(*draft.stages[:before], (), *draft.stages[before:]))
 
 
-def models_of(draft: Draft) -> list[str]:
-    """The models that a draft names, as far as they can be read."""
+def posted_models(_platform: Platform, _arguments: Arguments) -> list[str]:
+    """The models of a posted form, whose caller must be allowed to call each; none of a form that cannot be read, which its view refuses."""
+    try:
+        draft = of_form(flask.request.form)
+    except InvalidInput:
+        return []
     found = []
     for row in (row for stage in draft.stages for row in stage):
         try:
@@ -102,14 +106,6 @@ def models_of(draft: Draft) -> list[str]:
         except InvalidInput:
             continue  # the check names the place
     return found
-
-
-def posted_models(_platform: Platform, _arguments: Arguments) -> list[str]:
-    """The models of a posted form, whose caller must be allowed to call each; none of a form that cannot be read, which its view refuses."""
-    try:
-        return models_of(of_form(flask.request.form))
-    except InvalidInput:
-        return []
 
 
 def definition(platform: Platform, name: str, draft: Draft) -> SequenceDefinition:

@@ -40,6 +40,12 @@ class Reply:
 Ask = Callable[[VersionId, bytes], Reply]
 """Posts a v2 request of JSON to a version, unrecorded; raises ``Unanswered`` where no answer comes."""
 
+
+def nobody_to_ask(_version: VersionId, _body: bytes) -> Reply:
+    """The ``Ask`` of a platform without a gateway."""
+    raise Unanswered("this platform has no gateway to ask by")
+
+
 Answers = list[tuple[float | None, str | None]]
 
 

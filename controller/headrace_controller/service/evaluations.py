@@ -20,7 +20,7 @@ from headrace_controller.evaluation.asking import Answers
 from headrace_controller.evaluation.labelled import Labelled
 from headrace_controller.evaluation.requirements import MAX_REQUIREMENTS, Finding, Requirement, judge
 from headrace_controller.evaluation.scoring import figures_of
-from headrace_controller.requestlog.model_requests import Ask, Reply, Unanswered
+from headrace_controller.requestlog.model_requests import Ask, Unanswered, nobody_to_ask
 from headrace_controller.service.aliases import Aliases
 from headrace_functions.errors import HeadraceError, InvalidInput, NotFound, NotReady, Overloaded
 from headrace_functions.names import Reference, VersionId
@@ -33,6 +33,7 @@ AT_ONCE = 2
 MOST_OPEN = 8
 """Evaluations that run or wait; one more is refused with 429."""
 MOST_LISTED = 100
+_AS_THEY_ARE = ("id", "file", "state", "at", "rows", "asked", "refused", "figures", "baseline_figures", "reason")
 EVERY_ROW = Requirement.parse("answered>=1")
 """Holds unless something else is required of ``answered``: figures of the few rows that a version takes say little."""
 
@@ -73,10 +74,9 @@ class Evaluation:
         return all(f.held for f in self.findings) if self.state == "done" else None
 
     def to_document(self) -> dict[str, Any]:
-        names = ("id", "file", "state", "at", "rows", "asked", "refused", "figures", "baseline_figures", "reason")
         return {
             "schema": 1,
-            **{name: getattr(self, name) for name in names},
+            **{name: getattr(self, name) for name in _AS_THEY_ARE},
             "version": str(self.version),
             "baseline": str(self.baseline) if self.baseline else None,
             "first_refused": list(self.first_refused),
@@ -88,9 +88,8 @@ class Evaluation:
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> "Evaluation":
-        names = ("id", "file", "state", "at", "rows", "asked", "refused", "figures", "baseline_figures", "reason")
         return cls(
-            **{name: document[name] for name in names},
+            **{name: document[name] for name in _AS_THEY_ARE},
             version=VersionId.parse(document["version"]),
             baseline=VersionId.parse(document["baseline"]) if document["baseline"] else None,
             first_refused=document["first_refused"],
@@ -103,15 +102,11 @@ def _new_id() -> str:
     return f"{time.time_ns() // 1_000_000:011x}{uuid.uuid4().hex[:5]}"
 
 
-def _nobody(_version: VersionId, _body: bytes) -> Reply:
-    raise Unanswered("this platform has no gateway to ask by")
-
-
 @dataclass(slots=True)
 class Evaluations:
     catalog: Catalog
     aliases: Aliases
-    ask: Ask = _nobody
+    ask: Ask = nobody_to_ask
     """How versions are asked, unrecorded."""
     sleep: Callable[[float], None] = time.sleep
     _open: dict[str, Evaluation] = field(default_factory=dict)

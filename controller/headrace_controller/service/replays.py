@@ -20,9 +20,9 @@ from headrace_controller.comparison.paired import Pair, compare
 from headrace_controller.requestlog.model_requests import (
     AGAIN,
     Ask,
-    Unanswered,
     answered_rows,
     columns_for_inputs,
+    nobody_to_ask,
     request_of,
 )
 from headrace_controller.requestlog.reader import MAX_ROWS, LogQuery, LogReader
@@ -95,16 +95,12 @@ class Replay:
         }
 
 
-def _nobody(_version: VersionId, _body: bytes) -> Any:
-    raise Unanswered("this platform has no gateway to ask by")
-
-
 @dataclass(slots=True)
 class Replays:
     documents: Documents
     comparisons: Comparisons
     logs: LogReader
-    ask: Ask = _nobody
+    ask: Ask = nobody_to_ask
     """How the target is asked, unrecorded."""
     sleep: Callable[[float], None] = time.sleep
     _running: dict[str, Replay] = field(default_factory=dict)

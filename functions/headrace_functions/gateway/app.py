@@ -320,7 +320,7 @@ class Gateway:
             if lines and reply.status == 200:
                 reply = as_lines(reply, route)
             elif upload and reply.status == 200 and not explain:
-                reply = as_object(reply, _signature(route), batch=route.batch)
+                reply = as_object(reply, _signature(route))
             if self._resolver.is_unconfirmed(reference):
                 reply.headers.append((DEFINITIONS, b"last-known"))
             await _answer(send, scope, reply, call.request_id)

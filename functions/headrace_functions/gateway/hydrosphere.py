@@ -20,7 +20,7 @@ def question(body: bytes) -> bytes:
 
 
 def answer(body: bytes, signature: Signature, *, batch: bool) -> bytes:
-    """The outputs of a v1 answer by name."""
+    """The outputs of a v1 answer by name: columns of a model that takes rows, else the values of its only row."""
     try:
         predictions = orjson.loads(body)["predictions"]
         names = [f.name for f in signature.outputs]

@@ -40,11 +40,9 @@ def from_upload(call: Call, signature: Signature, *, batch: bool) -> Call:
     return replace(call, protocol="v1", body=orjson.dumps(body), content_type=b"application/json", json_length=None)
 
 
-def as_object(reply: Reply, signature: Signature, *, batch: bool) -> Reply:
+def as_object(reply: Reply, signature: Signature) -> Reply:
     """The answer to such a call: the outputs of its row by name."""
-    columns = orjson.loads(hydrosphere.answer(reply.body, signature, batch=batch))
-    row = {name: column[0] for name, column in columns.items()} if batch else columns
-    return Reply(reply.status, reply.headers, orjson.dumps(row))
+    return Reply(reply.status, reply.headers, hydrosphere.answer(reply.body, signature, batch=False))
 
 
 def _kind(content_type: bytes) -> bytes:

@@ -123,16 +123,10 @@ class Explainer:
     def _taken_apart(self, place: int | None) -> _Sum:
         version = self._version
         step = last_step(self._model) if version.framework == "sklearn" else None
-        found = None if step is None else linear(step, place)
-        if step is not None and found is not None:
-            linear_found = found
+        if step is not None and (found := linear(step, place)) is not None:
+            of_row = found.values
             return _Sum(
-                step.names,
-                step.features,
-                found.base,
-                found.link,
-                SAME,
-                lambda x: linear_found.values(step.transform(x[None])[0]),
+                step.names, step.features, found.base, found.link, SAME, lambda x: of_row(step.transform(x[None])[0])
             )
         trees = artifact_trees.read(
             self._artifact, version.framework, version.options, place, lambda: step.estimator if step else self._model

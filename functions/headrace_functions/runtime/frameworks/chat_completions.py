@@ -114,14 +114,13 @@ def load(options: Options) -> ChatEndpoint:
 def _key(options: Options) -> str:
     if name := options.get("key-env"):
         key = os.environ.get(str(name), "").strip()
-        if key:
-            return _usable(key, f"external.key-env: the value of {name}")
         if not key:
             raise InvalidInput(
                 f"external.key-env: the function's environment has no {name}",
                 field="external",
                 hint="on one machine functions see no variables of the platform: use key-file; in a cluster set it by a DeploymentConfiguration",
             )
+        return _usable(key, f"external.key-env: the value of {name}")
     if file := options.get("key-file"):
         try:
             key = Path(str(file)).read_bytes().decode("latin-1").strip()
