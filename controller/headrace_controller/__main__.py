@@ -25,11 +25,18 @@ from headrace_controller.gateway_client import SECONDS, GatewayAsking
 from headrace_controller.incluster.controller import look_after_inbox, serve, tell_collector
 from headrace_controller.incluster.cronjobs import Croning
 from headrace_controller.incluster.gateways import Gateways
-from headrace_controller.incluster.platform_keys import PlatformKeys, first_key_secret, patiently, platform_keys
+from headrace_controller.incluster.platform_keys import (
+    HashKeys,
+    PlatformKeys,
+    first_key_secret,
+    patiently,
+    platform_keys,
+)
 from headrace_controller.incluster.services import ClusterServices
 from headrace_controller.incluster.settings import GATEWAY_SERVICE, InCluster
 from headrace_controller.logging_setup import set_up_logging
 from headrace_controller.service.platform import create_platform
+from headrace_controller.service.rotation import key_files
 from headrace_functions.errors import HeadraceError
 from headrace_functions.startup import POD, cannot_start
 from headrace_functions.storage import layout
@@ -47,9 +54,10 @@ def serve_in_cluster(environment: Mapping[str, str]) -> None:
     keys = _keys(settings, documents)
     builds = BuildSettings.from_environment(environment, settings.cluster)
     locks = {image.listed.lock: image.reference for image in builds.images}
+    key_files(settings.platform).write_hash_keys(keys.hash_key, keys.retired)
     settings = replace(
         settings,
-        cluster=replace(settings.cluster, secret=keys.secret, locks=locks),
+        cluster=replace(settings.cluster, secret=keys.secret, locks=locks, hash_key=settings.platform.read_hash_key),
         platform=replace(settings.platform, release_key=keys.release_key.value),
     )
     cluster = Cluster(settings.cluster)
@@ -77,6 +85,7 @@ def serve_in_cluster(environment: Mapping[str, str]) -> None:
     platform.checks.append(lambda: [p for p in (services.keeping.health.problem,) if p])
     platform.checks.append(lambda: list(services.keeping.left.values()))
     platform.trust.secret.value = keys.secret
+    platform.rotation.elsewhere = HashKeys(Secrets(cluster), services.keeping.look)
     platform.open(home_lost=True)
     platform.trust.see_to_an_administrator(lambda key: Secrets(cluster).apply(first_key_secret(key, settings.cluster)))
     services.open()

@@ -25,6 +25,11 @@ def is_sensitive(signature: Signature) -> bool:
     return any(f.sensitive for f in (*signature.inputs, *signature.outputs))
 
 
+def is_hashed(signature: Signature) -> bool:
+    """Whether values of a field are kept as hashes, for which a function needs the platform's key."""
+    return any(f.sensitive == "hash" for f in (*signature.inputs, *signature.outputs))
+
+
 def protect(fields: Sequence[Field], tensors: Mapping[str, Array], key: bytes) -> Tensors:
     """The tensors as they may be kept; fields that are not sensitive are the same arrays."""
     kept = dict(tensors)

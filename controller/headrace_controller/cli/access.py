@@ -169,8 +169,8 @@ def rotate_secret(client: Client, *, at_once: bool, yes: bool, as_json: bool) ->
 def rotate_hash_key(client: Client, *, yes: bool, as_json: bool) -> None:
     """Hash sensitive fields by another key from now on.
 
-    Hashes that are in logs and training data stay: the same value has another hash before and after. The old key is kept in the home
-    (hash-key.retired), so that headrace erase finds a value by its old hashes. Back up the new key.
+    Hashes that are in logs and training data stay: the same value has another hash before and after. The old key is kept beside the
+    new one (hash-key.retired of the home; in a cluster, the Secret headrace-platform), so that headrace erase finds a value by its old hashes. Back up both.
     """
     confirm("Hash by another key? Values before and after can no longer be compared.", yes=yes)
     found = client.rotate_hash_key()

@@ -1,33 +1,38 @@
 """The keys of a platform in a cluster: made once, kept in a Secret that only the platform's own parts read, never in the store.
 
-=============== ============================================================================================================
-``secret``      what the platform's parts know one another by, and what the tokens of pods that run users' code are made from
-``release-key`` signs releases (``storage.releases``)
-=============== ============================================================================================================
+======================= ====================================================================================================
+``secret``              what the platform's parts know one another by, and what the tokens of pods that run users' code are made from
+``release-key``         signs releases (``storage.releases``)
+``hash-key``            hashes values of sensitive fields (``protection``), hexadecimal
+``retired-hash-keys``   those before it, the oldest first, by which values are found that somebody wants erased
+======================= ====================================================================================================
 
-The Secret may be made by somebody else, with both keys, before the platform is installed. Where there is none the controller makes
-it. What the store has been filled with until then was trusted until then, so it signs those releases before it shows
+The Secret may be made by somebody else, with the first two, before the platform is installed. Where there is none the controller makes
+it; a key of hashes that lacks, too. What the store has been filled with until then was trusted until then, so it signs those releases before it shows
 ``release-key``; gateways wait for that. A Secret that is lost and made anew therefore trusts the store as it is: keep a copy.
 """
 
 import logging
 import secrets as randomness
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from headrace_controller.backends.kserve.credentials import PLATFORM_SECRET, RELEASE_KEY, SECRET
+from headrace_controller.backends.kserve.credentials import HASH_KEY, PLATFORM_SECRET, RELEASE_KEY, SECRET
 from headrace_controller.backends.kserve.manifests import selector
 from headrace_controller.backends.kserve.settings import ClusterSettings
-from headrace_functions.errors import NotReady, Unreachable
+from headrace_functions.errors import InvalidInput, NotReady, Unreachable
 from headrace_functions.storage.releases import ReleaseKey
 
 Json = dict[str, Any]
 
 PENDING = "pending-release-key"
+RETIRED = "retired-hash-keys"
 FIRST_KEY = "headrace-first-admin-key"
 """The Secret in which the first administrator's API key is left, under ``key``, where callers are asked who they are."""
+_SHORTEST = 16
+"""Bytes of a key of hashes at least."""
 AGAIN = 2.0
 """Seconds between two attempts while the API server is away."""
 
@@ -48,12 +53,16 @@ class Secrets(Protocol):
 class PlatformKeys:
     secret: str
     release_key: ReleaseKey
+    hash_key: str
+    retired: tuple[str, ...] = ()
+    """Earlier hash keys, the oldest first."""
 
 
 def platform_keys(secrets: Secrets, cluster: ClusterSettings, adopt: Callable[[ReleaseKey], None]) -> PlatformKeys:
     """The keys; made, and the store's releases signed by ``adopt``, where there are none. It may be repeated after a crash anywhere.
 
-    ``NotReady`` where the Secret lacks one, ``InvalidInput`` where the account may not read it, and what ``adopt`` raises.
+    ``NotReady`` where the Secret lacks one, ``InvalidInput`` where a key of hashes is none or the account may not read the Secret, and
+    what ``adopt`` raises.
     """
     found = secrets.find(PLATFORM_SECRET)
     if found is None:
@@ -70,7 +79,41 @@ def platform_keys(secrets: Secrets, cluster: ClusterSettings, adopt: Callable[[R
                 f"the Secret {PLATFORM_SECRET} lacks {key}",
                 hint="give it both keys, or remove it and the controller makes it",
             )
-    return PlatformKeys(found[SECRET], ReleaseKey(found[RELEASE_KEY]))
+    if not found.get(HASH_KEY):
+        secrets.merge(PLATFORM_SECRET, {HASH_KEY: randomness.token_hex(32)})
+        found = secrets.find(PLATFORM_SECRET) or {}
+    retired = found.get(RETIRED, "").split()
+    for key in (found[HASH_KEY], *retired):
+        _check_hash_key(key)
+    return PlatformKeys(found[SECRET], ReleaseKey(found[RELEASE_KEY]), found[HASH_KEY], tuple(retired))
+
+
+class HashKeys:
+    """The keys of hashes in the platform's Secret; fills ``service.rotation.KeptElsewhere``."""
+
+    def __init__(self, secrets: Secrets, look: Callable[[], None]) -> None:
+        """``look`` makes the controller look at what each service should be, which says another key from then on."""
+        self._secrets = secrets
+        self._look = look
+
+    def keep(self, key: str, retired: Sequence[str]) -> None:
+        self._secrets.merge(PLATFORM_SECRET, {HASH_KEY: key, RETIRED: "\n".join(retired)})
+
+    def renew(self) -> None:
+        self._look()
+
+
+def _check_hash_key(key: str) -> None:
+    try:
+        length = len(bytes.fromhex(key))
+    except ValueError:
+        length = 0
+    if length < _SHORTEST:
+        raise InvalidInput(
+            f"a key of hashes in the Secret {PLATFORM_SECRET} cannot be used",
+            field=HASH_KEY,
+            expected=f"at least {2 * _SHORTEST} hexadecimal digits",
+        )
 
 
 def patiently(read: Callable[[], PlatformKeys]) -> PlatformKeys:
@@ -100,5 +143,9 @@ def _document(cluster: ClusterSettings) -> Json:
         "kind": "Secret",
         "metadata": {"name": PLATFORM_SECRET, "namespace": cluster.namespace, "labels": selector(cluster)},
         "type": "Opaque",
-        "stringData": {SECRET: randomness.token_urlsafe(32), PENDING: randomness.token_urlsafe(32)},
+        "stringData": {
+            SECRET: randomness.token_urlsafe(32),
+            PENDING: randomness.token_urlsafe(32),
+            HASH_KEY: randomness.token_hex(32),
+        },
     }

@@ -47,7 +47,7 @@ from headrace_controller.service.rendering import Manifest, Rendering
 from headrace_controller.service.replays import Replays
 from headrace_controller.service.reports import Reports
 from headrace_controller.service.retention import Retention
-from headrace_controller.service.rotation import KeyFiles, Rotation
+from headrace_controller.service.rotation import Rotation, key_files
 from headrace_controller.service.rules import RuleLimits
 from headrace_controller.service.samples import Samples
 from headrace_controller.service.schedules import Schedules
@@ -251,7 +251,6 @@ def create_platform(
     exchanges = Exchanges(catalog, hash_key=settings.read_hash_key)
     failures = Failures(catalog, jobs, reports, services.observe)
     trust = create_trust(settings, documents, endpoint, lambda: announced.changed(""))
-    keys = KeyFiles(settings.purpose, settings.hash_key, settings.retired_hash_keys)
     watch = IncidentWatch(catalog, health, incidents, failures, segmentation, changes.announce)
     return Platform(
         home=home,
@@ -293,7 +292,7 @@ def create_platform(
         retention=Retention(catalog),
         erasures=Erasures(catalog, jobs, home, settings.read_hash_keys),
         trust=trust,
-        rotation=Rotation(catalog, trust.secret, keys),
+        rotation=Rotation(catalog, trust.secret, key_files(settings)),
     )
 
 

@@ -1,7 +1,7 @@
 """The gateway's side of standbys: which versions one covers, and asking it to bring one up.
 
 A standby answers for versions that were built for its runtime image and need nothing else: the same lock, no layer, no
-deployment configuration (whose variables and devices only the version's own pod has). What is not known to be covered waits for
+deployment configuration (whose variables and devices only the version's own pod has), no hashed values (whose key only that pod has). What is not known to be covered waits for
 its own pod, as everything does on a platform without standbys.
 """
 
@@ -16,6 +16,7 @@ from headrace_functions.gateway.leases import Endpoint
 from headrace_functions.gateway.upstream import Upstream
 from headrace_functions.names import VersionId
 from headrace_functions.platform_secret import FUNCTION, PlatformSecret, store_token
+from headrace_functions.protection import is_hashed
 from headrace_functions.storage import layout
 from headrace_functions.storage.documents import Documents
 from headrace_functions.version import Version
@@ -52,7 +53,7 @@ class Standbys:
     def endpoint(self, version: Version) -> Endpoint | None:
         """Where the version is answered for while it sleeps; None where nobody does."""
         runtime = version.runtime
-        if not self._secret.value or runtime is None or runtime.layer:
+        if not self._secret.value or runtime is None or runtime.layer or is_hashed(version.signature):
             return None
         if self._configured is None or version.id in self._configured:
             return None

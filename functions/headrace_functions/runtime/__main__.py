@@ -25,7 +25,7 @@ except HeadraceError as error:
 if STORE is not None:
     lazy_imports.allow(deferred_modules.SERVER)
 
-from headrace_functions.runtime.fetch import settings_from  # noqa: E402
+from headrace_functions.runtime.fetch import HASH_KEY, settings_from  # noqa: E402
 from headrace_functions.runtime.frameworks import find  # noqa: E402
 from headrace_functions.runtime.process import serve  # noqa: E402
 from headrace_functions.runtime.settings import FunctionSettings  # noqa: E402
@@ -50,6 +50,7 @@ def serve_alone(environment: Mapping[str, str]) -> int:
     from headrace_functions.recording.shipping import Shipping  # noqa: PLC0415
 
     settings = settings_from(environment, STORE, meanwhile=import_framework)
+    os.environ.pop(HASH_KEY, None)  # the model and what it starts need not have it
     assert settings.spool is not None
     shipping = Shipping(settings.spool.parent, prefetch.open_store(environment))
     shipping.start()

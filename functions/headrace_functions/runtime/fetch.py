@@ -24,6 +24,8 @@ from headrace_functions.version import Version
 VERSION = prefetch.VERSION
 ARTIFACT = "HEADRACE_ARTIFACT"
 """SHA-256 of the artifact archive, hexadecimal. What is fetched must have it."""
+HASH_KEY = "HEADRACE_HASH_KEY"
+"""By which values of sensitive fields are hashed, hexadecimal; set where the version hashes any."""
 LISTEN = "HEADRACE_LISTEN"
 """Where to serve, as ``FunctionSettings.listen``."""
 
@@ -62,7 +64,8 @@ def settings_from(
         unpacking.unpack(checked_archive(store, layout.artifact(version_id), digest), settings.artifact)
     settings.version.write_bytes(document)
     token = environment.get(TOKEN, "")
-    return replace(settings, secret=proof_from(token) if token else "")
+    key = environment.get(HASH_KEY, "")
+    return replace(settings, secret=proof_from(token) if token else "", hash_key=key)
 
 
 def checked_document(store: prefetch.Store, key: str, digest: str) -> bytes:

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from headrace_controller.backends.kserve.settings import ClusterSettings
-from headrace_controller.incluster.platform_keys import PENDING, PlatformKeys, patiently, platform_keys
-from headrace_functions.errors import NotReady, Unreachable
+from headrace_controller.incluster.platform_keys import PENDING, HashKeys, PlatformKeys, patiently, platform_keys
+from headrace_functions.errors import InvalidInput, NotReady, Unreachable
 from headrace_functions.storage.releases import ReleaseKey
 
 CLUSTER = ClusterSettings("s3://bucket", namespace="models")
@@ -40,7 +40,8 @@ def test_they_are_made_once_and_found_from_then_on() -> None:
     made = platform_keys(kept, CLUSTER, nothing)
 
     assert made == platform_keys(kept, CLUSTER, lambda _key: pytest.fail("nothing is adopted twice"))
-    assert {"secret", "release-key"} == kept.documents[NAME].keys()
+    assert {"secret", "release-key", "hash-key"} == kept.documents[NAME].keys()
+    assert 32 == len(bytes.fromhex(made.hash_key))
     assert len(made.secret) > 30
     assert made.secret != made.release_key.value
     assert made.secret not in repr(made)
@@ -72,11 +73,42 @@ def test_an_adoption_that_was_cut_short_is_done_again_with_the_same_key() -> Non
 
 
 def test_a_secret_that_somebody_made_is_taken_and_nothing_is_adopted() -> None:
-    kept = Kept(secret="s", **{"release-key": "r"})
+    kept = Kept(secret="s", **{"release-key": "r", "hash-key": "ab" * 16})
 
     found = platform_keys(kept, CLUSTER, lambda _key: pytest.fail("the store is not trusted"))
 
-    assert PlatformKeys("s", ReleaseKey("r")) == found
+    assert PlatformKeys("s", ReleaseKey("r"), "ab" * 16) == found
+
+
+def test_a_secret_of_an_earlier_release_is_given_a_key_of_hashes_once() -> None:
+    kept = Kept(secret="s", **{"release-key": "r"})
+    made = platform_keys(kept, CLUSTER, nothing)
+
+    assert made == platform_keys(kept, CLUSTER, nothing)
+    assert {"secret": "s", "release-key": "r", "hash-key": made.hash_key} == kept.documents[NAME]
+    assert made.hash_key not in repr(made)
+
+
+@pytest.mark.parametrize("key", ["not hexadecimal", "ab" * 15])
+@pytest.mark.parametrize("place", ["hash-key", "retired-hash-keys"])
+def test_a_key_of_hashes_that_is_none_is_named(place: str, key: str) -> None:
+    data = {"secret": "s", "release-key": "r", "hash-key": "ab" * 16} | {place: key}
+    with pytest.raises(InvalidInput) as error:
+        platform_keys(Kept(**data), CLUSTER, nothing)
+    assert "hash-key" == error.value.field
+    assert key not in str(error.value.details())
+
+
+def test_replaced_keys_of_hashes_outlast_the_controller_in_their_order() -> None:
+    kept, looks = Kept(secret="s", **{"release-key": "r", "hash-key": "01" * 16}), []
+    keys = HashKeys(kept, lambda: looks.append(1))
+    keys.keep("02" * 16, ["01" * 16])
+    keys.keep("03" * 16, ["01" * 16, "02" * 16])
+    keys.renew()
+
+    found = platform_keys(kept, CLUSTER, nothing)
+    assert ("03" * 16, ("01" * 16, "02" * 16)) == (found.hash_key, found.retired)
+    assert [1] == looks
 
 
 @pytest.mark.parametrize("data", [{"secret": "s"}, {"release-key": "r"}, {"secret": "", "release-key": "r"}])
@@ -87,7 +119,7 @@ def test_a_secret_that_lacks_a_key_is_said(data: dict[str, str]) -> None:
 
 def test_an_api_server_that_is_away_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("headrace_controller.incluster.platform_keys.AGAIN", 0.0)
-    tries = iter([Unreachable("away"), Unreachable("away"), PlatformKeys("s", ReleaseKey("r"))])
+    tries = iter([Unreachable("away"), Unreachable("away"), PlatformKeys("s", ReleaseKey("r"), "ab" * 16)])
 
     def read() -> PlatformKeys:
         found = next(tries)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import orjson
 import pytest
 
@@ -21,8 +22,10 @@ from headrace_controller import archive
 from headrace_functions.errors import InvalidInput, Malformed, NotFound
 from headrace_functions.names import VersionId
 from headrace_functions.platform_secret import function_proof
+from headrace_functions.protection import protect
 from headrace_functions.record import RecordHeader, decode
 from headrace_functions.runtime import fetch
+from headrace_functions.signature import Field, dtype
 from headrace_functions.storage import layout
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Version
@@ -206,6 +209,41 @@ def test_a_pod_with_a_token_alone_serves_and_hands_its_records_over(
         assert process.returncode == 0
         assert {"proven": "both", "forged": ""} == {h.request_id: h.sequence for h in logged(store)}
         assert proxy.arrived
+
+
+NOSY = """
+import os
+
+def predict(model, email):
+    return {"told": ["key" if "HEADRACE_HASH_KEY" in os.environ else "nothing" for _ in email]}
+"""
+
+
+@pytest.mark.parametrize("key", ["0f" * 32, ""])
+def test_a_pod_that_is_told_the_key_of_hashes_logs_hashes_and_the_model_does_not_find_the_key(
+    tmp_path: Path, environment: dict[str, str], store: ObjectStore, key: str
+) -> None:
+    """Without the key nothing is kept of the value."""
+    (tmp_path / "function.py").write_text(NOSY)
+    digest = archive.pack(["function.py"], tmp_path, tmp_path / "nosy.tar.zst")
+    email, told = Field("email", dtype("string"), sensitive="hash"), Field("told", dtype("string"))
+    it = Version.from_document(
+        version("adder", 3, inputs=(email,), outputs=(told,)).to_document() | {"artifact": digest}
+    )
+    store.put(layout.artifact(it.id), tmp_path / "nosy.tar.zst")
+    store.put(layout.version_document(it.id), orjson.dumps(it.to_document()))
+    with served(store) as proxy:
+        variables = proxy.variables("adder-v3") | ({fetch.HASH_KEY: key} if key else {})
+        with pod(environment | {"HEADRACE_ARTIFACT": digest}, variables) as (_, url):
+            body = {"inputs": [{"name": "email", "shape": [1], "datatype": "BYTES", "data": ["ann@example.org"]}]}
+            answer = httpx.post(f"{url}/infer", json=body, trust_env=False).json()
+
+    assert ["nothing"] == answer["outputs"][0]["data"]
+    (record,) = [r for o in store.walk("inbox/adder-v3/") for r in decode(store.get(o.key))]
+    kept = protect([email], {"email": np.array([b"ann@example.org"], object)}, bytes.fromhex(key))["email"][0]
+    assert record.request.endswith(kept.encode())
+    assert 16 * bool(key) == len(kept)
+    assert b"ann@example.org" not in record.request
 
 
 def test_while_the_proxy_is_away_records_wait_in_the_pod_and_each_arrives_once(

@@ -22,6 +22,7 @@ from headrace_functions.gateway.upstream import NotSent, Reply, Upstream
 from headrace_functions.names import VersionId
 from headrace_functions.platform_secret import PlatformSecret
 from headrace_functions.record import Record
+from headrace_functions.signature import Field, dtype
 from headrace_functions.storage import layout
 from headrace_functions.storage.documents import Documents
 from headrace_functions.storage.objects import ObjectStore
@@ -240,6 +241,7 @@ def test_under_steady_load_nothing_is_lost_or_done_twice_in_the_handover(tmp_pat
         replace(CHURN, runtime=Runtime("mine", "")),
         replace(CHURN, runtime=Runtime("image", LOCK, layer="3" * 64)),
         replace(CHURN, id=VersionId("configured", 1)),
+        replace(CHURN, signature=replace(CHURN.signature, inputs=(Field("email", dtype("string"), sensitive="hash"),))),
     ],
     ids=[
         "built on one machine",
@@ -247,6 +249,7 @@ def test_under_steady_load_nothing_is_lost_or_done_twice_in_the_handover(tmp_pat
         "image of the user's",
         "with a layer",
         "with a deployment configuration",
+        "with hashed values",
     ],
 )
 def test_what_needs_more_than_the_image_is_not_covered(tmp_path: Path, other: Version) -> None:

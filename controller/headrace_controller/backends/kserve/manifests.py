@@ -4,16 +4,18 @@ Keys are those of KServe's ``serving.kserve.io/v1beta1`` and Knative's annotatio
 default of a cluster decides how a version runs.
 """
 
+import hashlib
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from headrace_controller.backends.base import ServiceSpec
 from headrace_controller.backends.kserve import sidecar
-from headrace_controller.backends.kserve.credentials import store_variables
+from headrace_controller.backends.kserve.credentials import hash_variable, store_variables
 from headrace_controller.backends.kserve.settings import ClusterSettings
 from headrace_controller.definitions.deployment import DeploymentConfiguration
 from headrace_functions import startup
+from headrace_functions.protection import is_hashed
 from headrace_functions.runtime import fetch, layers
 from headrace_functions.storage import layout
 from headrace_functions.version import CONTAINER as CONTAINER_FRAMEWORK
@@ -33,6 +35,8 @@ FRAMEWORK = "headrace.dev/framework"
 """What a version's function is of: network policies let ``external`` ones ask elsewhere."""
 STORAGE = "headrace.dev/storage"
 """The store whose catalogue a service is from: a platform with another store removes nothing of it."""
+HASH_KEY = "headrace.dev/hash-key"
+"""Digest of the key by which a version's pods hash values. It is another one with another key, so Knative starts new pods then."""
 VISIBILITY = "networking.knative.dev/visibility"
 USER = 65532
 WORK = "/var/headrace"
@@ -113,7 +117,7 @@ def _predictor(
         "containerConcurrency": 0,
         # A request that finds the version asleep waits for its start too.
         "timeout": min(math.ceil(limits.predict_timeout + limits.start_timeout), MAX_TIMEOUT),
-        **({} if standard else {"annotations": _autoscaling(version)}),
+        **_annotations(version, cluster, standard=standard),
         # Functions ask nothing of the Kubernetes API, and a mounted token delays each start.
         "serviceAccountName": cluster.account,
         "automountServiceAccountToken": False,
@@ -125,6 +129,15 @@ def _predictor(
             *sidecar.containers(version, configuration, _resources(configuration)),
         ],
     }
+
+
+def _annotations(version: Version, cluster: ClusterSettings, *, standard: bool) -> Json:
+    """Those of the pods."""
+    told = {} if standard else _autoscaling(version)
+    key = cluster.hash_key() if is_hashed(version.signature) else ""
+    if key:
+        told[HASH_KEY] = hashlib.sha256(key.encode()).hexdigest()[:16]
+    return {"annotations": told} if told else {}
 
 
 def _replicas(scaling: Scaling, configuration: DeploymentConfiguration | None) -> Json:
@@ -235,6 +248,8 @@ def _environment(
     if version.runtime is not None and version.runtime.layer:
         own |= {layers.LAYER: layout.layer(version.environment), layers.LAYER_DIGEST: version.runtime.layer}
     store = store_variables(version.id.service, cluster)
+    if is_hashed(version.signature) and cluster.hash_key():
+        store.append(hash_variable(version.id.service))
     told = [{"name": name, "value": value} for name, value in own.items()]
     ours = {variable["name"] for variable in (*told, *store)}
     asked = configuration.container.variables(without=ours) if configuration is not None else []

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from headrace_controller.backends.kserve.credentials import secret_name, token_secret
+from headrace_controller.backends.kserve.manifests import HASH_KEY
 from headrace_controller.backends.kserve.settings import ClusterSettings
 from headrace_functions.platform_secret import FUNCTION
 
@@ -40,15 +41,19 @@ class ServiceWriter:
         self._services = services
         self._tokens = tokens
         self._now = now
-        self._written: dict[str, float] = {}
+        self._written: dict[str, tuple[str, float]] = {}
+        """By service: the digest of its key of hashes, if it has one, and when its Secret was written."""
 
     def apply(self, document: Json) -> Json:
-        """Make the InferenceService what the document says, with a token for its pods, and return it."""
+        """Make the InferenceService what the document says, with the Secret for its pods, and return it."""
         name = document["metadata"]["name"]
-        if self._now() - self._written.get(name, float("-inf")) >= REPEAT:
+        hashing = document["spec"]["predictor"].get("annotations", {}).get(HASH_KEY, "")
+        known, when = self._written.get(name, ("", float("-inf")))
+        if known != hashing or self._now() - when >= REPEAT:
             settings = self._services.settings
-            self._tokens.apply(token_secret(FUNCTION, name, settings, document["metadata"]["labels"]))
-            self._written[name] = self._now()
+            key = settings.hash_key() if hashing else ""
+            self._tokens.apply(token_secret(FUNCTION, name, settings, document["metadata"]["labels"], key))
+            self._written[name] = hashing, self._now()
         return self._services.apply(document)
 
     def delete(self, name: str) -> None:

@@ -1,6 +1,6 @@
 """Where in a cluster services live and what they are made from."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Any
@@ -45,6 +45,8 @@ class ClusterSettings:
     """The runtime image of today by the lock that it was made from."""
     secret: str = field(default="", repr=False)
     """The platform's secret, from which the tokens of these pods are made."""
+    hash_key: Callable[[], str] = field(default=lambda: "", repr=False)
+    """Gives the key by which sensitive fields are hashed now, hexadecimal; empty drops them."""
     collector: str = ""
     """URL that pods tell of records they shipped, empty for none."""
     ingress: str = ""

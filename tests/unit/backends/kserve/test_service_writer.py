@@ -1,5 +1,6 @@
 """A service on a cluster is written with the token that its pods need: before it, again now and then, and removed with it."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from headrace_controller.backends.kserve.service_writer import REPEAT, ServiceWr
 from headrace_controller.backends.kserve.settings import ClusterSettings
 from headrace_functions.errors import Conflict, Unreachable
 from headrace_functions.platform_secret import FUNCTION, store_token
+from headrace_functions.signature import Field, dtype
 from support.versions import version
 
 Json = dict[str, Any]
@@ -65,6 +67,44 @@ def test_it_is_written_again_now_and_then_and_after_a_removal() -> None:
     writer.delete("churn-v3")
     writer.apply(DOCUMENT)
     assert 3 == api.asked.count("apply Secret churn-v3-store-token")
+
+
+def test_a_version_that_hashes_is_told_the_key_and_no_other_version_is() -> None:
+    keys = ["01" * 32]
+    settings = replace(SETTINGS, hash_key=lambda: keys[0])
+    email = Field("email", dtype("string"), sensitive="hash")
+    hashing = inference_service(ServiceSpec(version("churn", 3, inputs=(email,))), settings)
+    api = Api()
+    api.settings = settings
+    writer = ServiceWriter(api, api, lambda: 0.0)
+    writer.apply(hashing)
+    writer.apply(DOCUMENT | {"metadata": DOCUMENT["metadata"] | {"name": "other-v1"}})
+
+    secrets = [d["stringData"] for d in api.written if d["kind"] == "Secret"]
+    assert [{"token", "hash-key"}, {"token"}] == [set(s) for s in secrets]
+    assert keys[0] == secrets[0]["hash-key"]
+    variable = hashing["spec"]["predictor"]["containers"][0]["env"][-1]
+    reference = {"secretKeyRef": {"name": "churn-v3-store-token", "key": "hash-key"}}
+    assert {"name": "HEADRACE_HASH_KEY", "valueFrom": reference} == variable
+    assert keys[0] not in str(hashing)
+
+
+def test_another_key_of_hashes_is_written_at_once_and_starts_new_pods() -> None:
+    keys = ["01" * 32]
+    settings = replace(SETTINGS, hash_key=lambda: keys[0])
+    email = Field("email", dtype("string"), sensitive="hash")
+    spec = ServiceSpec(version("churn", 3, outputs=(email,)))
+    api = Api()
+    api.settings = settings
+    writer = ServiceWriter(api, api, lambda: 0.0)
+    before = inference_service(spec, settings)
+    writer.apply(before)
+    keys[0] = "02" * 32
+    after = inference_service(spec, settings)
+    writer.apply(after)
+
+    assert ["01" * 32, "02" * 32] == [d["stringData"]["hash-key"] for d in api.written if d["kind"] == "Secret"]
+    assert before["spec"]["predictor"]["annotations"] != after["spec"]["predictor"]["annotations"]
 
 
 def test_both_are_removed_but_not_the_token_of_a_service_that_is_not_ours() -> None:
