@@ -20,6 +20,7 @@ from headrace_controller.backends.kserve.cluster import Cluster
 from headrace_controller.backends.kserve.jobs import Jobs
 from headrace_controller.backends.kserve.manifests import manifests_for
 from headrace_controller.backends.kserve.secrets import Secrets
+from headrace_controller.backends.kserve.token_reviews import TokenReviews
 from headrace_controller.catalog.catalog import Catalog
 from headrace_controller.gateway_client import SECONDS, GatewayAsking
 from headrace_controller.incluster.controller import look_after_inbox, serve, tell_collector
@@ -37,6 +38,8 @@ from headrace_controller.incluster.settings import GATEWAY_SERVICE, InCluster
 from headrace_controller.logging_setup import set_up_logging
 from headrace_controller.service.platform import create_platform
 from headrace_controller.service.rotation import key_files
+from headrace_functions.access.authentication import Tokens
+from headrace_functions.access.issuers import TokensByIssuer
 from headrace_functions.errors import HeadraceError
 from headrace_functions.startup import POD, cannot_start
 from headrace_functions.storage import layout
@@ -86,13 +89,29 @@ def serve_in_cluster(environment: Mapping[str, str]) -> None:
     platform.checks.append(lambda: list(services.keeping.left.values()))
     platform.trust.secret.value = keys.secret
     platform.rotation.elsewhere = HashKeys(Secrets(cluster), services.keeping.look)
+    platform.trust.authentication.tokens = _tokens(settings, platform.trust.authentication.tokens, cluster)
     platform.open(home_lost=True)
     platform.trust.see_to_an_administrator(lambda key: Secrets(cluster).apply(first_key_secret(key, settings.cluster)))
     services.open()
     management = create_app(platform, pages.blueprint(platform))
-    serve(settings, management, services.keeping.snapshot, services.runs_users_code, platform.trust.secret)
+    serve(
+        settings,
+        management,
+        services.keeping.snapshot,
+        services.runs_users_code,
+        platform.trust.secret,
+        platform.trust.authentication.verify_token,
+    )
     services.close()
     platform.close()
+
+
+def _tokens(settings: InCluster, provided: Tokens | None, cluster: Cluster) -> Tokens | None:
+    """Who verifies bearer tokens: the login provider's keys, and the cluster of its ServiceAccounts."""
+    if not settings.token_audience:
+        return provided
+    reviews = TokenReviews(cluster, settings.token_audience)
+    return reviews if provided is None else TokensByIssuer(settings.platform.oidc_issuer, provided, reviews)
 
 
 def _keys(settings: InCluster, documents: Documents) -> PlatformKeys:

@@ -15,6 +15,7 @@ from headrace_controller.catalog.snapshot import CatalogSnapshot
 from headrace_controller.incluster.gateway_passthrough import Application, Front, figures_alone, for_platform_alone
 from headrace_controller.incluster.settings import InCluster
 from headrace_controller.service.assembly import MAX_UPLOAD
+from headrace_functions.access.roles import Caller
 from headrace_functions.errors import HeadraceError
 from headrace_functions.platform_secret import PlatformSecret
 from headrace_functions.recording.shipping import wake
@@ -36,10 +37,11 @@ def serve(
     known: Callable[[], CatalogSnapshot],
     runs_users_code: Callable[[str], bool],
     secret: PlatformSecret,
+    verify: Callable[[str], tuple[Caller, float]],
 ) -> None:
     """Answer until TERM or INT. ``known`` is what the catalogue held when it was last read whole; addresses of pods that run users'
-    code are refused."""
-    front = Front(management, settings.gateway, known, secret)
+    code are refused; ``verify`` tells gateways whose a bearer token is."""
+    front = Front(management, settings.gateway, known, secret, verify)
     server = waitress.create_server(
         for_platform_alone(front, runs_users_code),
         host=settings.platform.host,

@@ -3,7 +3,8 @@
 Callers of models use the gateway's own address; this way is for people with ``headrace --context`` and a port-forward.
 """
 
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import httpx
@@ -11,7 +12,9 @@ import orjson
 from werkzeug.wrappers import Request, Response
 
 from headrace_controller.catalog.snapshot import CatalogSnapshot
-from headrace_functions.errors import Forbidden, HeadraceError, TooLarge, Unauthenticated, Unreachable
+from headrace_functions.access.roles import Caller
+from headrace_functions.errors import Forbidden, HeadraceError, Overloaded, TooLarge, Unreachable
+from headrace_functions.gateway import tokens
 from headrace_functions.gateway.last_known import PATH
 from headrace_functions.gateway.routes import route_document
 from headrace_functions.names import Reference
@@ -23,9 +26,13 @@ MAX_BODY = 64 * 1024 * 1024
 SECONDS = 900.0
 HEALTH = "/healthz"
 """Answers as long as the process does; it asks nobody, so a store that is away kills no controller."""
-_PASSED_ON = ("content-type", "inference-header-content-length", "traceparent", "x-request-id")
+_BOTH_WAYS = ("content-type", "inference-header-content-length", "traceparent", "x-request-id")
+_PASSED_ON = (*_BOTH_WAYS, "content-encoding", "x-headrace-log", "x-headrace-time", "x-headrace-timeout")
 _CREDENTIALS = ("authorization", "x-api-key")
-_PASSED_BACK = (*_PASSED_ON, "retry-after", "x-headrace-version", "allow")
+_PASSED_BACK = (*_BOTH_WAYS, "retry-after", "x-headrace-version", "allow")
+MAX_STREAMS = 8
+"""Pages that may be followed here at once: each takes a thread, so many viewers use the gateway's own address."""
+_MAX_TOKEN = 16 * 1024
 
 _PROOF_VARIABLE = f"HTTP_{PROOF.decode().upper().replace('-', '_')}"
 
@@ -33,15 +40,23 @@ Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 
 class Front:
-    """WSGI: ``/v1`` and ``/v2`` go to the gateway at ``gateway`` (a URL), all else to ``management``.
+    """WSGI: ``/v1``, ``/v2`` and the streams of live pages go to the gateway at ``gateway`` (a URL), all else to ``management``.
 
-    Gateways ask for what they cannot read while the store is away below ``last_known.PATH``, and show the platform's ``secret``.
+    Gateways ask for what they cannot read while the store is away below ``last_known.PATH``, and at ``tokens.PATH`` whose a bearer token is;
+    they show the platform's ``secret``.
     """
 
     def __init__(
-        self, management: Application, gateway: str, known: Callable[[], CatalogSnapshot], secret: PlatformSecret
+        self,
+        management: Application,
+        gateway: str,
+        known: Callable[[], CatalogSnapshot],
+        secret: PlatformSecret,
+        verify: Callable[[str], tuple[Caller, float]],
     ) -> None:
         self._secret = secret
+        self._verify = verify
+        self._streams = threading.Semaphore(MAX_STREAMS)
         self._management = management
         self._known = known
         self._client = httpx.Client(base_url=gateway, timeout=SECONDS, trust_env=False)
@@ -50,9 +65,10 @@ class Front:
         path = environ.get("PATH_INFO", "")
         if path == HEALTH:
             return Response("alive\n")(environ, start_response)
-        if path.startswith(PATH):
-            proof = environ.get(_PROOF_VARIABLE, "").encode("latin-1")
-            return self._last_known(path.removeprefix(PATH), proof)(environ, start_response)
+        if path.startswith(PATH) or path == tokens.PATH:
+            return self._for_gateways(path, environ)(environ, start_response)
+        if path == "/events" and "page=" in environ.get("QUERY_STRING", ""):
+            return self._follow(Request(environ))(environ, start_response)
         if not path.startswith(("/v1/", "/v2/")) and path != "/v2":
             return self._management(environ, start_response)
         return self._forward(Request(environ))(environ, start_response)
@@ -60,14 +76,36 @@ class Front:
     def close(self) -> None:
         self._client.close()
 
-    def _last_known(self, reference: str, proof: bytes) -> Response:
+    def _for_gateways(self, path: str, environ: dict[str, Any]) -> Response:
         try:
-            if not self._secret.is_proof(proof):
-                raise Unauthenticated("this is answered to gateways alone")
-            document = route_document(self._known().route(Reference.parse(reference)))
+            if not self._secret.is_proof(environ.get(_PROOF_VARIABLE, "").encode("latin-1")):
+                raise Forbidden("this is answered to gateways alone")
+            if path == tokens.PATH:
+                token = Request(environ).stream.read(_MAX_TOKEN).decode("latin-1")
+                caller, until = self._verify(token)
+                document: Any = {"subject": caller.subject, "groups": caller.groups, "until": until}
+            else:
+                document = route_document(self._known().route(Reference.parse(path.removeprefix(PATH))))
         except HeadraceError as error:
             return _refusal(error)
         return Response(orjson.dumps(document), content_type="application/json")
+
+    def _follow(self, request: Request) -> Response:
+        """The stream of a live page, from the gateway that holds it; for who looks at pages by a port-forward."""
+        if not self._streams.acquire(blocking=False):
+            return _refusal(Overloaded(f"{MAX_STREAMS} pages are followed here already", retry_after=10))
+        headers = {n: v for n in (*_CREDENTIALS, "cookie") if (v := request.headers.get(n)) is not None}
+        proof = {PROOF.decode(): self._secret.value}
+        target = f"/events?{request.query_string.decode('latin-1')}"
+        asked = self._client.build_request("GET", target, headers=headers | proof)
+        try:
+            answer = self._client.send(asked, stream=True)
+        except httpx.TransportError as error:
+            self._streams.release()
+            return _refusal(Unreachable(f"the gateway does not answer: {error}", hint="is the Service ready?"))
+        kept = [(name, answer.headers[name]) for name in ("content-type", "cache-control") if name in answer.headers]
+        pieces = _Pieces(answer, self._streams.release)
+        return Response(pieces, status=answer.status_code, headers=kept, direct_passthrough=True)
 
     def _forward(self, request: Request) -> Response:
         if (request.content_length or 0) > MAX_BODY:
@@ -83,6 +121,30 @@ class Front:
             return _refusal(Unreachable(f"the gateway does not answer: {error}", hint="is the Service ready?"))
         kept = [(name, answer.headers[name]) for name in _PASSED_BACK if name in answer.headers]
         return Response(answer.content, status=answer.status_code, headers=kept)
+
+
+class _Pieces:
+    """The body of a stream as it comes. The server closes it, whoever ended the stream."""
+
+    def __init__(self, answer: httpx.Response, released: Callable[[], None]) -> None:
+        self._answer = answer
+        self._pieces = answer.iter_raw()
+        self._released: Callable[[], None] | None = released
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        try:
+            return next(self._pieces)
+        except httpx.TransportError as error:  # the gateway has gone: browsers come back by themselves
+            raise StopIteration from error
+
+    def close(self) -> None:
+        self._answer.close()
+        if self._released is not None:
+            self._released()
+            self._released = None
 
 
 def figures_alone(management: Application, secret: PlatformSecret) -> Application:

@@ -70,7 +70,7 @@ class Rotation:
             raise InvalidInput(
                 "keys: the secret of a platform in a cluster is not replaced by a command",
                 field="keys",
-                hint="remove the Secret headrace-platform and restart the platform's Deployments and Services",
+                hint="put another one into the Secret headrace-platform: docs/operate-a-cluster.md, The platform's keys",
             )
         value = secrets.token_hex(16)
         _replace(self._files.purpose, value)

@@ -4,6 +4,7 @@ A front door makes ``Credentials`` of what its protocol has and asks ``identify`
 are meant for the hot path: what was verified is remembered until the policy changes, at most ``REMEMBER`` seconds.
 """
 
+import contextlib
 import hmac
 import time
 from collections.abc import Callable, Mapping
@@ -66,7 +67,8 @@ class Authentication:
         """``used`` hears the name of each key that is verified, at most once in ``REMEMBER`` seconds of each."""
         self._source = source
         self._secret = secret
-        self._tokens = tokens
+        self.tokens = tokens
+        """Verifies what is no API key; None where this platform takes no bearer tokens. The composition root may set it later."""
         self._used = used
         self._known: dict[bytes, tuple[Caller, float]] = {}
         self._of: Policy | None = None
@@ -117,6 +119,21 @@ class Authentication:
             return known[0]
         return self._verify(shown, policy, bare=credentials.authorization is None)
 
+    def bearer_token(self, credentials: Credentials) -> str | None:
+        """The bearer token that ``identify`` will have verified; None where it will not: for API keys, and what cannot be read."""
+        shown = credentials.authorization
+        if self.tokens is None or self._source is None or shown is None or b"." not in shown:
+            return None
+        with contextlib.suppress(Unauthenticated):
+            return _token(shown, bare=False)
+        return None
+
+    def verify_token(self, token: str) -> tuple[Caller, float]:
+        """Who shows a bearer token, whatever it may be asked for, and until when that holds. ``Unauthenticated`` says what is wrong."""
+        if self.tokens is None:
+            raise Unauthenticated("this platform takes no bearer tokens", hint="show an API key")
+        return self.tokens.verify(token)
+
     def who(self, credentials: Credentials) -> str:
         """Whom credentials belong to, for the audit of a refusal; where that is not known, the key's look-up prefix."""
         try:
@@ -129,8 +146,8 @@ class Authentication:
     def _verify(self, shown: bytes, policy: Policy, *, bare: bool) -> Caller:
         token = _token(shown, bare=bare)
         now = self._source.clock() if self._source is not None else time.time()
-        if self._tokens is not None and "." in token:
-            caller, until = self._tokens.verify(token)
+        if self.tokens is not None and "." in token:
+            caller, until = self.tokens.verify(token)
             policy.check_blocked(*caller.subjects)
         else:
             key = policy.key_of(token, now)

@@ -26,7 +26,8 @@ from headrace_functions.gateway.reload import follow
 from headrace_functions.gateway.resolve import Resolver
 from headrace_functions.gateway.standby import Standbys
 from headrace_functions.gateway.store_proxy import StoreProxy
-from headrace_functions.gateway.tracing import tracing_of
+from headrace_functions.gateway.tokens import VerifiedByController
+from headrace_functions.gateway.tracing import Tracing, tracing_of
 from headrace_functions.gateway.upstream import Upstream
 from headrace_functions.platform_secret import PlatformSecret
 from headrace_functions.recording.shipping import CollectorBell, Shipping
@@ -59,32 +60,23 @@ async def serve(settings: InCluster) -> None:
     tracing = tracing_of(os.environ, settings.version)
     exchange = Exchange(leases, upstream, SealedInTime(spool), measures, secret, tracing)
     runner = SequenceRunner(exchange, measures)
-    admission = Admission(objects, secret, required=settings.auth)
+    tokens = VerifiedByController(controller, settings.controller, secret)
+    admission = Admission(objects, secret, tokens, required=settings.auth)
     await asyncio.to_thread(admission.open)
-    door = GatewaySettings(
-        settings.version,
-        None,
-        secret,
-        open_bytes=settings.open_bytes,
-        authentication=admission.authentication,
-        refused=admission.refusals.note,
-        tracing=tracing,
+    gateway = Gateway(
+        front_door(settings, secret, admission, tracing), resolver, exchange, runner, controller, measures
     )
-    gateway = Gateway(door, resolver, exchange, runner, upstream, measures)
 
-    public = WaitingServer(Edge(gateway, EdgeSettings()), drain=settings.drain)
-    private = WaitingServer(GatewayPrivate(resolver, measures, secret), drain=1)
-    # Patient, because what a pod waits for is worth waiting for.
-    proxy = WaitingServer(
-        StoreProxy(ObjectStore(settings.storage), secret, bell.ring, release_key), drain=settings.drain
-    )
+    # The store proxy is patient, because what a pod waits for is worth waiting for.
+    proxy = StoreProxy(ObjectStore(settings.storage), secret, bell.ring, release_key)
+    servers = {
+        settings.port: WaitingServer(Edge(gateway, EdgeSettings()), drain=settings.drain),
+        settings.private_port: WaitingServer(GatewayPrivate(resolver, measures, secret), drain=1),
+        settings.store_port: WaitingServer(proxy, drain=settings.drain),
+    }
     serving = [
         loop.create_task(server.serve(sockets=[listening("0.0.0.0", port)]))  # noqa: S104 -- inside its pod
-        for server, port in (
-            (public, settings.port),
-            (private, settings.private_port),
-            (proxy, settings.store_port),
-        )
+        for port, server in servers.items()
     ]
     shipping.start()
     bell.start()
@@ -95,9 +87,9 @@ async def serve(settings: InCluster) -> None:
     await stop.wait()
 
     log.info("draining")
-    public.stop()
-    private.stop()
-    proxy.stop()
+    gateway.close()
+    for server in servers.values():
+        server.stop()
     await asyncio.wait(serving)
     await runner.drain(settings.drain)
     for task in following:
@@ -113,6 +105,22 @@ async def serve(settings: InCluster) -> None:
     await asyncio.to_thread(admission.close)
     tracing.close()
     log.info("stopped")
+
+
+def front_door(settings: InCluster, secret: PlatformSecret, admission: Admission, tracing: Tracing) -> GatewaySettings:
+    """Who may ask what, and where the rest of the platform is. Requests come through the ingress and Knative's proxy."""
+    return GatewaySettings(
+        settings.version,
+        settings.controller_address,
+        secret,
+        open_bytes=settings.open_bytes,
+        authentication=admission.authentication,
+        learn=admission.learn if settings.auth else None,
+        refused=admission.refusals.note,
+        tracing=tracing,
+        pages=settings.pages,
+        forwarded=True,
+    )
 
 
 def main() -> int:

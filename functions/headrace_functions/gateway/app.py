@@ -10,7 +10,7 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import unquote
@@ -100,7 +100,7 @@ class GatewaySettings:
     version: str
     """The platform's version, told at ``/v2``."""
     controller: str | None = None
-    """Address that gets every path the gateway does not serve; None for 404."""
+    """Address of the management API, which gets every path the gateway does not serve and is asked for what pages show; None for 404."""
     secret: PlatformSecret = field(default_factory=PlatformSecret)
     """Who sends it with ``x-headrace-purpose: explain <secret>`` is the platform itself: not traffic, so not logged."""
     allowance: Allowance | None = None
@@ -109,9 +109,15 @@ class GatewaySettings:
     """Bytes of request bodies that are held at once; one more request is refused with 429. A body is in memory about three times."""
     authentication: Authentication = field(default_factory=lambda: Authentication(None, PlatformSecret()))
     """Who may ask what; without another one, everybody everything."""
+    learn: Callable[[Credentials], Awaitable[None]] | None = None
+    """Called before ``authentication`` is asked, where it cannot answer by itself."""
     refused: Callable[[Entry], None] = lambda _entry: None
     """Hears of each request that was refused for who sent it; must not wait."""
     tracing: Tracing = field(default_factory=Untraced)
+    pages: bool = True
+    """Whether callers reach the management API and the pages here. Without, those who show the platform's proof alone may follow pages."""
+    forwarded: bool = False
+    """Whether something in front of the gateway tells in ``X-Forwarded-For`` where a request came from."""
 
 
 class Gateway:
@@ -158,11 +164,14 @@ class Gateway:
         path: str = scope["path"]
         try:
             if path.startswith(("/v2", "/v1", hydrosphere.PREFIX)) or path == "/metrics":
+                if self._settings.learn is not None:
+                    await self._settings.learn(Credentials.of(dict(scope["headers"])))
                 await self._serve(path, scope, receive, send)
-            elif path == "/events" and self._live is not None and b"page=" in scope["query_string"]:
+            elif path == "/events" and self._live is not None and self._may_follow(scope):
                 await self._live.serve(scope, receive, send)
-            elif self._settings.controller is not None:
-                await pass_through(self._upstream, self._settings.controller, scope, receive, send)
+            elif self._settings.controller is not None and self._settings.pages:
+                peer = peer_of(scope, forwarded=self._settings.forwarded)
+                await pass_through(self._upstream, self._settings.controller, scope, receive, send, peer=peer)
             else:
                 raise NotFound(f"nothing is served at {path}")
         except HeadraceError as error:
@@ -171,6 +180,11 @@ class Gateway:
             # The edge: whatever went wrong, the caller gets an answer with an id and the log says what it was.
             log.exception("request %s failed", _request_id(scope))
             await self._problem(error, scope, send)
+
+    def _may_follow(self, scope: Scope) -> bool:
+        if b"page=" not in scope["query_string"]:
+            return False
+        return self._settings.pages or self._settings.secret.is_proof(dict(scope["headers"]).get(PROOF))
 
     async def _serve(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
         known = self._inference.get(scope["raw_path"])
@@ -205,7 +219,8 @@ class Gateway:
             caller = self._settings.authentication.admit(credentials, name, *permissions)
         except (Unauthenticated, Forbidden) as error:
             who = self._settings.authentication.who(credentials)
-            entry = refusal(error, who, permissions[0], name, peer_of(scope), _request_id(scope), status_of(error))
+            peer = peer_of(scope, forwarded=self._settings.forwarded)
+            entry = refusal(error, who, permissions[0], name, peer, _request_id(scope), status_of(error))
             self._settings.refused(entry)
             raise
         scope["caller"] = caller.subject

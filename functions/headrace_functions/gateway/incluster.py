@@ -30,6 +30,8 @@ from headrace_functions.startup import (
 VERSION = "HEADRACE_PLATFORM_VERSION"
 STANDBY = "HEADRACE_STANDBY"
 """Names of the runtime images that have a standby, separated by commas; empty for none."""
+PAGES = "HEADRACE_PAGES"
+"""``1``: the management API and the pages are reached through the gateway too; with ``AUTH`` alone."""
 OPEN_BYTES = "HEADRACE_OPEN_BYTES"
 """Bytes of request bodies that one gateway holds at once."""
 MANY_BYTES = 128 * 1024 * 1024
@@ -59,6 +61,8 @@ class InCluster:
     spool: Path
     auth: bool = False
     """Whether callers are asked who they are."""
+    pages: bool = False
+    """Whether the management API and the pages are reached through the gateway."""
     secret: str = field(default="", repr=False)
     previous_secret: str = field(default="", repr=False)
     release_key: str = field(default="", repr=False)
@@ -84,11 +88,19 @@ class InCluster:
             raise InvalidInput(
                 f"{OPEN_BYTES}: {given!r} is not a number of bytes", field=OPEN_BYTES, expected="e.g. 134217728"
             )
+        auth, pages = switched_on(environment, AUTH), switched_on(environment, PAGES)
+        if pages and not auth:
+            raise InvalidInput(
+                f"{PAGES}: whoever reaches the gateway could change the platform",
+                field=PAGES,
+                expected=f"{AUTH}=1 with it",
+            )
         return cls(
             storage=required(environment, STORAGE, hint=_SETTER),
             namespace=namespace,
             spool=Path(required(environment, WORK, hint=_SETTER)) / "spool",
-            auth=switched_on(environment, AUTH),
+            auth=auth,
+            pages=pages,
             secret=required(environment, PLATFORM_SECRET, hint=_SETTER),
             previous_secret=environment.get(PREVIOUS_SECRET, ""),
             release_key=required(environment, RELEASE_KEY, hint=_SETTER),
@@ -99,6 +111,12 @@ class InCluster:
             open_bytes=int(given),
             standby=tuple(filter(None, (name.strip() for name in environment.get(STANDBY, "").split(",")))),
         )
+
+    @property
+    def controller_address(self) -> str | None:
+        """Of the management API, as ``Upstream`` takes it."""
+        where = urlsplit(self.controller)
+        return f"tcp:{where.hostname}:{where.port or 80}" if self.controller else None
 
     @property
     def ingress(self) -> str:

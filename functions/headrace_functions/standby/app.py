@@ -18,7 +18,7 @@ import asyncio
 import orjson
 
 from headrace_functions.errors import DeadlineExceeded, HeadraceError, Malformed, NotFound, Unreachable
-from headrace_functions.gateway.passthrough import Receive, Scope, Send, pass_through
+from headrace_functions.gateway.passthrough import Receive, Scope, Send, pass_through, peer_of
 from headrace_functions.gateway.standby import HEADER, REFUSED, TOKEN
 from headrace_functions.gateway.upstream import NotSent, Upstream
 from headrace_functions.names import VersionId
@@ -72,7 +72,7 @@ class StandbyApp:
             async with asyncio.timeout(_LONGEST_START if left is None else left / 1000) as limit:
                 async with self._children.acquire(wanted) as child:
                     limit.reschedule(None)  # the function itself keeps the time from here
-                    await pass_through(self._upstream, child.address, scope, receive, send)
+                    await pass_through(self._upstream, child.address, scope, receive, send, peer=peer_of(scope))
         except TimeoutError as error:
             raise DeadlineExceeded(f"{wanted.version} was not ready in time") from error
 
