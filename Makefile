@@ -50,6 +50,7 @@ test-cluster: setup ## Run the tests that need a Kubernetes with Knative and KSe
 	@$(CLUSTER) up --ray
 	@$(MAKE) --no-print-directory cluster-images
 	@$(if $(NEXT_TAG),$(MAKE) --no-print-directory cluster-images TAG=$(NEXT_TAG))
+	@$(install-login-provider)
 	@$(run-cluster-tests)
 
 test-cluster-core: setup ## Run the core of them: the story, faults, permissions
@@ -103,9 +104,9 @@ $(ALERTMANAGER):
 	@mkdir -p $(@D) && cd $(@D) && GOBIN=$(abspath $(@D)) GOFLAGS=-mod=mod go install github.com/prometheus/alertmanager/cmd/alertmanager@v0.28.1
 
 LOGIN_PROVIDER := .cache/login-provider
+install-login-provider = mkdir -p $(LOGIN_PROVIDER) && cp tests/oidc/package.json $(LOGIN_PROVIDER)/ && cd $(LOGIN_PROVIDER) && npm install --silent --no-audit --no-fund --no-package-lock
 test-oidc: setup ## Run the tests that need a login provider, installed with npm
-	@mkdir -p $(LOGIN_PROVIDER) && cp tests/oidc/package.json $(LOGIN_PROVIDER)/
-	@cd $(LOGIN_PROVIDER) && npm install --silent --no-audit --no-fund --no-package-lock
+	@$(install-login-provider)
 	@$(BIN)/python -m pytest tests/oidc
 
 ACTIONLINT := .cache/actionlint/actionlint

@@ -60,7 +60,11 @@ def platform(tmp_path_factory: pytest.TempPathFactory, storage: str) -> Iterator
 def guarded(tmp_path_factory: pytest.TempPathFactory, storage: str) -> Iterator[Installed]:
     """A platform that asks who calls, with the key that it leaves for its first administrator."""
     with contextmanager(install)(
-        tmp_path_factory.mktemp("overlay"), f"{storage}/guarded", HEADRACE_AUTH="1"
+        tmp_path_factory.mktemp("overlay"),
+        f"{storage}/guarded",
+        ["service-account-tokens"],
+        HEADRACE_AUTH="1",
+        HEADRACE_PAGES="1",
     ) as installed:
         until(lambda: "first-admin" in installed.kubectl("get", "secrets", "-o", "name"), "there is a first key")
         installed.key = installed.secret("headrace-first-admin-key")["key"]

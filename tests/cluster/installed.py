@@ -42,7 +42,14 @@ def images() -> list[dict[str, str]]:
     return [{"name": name, **image(reference)} for name, reference in references.items()]
 
 
-def overlay(folder: Path, namespace: str, storage: str, components: Sequence[str] = (), **settings: str) -> Path:
+def overlay(
+    folder: Path,
+    namespace: str,
+    storage: str,
+    components: Sequence[str] = (),
+    patches: Sequence[dict[str, Any]] = (),
+    **settings: str,
+) -> Path:
     """A kustomization for one test: the namespace, the store, the images and components of ``knative/components``."""
     folder.mkdir(parents=True, exist_ok=True)
     literals = {
@@ -60,10 +67,14 @@ def overlay(folder: Path, namespace: str, storage: str, components: Sequence[str
             for name in (*components, *(f"frameworks/{f}" for f in FRAMEWORKS))
         ],
         "configMapGenerator": [
-            {"name": "headrace", "literals": [f"{k}={v}" for k, v in (literals | settings).items()]},
+            {
+                "name": "headrace",
+                "literals": [f"{k}={v.replace('{namespace}', namespace)}" for k, v in (literals | settings).items()],
+            },
         ],
         "secretGenerator": [{"name": "headrace-storage", "literals": keys, "options": {"disableNameSuffixHash": True}}],
         "images": images(),
+        "patches": list(patches),
     }
     (folder / "kustomization.yaml").write_text(yaml.safe_dump(document))
     return folder
@@ -128,15 +139,23 @@ def until(condition: Callable[[], object], what: str, seconds: float = 90.0) -> 
         time.sleep(0.2)
 
 
-def install(folder: Path, storage: str, components: Sequence[str] = (), **settings: str) -> Iterator[Installed]:
-    """Install into a fresh namespace, and remove it all afterwards."""
+def install(
+    folder: Path,
+    storage: str,
+    components: Sequence[str] = (),
+    patches: Sequence[dict[str, Any]] = (),
+    prepare: Callable[[str], object] = lambda _namespace: None,
+    **settings: str,
+) -> Iterator[Installed]:
+    """Install into a fresh namespace, and remove it all afterwards. ``prepare`` is called with the namespace before."""
     namespace = f"headrace-{uuid.uuid4().hex[:8]}"
     config.load_kube_config()
     with client.ApiClient() as api:
         core = client.CoreV1Api(api)
         core.create_namespace(client.V1Namespace(metadata=client.V1ObjectMeta(name=namespace)))
         try:
-            kubectl("apply", "-k", str(overlay(folder, namespace, storage, components, **settings)))
+            prepare(namespace)
+            kubectl("apply", "-k", str(overlay(folder, namespace, storage, components, patches, **settings)))
             kubectl("rollout", "status", "deployment/headrace-controller", "-n", namespace, "--timeout=300s")
             for name in (
                 "headrace-gateway",

@@ -1,8 +1,10 @@
 import { Provider } from 'oidc-provider';
-const port = Number(process.argv[2]);
-const redirect = process.argv[3];
-const issuer = `http://127.0.0.1:${port}`;
-const groups = JSON.parse(process.argv[4] ?? '{}');
+import { createServer } from 'node:https';
+import { readFileSync } from 'node:fs';
+const [host, portText, redirect, people, certificate, key] = process.argv.slice(2);
+const port = Number(portText);
+const issuer = `${certificate ? 'https' : 'http'}://${host}:${port}`;
+const groups = JSON.parse(people ?? '{}');
 const provider = new Provider(issuer, {
   clients: [
     { client_id: 'headrace', client_secret: 'a-secret', redirect_uris: [redirect], grant_types: ['authorization_code'], response_types: ['code'] },
@@ -21,4 +23,8 @@ const provider = new Provider(issuer, {
   },
   findAccount: (_ctx, id) => ({ accountId: id, claims: async () => ({ sub: id, email: id, email_verified: true, groups: groups[id] ?? [] }) }),
 });
-provider.listen(port, '127.0.0.1', () => console.log(`ready ${issuer}`));
+if (certificate) {
+  createServer({ cert: readFileSync(certificate), key: readFileSync(key) }, provider.callback()).listen(port, host);
+} else {
+  provider.listen(port, host);
+}

@@ -3,67 +3,17 @@
 Installed by ``make test-oidc`` into ``.cache/login-provider``: it needs Node and the npm registry.
 """
 
-import re
-import shutil
-import socket
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
-from urllib.parse import urljoin
 
 import httpx
-import orjson
 import pytest
 
 from fixtures_platform import ADDER, RunningPlatform, body, until
 from headrace_controller.client import Client
 from headrace_controller.definitions import GrantDefinition
+from support.login_provider import RunningProvider, free_port, installed, log_in
 
-FOLDER = Path(__file__).parents[2] / ".cache" / "login-provider"
-pytestmark = pytest.mark.skipif(
-    shutil.which("node") is None or not (FOLDER / "node_modules").is_dir(), reason="run it by: make test-oidc"
-)
-PEOPLE = {"ann@example.org": ["growth"], "bob@example.org": []}
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
-
-
-class RunningProvider:
-    def __init__(self, port: int, redirect: str) -> None:
-        self.issuer = f"http://127.0.0.1:{port}"
-        self._command = ["node", "provider.mjs", str(port), redirect, orjson.dumps(PEOPLE).decode()]
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> "RunningProvider":
-        shutil.copy(Path(__file__).parent / "provider.mjs", FOLDER / "provider.mjs")
-        self._process = subprocess.Popen(
-            self._command, cwd=FOLDER, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        until(self._answers, "the provider answers")
-        return self
-
-    def _answers(self) -> bool:
-        try:
-            return httpx.get(f"{self.issuer}/jwks").is_success
-        except httpx.HTTPError:
-            return False
-
-    def stop(self) -> None:
-        if self._process is not None:
-            self._process.terminate()
-            self._process.wait(10)
-
-    def token(self, audience: str = "urn:headrace") -> str:
-        """A machine's access token."""
-        form = {"grant_type": "client_credentials", "scope": "call", "resource": audience}
-        answer = httpx.post(f"{self.issuer}/token", data=form, auth=("robot", "robot-secret"))
-        found: str = answer.json()["access_token"]
-        return found
+pytestmark = pytest.mark.skipif(not installed(), reason="run it by: make test-oidc")
 
 
 @pytest.fixture(scope="module")
@@ -117,31 +67,9 @@ def admin(platform: RunningPlatform) -> Iterator[Client]:
         yield client
 
 
-def follow(browser: httpx.Client, answer: httpx.Response, until_host: str) -> httpx.Response:
-    while answer.is_redirect and not answer.headers["location"].startswith(until_host):
-        answer = browser.get(urljoin(str(answer.url), answer.headers["location"]))
-    return answer
-
-
-def log_in(browser: httpx.Client, platform: RunningPlatform, who: str, after: str = "/models/adder") -> httpx.Response:
-    """As a person does: to the provider, name and password, consent, back."""
-    answer = browser.get(f"{platform.url}/login/provider", params={"next": after})
-    answer = follow(browser, answer, platform.url)
-    for _ in range(4):
-        if answer.is_redirect:
-            break
-        action = re.search(r'action="([^"]+)"', answer.text)
-        prompt = re.search(r'name="prompt" value="(\w+)"', answer.text)
-        assert action is not None, answer.text
-        assert prompt is not None, answer.text
-        form = {"prompt": prompt[1], "login": who, "password": "any"}
-        answer = follow(browser, browser.post(urljoin(str(answer.url), action[1]), data=form), platform.url)
-    return browser.get(answer.headers["location"])
-
-
 def test_a_person_logs_in_and_may_what_their_groups_may(platform: RunningPlatform, admin: Client) -> None:
     with httpx.Client() as browser:
-        back = log_in(browser, platform, "ann@example.org")
+        back = log_in(browser, platform.url, "ann@example.org")
         assert (303, "/models/adder") == (back.status_code, back.headers["location"]), back.text
         who = browser.get(f"{platform.url}/api/v1/access/whoami").json()
         assert ("user:ann@example.org", ["growth"], ["viewer:adder"]) == (who["subject"], who["groups"], who["roles"])
@@ -152,17 +80,17 @@ def test_a_person_logs_in_and_may_what_their_groups_may(platform: RunningPlatfor
 
 def test_a_person_without_a_grant_sees_nothing(platform: RunningPlatform, admin: Client) -> None:
     with httpx.Client() as browser:
-        log_in(browser, platform, "bob@example.org")
+        log_in(browser, platform.url, "bob@example.org")
         assert browser.get(f"{platform.url}/models/adder").status_code == 403
 
 
 def test_a_blocked_person_is_out_at_once_and_not_let_in_again(platform: RunningPlatform, admin: Client) -> None:
     with httpx.Client() as browser:
-        log_in(browser, platform, "ann@example.org")
+        log_in(browser, platform.url, "ann@example.org")
         admin.block("user:ann@example.org")
         try:
             assert browser.get(f"{platform.url}/api/v1/access/whoami").status_code == 401
-            assert log_in(browser, platform, "ann@example.org").status_code == 401
+            assert log_in(browser, platform.url, "ann@example.org").status_code == 401
         finally:
             admin.unblock("user:ann@example.org")
 
@@ -197,7 +125,7 @@ def test_open_sessions_hold_while_the_provider_is_away(
 ) -> None:
     token = provider.token()
     with httpx.Client() as browser:
-        log_in(browser, platform, "ann@example.org")
+        log_in(browser, platform.url, "ann@example.org")
         provider.stop()
         assert browser.get(f"{platform.url}/api/v1/access/whoami").status_code == 200
         url = f"{platform.url}/v2/models/adder/infer"

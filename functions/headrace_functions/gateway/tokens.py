@@ -3,7 +3,7 @@
 So no gateway asks a login provider or the Kubernetes API, and none has their libraries. States of a token here: not known → asked (all who
 show it meanwhile wait for one question) → known until it ends, or refused for ``REFUSED_SECONDS``. A known one is asked about again
 once ``FRESH_SECONDS`` are over; while the controller is away it goes on to count until it ends, and one that is not known is answered
-with 503. Blocking a subject is the policy's and counts at once. Limits: ``MAX_TOKENS``, ``MAX_QUESTIONS``.
+with 502. Blocking a subject is the policy's and counts at once. Limits: ``MAX_TOKENS``, ``MAX_QUESTIONS``.
 """
 
 import asyncio
