@@ -35,6 +35,7 @@ from headrace_controller.incluster.platform_keys import (
 )
 from headrace_controller.incluster.services import ClusterServices
 from headrace_controller.incluster.settings import GATEWAY_SERVICE, InCluster
+from headrace_controller.incluster.signing import sign_documents
 from headrace_controller.logging_setup import set_up_logging
 from headrace_controller.service.platform import create_platform
 from headrace_controller.service.rotation import key_files
@@ -46,6 +47,7 @@ from headrace_functions.storage import layout
 from headrace_functions.storage.documents import Documents
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.storage.releases import ReleaseKey
+from headrace_functions.storage.signed_documents import DocumentKey
 
 
 def serve_in_cluster(environment: Mapping[str, str]) -> None:
@@ -53,8 +55,9 @@ def serve_in_cluster(environment: Mapping[str, str]) -> None:
     set_up_logging()
     settings = InCluster.from_environment(environment)
     settings.platform.logs.mkdir(parents=True, exist_ok=True)
-    documents = Documents(ObjectStore(settings.platform.storage_url))
-    keys = _keys(settings, documents)
+    objects = ObjectStore(settings.platform.storage_url)
+    keys = _keys(settings, objects)
+    documents = Documents(objects, DocumentKey(keys.release_key.value))
     builds = BuildSettings.from_environment(environment, settings.cluster)
     locks = {image.listed.lock: image.reference for image in builds.images}
     key_files(settings.platform).write_hash_keys(keys.hash_key, keys.retired)
@@ -114,16 +117,19 @@ def _tokens(settings: InCluster, provided: Tokens | None, cluster: Cluster) -> T
     return reviews if provided is None else TokensByIssuer(settings.platform.oidc_issuer, provided, reviews)
 
 
-def _keys(settings: InCluster, documents: Documents) -> PlatformKeys:
+def _keys(settings: InCluster, objects: ObjectStore) -> PlatformKeys:
     """The platform's keys, from its Secret. What was kept in the store instead goes."""
     cluster = Cluster(settings.cluster)
 
     def adopt(key: ReleaseKey) -> None:
-        Catalog(documents, key).sign_unsigned()
+        Catalog(Documents(objects), key).sign_unsigned()
 
-    keys = patiently(lambda: platform_keys(Secrets(cluster), settings.cluster, adopt))
+    def adopt_documents(key: ReleaseKey, *, others: bool) -> None:
+        sign_documents(objects, DocumentKey(key.value), others=others)
+
+    keys = patiently(lambda: platform_keys(Secrets(cluster), settings.cluster, adopt, adopt_documents))
     cluster.close()
-    documents.objects.delete(layout.PURPOSE)
+    objects.delete(layout.PURPOSE)
     return keys
 
 

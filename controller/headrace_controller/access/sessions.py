@@ -12,13 +12,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import orjson
-
 from headrace_functions.access.policy import Policy
 from headrace_functions.access.roles import Caller
-from headrace_functions.errors import NotFound, Unauthenticated
+from headrace_functions.errors import DamagedDocument, NotFound, Unauthenticated
 from headrace_functions.storage import layout
-from headrace_functions.storage.documents import Documents, parse
+from headrace_functions.storage.documents import Documents, interpret
 
 LASTS = 12 * 3600.0
 """Seconds after which a person logs in again."""
@@ -112,7 +110,7 @@ class Sessions:
         fresh, _ = self._give(replace(session, given=now))
         # Given now, so that requests which come with the old one meanwhile do not rotate it again.
         ending = replace(session, given=now, ends=now + GRACE)
-        self._documents.objects.put(layout.session(_digest(token)), _bytes(ending))
+        self._documents.replace(layout.session(_digest(token)), ending.to_document())
         self._known.pop(_digest(token), None)
         return fresh
 
@@ -150,17 +148,13 @@ class Sessions:
 
     def _at(self, key: str) -> Session:
         try:
-            return parse(key, self._documents.objects.get(key), Session.from_document)
-        except NotFound:
+            return interpret(key, self._documents.get(key), Session.from_document)
+        except (NotFound, DamagedDocument):
             raise _over() from None
 
 
 def _digest(token: str) -> str:
     return hashlib.sha256(token[:_LONGEST].encode()).hexdigest()
-
-
-def _bytes(session: Session) -> bytes:
-    return orjson.dumps(session.to_document())
 
 
 def _over() -> Unauthenticated:

@@ -98,10 +98,13 @@ class Series:
         return [self._state(name, number) for number in self._documents.numbers(self._folder(name))]
 
     def append(self, name: str, document: dict[str, Any]) -> State:
-        """Add the next state with the present time."""
+        """Add the next state with the present time; also after one that is damaged, which counts no more then."""
         stamped = {**document, "at": clock.now()}
         with self._lock:
-            earlier = self.find(name)
+            try:
+                earlier = self.find(name)
+            except DamagedDocument:
+                earlier = None
             numbers = self._numbers()
             number = self._documents.append(self._folder(name), stamped)
             state = self._states[name, number] = State(number, stamped)

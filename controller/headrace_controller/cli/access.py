@@ -1,5 +1,6 @@
 """``headrace access``"""
 
+import os
 from pathlib import Path
 
 import click
@@ -14,8 +15,10 @@ from headrace_controller.settings import Settings, default_home
 from headrace_functions.access.audit import AuditChain, Entry
 from headrace_functions.access.roles import ROLES
 from headrace_functions.access.source import PolicySource
+from headrace_functions.startup import RELEASE_KEY
 from headrace_functions.storage.documents import Documents
 from headrace_functions.storage.objects import ObjectStore
+from headrace_functions.storage.signed_documents import DocumentKey
 
 _KEY_COLUMNS = ["name", "owner", "roles", "state", "expires", "last_used"]
 _GRANT_COLUMNS = ["name", "subjects", "role", "names"]
@@ -191,11 +194,13 @@ def recover(home: Path | None, storage: str, *, yes: bool, as_json: bool) -> Non
     """Create an administrator's key by writing to the store directly.
 
     For whoever has lost the last one and can write to the store, with or without the platform running. A running platform takes the key
-    within seconds.
+    within seconds. One in a cluster takes it only if it is signed: set HEADRACE_RELEASE_KEY to the release-key of the Secret
+    headrace-platform.
     """
     confirm("Create a key that may do everything?", yes=yes)
     settings = Settings((home or default_home()).expanduser().resolve(), storage=storage)
-    documents = Documents(ObjectStore(settings.storage_url))
+    signing = os.environ.get(RELEASE_KEY, "")
+    documents = Documents(ObjectStore(settings.storage_url), DocumentKey(signing) if signing else None)
     made = AccessControl(documents, PolicySource(documents)).admin_key()
     what = Entry(clock.now(), "owner of the store", "recover", f"key:{made.key.name}", "done", 201)
     AuditChain(documents.objects).write(what)

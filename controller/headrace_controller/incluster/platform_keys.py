@@ -5,10 +5,12 @@
 ``release-key``         signs releases (``storage.releases``)
 ``hash-key``            hashes values of sensitive fields (``protection``), hexadecimal
 ``retired-hash-keys``   those before it, the oldest first, by which values are found that somebody wants erased
+``documents``           ``signed`` once the documents that decide what runs are signed by ``release-key`` (``storage.signed_documents``); ``adopt``
+                        signs all that the store holds once more
 ======================= ====================================================================================================
 
 The Secret may be made by somebody else, with the first two, before the platform is installed. Where there is none the controller makes
-it; a key of hashes that lacks, too. What the store has been filled with until then was trusted until then, so it signs those releases before it shows
+it, and what lacks of the others. What the store has been filled with until then was trusted until then, so it signs those releases before it shows
 ``release-key``; gateways wait for that. A Secret that is lost and made anew therefore trusts the store as it is: keep a copy.
 """
 
@@ -19,7 +21,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from headrace_controller.backends.kserve.credentials import HASH_KEY, PLATFORM_SECRET, RELEASE_KEY, SECRET
+from headrace_controller.backends.kserve.credentials import DOCUMENTS, HASH_KEY, PLATFORM_SECRET, RELEASE_KEY, SECRET
 from headrace_controller.backends.kserve.manifests import selector
 from headrace_controller.backends.kserve.settings import ClusterSettings
 from headrace_functions.errors import InvalidInput, NotReady, Unreachable
@@ -29,6 +31,7 @@ Json = dict[str, Any]
 
 PENDING = "pending-release-key"
 RETIRED = "retired-hash-keys"
+SIGNED, ADOPT = "signed", "adopt"
 FIRST_KEY = "headrace-first-admin-key"
 """The Secret in which the first administrator's API key is left, under ``key``, where callers are asked who they are."""
 _SHORTEST = 16
@@ -58,8 +61,17 @@ class PlatformKeys:
     """Earlier hash keys, the oldest first."""
 
 
-def platform_keys(secrets: Secrets, cluster: ClusterSettings, adopt: Callable[[ReleaseKey], None]) -> PlatformKeys:
+class AdoptDocuments(Protocol):
+    def __call__(self, key: ReleaseKey, *, others: bool) -> None:
+        """Sign the documents that the store holds: those without a signature, and with ``others`` those of another key."""
+
+
+def platform_keys(
+    secrets: Secrets, cluster: ClusterSettings, adopt: Callable[[ReleaseKey], None], adopt_documents: AdoptDocuments
+) -> PlatformKeys:
     """The keys; made, and the store's releases signed by ``adopt``, where there are none. It may be repeated after a crash anywhere.
+
+    Other documents are signed where the Secret does not say that they are; gateways wait for that word.
 
     ``NotReady`` where the Secret lacks one, ``InvalidInput`` where a key of hashes is none or the account may not read the Secret, and
     what ``adopt`` raises.
@@ -82,6 +94,16 @@ def platform_keys(secrets: Secrets, cluster: ClusterSettings, adopt: Callable[[R
     if not found.get(HASH_KEY):
         secrets.merge(PLATFORM_SECRET, {HASH_KEY: randomness.token_hex(32)})
         found = secrets.find(PLATFORM_SECRET) or {}
+    said = found.get(DOCUMENTS, "")
+    if said != SIGNED:
+        if said not in ("", ADOPT):
+            raise InvalidInput(
+                f"{DOCUMENTS} in the Secret {PLATFORM_SECRET} says {said!r}",
+                field=DOCUMENTS,
+                expected=f"{SIGNED}, or {ADOPT} to trust once more what the store holds",
+            )
+        adopt_documents(ReleaseKey(found[RELEASE_KEY]), others=said == ADOPT)
+        secrets.merge(PLATFORM_SECRET, {DOCUMENTS: SIGNED})
     retired = found.get(RETIRED, "").split()
     for key in (found[HASH_KEY], *retired):
         _check_hash_key(key)

@@ -8,6 +8,7 @@ nothing is removed on the word of a store that could not be read.
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from pydantic import ValidationError
@@ -16,7 +17,7 @@ from headrace_controller.backends.base import ServiceSpec
 from headrace_controller.catalog.catalog import Catalog
 from headrace_controller.catalog.snapshot import CatalogSnapshot
 from headrace_controller.definitions import DeploymentConfiguration
-from headrace_functions.errors import HeadraceError, InvalidInput, NotFound
+from headrace_functions.errors import DamagedDocument, HeadraceError, InvalidInput, NotFound
 from headrace_functions.loop_health import LoopHealth
 from headrace_functions.names import VersionId
 from headrace_functions.version import Version
@@ -80,15 +81,21 @@ class Keeping:
     def once(self) -> None:
         """One look. Raises a ``HeadraceError`` where the store cannot be read."""
         self._catalog.reload()
-        self._configurations = configurations(self._catalog)
+        configured = configurations(self._catalog)
+        self._configurations = configured.with_earlier(self._configurations)
         self._snapshot = CatalogSnapshot.of(self._catalog)
         wanted = {
             v.version.id.service: v.version
             for v in self._catalog.versions()
             if v.version and v.released and v.version.served
         }
-        left = {}
+        left, there = {}, self._cluster.known() or frozenset()
         for name, version in wanted.items():
+            why = configured.in_the_way(version.id, runs=name in there)
+            if why:
+                log.error("%s is left as it is: %s", name, why)
+                left[name] = why
+                continue
             try:
                 self._cluster.apply(ServiceSpec(version))
             except HeadraceError as error:
@@ -96,7 +103,7 @@ class Keeping:
                 left[name] = error.message + (f" ({error.hint})" if error.hint else "")
         self.left = left
         # What is damaged is not wanted, and its service is not removed either: it runs what it was made for when it was whole.
-        for name in sorted((self._cluster.known() or frozenset()) - wanted.keys() - self._damaged()):
+        for name in sorted(there - wanted.keys() - self._damaged()):
             log.info("removing %s: the catalogue does not have it", name)
             self._cluster.remove(name)
 
@@ -113,9 +120,33 @@ class Keeping:
             self._wake.wait(AGAIN if self.health.failures else EVERY)
 
 
-def configurations(catalog: Catalog) -> dict[VersionId, DeploymentConfiguration]:
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """How versions are to run, as far as it can be read."""
+
+    found: Mapping[VersionId, DeploymentConfiguration]
+    unreadable: Mapping[VersionId, str]
+    """Versions whose configuration cannot be read, and why."""
+    damaged: str
+    """What is wrong with a sequence, which may give any version a configuration; empty where all can be read."""
+
+    def in_the_way(self, version: VersionId, *, runs: bool) -> str:
+        """Why a version is not to be applied now: what ``runs`` must not lose a configuration that cannot be read. Empty for nothing."""
+        if version in self.unreadable:
+            return self.unreadable[version]
+        return self.damaged if runs and version not in self.found else ""
+
+    def with_earlier(
+        self, earlier: Mapping[VersionId, DeploymentConfiguration]
+    ) -> Mapping[VersionId, DeploymentConfiguration]:
+        """With what was known before of versions of which nothing can be said now."""
+        return {v: c for v, c in earlier.items() if self.in_the_way(v, runs=True)} | dict(self.found)
+
+
+def configurations(catalog: Catalog) -> Configured:
     """The deployment configuration of each version that a sequence gives one; the first sequence by name where two differ."""
     found: dict[VersionId, DeploymentConfiguration] = {}
+    unreadable: dict[VersionId, str] = {}
     named: dict[VersionId, str] = {}
     for sequence in sorted(catalog.sequences.names()):
         for text, name in catalog.sequences.get(sequence).document.get("deployment-configurations", {}).items():
@@ -132,8 +163,12 @@ def configurations(catalog: Catalog) -> dict[VersionId, DeploymentConfiguration]
                 except NotFound:
                     log.warning("%s asks for deployment configuration %s, which is not there", version, name)
                     continue
+                except DamagedDocument as error:
+                    unreadable[version] = f"its deployment configuration {name} cannot be read: {error.message}"
+                    continue
                 try:
                     found[version] = DeploymentConfiguration.model_validate(document)
                 except ValidationError as error:
                     log.error("deployment configuration %s cannot be used for %s: %s", name, version, error)
-    return found
+    damaged = next(iter(sorted(catalog.sequences.damaged.items())), None)
+    return Configured(found, unreadable, f"sequence {damaged[0]} cannot be read: {damaged[1]}" if damaged else "")

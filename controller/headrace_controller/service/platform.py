@@ -63,6 +63,7 @@ from headrace_functions.storage import layout
 from headrace_functions.storage.documents import Documents
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.storage.releases import ReleaseKey
+from headrace_functions.storage.signed_documents import DocumentKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,9 +206,10 @@ def create_platform(
     Nothing runs before ``open``. Raises ``StorageFailed`` where the store cannot be reached, ``Conflict`` where a restore of it is not finished.
     """
     home = settings.home
-    documents = Documents(ObjectStore(settings.storage_url))
+    key = settings.release_key
+    documents = Documents(ObjectStore(settings.storage_url), DocumentKey(key) if key else None)
     _refuse_half_restored(documents)
-    catalog = Catalog(documents, ReleaseKey(settings.release_key) if settings.release_key else None)
+    catalog = Catalog(documents, ReleaseKey(key) if key else None)
     changes = Changes()
     announced = AnnouncedServices(services, changes)
     provisioning = Provisioning(documents, settings.environments, settings.artifacts)

@@ -37,6 +37,7 @@ from headrace_functions.startup import cannot_start
 from headrace_functions.storage.documents import Documents
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.storage.releases import ReleaseKey
+from headrace_functions.storage.signed_documents import DocumentKey
 
 log = logging.getLogger("headrace.gateway")
 
@@ -49,7 +50,8 @@ async def serve(settings: InCluster) -> None:
     secret = PlatformSecret(settings.secret, previous=settings.previous_secret)
     release_key = ReleaseKey(settings.release_key)
     upstream, controller = KnativeUpstream(), Upstream()
-    resolver = Resolver(Documents(objects), KnownByController(controller, settings.controller, secret), release_key)
+    documents = Documents(objects, DocumentKey(settings.release_key))
+    resolver = Resolver(documents, KnownByController(controller, settings.controller, secret), release_key)
     measures = GatewayMetrics()
     standbys = Standbys(settings.standby, settings.standby_of, Upstream(), secret)
     why = controller_voice(upstream, settings.controller, secret)
@@ -61,7 +63,7 @@ async def serve(settings: InCluster) -> None:
     exchange = Exchange(leases, upstream, SealedInTime(spool), measures, secret, tracing)
     runner = SequenceRunner(exchange, measures)
     tokens = VerifiedByController(controller, settings.controller, secret)
-    admission = Admission(objects, secret, tokens, required=settings.auth)
+    admission = Admission(documents, secret, tokens, required=settings.auth)
     await asyncio.to_thread(admission.open)
     gateway = Gateway(
         front_door(settings, secret, admission, tracing), resolver, exchange, runner, controller, measures
@@ -82,7 +84,7 @@ async def serve(settings: InCluster) -> None:
     bell.start()
     following = [loop.create_task(follow(resolver, objects))]
     if settings.standby:
-        following.append(loop.create_task(standbys.follow(Documents(objects))))
+        following.append(loop.create_task(standbys.follow(documents)))
     log.info("serving on port %d", settings.port)
     await stop.wait()
 

@@ -10,7 +10,6 @@ from headrace_functions.access.source import PolicySource
 from headrace_functions.gateway.tokens import VerifiedByController
 from headrace_functions.platform_secret import PlatformSecret
 from headrace_functions.storage.documents import Documents
-from headrace_functions.storage.objects import ObjectStore
 
 
 class Admission:
@@ -18,14 +17,14 @@ class Admission:
 
     def __init__(
         self,
-        objects: ObjectStore,
+        documents: Documents,
         secret: PlatformSecret,
         tokens: VerifiedByController | None = None,
         *,
         required: bool,
     ) -> None:
-        self._source = PolicySource(Documents(objects)) if required else None
-        self._audit = AuditChain(objects)
+        self._source = PolicySource(documents) if required else None
+        self._audit = AuditChain(documents.objects)
         self.refusals = Refusals(self._audit)
         self._tokens = tokens
         self.authentication = Authentication(self._source, secret, tokens)

@@ -7,6 +7,7 @@ import orjson
 
 from headrace_functions.errors import Conflict, DamagedDocument, HeadraceError, NotFound
 from headrace_functions.storage.objects import ObjectStore
+from headrace_functions.storage.signed_documents import DocumentKey, unsigned
 
 Parsed = TypeVar("Parsed")
 
@@ -14,14 +15,19 @@ _RACES = 100  # attempts to win the next number; more means a bug, not bad luck
 
 
 class Documents:
-    """Reads and creates JSON documents. Nothing is ever overwritten."""
+    """Reads and creates JSON documents; with a ``signing`` key those that ``signed_documents`` names are signed and checked.
 
-    def __init__(self, objects: ObjectStore) -> None:
+    Nothing is ever overwritten but sessions, whose end may come nearer.
+    """
+
+    def __init__(self, objects: ObjectStore, signing: DocumentKey | None = None) -> None:
         self.objects = objects
+        self._signing = signing
 
     def get(self, key: str) -> dict[str, Any]:
-        """The document; ``NotFound`` if there is none, ``DamagedDocument`` if it is no JSON object."""
-        return parse(key, self.objects.get(key), dict)
+        """The document; ``NotFound`` if there is none, ``DamagedDocument`` if it is no JSON object, or not signed as it should be."""
+        document = parse(key, self.objects.get(key), dict)
+        return unsigned(key, document) if self._signing is None else self._signing.open(key, document)
 
     def find(self, key: str) -> dict[str, Any] | None:
         try:
@@ -31,7 +37,11 @@ class Documents:
 
     def create(self, key: str, document: dict[str, Any]) -> None:
         """Write the document; ``Conflict`` if the key is taken."""
-        self.objects.create(key, encode(document))
+        self.objects.create(key, self._sealed(key, document))
+
+    def replace(self, key: str, document: dict[str, Any]) -> None:
+        """Write the document in the place of what may be there."""
+        self.objects.put(key, self._sealed(key, document))
 
     def append(self, folder: str, document: dict[str, Any]) -> int:
         """Add the next state ``<k>.json`` to a series and return k, 1 for the first. Racing writers get different numbers."""
@@ -58,6 +68,9 @@ class Documents:
         """The state that counts, or None for an empty series."""
         number = self.last_number(folder)
         return None if number is None else self.get(f"{folder}{number}.json")
+
+    def _sealed(self, key: str, document: dict[str, Any]) -> bytes:
+        return encode(document if self._signing is None else self._signing.seal(key, document))
 
 
 def encode(document: dict[str, Any]) -> bytes:

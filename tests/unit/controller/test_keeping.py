@@ -10,6 +10,7 @@ from headrace_controller.catalog.catalog import Catalog
 from headrace_controller.incluster.reconciler import Keeping
 from headrace_functions.errors import InvalidInput
 from headrace_functions.names import VersionId
+from headrace_functions.sequence import Sequence, Stage, Variant
 from headrace_functions.storage import layout
 from headrace_functions.storage.documents import Documents
 from headrace_functions.storage.objects import ObjectStore
@@ -70,6 +71,47 @@ def test_a_release_that_is_not_signed_is_neither_started_nor_is_what_runs_of_it_
     Keeping(Catalog(documents, KEY), cluster).once()
 
     assert ([sound.service], []) == (cluster.applied, cluster.removed)
+
+
+CONFIGURATION = {"kind": "DeploymentConfiguration", "name": "gpu", "container": {"env": {"LEVEL": "debug"}}}
+
+
+def configured(documents: Documents, it: VersionId) -> None:
+    sequence = Sequence("offers", (Stage((Variant(it, 100),)),), version().signature)
+    document = sequence.to_document() | {"deployment-configurations": {str(it): "gpu"}}
+    documents.append(layout.revisions("offers"), document)
+    documents.append(layout.deployment("gpu"), {"definition": CONFIGURATION})
+
+
+@pytest.mark.parametrize("folder", [layout.revisions("offers"), layout.deployment("gpu")])
+def test_what_runs_keeps_its_configuration_while_that_cannot_be_read(documents: Documents, folder: str) -> None:
+    """And all that it does not concern is applied, before the damage and after it is mended too."""
+    it, other = released(documents, "churn"), released(documents, "sound")
+    configured(documents, it)
+    sound = documents.last(folder)
+    cluster = Cluster(it.service)
+    keeping = Keeping(Catalog(documents, KEY), cluster)
+    keeping.once()
+    assert [it.service, other.service] == sorted(cluster.applied)
+    before = keeping.configuration_of(replace(version(), id=it))
+    assert before is not None
+
+    documents.objects.put(f"{folder}2.json", b"damaged")
+    cluster.applied.clear()
+    keeping.once()
+    assert [other.service] == cluster.applied
+    assert "cannot be read" in keeping.left[it.service]
+    assert before == keeping.configuration_of(replace(version(), id=it))
+
+    afresh = Keeping(Catalog(documents, KEY), cluster)
+    afresh.once()
+    assert it.service in afresh.left
+
+    assert sound is not None
+    documents.append(folder, sound)
+    cluster.applied.clear()
+    keeping.once()
+    assert ([it.service, other.service], {}) == (sorted(cluster.applied), keeping.left)
 
 
 def test_what_the_platform_may_not_run_is_left_as_it_is_and_said_until_it_may(documents: Documents) -> None:

@@ -35,12 +35,16 @@ def nothing(_key: ReleaseKey) -> None:
     """A store without releases."""
 
 
+def no_documents(_key: ReleaseKey, *, others: bool) -> None:
+    """A store without documents."""
+
+
 def test_they_are_made_once_and_found_from_then_on() -> None:
     kept = Kept()
-    made = platform_keys(kept, CLUSTER, nothing)
+    made = platform_keys(kept, CLUSTER, nothing, no_documents)
 
-    assert made == platform_keys(kept, CLUSTER, lambda _key: pytest.fail("nothing is adopted twice"))
-    assert {"secret", "release-key", "hash-key"} == kept.documents[NAME].keys()
+    assert made == platform_keys(kept, CLUSTER, lambda _key: pytest.fail("nothing is adopted twice"), no_documents)
+    assert {"secret", "release-key", "hash-key", "documents"} == kept.documents[NAME].keys()
     assert 32 == len(bytes.fromhex(made.hash_key))
     assert len(made.secret) > 30
     assert made.secret != made.release_key.value
@@ -54,7 +58,7 @@ def test_what_the_store_has_is_signed_before_the_key_is_shown() -> None:
         assert "release-key" not in kept.documents[NAME], "gateways wait for it"
         adopted.append(key)
 
-    assert [platform_keys(kept, CLUSTER, adopt).release_key] == adopted
+    assert [platform_keys(kept, CLUSTER, adopt, no_documents).release_key] == adopted
 
 
 def test_an_adoption_that_was_cut_short_is_done_again_with_the_same_key() -> None:
@@ -65,9 +69,9 @@ def test_an_adoption_that_was_cut_short_is_done_again_with_the_same_key() -> Non
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        platform_keys(kept, CLUSTER, cut_short)
+        platform_keys(kept, CLUSTER, cut_short, no_documents)
     assert PENDING in kept.documents[NAME]
-    made = platform_keys(kept, CLUSTER, keys.append)
+    made = platform_keys(kept, CLUSTER, keys.append, no_documents)
 
     assert [made.release_key] * 2 == keys
 
@@ -75,17 +79,18 @@ def test_an_adoption_that_was_cut_short_is_done_again_with_the_same_key() -> Non
 def test_a_secret_that_somebody_made_is_taken_and_nothing_is_adopted() -> None:
     kept = Kept(secret="s", **{"release-key": "r", "hash-key": "ab" * 16})
 
-    found = platform_keys(kept, CLUSTER, lambda _key: pytest.fail("the store is not trusted"))
+    found = platform_keys(kept, CLUSTER, lambda _key: pytest.fail("the store is not trusted"), no_documents)
 
     assert PlatformKeys("s", ReleaseKey("r"), "ab" * 16) == found
 
 
 def test_a_secret_of_an_earlier_release_is_given_a_key_of_hashes_once() -> None:
     kept = Kept(secret="s", **{"release-key": "r"})
-    made = platform_keys(kept, CLUSTER, nothing)
+    made = platform_keys(kept, CLUSTER, nothing, no_documents)
 
-    assert made == platform_keys(kept, CLUSTER, nothing)
-    assert {"secret": "s", "release-key": "r", "hash-key": made.hash_key} == kept.documents[NAME]
+    assert made == platform_keys(kept, CLUSTER, nothing, no_documents)
+    whole = {"secret": "s", "release-key": "r", "hash-key": made.hash_key, "documents": "signed"}
+    assert whole == kept.documents[NAME]
     assert made.hash_key not in repr(made)
 
 
@@ -94,9 +99,31 @@ def test_a_secret_of_an_earlier_release_is_given_a_key_of_hashes_once() -> None:
 def test_a_key_of_hashes_that_is_none_is_named(place: str, key: str) -> None:
     data = {"secret": "s", "release-key": "r", "hash-key": "ab" * 16} | {place: key}
     with pytest.raises(InvalidInput) as error:
-        platform_keys(Kept(**data), CLUSTER, nothing)
+        platform_keys(Kept(**data), CLUSTER, nothing, no_documents)
     assert "hash-key" == error.value.field
     assert key not in str(error.value.details())
+
+
+@pytest.mark.parametrize(("says", "others"), [(None, [False]), ("", [False]), ("adopt", [True]), ("signed", [])])
+def test_documents_are_signed_once_and_those_of_another_key_where_somebody_says_so(
+    says: str | None, others: list[bool]
+) -> None:
+    kept, asked = Kept(secret="s", **{"release-key": "r"}, **({} if says is None else {"documents": says})), []
+
+    def adopt(key: ReleaseKey, *, others: bool) -> None:
+        assert "r" == key.value
+        assert "signed" != kept.documents[NAME].get("documents"), "gateways wait for it"
+        asked.append(others)
+
+    for _ in range(2):
+        platform_keys(kept, CLUSTER, nothing, adopt)
+    assert others == asked
+    assert "signed" == kept.documents[NAME]["documents"]
+
+
+def test_a_word_about_documents_that_is_none_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="says 'yes'"):
+        platform_keys(Kept(secret="s", documents="yes", **{"release-key": "r"}), CLUSTER, nothing, no_documents)
 
 
 def test_replaced_keys_of_hashes_outlast_the_controller_in_their_order() -> None:
@@ -106,7 +133,7 @@ def test_replaced_keys_of_hashes_outlast_the_controller_in_their_order() -> None
     keys.keep("03" * 16, ["01" * 16, "02" * 16])
     keys.renew()
 
-    found = platform_keys(kept, CLUSTER, nothing)
+    found = platform_keys(kept, CLUSTER, nothing, no_documents)
     assert ("03" * 16, ("01" * 16, "02" * 16)) == (found.hash_key, found.retired)
     assert [1] == looks
 
@@ -114,7 +141,7 @@ def test_replaced_keys_of_hashes_outlast_the_controller_in_their_order() -> None
 @pytest.mark.parametrize("data", [{"secret": "s"}, {"release-key": "r"}, {"secret": "", "release-key": "r"}])
 def test_a_secret_that_lacks_a_key_is_said(data: dict[str, str]) -> None:
     with pytest.raises(NotReady, match="the Secret headrace-platform lacks"):
-        platform_keys(Kept(**data), CLUSTER, nothing)
+        platform_keys(Kept(**data), CLUSTER, nothing, no_documents)
 
 
 def test_an_api_server_that_is_away_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

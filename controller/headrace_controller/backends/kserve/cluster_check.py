@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from headrace_controller.backends.kserve.credentials import PLATFORM_SECRET, RELEASE_KEY, SECRET
+from headrace_controller.backends.kserve.credentials import DOCUMENTS, PLATFORM_SECRET, RELEASE_KEY, SECRET
 from headrace_functions.errors import HeadraceError
 
 Level = Literal["ok", "note", "unknown", "lacking"]
@@ -238,10 +238,15 @@ def _platform_keys(keys: frozenset[str] | Unseen | None) -> Verdict:
         return Verdict(
             name, "note", f"there is no Secret {PLATFORM_SECRET}: the controller makes it at its first start"
         )
-    missing = sorted({SECRET, RELEASE_KEY} - keys)
+    missing = sorted({SECRET, RELEASE_KEY, DOCUMENTS} - keys)
     if missing:
         says = f"the Secret {PLATFORM_SECRET} lacks {', '.join(missing)}: gateways cannot start"
-        return Verdict(name, "lacking", says, "give it both keys; while the controller signs releases it lacks one")
+        return Verdict(
+            name,
+            "lacking",
+            says,
+            "give it secret and release-key; while the controller signs what the store holds, one lacks",
+        )
     return Verdict(name, "ok", "keep a copy with your backups")
 
 

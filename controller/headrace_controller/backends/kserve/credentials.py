@@ -15,7 +15,7 @@ from headrace_functions.storage import proxied
 Json = dict[str, Any]
 PLATFORM_SECRET = "headrace-platform"  # noqa: S105 -- its name
 """The Secret with the platform's own keys; ``knative/base`` names it too. No pod that runs users' code is given any of it."""
-SECRET, RELEASE_KEY, HASH_KEY = "secret", "release-key", "hash-key"
+SECRET, RELEASE_KEY, HASH_KEY, DOCUMENTS = "secret", "release-key", "hash-key", "documents"
 """Keys of the platform's Secret; ``incluster.platform_keys``."""
 _TOKEN = "token"  # noqa: S105 -- its name
 
