@@ -83,6 +83,10 @@ class Settings:
     """Whether functions may reach what the platform's user may, though the kernel could keep them from it."""
     function_paths: tuple[str, ...] = ()
     """Files and folders that functions may read beside their own."""
+    function_network: bool = True
+    """Whether functions may use TCP."""
+    function_memory: int = 0
+    """Bytes that a process of a function may allocate beyond its libraries, 0 for no limit."""
     trusted_keys: str = ""
     """Folder of public keys; where it is set, payloads must be signed by one of them."""
     release_key: str = field(default="", repr=False)

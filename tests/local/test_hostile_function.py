@@ -49,7 +49,7 @@ def load(path):
             print("TOLD", door.name, type(error).__name__)
 
 def predict(model, question):
-    home, sockets, parent, secret = question[0].split("|")
+    home, sockets, parent, secret, port = question[0].split("|")
     doors = [
         lambda: read(home + "/run/purpose"), lambda: read(home + "/hash-key"), lambda: read(home + "/run/first-admin-key"),
         lambda: os.listdir(home + "/data"), lambda: os.listdir(home + "/spool"), lambda: os.listdir(home + "/artifacts"),
@@ -60,13 +60,15 @@ def predict(model, question):
         lambda: os.environ["AWS_SECRET_ACCESS_KEY"], lambda: known_secret(secret),
         lambda: ask(sockets + "/controller.sock", b"GET /api/v1/status HTTP/1.1\\r\\nhost: x\\r\\n\\r\\n"),
         lambda: ask(sockets + "/gateway.sock", b"GET /services HTTP/1.1\\r\\nhost: x\\r\\n\\r\\n"),
+        lambda: socket.create_connection(("127.0.0.1", int(port)), 5).close(), lambda: socket.socket().bind(("127.0.0.1", 0)),
+        lambda: len(bytearray(1 << 30)),
     ]
     own = [
         lambda: tempfile.TemporaryFile().write(b"mine"), lambda: read(__file__), lambda: read("/etc/hostname"),
     ]
     return {"answer": [",".join([*map(tried, doors), "own", *map(tried, own)])]}
 """
-DOORS = 19
+DOORS = 22
 
 pytestmark = pytest.mark.skipif(confinement.available() < 6, reason="needs a kernel with Landlock 6 (Linux 6.12)")
 
@@ -75,7 +77,9 @@ pytestmark = pytest.mark.skipif(confinement.available() < 6, reason="needs a ker
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPlatform]:
     patch = pytest.MonkeyPatch()
     patch.setenv("AWS_SECRET_ACCESS_KEY", "of-the-bucket")
-    found = RunningPlatform(tmp_path_factory.mktemp("hostile") / "home", "--auth").start()
+    found = RunningPlatform(
+        tmp_path_factory.mktemp("hostile") / "home", "--auth", "--no-function-network", "--function-memory", "512"
+    ).start()
     patch.setenv("HEADRACE_API_KEY", found.settings.first_key.read_text().strip())
     text = {"shape": "scalar", "type": "string", "profile": "none"}
     contract = {"inputs": {"question": text}, "outputs": {"answer": text}}
@@ -95,6 +99,7 @@ def test_a_hostile_function_reaches_nothing_of_the_platform(platform: RunningPla
     assert 200 == ask(platform, "victim", body(1.0)).status_code
     parent = orjson.loads((platform.settings.run / "up.lock").read_bytes())["pid"]
     question = f"{platform.home}|{platform.settings.sockets}|{parent}|{platform.settings.purpose.read_text()}"
+    question += f"|{httpx.URL(platform.url).port}"
     content = {"inputs": [{"name": "question", "shape": [1], "datatype": "BYTES", "data": [question]}]}
     answer = ask(platform, "hostile", content)
     found = answer.json()["outputs"][0]["data"][0].split(",")

@@ -20,6 +20,7 @@ from headrace_functions.storage.objects import ObjectStore
 
 START_SECONDS = 60.0
 
+_MB = 1024 * 1024
 _home = click.option(
     "--home",
     type=click.Path(path_type=Path),
@@ -61,6 +62,18 @@ _home = click.option(
     "function_paths",
     multiple=True,
     help="File or directory that functions may read in addition to their own. Can be repeated.",
+)
+@click.option(
+    "--function-network/--no-function-network",
+    default=True,
+    help="Let functions open TCP connections and ports; where the kernel can keep these from them (Linux 6.7). Default: they may.",
+)
+@click.option(
+    "--function-memory",
+    "function_memory_mb",
+    type=click.IntRange(min=16),
+    metavar="MB",
+    help="Megabytes that each process of a function may allocate beyond its libraries. Default: no limit.",
 )
 @click.option(
     "--trusted-keys",
@@ -144,7 +157,8 @@ def up(home: Path | None, *, detach: bool, as_json: bool, **settings_given: Any)
     """
     for name in ("tls_certificate", "tls_key"):  # found from whatever folder its processes run in
         settings_given[name] = str(Path(settings_given[name]).absolute()) if settings_given[name] else ""
-    settings = Settings((home or default_home()).expanduser().resolve(), **settings_given)
+    memory = settings_given.pop("function_memory_mb") or 0
+    settings = Settings((home or default_home()).expanduser().resolve(), function_memory=memory * _MB, **settings_given)
     if detach:
         holder = _detached(settings)
         _announce(holder.url, settings, as_json=as_json, pid=holder.identity.pid)
@@ -197,6 +211,8 @@ def _login_options(settings: Settings) -> list[str]:
         options += ["--tls-cert", settings.tls_certificate, "--tls-key", settings.tls_key]
     options += ["--unconfined"] if settings.unconfined else []
     options += [part for path in settings.function_paths for part in ("--function-path", path)]
+    options += [] if settings.function_network else ["--no-function-network"]
+    options += ["--function-memory", str(settings.function_memory // _MB)] if settings.function_memory else []
     options += ["--trusted-keys", settings.trusted_keys] if settings.trusted_keys else []
     if settings.oidc_issuer:
         for name in ("issuer", "client_id", "audience", "groups_claim", "name_claim", "scopes"):

@@ -237,10 +237,7 @@ def create_platform(
         catalog,
         Assembly(
             documents,
-            room
-            or LocalBuildRoom(
-                provisioning, RuntimeProbe(confined=not settings.unconfined, readable=settings.function_paths)
-            ),
+            room or LocalBuildRoom(provisioning, _probe(settings)),
             settings.read_hash_key,
             trusted_keys(Path(settings.trusted_keys)) if settings.trusted_keys else (),
         ),
@@ -305,6 +302,15 @@ def _refuse_half_restored(documents: Documents) -> None:
             field="storage",
             hint="finish it with the same command: headrace restore --from …",
         )
+
+
+def _probe(settings: Settings) -> RuntimeProbe:
+    return RuntimeProbe(
+        confined=not settings.unconfined,
+        readable=settings.function_paths,
+        network=settings.function_network,
+        memory=settings.function_memory,
+    )
 
 
 def _touch(mark: Path) -> None:

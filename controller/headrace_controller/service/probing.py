@@ -23,10 +23,17 @@ from headrace_functions.runtime import confinement
 class RuntimeProbe:
     """Runs ``headrace_functions.runtime.probe`` and ``training_answers`` with the environment's Python. ``folder`` is for files of the exchange."""
 
-    def __init__(self, *, confined: bool = True, readable: Sequence[str] = ()) -> None:
-        """``confined``: they reach the folder and ``readable`` alone, where the kernel can keep them from the rest."""
+    def __init__(
+        self, *, confined: bool = True, readable: Sequence[str] = (), network: bool = True, memory: int = 0
+    ) -> None:
+        """``confined``: they reach the folder and ``readable`` alone, where the kernel can keep them from the rest; ``network`` and ``memory``
+        as of ``confinement.confine``."""
         self._confined = confined
-        self._readable = tuple(readable)
+        self._told = {
+            confinement.READABLE: os.pathsep.join(readable),
+            confinement.NETWORK: str(int(network)),
+            confinement.MEMORY: str(memory),
+        }
 
     def signature(
         self, python: Path, question: Question, sample: Columns, folder: Path, log: Log
@@ -57,7 +64,7 @@ class RuntimeProbe:
         kept = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ")}
         if not self._confined:
             return kept
-        return {**kept, confinement.FOLDER: str(folder), confinement.READABLE: os.pathsep.join(self._readable)}
+        return kept | self._told | {confinement.FOLDER: str(folder)}
 
 
 def _ask(

@@ -2,7 +2,7 @@
 
 Where the kernel has Landlock (Linux 5.13), files are an allow-list: the system and the environment to read, its own artifact to read, its own spool and a
 temporary folder of its own to write. The rest of the home, other models' files and the user's own are out of reach, and so are other processes: by signals
-(Linux 6.12) and by ptrace. No privileges are needed, and nothing can undo it. Limits of the process hold everywhere.
+(Linux 6.12) and by ptrace. TCP may be kept from it too (Linux 6.7). No privileges are needed, and nothing can undo it. Limits of the process hold everywhere.
 """
 
 import ctypes
@@ -17,6 +17,8 @@ from pathlib import Path
 OPEN_FILES = 8192
 LARGEST_FILE = 4 << 30
 """Bytes of a file that a function writes."""
+PROCESSES = 4096
+"""Processes and threads of the user all together, beyond which a confined process starts no other one; the superuser has no such limit."""
 
 _CREATE, _ADD, _RESTRICT = 444, 445, 446
 """System calls, of the same numbers on every architecture."""
@@ -29,9 +31,15 @@ _OF_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE
 _ALL = (1 << 13) - 1
 _REFER, _TRUNCATE = 1 << 13, 1 << 14
 _SIGNALS_AND_ABSTRACT_SOCKETS = 3
+_BIND_AND_CONNECT_TCP = 3
+_HIDDEN = 4
 
 FOLDER = "HEADRACE_CONFINED_TO"
 READABLE = "HEADRACE_READABLE"
+NETWORK = "HEADRACE_CONFINED_NETWORK"
+"""``0`` keeps TCP from a process that tries a function."""
+MEMORY = "HEADRACE_CONFINED_MEMORY"
+"""Bytes, as ``memory`` of ``confine``."""
 SYSTEM = ("/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/etc", "/opt", "/sys", "/run/systemd/resolve")
 PROC = tuple(
     f"/proc/{name}"
@@ -60,20 +68,25 @@ def available() -> int:
     return max(0, int(found))
 
 
-def confine(readable: Iterable[Path], writable: Iterable[Path], folder: Path) -> bool:
-    """Confine this process for good; whether the kernel could. ``folder`` becomes its temporary one and its home.
+def confine(
+    readable: Iterable[Path], writable: Iterable[Path], folder: Path, *, network: bool = True, memory: int = 0
+) -> str:
+    """Confine this process for good; what the kernel cannot keep from it, empty for nothing. ``folder`` becomes its temporary one and its home.
 
-    Must be called while the process has one thread. Paths that are not there are left out.
+    Must be called while the process has one thread. Paths that are not there are left out. Without ``network`` it opens no TCP connection
+    and listens on no port. ``memory`` are the bytes that it may allocate beyond what it has now, 0 for no limit.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.environ |= {"TMPDIR": str(folder), "HOME": str(folder)}
     tempfile.tempdir = str(folder)
-    _limit()
+    _limit(memory)
     version = available()
     if version == 0:
-        return False
+        return "this kernel has no Landlock, so the function may read what the platform's user may" + (
+            "" if network else ", and reach the network"
+        )
     handled = _ALL | (_REFER if version >= 2 else 0) | (_TRUNCATE if version >= 3 else 0)
-    rules = _ruleset(handled, version)
+    rules = _ruleset(handled, version, network=network)
     try:
         for path in (*map(Path, SYSTEM + PROC), *_interpreter(), *readable):
             _allow(rules, path, _READ)
@@ -84,7 +97,12 @@ def confine(readable: Iterable[Path], writable: Iterable[Path], folder: Path) ->
         _confined.append(folder)
     finally:
         os.close(rules)
-    return True
+    return "" if network or version >= 4 else "this kernel cannot keep the network from a process (Linux 6.7 can)"
+
+
+def hide() -> None:
+    """Keep other processes of the same user from reading this one's memory and environment, for as long as it runs this program."""
+    _checked(_libc().prctl(_HIDDEN, 0, 0, 0, 0))
 
 
 def confine_as_told(artifact: Path) -> None:
@@ -92,7 +110,9 @@ def confine_as_told(artifact: Path) -> None:
     told = os.environ.pop(FOLDER, "")
     if told:
         further = os.environ.pop(READABLE, "").split(os.pathsep)
-        confine([artifact, *(Path(p) for p in further if p)], [Path(told)], Path(told) / "tmp")
+        network, memory = os.environ.pop(NETWORK, "1") != "0", int(os.environ.pop(MEMORY, "0"))
+        readable = [artifact, *(Path(p) for p in further if p)]
+        confine(readable, [Path(told)], Path(told) / "tmp", network=network, memory=memory)
 
 
 def _interpreter() -> set[Path]:
@@ -102,9 +122,10 @@ def _interpreter() -> set[Path]:
     return {ours, *(p.resolve() for p in found if p.exists() and len(p.resolve().parts) > 2)}
 
 
-def _ruleset(handled: int, version: int) -> int:
+def _ruleset(handled: int, version: int, *, network: bool) -> int:
     scoped = _SIGNALS_AND_ABSTRACT_SOCKETS if version >= 6 else 0
-    attributes = struct.pack("QQQ", handled, 0, scoped)[: 24 if version >= 6 else 8]
+    tcp = 0 if network else _BIND_AND_CONNECT_TCP
+    attributes = struct.pack("QQQ", handled, tcp, scoped)[: 24 if version >= 6 else 16 if version >= 4 else 8]
     return int(_checked(_libc().syscall(_CREATE, attributes, len(attributes), 0)))
 
 
@@ -122,15 +143,25 @@ def _allow(rules: int, path: Path, rights: int) -> None:
         os.close(descriptor)
 
 
-def _limit() -> None:
-    for limit, most in (
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_NOFILE, OPEN_FILES),
-        (resource.RLIMIT_FSIZE, LARGEST_FILE),
-    ):
+def _limit(memory: int) -> None:
+    limits = {
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_NOFILE: OPEN_FILES,
+        resource.RLIMIT_FSIZE: LARGEST_FILE,
+        resource.RLIMIT_NPROC: PROCESSES,
+    }
+    if memory:
+        limits[resource.RLIMIT_DATA] = _data() + memory
+    for limit, most in limits.items():
         _, hard = resource.getrlimit(limit)
         bound = most if hard == resource.RLIM_INFINITY else min(most, hard)
         resource.setrlimit(limit, (bound, bound))
+
+
+def _data() -> int:
+    """Bytes of private memory that this process has mapped by now: its libraries' and what it was forked with."""
+    with Path("/proc/self/statm").open() as file:
+        return int(file.read().split()[5]) * resource.getpagesize()
 
 
 def _libc() -> ctypes.CDLL:

@@ -72,8 +72,11 @@ def _confine(settings: FunctionSettings) -> None:
     for folder in writable:
         folder.mkdir(parents=True, exist_ok=True)
     readable = [settings.artifact, settings.version, *map(Path, settings.readable)]
-    if not confinement.confine(readable, writable, settings.temporary):
-        log.warning("not confined: this kernel has no Landlock, so the function may read what the platform's user may")
+    lacks = confinement.confine(
+        readable, writable, settings.temporary, network=settings.network, memory=settings.memory
+    )
+    if lacks:
+        log.warning("not confined: %s", lacks)
 
 
 def settle_memory() -> None:

@@ -51,6 +51,10 @@ class FunctionSettings:
     """The one folder that a confined function may write to."""
     readable: list[str] = field(default_factory=list)
     """Further files and folders that a confined function may read."""
+    network: bool = True
+    """Whether a confined function may use TCP."""
+    memory: int = 0
+    """Bytes that a confined function may allocate beyond what its libraries have, 0 for no limit."""
     platform: str = ""
     """Version of Headrace, told by ``GET /v2``."""
 

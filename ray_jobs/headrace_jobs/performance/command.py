@@ -1,6 +1,7 @@
 """The command of the performance job."""
 
 import argparse
+import contextlib
 import logging
 import time
 
@@ -21,9 +22,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(call: Call) -> Answer:
     asked = call.options.metric_function
-    own = custom.read(call.objects, asked) if asked else None
-    performance = PerformanceRun(call.version, call.window(), call.options.output, own)
-    with call.executor() as chosen:
+    with contextlib.ExitStack() as stack:
+        own = stack.enter_context(custom.read(call.objects, asked)) if asked else None
+        performance = PerformanceRun(call.version, call.window(), call.options.output, own)
+        chosen = stack.enter_context(call.executor())
         started = time.monotonic()
         report = performance.report(call.objects, chosen, progress)
         log.info("estimated in %.2f s", time.monotonic() - started)

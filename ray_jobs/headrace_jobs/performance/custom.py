@@ -1,26 +1,42 @@
-"""A metric of the user's own: a Python function of labels and answers, sent with the request and run in the job.
+"""A metric of the user's own: a Python function of labels and answers, sent with the request and run in a confined process beside the job.
 
 The function takes some of ``actual``, ``answer`` ``(n,)`` and ``probabilities`` ``(n, k)`` by these names and gives one number. Of classes
 ``actual`` and ``answer`` are names, and ``probabilities`` are in the order of the report's ``classes``; of numbers they are float64 and
-there are no probabilities. Its file may say ``BETTER = "lower"``. It runs as a version's own code does, with the rights of the job.
+there are no probabilities. Its file may say ``BETTER = "lower"``. What it may reach is in ``metric_process``.
 """
 
+import contextlib
 import hashlib
-import inspect
-from collections.abc import Callable
+import json
+import os
+import pickle
+import select
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
 
 import numpy as np
 
-from headrace_functions.errors import FunctionFailed, InvalidInput, NotFound
+from headrace_functions.errors import FunctionFailed, HeadraceError, InvalidInput, NotFound
+from headrace_functions.runtime import confinement, threads
 from headrace_functions.storage import layout
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.views import Array
+from headrace_jobs.performance.metric_process import LENGTH
 from headrace_jobs.performance.metrics import CLASSIFICATION, REGRESSION, Metric
 
 FIELD = "metric-file"
-KNOWN = ("actual", "answer", "probabilities")
+PATIENCE = 60.0
+"""Seconds that a metric has to load, and for each of its values."""
+_LARGEST_ANSWER = 64 * 1024
+_MODULE = "headrace_jobs.performance.metric_process"
+_PASSED = ("PATH", "LANG", "LC_ALL", "TZ", *threads.VARIABLES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +52,84 @@ class Judged:
         return Judged(self.actual[chosen], self.answer[chosen], of)
 
 
+class MetricProcess:
+    """One process with one metric; ``ask`` gets a frame's answer. What its code does is told as ``FunctionFailed`` or ``InvalidInput``."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._folder = Path(tempfile.mkdtemp(prefix="headrace-metric-"))
+        environment = {k: v for k, v in os.environ.items() if k in _PASSED}
+        environment |= {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONDONTWRITEBYTECODE": "1"}
+        with contextlib.suppress(OSError):  # where the kernel has no Landlock, the job's environment is still its own
+            confinement.hide()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", _MODULE, str(self._folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
+            cwd=self._folder,
+            bufsize=0,
+        )
+
+    def ask(self, question: dict[str, Any]) -> dict[str, Any]:
+        data = pickle.dumps(question, protocol=5)
+        end = time.monotonic() + PATIENCE
+        try:
+            _send(self._process.stdin, LENGTH.pack(len(data)) + data, end)
+            length = LENGTH.unpack(self._receive(LENGTH.size, end))[0]
+            if length > _LARGEST_ANSWER:
+                raise FunctionFailed(f"the metric {self.name} answers too much")
+            found: dict[str, Any] = json.loads(self._receive(length, end))
+        except TimeoutError:
+            self._process.kill()
+            raise FunctionFailed(f"the metric {self.name} took longer than {PATIENCE:.0f} s") from None
+        except (EOFError, OSError, ValueError):
+            code = self._process.wait(5)
+            why = f"ended by itself with {code}" if code >= 0 else f"was ended by signal {-code}"
+            raise FunctionFailed(
+                f"the metric {self.name} failed: its process {why}",
+                hint="it has 2 GiB of memory and 600 s of a processor",
+            ) from None
+        return found
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _receive(self, size: int, end: float) -> bytes:
+        stream, parts = self._process.stdout, []
+        assert stream is not None
+        while size:
+            if not select.select([stream], [], [], max(0.0, end - time.monotonic()))[0]:
+                raise TimeoutError
+            part = stream.read(size)
+            if not part:
+                raise EOFError
+            parts.append(part)
+            size -= len(part)
+        return b"".join(parts)
+
+
+def _send(stream: IO[bytes] | None, data: bytes, end: float) -> None:
+    """Write it all; a metric that does not read is as late as one that does not answer."""
+    assert stream is not None
+    os.set_blocking(stream.fileno(), False)
+    left = memoryview(data)
+    while left:
+        if not select.select([], [stream], [], max(0.0, end - time.monotonic()))[1]:
+            raise TimeoutError
+        with contextlib.suppress(BlockingIOError):
+            left = left[os.write(stream.fileno(), left) :]
+
+
 @dataclass(frozen=True, slots=True)
 class Custom:
-    """A function that was loaded, as a metric."""
+    """A metric that was loaded, in its process; a context manager that ends it."""
 
     metric: Metric
-    function: Callable[..., Any]
     wants: tuple[str, ...]
+    process: MetricProcess
 
     def value(self, rows: Judged) -> float:
         """What it gives of some rows, NaN of none; ``FunctionFailed`` with its own words where it fails or gives no number."""
@@ -53,10 +140,18 @@ class Custom:
             raise InvalidInput(
                 f"{self.metric.name}: there are no probabilities of numbers", field=FIELD, expected="actual, answer"
             )
-        try:
-            return float(self.function(**given))
-        except Exception as error:
-            raise FunctionFailed(f"the metric {self.metric.name} failed: {type(error).__name__}: {error}") from error
+        answer = self.process.ask(given)
+        if "value" not in answer:
+            raise FunctionFailed(f"the metric {self.metric.name} failed: {answer.get('failed')}")
+        return float(answer["value"])
+
+    def __enter__(self) -> "Custom":
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.process.close()
 
 
 def read(objects: ObjectStore, place: str) -> Custom:
@@ -72,24 +167,18 @@ def read(objects: ObjectStore, place: str) -> Custom:
 
 
 def load(source: bytes, name: str) -> Custom:
-    """The function ``name`` of a file."""
+    """The function ``name`` of a file, in a process of its own."""
     if any(name == metric.name for metric in (*CLASSIFICATION, *REGRESSION)):
         raise InvalidInput(f"{FIELD}: {name} is a metric already", field=FIELD, hint="give the function another name")
-    space: dict[str, Any] = {"__name__": "metric"}
+    process = MetricProcess(name)
     try:
-        exec(compile(source, f"{name}.py", "exec"), space)  # noqa: S102 -- it was sent to be run, see above
-    except Exception as error:
-        raise InvalidInput(f"{FIELD}: it does not load: {type(error).__name__}: {error}", field=FIELD) from error
-    function = space.get(name)
-    if not callable(function):
-        raise InvalidInput(f"{FIELD}: it has no function {name!r}", field=FIELD, expected="FILE.py:FUNCTION")
-    wants = tuple(inspect.signature(function).parameters)
-    if not wants or not set(wants) <= set(KNOWN):
-        raise InvalidInput(f"{FIELD}: {name}({', '.join(wants)})", field=FIELD, expected=f"some of {', '.join(KNOWN)}")
-    better = space.get("BETTER", "higher")
-    if better not in ("higher", "lower"):
-        raise InvalidInput(f"{FIELD}: BETTER is {better!r}", field=FIELD, expected="higher or lower")
-    return Custom(Metric(name, better, -np.inf, np.inf), function, wants)
+        told = process.ask({"source": source, "name": name})
+        if "invalid" in told:
+            raise InvalidInput(f"{FIELD}: {told['invalid']}", field=FIELD, expected=told["expected"])
+    except HeadraceError:
+        process.close()
+        raise
+    return Custom(Metric(name, told["better"], -np.inf, np.inf), tuple(told["wants"]), process)
 
 
 def judged_classes(names: tuple[str, ...], actual: Array, answer: Array, probabilities: Array) -> Judged:

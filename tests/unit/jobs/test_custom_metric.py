@@ -1,12 +1,18 @@
 """A metric of the user's own: what it sees, what it gives, and what is said where it is wrong."""
 
 import hashlib
+import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from controller_support import wait_until
 from fixtures_jobs import CHURN, SCORE, InProcess, given_labels, given_log, given_version, number, objects
 from headrace_functions.errors import FunctionFailed, InvalidInput
+from headrace_functions.runtime import confinement
 from headrace_functions.signature import Field, dtype
 from headrace_functions.storage import layout
 from headrace_functions.storage.objects import ObjectStore
@@ -25,6 +31,7 @@ def cost(actual, answer):
     return float(np.mean(np.where(actual == "yes", 5.0, 1.0) * (actual != answer)))
 """
 SURE = b"def sure(actual, probabilities):\n    return probabilities.max(axis=1).mean()\n"
+ROWS = custom.Judged(np.array(["no", "yes"], object), np.array(["no", "no"], object))
 PROBABILITIES = Field("probabilities", dtype("float64"), (3,), "numerical", ("no", "perhaps", "yes"))
 
 
@@ -36,7 +43,8 @@ def sent(objects: ObjectStore, source: bytes, name: str) -> custom.Custom:
 
 def run(objects: ObjectStore, own: custom.Custom) -> tuple[PerformanceReport, MetricPerformance]:
     window = Window.parse("1h", "2026-11-22T12:00:00Z")
-    report = PerformanceRun(CHURN, window, None, own).report(objects, InProcess(), lambda *_: None)
+    with own:
+        report = PerformanceRun(CHURN, window, None, own).report(objects, InProcess(), lambda *_: None)
     assert own.metric.name in page(report)
     return report, next(m for m in report.metrics if m.name == own.metric.name)
 
@@ -132,6 +140,85 @@ def test_a_file_that_holds_no_metric_is_refused_in_plain_words(
     with pytest.raises(InvalidInput, match=says) as caught:
         sent(objects, source, name)
     assert caught.value.field == "metric-file"
+
+
+HOSTILE = """
+import os, socket
+
+def tried(what):
+    try:
+        what()
+        return 1
+    except Exception:
+        return 0
+
+def reach(actual):
+    doors = [
+        lambda: os.environ["AWS_SECRET_ACCESS_KEY"],
+        lambda: open("/proc/%d/environ" % os.getppid(), "rb").read(),
+        lambda: open({secret!r}).read(),
+        lambda: open({secret!r}, "w"),
+        lambda: os.listdir("/root"),
+        lambda: os.kill(os.getppid(), 0),
+        lambda: socket.create_connection(("127.0.0.1", {port}), 2),
+        lambda: socket.socket().bind(("127.0.0.1", 0)),
+    ]
+    return sum(map(tried, doors)) + (0 if tried(lambda: open("mine", "w").write("x")) else 100)
+"""
+
+
+@pytest.mark.skipif(confinement.available() < 6, reason="needs a kernel with Landlock 6 (Linux 6.12)")
+def test_it_reaches_nothing_that_the_job_may(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither its keys, its memory, its files, nor the network; its own folder alone, which goes with it."""
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "of the bucket")
+    secret = tmp_path / "secret"
+    secret.write_text("of the platform")
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        source = HOSTILE.format(secret=str(secret), port=listener.getsockname()[1])
+        with custom.load(source.encode(), "reach") as own:
+            assert 0 == own.value(ROWS)
+            folder = Path(own.process._folder)
+            assert (folder / "mine").is_file()
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ("import os; os._exit(3)", "its process ended by itself with 3"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "was ended by signal 11"),
+        ("return len(bytearray(8 << 30))", "MemoryError"),
+        ("print('x' * 100_000); return 'no number'", "could not convert"),
+    ],
+)
+def test_what_it_does_to_its_process_is_told_and_the_job_goes_on(body: str, says: str) -> None:
+    with (
+        custom.load(f"def cost(actual):\n    {body}\n".encode(), "cost") as own,
+        pytest.raises(FunctionFailed, match=says),
+    ):
+        own.value(ROWS)
+
+
+@pytest.mark.parametrize("place", ["def cost(actual):\n    while True: pass", "while True: pass"])
+def test_one_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    monkeypatch.setattr(custom, "PATIENCE", 3.0)
+    with pytest.raises(FunctionFailed, match="took longer than 3 s"), custom.load(place.encode(), "cost") as own:
+        own.value(ROWS)
+
+
+def test_it_ends_with_a_job_that_is_killed(tmp_path: Path) -> None:
+    told = tmp_path / "pid"
+    job = (
+        "import os, signal\nfrom headrace_jobs.performance import custom\n"
+        "own = custom.load(b'def cost(actual): return 1', 'cost')\n"
+        f"open({str(told)!r}, 'w').write(str(own.process._process.pid))\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run([sys.executable, "-c", job], check=False, timeout=60)
+    assert -9 == done.returncode
+    wait_until(lambda: not Path(f"/proc/{told.read_text()}").exists())
 
 
 def test_a_file_that_is_not_there_is_said(objects: ObjectStore) -> None:

@@ -244,6 +244,8 @@ class LocalLauncher:
             "confined": not self._settings.unconfined,
             "temporary": str(self._temporary(replica)),
             "readable": list(self._settings.function_paths),
+            "network": self._settings.function_network,
+            "memory": self._settings.function_memory,
             "hash_key": self._settings.read_hash_key(),
         }
 
