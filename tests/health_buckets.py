@@ -7,17 +7,23 @@ import numpy as np
 
 from headrace_controller.health.buckets import Bucket, FieldHealth
 from headrace_controller.health.latency import EDGES, Latency
+from headrace_controller.health.plan import Series
 
 NOW = datetime(2026, 11, 26, 14, 10, tzinfo=UTC)
 QUIET = 60
 
 
 def number(mean: float | None = 64.0, moved: float | None = 0.0, **more: Any) -> FieldHealth:
+    """``more`` are values of the field, or of how training was: ``edges``, ``labels``, ``trained``, ``trained_mean``."""
     given: dict[str, Any] = {
         "side": "input", "field": "x", "kind": "number", "rows": 100, "missing": 0, "checks": {}, "moved": moved, "mean": mean,
         "low": mean, "high": mean, "bins": (0, 100, 0), "edges": (0.0, 100.0), "labels": (), "trained": (0.0, 1.0, 0.0),
+        "trained_mean": None, **more,
     }  # fmt: skip
-    return FieldHealth(**{**given, **more})
+    told = {name: given.pop(name) for name in ("side", "field", "kind", "edges", "labels")}
+    expected = (0.0, *given.pop("trained"))
+    series = Series(told["field"], column="", label="", expected=expected, mean=given.pop("trained_mean"), **told)
+    return FieldHealth(series, **given)
 
 
 def latency(milliseconds: float) -> Latency:

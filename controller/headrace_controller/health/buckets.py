@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from itertools import repeat
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from headrace_controller.health.frame import Frame
 from headrace_controller.health.latency import Latency
-from headrace_controller.health.plan import Category, Plan, Side
+from headrace_controller.health.plan import Category, Plan, Series, Side
 from headrace_controller.health.shift import moved
 from headrace_functions.views import Kind
 
@@ -18,13 +19,14 @@ _Failed = Mapping[str, Mapping[str, int]]
 _NONE: Mapping[str, int] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class FieldHealth:
-    """One view of an input or output (``amount``, ``p[yes]``, ``comment length``) in one bucket."""
+class FieldHealth(NamedTuple):
+    """One view of an input or output (``amount``, ``p[yes]``, ``comment length``) in one bucket.
 
-    side: Side
-    field: str
-    kind: Kind
+    A tuple, because there are fifty of a version and minute, and a look at an hour of two hundred versions makes half a million.
+    """
+
+    series: Series
+    """What is counted, and how training was."""
     rows: int
     missing: int
     checks: Mapping[str, int]
@@ -38,11 +40,35 @@ class FieldHealth:
     bins: tuple[int, ...]
     """Rows by bin: below the first of ``edges``, between two, above the last; or by ``labels``, then the rarer known categories,
     then those that training did not have."""
-    edges: tuple[float, ...]
-    labels: tuple[Category, ...]
-    trained: tuple[float, ...]
-    """Shares of the training rows by the same bins; empty without training data."""
-    trained_mean: float | None = None
+
+    @property
+    def side(self) -> Side:
+        return self.series.side
+
+    @property
+    def field(self) -> str:
+        return self.series.field
+
+    @property
+    def kind(self) -> Kind:
+        return self.series.kind
+
+    @property
+    def edges(self) -> tuple[float, ...]:
+        return self.series.edges
+
+    @property
+    def labels(self) -> tuple[Category, ...]:
+        return self.series.labels
+
+    @property
+    def trained(self) -> tuple[float, ...]:
+        """Shares of the training rows by the same bins; empty without training data."""
+        return self.series.expected[1:]
+
+    @property
+    def trained_mean(self) -> float | None:
+        return self.series.mean
 
     @property
     def failed(self) -> int:
@@ -88,10 +114,12 @@ def _filled(plan: Plan, frame: Frame) -> dict[int, Bucket]:
     failed = [_checks(tally.get("checks", {})) for tally in frame.tallies]
     columns = [_column(plan, frame, i, failed) for i in range(len(plan.series))]
     starts: list[int] = frame.starts.tolist()
+    names = [s.name for s in plan.series]
     found = {}
-    for line, start in enumerate(starts):
+    lines = zip(*columns, strict=True) if columns else [()] * len(starts)
+    for line, (start, values) in enumerate(zip(starts, lines, strict=True)):
         tally = frame.tallies[line]
-        fields = dict(zip((s.name for s in plan.series), (c[line] for c in columns), strict=True))
+        fields = dict(zip(names, values, strict=True))
         outcomes = dict(tally.get("outcomes", {}))
         found[start] = Bucket(
             datetime.fromtimestamp(start, UTC),
@@ -109,27 +137,11 @@ def _column(plan: Plan, frame: Frame, index: int, failed: Sequence[_Failed]) -> 
     """One series in every bucket."""
     series, begin = plan.series[index], plan.offsets[index]
     counts = frame.counts[:, begin : begin + series.width]
-    numbers = zip(counts.tolist(), moved(series, counts), *_numbers(counts, frame, index), failed, strict=True)
-    return [
-        FieldHealth(
-            series.side,
-            series.field,
-            series.kind,
-            line[0],
-            line[2],
-            checks.get(series.name, _NONE) if series.side == "input" else _NONE,
-            share,
-            mean,
-            low,
-            high,
-            tuple(line[3:]),
-            series.edges,
-            series.labels,
-            series.expected[1:],
-            series.mean,
-        )
-        for line, share, mean, low, high, checks in numbers
-    ]
+    checks = [one.get(series.name, _NONE) for one in failed] if series.side == "input" else [_NONE] * len(failed)
+    rows, missing = counts[:, 0].tolist(), counts[:, 2].tolist()
+    bins = map(tuple, counts[:, 3:].tolist())
+    columns = (rows, missing, checks, moved(series, counts), *_numbers(counts, frame, index), bins)
+    return list(map(FieldHealth, repeat(series), *columns))
 
 
 def _numbers(counts: Array, frame: Frame, index: int) -> tuple[list[float | None], ...]:

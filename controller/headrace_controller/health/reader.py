@@ -1,7 +1,7 @@
 """Health as pages, incidents and the command line read it: buckets of time.
 
-Files of a health table never change, so each is read once and kept while there is room; a repeated call costs a look at the
-table's log and adding up.
+Files of a health table never change, so what is read of one is kept while there is room; a repeated call costs a look at the
+table's log and adding up. Of a file only the groups of lines are read that a range needs, until a range needs more of it.
 """
 
 import threading
@@ -13,7 +13,7 @@ from headrace_controller.health.buckets import Bucket, buckets_of
 from headrace_controller.health.frame import Frame, joined
 from headrace_controller.health.plan import Plan
 from headrace_controller.health.rollup import DAY, files
-from headrace_controller.health.table import LOG, HealthTables, read_frame
+from headrace_controller.health.table import LOG, FrameFile, HealthTables
 from headrace_functions.errors import InvalidInput, NotFound
 from headrace_functions.names import VersionId
 from headrace_functions.storage import layout
@@ -23,6 +23,7 @@ STEP = 60
 MOST_BUCKETS = 3000
 KEPT_BYTES = 256 * 1024 * 1024
 KEPT_SERIES = 64
+_EVER = (-(2**62), 2**62)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,15 @@ class _State:
     commit: int
     files: tuple[tuple[str, int], ...]
     """Key and day of each file."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What was read of a file: at least the lines that begin from ``first`` until before ``last``, seconds since the epoch."""
+
+    first: int
+    last: int
+    frame: Frame
 
 
 @dataclass(slots=True)
@@ -51,7 +61,7 @@ class HealthReader:
         self._objects = objects
         self._tables = HealthTables(objects)
         self._lock = threading.Lock()
-        self._frames: OrderedDict[str, Frame] = OrderedDict()
+        self._frames: OrderedDict[str, _Read] = OrderedDict()
         self._size = 0
         self._kept: OrderedDict[tuple[VersionId, int, int], _Kept] = OrderedDict()
         self._states: dict[VersionId, _State] = {}
@@ -90,7 +100,7 @@ class HealthReader:
             if state is None or not state.files:
                 return None
             newest = max(day for _, day in state.files)
-            frames = [self._frame(key) for key, day in state.files if day == newest]
+            frames = [self._frame(key, *_EVER) for key, day in state.files if day == newest]
             starts = [int(f.starts.max()) for f in frames if f is not None and len(f)]
             return datetime.fromtimestamp(max(starts), UTC) if starts else None
 
@@ -121,7 +131,7 @@ class HealthReader:
             kept.buckets.clear()
         elif kept.buckets:
             for key in files - kept.files:
-                frame = self._frame(key)
+                frame = self._frame(key, *_EVER)
                 for start in frame.starts.tolist() if frame is not None else ():
                     kept.buckets.pop(start - start % step, None)
         kept.files = files
@@ -134,27 +144,35 @@ class HealthReader:
         first, last, frames = starts[0], starts[-1] + step, []
         for key, day in state.files:
             if day * DAY < last and (day + 1) * DAY > first:
-                frame = self._frame(key)
+                frame = self._frame(key, first, last)
                 if frame is not None:
                     frames.append(frame.at(starts, step))
         return buckets_of(
             state.plan, joined(frames, Frame.empty(state.plan.width, len(state.plan.series))), starts, step
         )
 
-    def _frame(self, key: str) -> Frame | None:
-        """The lines of a file; None where a roll-up or compaction has replaced it since the table was read."""
+    def _frame(self, key: str, first: int, last: int) -> Frame | None:
+        """The lines of a file from ``first`` until ``last``, and perhaps others; None where a roll-up or compaction has replaced it since
+        the table was read."""
         found = self._frames.get(key)
-        if found is None:
+        if found is None or not (found.first <= first and last <= found.last):
+            if found is not None:  # once more than the first part of it is wanted, all of it is
+                first, last = _EVER
             try:
-                found = read_frame(self._objects, key)
+                file = FrameFile(self._objects, key)
+                groups = file.groups(first, last)
+                frame = file.read(groups)
             except NotFound:
                 return None
-            self._frames[key] = found
-            self._size += found.nbytes
+            if file.whole(groups):
+                first, last = _EVER
+            self._size += frame.nbytes - (found.frame.nbytes if found is not None else 0)
+            found = self._frames[key] = _Read(first, last, frame)
             while self._size > KEPT_BYTES and len(self._frames) > 1:
-                self._size -= self._frames.popitem(last=False)[1].nbytes
-        self._frames.move_to_end(key)
-        return found
+                self._size -= self._frames.popitem(last=False)[1].frame.nbytes
+        if key in self._frames:
+            self._frames.move_to_end(key)
+        return found.frame
 
 
 def bucket_starts(since: datetime, until: datetime, step: int) -> range:

@@ -29,10 +29,8 @@ def moved(series: Series, counts: Array) -> list[float | None]:
         distance = np.abs(counts[:, 2:] / rows[:, np.newaxis] - shares).sum(axis=1) / 2
         chance = _chance(shares, rows, series.trained)
         beyond = np.clip((distance - chance) / (1 - chance), 0.0, 1.0)
-    return [
-        round(float(share), 4) if n >= LEAST_ROWS and np.isfinite(share) else None
-        for n, share in zip(rows, beyond, strict=True)
-    ]
+    known = (rows >= LEAST_ROWS) & np.isfinite(beyond)
+    return [share if sure else None for share, sure in zip(np.round(beyond, 4).tolist(), known.tolist(), strict=True)]
 
 
 def _chance(shares: Array, rows: Array, trained: int) -> Array:

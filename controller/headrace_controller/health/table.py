@@ -6,10 +6,11 @@ are the numbers of the commits that are counted through, ``rollup`` the last day
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from headrace_controller.health.frame import SCHEMA, Frame, joined
@@ -28,6 +29,9 @@ COMPACT_EVERY = 50
 KEEP_HOURS = 24
 SURE = 60.0
 """Seconds after which a table's log is read though its next commit is not there."""
+
+_IN_GROUPS = WriterProperties(max_row_group_size=240)
+"""Lines of minutes: a page of three hours need not read a whole day."""
 
 
 class HealthTables:
@@ -131,6 +135,7 @@ class HealthTables:
                 mode=mode,
                 predicate=predicate,
                 commit_properties=CommitProperties(app_transactions=transactions, max_commit_retries=0),
+                writer_properties=_IN_GROUPS,
             )
             table.update_incremental()
             if table.version() % COMPACT_EVERY == COMPACT_EVERY - 1:
@@ -153,7 +158,7 @@ class HealthTables:
 
 
 def _compact(table: DeltaTable) -> None:
-    table.optimize.compact()
+    table.optimize.compact(writer_properties=_IN_GROUPS)
     table.create_checkpoint()
     table.vacuum(retention_hours=KEEP_HOURS, dry_run=False, enforce_retention_duration=False)
 
@@ -161,6 +166,36 @@ def _compact(table: DeltaTable) -> None:
 def read_frame(objects: ObjectStore, key: str) -> Frame:
     """The lines of one file of a health table. ``NotFound`` if it is gone."""
     return Frame.from_table(pq.read_table(pa.BufferReader(objects.get(key))))
+
+
+class FrameFile:
+    """One file of a health table, of which the groups of lines are read that somebody asks for."""
+
+    def __init__(self, objects: ObjectStore, key: str) -> None:
+        """``NotFound`` if it is gone."""
+        self._file = pq.ParquetFile(pa.BufferReader(objects.get(key)))
+
+    def groups(self, first: int, last: int) -> tuple[int, ...]:
+        """The groups that may have lines which begin from ``first`` until before ``last``, seconds since the epoch."""
+        metadata = self._file.metadata
+        place = metadata.schema.names.index("start")
+        return tuple(
+            g for g in range(metadata.num_row_groups) if _meets(metadata.row_group(g).column(place), first, last)
+        )
+
+    def whole(self, groups: tuple[int, ...]) -> bool:
+        """Whether these are all that it has."""
+        return len(groups) == int(self._file.metadata.num_row_groups)
+
+    def read(self, groups: tuple[int, ...]) -> Frame:
+        return Frame.from_table(self._file.read_row_groups(list(groups)))
+
+
+def _meets(column: Any, first: int, last: int) -> bool:
+    statistics = column.statistics
+    if statistics is None or not statistics.has_min_max:
+        return True
+    return bool(statistics.min.timestamp() < last and statistics.max.timestamp() >= first)
 
 
 def batches(objects: ObjectStore, key: str, rows: int = 50_000) -> Iterator[pa.Table]:

@@ -1,5 +1,11 @@
-"""Where pages get the health of versions from: the aggregates of the log, in the buckets that a page shows."""
+"""Where pages get the health of versions from: the aggregates of the log, in the buckets that a page shows.
 
+The first look of a process at a version reads its files, some tens of milliseconds. A page of hundreds of versions does not wait for them: what is not
+read within its budget is shown as not read yet, and is read by a thread, which tells the page's viewers.
+"""
+
+import logging
+import queue
 import threading
 import time
 from collections import Counter, OrderedDict
@@ -12,21 +18,31 @@ from headrace_controller.health import buckets as aggregated
 from headrace_controller.health.reader import HealthReader
 from headrace_controller.pages.healthviews import Bucket, usual_failures
 from headrace_controller.pages.ranges import Range
+from headrace_functions.errors import HeadraceError
 from headrace_functions.names import VersionId
 
 MINUTE = 60
 LATE = 60.0
 """Seconds after which all buckets of a page are looked at again, for rows that came late; the newest ones are whenever something is new."""
 NEWEST = 2
+BUDGET = 0.1
+"""Seconds that a page of many versions reads for; of the others it shows what is held."""
+WAITING = 2000
+"""Versions that wait to be read; further ones are asked for by the next page that shows them."""
 KEPT = 1000
 """Versions and steps whose buckets are kept as pages draw them."""
+
+
+log = logging.getLogger(__name__)
 
 
 class Source:
     """Health in one range, cut into about ``count`` buckets of whole minutes, the newest one last."""
 
-    def __init__(self, drawn: "DrawnBuckets", span: Range, count: int) -> None:
+    def __init__(self, drawn: "DrawnBuckets", span: Range, count: int, budget: float | None = None) -> None:
+        """``budget`` bounds the seconds that this page reads for, from now on; None reads all that it asks for."""
         self._drawn = drawn
+        self._ends = None if budget is None else drawn.clock() + budget
         self.step = max(MINUTE, round(span.seconds / count / MINUTE) * MINUTE)
         self.until = span.until
         self.since = span.until - timedelta(seconds=self.step * round(span.seconds / self.step))
@@ -39,6 +55,24 @@ class Source:
         if version.version is None:
             return []
         return self._drawn.buckets(version.id, self.since, self.until, self.step)
+
+    def buckets_in_time(self, version: ModelVersion) -> list[Bucket] | None:
+        """As ``buckets``; once the budget is spent what is held of them, and None where nothing is, which is read soon."""
+        if self._ends is None or self._drawn.clock() < self._ends or version.version is None:
+            return self.buckets(version)
+        return self._drawn.held(version.id, self.since, self.until, self.step)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    version: VersionId
+    since: datetime
+    until: datetime
+    step: int
+
+    @property
+    def key(self) -> tuple[VersionId, int]:
+        return self.version, self.step
 
 
 @dataclass(slots=True)
@@ -54,29 +88,87 @@ class _Held:
 class DrawnBuckets:
     """Buckets as pages draw them, kept by their start: of a version with traffic only the newest ones are made anew. Any thread may call it."""
 
-    def __init__(self, reader: HealthReader, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        reader: HealthReader,
+        clock: Callable[[], float] = time.monotonic,
+        announce: Callable[[], object] = lambda: None,
+    ) -> None:
+        """``announce`` is called when something was read that a page did not wait for."""
         self._reader = reader
-        self._clock = clock
+        self.clock = clock
+        self._announce = announce
         self._lock = threading.Lock()
+        """Held for moments alone, never while something is read."""
         self._held: OrderedDict[tuple[VersionId, int], _Held] = OrderedDict()
+        self._waiting: queue.Queue[_Wanted] = queue.Queue(WAITING)
+        self._asked: set[tuple[VersionId, int]] = set()
+        self._reading: threading.Thread | None = None
 
     def buckets(self, version: VersionId, since: datetime, until: datetime, step: int) -> list[Bucket]:
         """Those from ``since`` to ``until``, both cut to whole steps."""
-        first, last = (int(moment.timestamp()) // step * step for moment in (since, until))
-        starts = range(first, last + (step if last < until.timestamp() else 0), step)
+        starts = _starts(since, until, step)
+        stamp = self._reader.stamp(version)
         with self._lock:
-            held = self._current((version, step), starts)
-            missing = [start for start in starts if start not in held.buckets]
-            if missing:
-                begin, end = (datetime.fromtimestamp(at, UTC) for at in (missing[0], missing[-1] + step))
-                usual = self._usual(version)
-                for bucket in self._reader.series(version, begin, end, step):
-                    held.buckets[int(bucket.start.timestamp())] = shown(bucket, usual)
-            return [held.buckets[start] for start in starts]
+            held = self._current((version, step), starts, stamp)
+            known = {start: held.buckets[start] for start in starts if start in held.buckets}
+        missing = [start for start in starts if start not in known]
+        if missing:
+            begin, end = (datetime.fromtimestamp(at, UTC) for at in (missing[0], missing[-1] + step))
+            usual = self._usual(version)
+            read = self._reader.series(version, begin, end, step)
+            found = {int(bucket.start.timestamp()): shown(bucket, usual) for bucket in read}
+            known |= found
+            with self._lock:
+                if self._held.get((version, step)) is held and held.stamp == stamp:
+                    held.buckets |= found
+        return [known[start] for start in starts]
 
-    def _current(self, key: tuple[VersionId, int], starts: range) -> _Held:
+    def held(self, version: VersionId, since: datetime, until: datetime, step: int) -> list[Bucket] | None:
+        """What is held of them, though newer ones may lack; None where nothing is. It reads nothing, and has it read soon."""
+        self._want(_Wanted(version, since, until, step))
+        starts = _starts(since, until, step)
+        with self._lock:
+            held = self._held.get((version, step))
+            known = {} if held is None else {start: held.buckets[start] for start in starts if start in held.buckets}
+        return [known.get(start) or Bucket() for start in starts] if known else None
+
+    def _want(self, wanted: "_Wanted") -> None:
+        with self._lock:
+            if wanted.key in self._asked:
+                return
+            try:
+                self._waiting.put_nowait(wanted)
+            except queue.Full:
+                return
+            self._asked.add(wanted.key)
+            if self._reading is None:
+                self._reading = threading.Thread(target=self._read, name="read health", daemon=True)
+                self._reading.start()
+
+    def _read(self) -> None:
+        """Read what pages did not wait for, until nothing is left."""
+        while True:
+            try:
+                wanted = self._waiting.get_nowait()
+            except queue.Empty:
+                with self._lock:
+                    if self._waiting.empty():
+                        self._reading = None
+                        break
+                continue
+            try:
+                self.buckets(wanted.version, wanted.since, wanted.until, wanted.step)
+            except HeadraceError as error:  # the page says so when it asks itself
+                log.info("the health of %s cannot be read: %s", wanted.version, error.message)
+            finally:
+                with self._lock:
+                    self._asked.discard(wanted.key)
+        self._announce()
+
+    def _current(self, key: tuple[VersionId, int], starts: range, stamp: tuple[int, int]) -> _Held:
         """What is held of a version, without what has to be looked at again."""
-        stamp, now = self._reader.stamp(key[0]), self._clock()
+        now = self.clock()
         held = self._held.get(key)
         changed = held is not None and (held.partly or held.stamp != stamp)
         if held is None or stamp[0] != held.stamp[0] or (changed and now - held.looked >= LATE):
@@ -96,6 +188,11 @@ class DrawnBuckets:
         plan = self._reader.plan(version)
         trained = [s.trained for s in plan.series if s.side == "input" and s.edges] if plan is not None else []
         return usual_failures(len(trained), min(trained, default=0))
+
+
+def _starts(since: datetime, until: datetime, step: int) -> range:
+    first, last = (int(moment.timestamp()) // step * step for moment in (since, until))
+    return range(first, last + (step if last < until.timestamp() else 0), step)
 
 
 def shown(bucket: aggregated.Bucket, usual: Mapping[str, float]) -> Bucket:

@@ -19,6 +19,9 @@ STRIP = 36
 ROWS = 200
 """Rows of a page; more are reached by the filter."""
 
+_UNREAD = ("not read yet", "its health is being read")
+"""State and reason of a version that this page did not wait for."""
+
 Json = dict[str, Any]
 
 
@@ -37,7 +40,7 @@ def content(platform: Platform, drawn: healthsource.DrawnBuckets, arguments: Map
     span = ranges.read(arguments, now)
     text, state = arguments.get("q", "").strip(), arguments.get("state", "")
     incidents = incidentpages.open_incidents(platform)
-    source = healthsource.Source(drawn, span, STRIP)
+    source = healthsource.Source(drawn, span, STRIP, healthsource.BUDGET)
     by_version = {version: i for i in incidents for version in i.versions}
     services = {s["version"]: s for s in platform.services.select()}
     versions = _current(platform)
@@ -57,7 +60,7 @@ def content(platform: Platform, drawn: healthsource.DrawnBuckets, arguments: Map
         "groups": shown[0],
         "models": shown[1],
         "total": len(every),
-        "quiet": not any(int(r["level"]) > 0 for r in every),
+        "quiet": not any(int(r["level"]) > 0 or r["state"] == _UNREAD[0] for r in every),
         "events": incidentpages.lately(platform, 12),
         "empty": not every and not text,
     }
@@ -78,8 +81,9 @@ def _current(platform: Platform) -> list[ModelVersion]:
 
 
 def _row(platform: Platform, version: ModelVersion, source: "healthsource.Source", service: Any, incident: Any) -> Json:
-    buckets = source.buckets(version)
-    state, why = _state(version, buckets, service, incident)
+    found = source.buckets_in_time(version)
+    buckets = found or []
+    state, why = _state(version, buckets, service, incident) if found is not None else _UNREAD
     figures = totals(buckets)
     aliases = [a for a, n in platform.catalog.alias_positions(version.id.model).items() if n == version.id.number]
     return {
@@ -191,12 +195,19 @@ def _matching(groups: Sequence[_Group], text: str, state: str) -> list[list[Json
 def _segment(row: Json) -> str:
     if int(row["level"]) > 0:
         return "failed" if row["state"] in ("failed", "not built") else "unhealthy"
-    return {"asleep": "asleep", "not judged": "not-judged"}.get(str(row["state"]), "healthy")
+    known = {"asleep": "asleep", "not judged": "not-judged", "not read yet": "unread"}
+    return known.get(str(row["state"]), "healthy")
 
 
 def _counts(rows: Sequence[Json]) -> list[Json]:
     found = [_segment(r) for r in rows]
-    names = (("unhealthy", "Unhealthy"), ("not-judged", "Not judged"), ("asleep", "Asleep"), ("failed", "Failed"))
+    names = (
+        ("unhealthy", "Unhealthy"),
+        ("not-judged", "Not judged"),
+        ("unread", "Not read yet"),
+        ("asleep", "Asleep"),
+        ("failed", "Failed"),
+    )
     return [{"state": "", "text": "All", "count": len(rows)}] + [
         {"state": s, "text": t, "count": found.count(s)} for s, t in names if s in found
     ]

@@ -90,7 +90,7 @@ def blueprint(platform: Platform) -> DeclaredRoutes:
     )
     frame = Frame(platform)
     views = _Views(frame)
-    drawn = DrawnBuckets(platform.health)
+    drawn = DrawnBuckets(platform.health, announce=platform.changes.announce)
     for page in _table(platform, drawn):
         name = page.template.removesuffix(".html") + page.path.replace("/", "_").replace("<", "").replace(
             ">", ""

@@ -1,10 +1,16 @@
 """Buckets as pages draw them are those of the reader, and only what may have changed is made anew."""
 
+import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
 
+from controller_support import wait_until
 from headrace_controller.health.buckets import Bucket
-from headrace_controller.pages.healthsource import LATE, DrawnBuckets
+from headrace_controller.pages.healthsource import LATE, DrawnBuckets, Source
+from headrace_controller.pages.ranges import Range
+from headrace_functions.errors import StorageFailed
 from headrace_functions.names import VersionId
 
 M = VersionId("m", 1)
@@ -58,6 +64,97 @@ def test_nothing_is_made_anew_where_nothing_is_new() -> None:
     assert [0] * 12 == rows(drawn)
     assert [0] * 12 == rows(drawn)
     assert [12] == reader.asked
+
+
+def held(drawn: DrawnBuckets, minutes: int = 60) -> list[int] | None:
+    found = drawn.held(M, NOON, NOON + timedelta(minutes=minutes), STEP)
+    return None if found is None else [b.rows for b in found]
+
+
+def settled() -> tuple[Reader, DrawnBuckets, threading.Event]:
+    """With an event that tells when all that was not waited for is read."""
+    reader, clock, done = Reader(), Clock(), threading.Event()
+    return reader, DrawnBuckets(reader, clock, done.set), done  # type: ignore[arg-type]
+
+
+def test_what_a_page_does_not_wait_for_is_read_and_told() -> None:
+    reader, drawn, done = settled()
+    reader.write(55, 7)
+    assert held(drawn) is None
+    assert done.wait(10)
+    assert [0] * 11 + [7] == held(drawn)
+
+
+def test_what_is_held_is_shown_though_something_is_newer_which_is_read_soon() -> None:
+    reader, drawn, done = settled()
+    rows(drawn)
+    reader.write(55, 7)
+    assert [0] * 12 == held(drawn)
+    assert done.wait(10)
+    assert [0] * 11 + [7, 0] == held(drawn, 65), "a bucket that nobody has read yet is empty"
+
+
+def test_each_version_waits_once_however_often_it_is_shown() -> None:
+    reader, drawn, done = settled()
+    gate, series = threading.Event(), reader.series
+
+    def slow(*given: Any) -> Sequence[Bucket]:
+        assert gate.wait(10)
+        return series(*given)
+
+    reader.series = slow  # type: ignore[method-assign]
+    for _ in range(50):
+        assert held(drawn) is None
+    gate.set()
+    assert done.wait(10)
+    assert [12] == reader.asked
+
+
+def test_a_page_never_waits_for_what_is_being_read_for_another() -> None:
+    reader, drawn, done = settled()
+    gate, begun, series = threading.Event(), threading.Event(), reader.series
+
+    def slow(*given: Any) -> Sequence[Bucket]:
+        begun.set()
+        assert gate.wait(10)
+        return series(*given)
+
+    reader.series = slow  # type: ignore[method-assign]
+    assert held(drawn) is None
+    assert begun.wait(10)
+    assert drawn.held(VersionId("other", 1), NOON, NOON + timedelta(hours=1), STEP) is None
+    gate.set()
+    assert done.wait(10)
+
+
+def test_a_version_that_cannot_be_read_keeps_no_other_from_being_read() -> None:
+    reader, drawn, done = settled()
+    series = reader.series
+
+    def broken(version: VersionId, *given: Any) -> Sequence[Bucket]:
+        if version == M:
+            raise StorageFailed("the store is away")
+        return series(version, *given)
+
+    reader.series = broken  # type: ignore[method-assign]
+    other = VersionId("other", 1)
+    assert held(drawn) is None
+    assert drawn.held(other, NOON, NOON + timedelta(hours=1), STEP) is None
+    assert done.wait(10)
+    wait_until(lambda: drawn.held(other, NOON, NOON + timedelta(hours=1), STEP) is not None)
+
+
+def test_a_page_of_many_versions_reads_within_its_budget() -> None:
+    reader, drawn, _ = settled()
+    clock: Any = drawn.clock
+    span = Range(NOON, NOON + timedelta(hours=1), "1h")
+    source = Source(drawn, span, 12, budget=0.1)
+    one, other = (SimpleNamespace(id=VersionId(name, 1), version=object()) for name in ("one", "other"))
+    assert [0] * 12 == [b.rows for b in source.buckets_in_time(one) or []]  # type: ignore[arg-type]
+    clock.now += 0.1
+    assert source.buckets_in_time(other) is None  # type: ignore[arg-type]
+    assert [0] * 12 == [b.rows for b in source.buckets_in_time(one) or []]  # type: ignore[arg-type]
+    assert reader.asked[0] == 12
 
 
 def test_after_a_commit_the_newest_ones_are() -> None:

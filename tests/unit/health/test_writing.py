@@ -4,11 +4,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 
 from fixtures_jobs import UNTIL, category, given_log, given_version, number, objects
 from headrace_controller.health.buckets import Bucket
+from headrace_controller.health.frame import Frame
+from headrace_controller.health.plan import plan_of
 from headrace_controller.health.reader import HealthReader
 from headrace_controller.health.table import LOG, HealthTables
 from headrace_controller.health.writer import HealthWriter
@@ -215,3 +219,33 @@ def test_a_reader_sees_what_was_written_since_its_last_look(objects: ObjectStore
         written(objects, churn)
         assert part + 1 == rows(reader.series(churn.id, UNTIL - HOUR, UNTIL))
     assert hour(objects, churn) == reader.series(churn.id, UNTIL - HOUR, UNTIL)
+
+
+def test_a_short_range_reads_a_part_of_a_file_and_says_what_all_of_it_says(
+    objects: ObjectStore, churn: Version
+) -> None:
+    """Whatever was asked before; rows that come late into the same day are counted too."""
+    tables, plan = HealthTables(objects), plan_of(churn, None, None)
+    tables.begin(churn.id, plan)
+    day = int(datetime(2026, 11, 20, tzinfo=UTC).timestamp())
+    frame = Frame.empty(plan.width, len(plan.series), range(day, day + 86_400, 60))
+    frame.rows[:] = np.arange(len(frame))
+    tables.append(churn.id, 1, frame, {LOG: 1})
+    (file,) = [i.key for i in objects.walk(layout.health_table(churn.id, 1)) if i.key.endswith(".parquet")]
+    assert 6 == pq.ParquetFile(pa.BufferReader(objects.get(file))).metadata.num_row_groups
+
+    def counted(reader: HealthReader, first: int, count: int) -> list[int]:
+        since, until = (datetime.fromtimestamp(day + 60 * k, UTC) for k in (first, first + count))
+        return [b.rows for b in reader.series(churn.id, since, until)]
+
+    for asked in ([(700, 60)], [(700, 60), (10, 1000)], [(0, 1440), (5, 5)], [(239, 2), (1439, 1), (0, 1)]):
+        reader = HealthReader(objects)
+        for first, count in asked:
+            assert list(range(first, first + count)) == counted(reader, first, count)
+    part = HealthReader(objects)
+    assert [700] == counted(part, 700, 1)
+    late = Frame.empty(plan.width, len(plan.series), [day + 700 * 60])
+    late.rows[:] = 5
+    tables.append(churn.id, 1, late, {LOG: 2})
+    assert [700 + 5] == counted(part, 700, 1)
+    assert [10] == counted(part, 10, 1)
