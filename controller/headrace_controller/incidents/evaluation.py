@@ -1,7 +1,8 @@
 """Findings to incidents: one a cause. Pure; the clock comes in.
 
 Findings of one version, or of versions in stages of one sequence, that began within ``CLOSE`` of each other have one cause: they are a
-chain, ordered by when they began. What an incident has in its chain already makes no other one.
+chain, ordered by when they began, and at the same time as requests go through the stages. What an incident has in its chain already makes no
+other one.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +24,8 @@ _CHANGED = 0.1
 _PAUSE = timedelta(minutes=1)
 
 Linked = Callable[[str, str], bool]
+Depth = Callable[[str], int]
+"""The stage in which a version answers; 0 for the first, and where it is in no sequence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,7 @@ def evaluate(
     active: Mapping[int, datetime],
     linked: Linked,
     now: datetime,
+    depth: Depth = lambda _version: 0,
 ) -> tuple[list[Step], dict[int, datetime]]:
     """What to write, and when each incident that is not resolved was last seen. ``active`` is what the evaluation before said."""
     alive = [i for i in known if i.state != "resolved"]
@@ -47,7 +51,7 @@ def evaluate(
     owned: dict[int, list[Movement]] = {}
     again: dict[int, list[Movement]] = {}
     loose: list[Movement] = []
-    for movement in ordered(found):
+    for movement in ordered(found, depth):
         if (owner := _owner(alive, movement, linked)) is not None:
             owned.setdefault(owner.number, []).append(movement)
         elif (earlier := _earlier(resolved, movement, now)) is None:
@@ -61,16 +65,19 @@ def evaluate(
     seen = {i.number: now if i.number in owned else active.get(i.number, fresh[i.number]) for i in alive}
     for incident in alive:
         if incident.number in owned:
-            steps += _grown(incident, owned[incident.number], now)
+            steps += _grown(incident, owned[incident.number], now, depth)
         elif now - seen[incident.number] >= QUIET:
             steps.append(Step("resolved", incident))
     return steps, seen
 
 
-def ordered(found: Sequence[Movement]) -> list[Movement]:
-    """By when they began; at the same time inputs before what follows from them, then the larger share."""
+def ordered(found: Sequence[Movement], depth: Depth) -> list[Movement]:
+    """By when they began; at the same time earlier stages first, inputs before what follows from them, then the larger share."""
     rank = {"input": 0, "output": 1}
-    return sorted(found, key=lambda m: (m.first, rank.get(m.side, 2), -(m.share or 0.0), m.version, m.field))
+    return sorted(
+        found,
+        key=lambda m: (m.first, depth(m.version), rank.get(m.side, 2), -(m.share or 0.0), m.version, m.field),
+    )
 
 
 def _owner(alive: Sequence[Incident], movement: Movement, linked: Linked) -> Incident | None:
@@ -114,7 +121,7 @@ def _clusters(loose: Sequence[Movement], linked: Linked) -> list[tuple[Movement,
     return [tuple(c) for c in found]
 
 
-def _grown(incident: Incident, found: Sequence[Movement], now: datetime) -> list[Step]:
+def _grown(incident: Incident, found: Sequence[Movement], now: datetime, depth: Depth) -> list[Step]:
     """A step where there is something to say that the incident does not say yet."""
     before = {m.key: m for m in incident.chain}
     new = [m for m in found if m.key not in before]
@@ -125,7 +132,7 @@ def _grown(incident: Incident, found: Sequence[Movement], now: datetime) -> list
     for m in found:
         old = before.get(m.key, m)
         before[m.key] = replace(m, first=min(m.first, old.first), severity=max(m.severity, old.severity, key=RANK.get))  # type: ignore[arg-type]
-    return [Step("grew", incident, tuple(ordered(list(before.values()))))]
+    return [Step("grew", incident, tuple(ordered(list(before.values()), depth)))]
 
 
 def _otherwise(now: Movement, before: Movement) -> bool:

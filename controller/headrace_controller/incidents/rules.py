@@ -152,13 +152,7 @@ def _by_limits(rule: Rule, limits: Limits, looks: Sequence[Bucket], field: str) 
 
 
 def _movement(version: str, rule: Rule, field: str, side: str, looks: Sequence[Bucket], judged: _Judged) -> Movement:
-    bad = judged.bad
-    begin = bad[-1]
-    for i in reversed(bad):
-        if begin - i > GAP:
-            break
-        begin = i
-    last = bad[-1]
+    begin, last = _onset(judged), judged.bad[-1]
     first = looks[begin].start
     what = rule.what
     if what == "checks" and (looks[last].fields[field].moved or 0.0) >= MOVED["low"]:
@@ -167,6 +161,21 @@ def _movement(version: str, rule: Rule, field: str, side: str, looks: Sequence[B
     severity = max((s for s in judged.severities[-judged.looks :] if s), key=RANK.__getitem__)
     share = judged.shares[last] if rule.what != "latency" else None
     return Movement(version, what, field, side, first, severity, share, sentence, short)
+
+
+def _onset(judged: _Judged) -> int:
+    """The look in which the episode began: of its bad ones that from which on the share lies furthest above a quarter of what it is now, in
+    sum (Page's CUSUM, 1954). So a bad look of few rows some quiet looks before is not taken for the beginning."""
+    bad = judged.bad
+    begin = bad[-1]
+    episode = []
+    for i in reversed(bad):
+        if begin - i > GAP:
+            break
+        begin = i
+        episode.append(i)
+    quarter = median(judged.shares[i] for i in episode[: judged.looks]) / 4
+    return max(episode, key=lambda i: sum(share - quarter for share in judged.shares[i : bad[-1] + 1]))
 
 
 def _said(what: str, field: str, before: Sequence[Bucket], now: Bucket, first: datetime) -> tuple[str, str]:

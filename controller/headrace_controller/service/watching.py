@@ -12,7 +12,7 @@ from headrace_controller.health.buckets import Bucket
 from headrace_controller.health.reader import HealthReader
 from headrace_controller.health.shift import LEAST_ROWS
 from headrace_controller.incidents.bands import REACH, Covered, History
-from headrace_controller.incidents.evaluation import Step, evaluate
+from headrace_controller.incidents.evaluation import Depth, Linked, Step, evaluate
 from headrace_controller.incidents.limits import WANTED, chosen
 from headrace_controller.incidents.model import Movement, entry, told
 from headrace_controller.incidents.rules import Known, findings
@@ -103,7 +103,8 @@ class IncidentWatch:
                 self._look(version, now)
         found = [m for movements in self._found.values() for m in movements] + self._failed
         known = self._incidents.store.all(now)
-        steps, self._active = evaluate(known, found, self._active, self._linked(), now)
+        linked, depth = self._sequences()
+        steps, self._active = evaluate(known, found, self._active, linked, now, depth)
         written = [step for step in steps if self._write(step, now)]
         if written:
             self._changed()
@@ -174,9 +175,16 @@ class IncidentWatch:
         told = [s for s in found.segments if _explains(s.fields, first)][:SEGMENTS]
         return [{"where": s.where, "share": s.share, "usual": s.usual, "rows": s.rows} for s in told]
 
-    def _linked(self) -> Callable[[str, str], bool]:
-        groups = [frozenset(str(v) for v in s.versions()) for s in self._catalog.current_sequences()]
-        return lambda a, b: any(a in group and b in group for group in groups)
+    def _sequences(self) -> tuple[Linked, Depth]:
+        """Which versions answer in one sequence, and in which stage."""
+        stages: dict[str, int] = {}
+        groups = []
+        for sequence in self._catalog.current_sequences():
+            groups.append(frozenset(str(v) for v in sequence.versions()))
+            for place, stage in enumerate(sequence.stages):
+                for version in map(str, stage.versions()):
+                    stages[version] = max(place, stages.get(version, 0))
+        return (lambda a, b: any(a in group and b in group for group in groups)), (lambda v: stages.get(v, 0))
 
     def _write(self, step: Step, now: datetime) -> bool:
         """Whether it was written; not where another controller was faster, which the next evaluation sees."""

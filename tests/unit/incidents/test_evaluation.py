@@ -1,7 +1,9 @@
 """Findings to incidents: one a cause, opened once, grown, resolved after quiet, reopened where it comes again."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -31,14 +33,24 @@ def moved(field: str, at: float = 0, **more: Any) -> Movement:
 class Watched:
     """Evaluations one after another, over a store."""
 
-    def __init__(self, folder: Path, linked: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, folder: Path, linked: frozenset[str] = frozenset(), stages: Mapping[str, int] = MappingProxyType({})
+    ) -> None:
         self.store = IncidentStore(Documents(ObjectStore(str(folder))))
         self.active: dict[int, datetime] = {}
         self._linked = linked
+        self._stages = stages
 
     def at(self, minute: float, *found: Movement) -> list[Step]:
         now = minutes(minute)
-        steps, self.active = evaluate(self.store.all(now), found, self.active, lambda a, b: {a, b} <= self._linked, now)
+        steps, self.active = evaluate(
+            self.store.all(now),
+            found,
+            self.active,
+            lambda a, b: {a, b} <= self._linked,
+            now,
+            lambda version: self._stages.get(version, 0),
+        )
         for step in steps:
             if step.incident is None:
                 self.store.open(step.chain, now)
@@ -162,3 +174,14 @@ def test_an_incident_that_cannot_be_read_is_set_aside_and_named(watched: Watched
 def test_an_incident_that_is_not_there_is_not_found(watched: Watched) -> None:
     with pytest.raises(NotFound, match="incident 9"):
         watched.store.get(9, START)
+
+
+def test_what_began_at_once_stands_as_requests_go_through_the_stages(tmp_path: Path) -> None:
+    """The first stage's inputs, its outputs, and only then what the next stage was given, however much of it."""
+    watched = Watched(tmp_path / "store", frozenset({"churn:1", "scale:1"}), {"churn:1": 1})
+    second = moved("scaled", version="churn:1", share=1.0)
+    answer = moved("scaled", version="scale:1", side="output", share=0.9)
+    cause = moved("amount", version="scale:1", share=0.4)
+    (step,) = watched.at(1, second, answer, cause)
+    assert [cause, answer, second] == list(step.chain)
+    assert "scale:1/moved/amount" == watched.all(1)[0].identity

@@ -108,3 +108,20 @@ def test_steady_traffic_that_ends_is_a_finding_and_sparse_traffic_is_not() -> No
     )
     sparse = [bucket(m, **(none if m >= -11 or m % 20 else {})) for m in range(-100, 1)]
     assert [] == findings("churn:1", sparse, NOW)
+
+
+def test_a_bad_look_of_few_rows_before_quiet_ones_is_not_the_beginning() -> None:
+    """As chance makes one of dozens of fields now and then; what rises for good begins where it began to rise."""
+
+    def since(*shares: float) -> str:
+        quiet = [bucket(m) for m in range(-60, 1 - len(shares))]
+        loud = [
+            bucket(m, {"x": number(64.0, share)}) for m, share in zip(range(1 - len(shares), 1), shares, strict=True)
+        ]
+        (found,) = findings("churn:1", [*quiet, *loud], NOW)
+        return found.first.strftime("%H:%M")
+
+    assert "14:08" == since(0.16, 0.0, 0.3, 0.5, 0.5)
+    assert "14:08" == since(0.26, 0.0, 0.02, 0.6, 0.5, 0.5)
+    assert "14:05" == since(0.11, 0.13, 0.2, 0.3, 0.4, 0.5)
+    assert "14:06" == since(0.5, 0.0, 0.5, 0.4, 0.5)
