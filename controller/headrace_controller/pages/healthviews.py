@@ -185,3 +185,48 @@ def totals(buckets: Sequence[Bucket]) -> Json:
         "p95": last.p95 if last else None,
         "unhealthy": last.unhealthy if last else None,
     }
+
+
+LABEL = 40
+"""Characters of a mark's label."""
+_LEFTWARD = 0.7
+"""From where on of the axis text stands to the left of its mark, as the template has it."""
+_WIDE, _NARROW = 0.0075, 0.012
+"""Of the axis: a character of a label, where it is 800 pixels wide; and how near two marks are when they share a label."""
+
+
+def mark_labels(marks: Sequence[Mark]) -> list[str]:
+    """What stands beside each mark so that nothing lies on something else; empty where it does not fit. Its own text is in its title.
+
+    Marks that lie on one another share one label, beside the first of them where text runs to the left, else beside the last.
+    """
+    groups: list[list[int]] = []
+    for place in sorted(range(len(marks)), key=lambda i: marks[i].at):
+        if groups and marks[place].at - marks[groups[-1][-1]].at < _NARROW:
+            groups[-1].append(place)
+        else:
+            groups.append([place])
+    labels = [""] * len(marks)
+    taken = [(marks[g[0]].at - _NARROW, marks[g[-1]].at + _NARROW, n) for n, g in enumerate(groups)]
+    order = sorted(range(len(groups)), key=lambda n: (not any(marks[i].bad for i in groups[n]), groups[n][0]))
+    for number in order:
+        group = groups[number]
+        text = _said(marks[group[0]].text) if len(group) == 1 else _counted([marks[i] for i in group])
+        leftward = marks[group[0]].at > _LEFTWARD
+        beside = group[0] if leftward else group[-1]
+        at, width = marks[beside].at, _WIDE * len(text)
+        span = (at - width - _NARROW, at) if leftward else (at, at + width + _NARROW)
+        if all(span[1] <= begin or span[0] >= end or n == number for begin, end, n in taken):
+            labels[beside] = text
+            taken.append((*span, -1))
+    return labels
+
+
+def _said(text: str) -> str:
+    return text if len(text) <= LABEL else f"{text[: LABEL - 1].rstrip()}…"
+
+
+def _counted(group: Sequence[Mark]) -> str:
+    bad = sum(m.bad for m in group)
+    found = [(len(group) - bad, "change"), (bad, "incident")]
+    return ", ".join(f"{n} {word}{'s' if n > 1 else ''}" for n, word in found if n)

@@ -16,6 +16,7 @@ from headrace_controller.pages.healthviews import (
     Row,
     heat_rows,
     level,
+    mark_labels,
     service_charts,
     sure_level,
     totals,
@@ -144,7 +145,10 @@ def _monitoring(platform: Platform, drawn: healthsource.DrawnBuckets, chosen: Mo
     if not any(b.requests for b in buckets):
         return {**shown, "quiet": True}
     marks = _marks(platform, chosen, span)
-    shown["marks"] = [{"at": m.at, "text": m.text, "bad": m.bad} for m in marks]
+    shown["marks"] = [
+        {"at": m.at, "text": m.text, "bad": m.bad, "label": label}
+        for m, label in zip(marks, mark_labels(marks), strict=True)
+    ]
     shown["groups"] = _heat(platform, chosen, buckets, span)
     output = next((f.name for f in chosen.version.signature.outputs if any(f.name in b.means for b in buckets)), "")
     shown["charts"] = service_charts(buckets, source.step, span.times(4), marks, output)
