@@ -23,7 +23,7 @@ RESTART_API ?= $(PYTHON) tests/cluster/restart_api.py $(CLUSTER)
 CLUSTER_S3_HOST ?= 10.250.0.1
 # Processes that share the tests; many of them wait for platforms, so one more than a small machine has cores pays.
 TEST_PROCESSES ?= 3
-.PHONY: help setup demo test test-cluster test-cluster-core test-clients test-monitoring test-streams test-frameworks test-pipelines test-registries cluster-images image-controller image-jobs check sbom audit fuzz chaos test-api bench screenshots lock clean
+.PHONY: help setup demo test test-cluster test-cluster-core test-clients test-monitoring test-streams test-frameworks test-pipelines test-registries cluster-images image-controller image-jobs check sbom audit fuzz chaos soak test-api bench screenshots lock clean
 
 help: ## Show these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -148,8 +148,12 @@ audit: setup $(TOOLS)/.ready ## Hold the locks against known vulnerabilities, wh
 	@$(BIN)/python .ci/audit.py $(TOOLS) $(AUDIT)
 
 ROUNDS ?= 100
+MINUTES ?= 60
 chaos: setup ## Kill parts of a platform under load, ROUNDS times, and count what is lost
-	@HEADRACE_CHAOS_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest tests/chaos -q -s
+	@HEADRACE_CHAOS_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest tests/chaos/test_rounds.py -q -s
+
+soak: setup ## Look whether the memory of a platform under light load is flat over MINUTES
+	@HEADRACE_SOAK_MINUTES=$(MINUTES) $(BIN)/python -m pytest tests/chaos/test_memory.py -q -s
 
 test-api: setup $(TOOLS)/.ready ## Ask every operation of the API with every role, by made-up requests
 	@$(BIN)/python -m pytest tests/api -q -s

@@ -22,7 +22,7 @@ _HOW = {
     "tests/clients": "make test-clients, which builds a client in each language",
     "tests/streams": "make test-streams, a million messages through a real Kafka broker while parts are killed",
     "tests/oidc": "make test-oidc, which installs a login provider with npm",
-    "tests/chaos": "make chaos, which kills parts of a platform round after round",
+    "tests/chaos": "make chaos, which kills parts of a platform round after round, and make soak, which watches its memory for an hour",
     "tests/api": "make test-api, which asks every operation with every role, by Schemathesis",
     "tests/monitoring": "make test-monitoring, which builds AlertManager with Go",
 }

@@ -1,19 +1,23 @@
-"""Round after round a part of a platform is killed (``kill -9``) under mixed load, chosen by chance from a seed that is said.
+"""Round after round a part of a platform is killed (``kill -9``) under mixed load, its bucket is away for some seconds, or the disk of its records
+is full, chosen by chance from a seed that is said.
 
-Counted over all rounds: answered and not logged, logged twice, answered wrongly, not back within ``BACK`` seconds, processes that are
-left at the end. All of them have to be none. ``make chaos ROUNDS=100`` runs it and says the figures.
+Counted over all rounds: answered and not logged although the answer did not say so, logged twice, answered wrongly, not back within ``BACK``
+seconds, processes that are left at the end. All of them have to be none. ``make chaos ROUNDS=100`` runs it and says the figures.
 """
 
+import contextlib
 import os
 import random
 import signal
+import subprocess
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -21,6 +25,7 @@ import yaml
 
 from fixtures_platform import RunningPlatform, body, until
 from headrace_controller.embedded.home import holder_of
+from support.stores import Cable
 
 ROUNDS = int(os.environ.get("HEADRACE_CHAOS_ROUNDS") or 5)
 BACK = float(os.environ.get("HEADRACE_CHAOS_BACK") or 30)
@@ -36,7 +41,13 @@ PARTS = (
     "function and gateway",
     "gateway and collector",
     "everything",
+    "store",
+    "disk",
 )
+AWAY = (2.0, 8.0)
+"""Seconds for which the bucket is away, or the disk is full, at least and at most."""
+DISK = 16 * 1024 * 1024
+"""Bytes of the disk for records that are on their way, where the test may mount one."""
 SEQUENCE = {"kind": "Sequence", "name": "chain", "pipeline": [[{"model": "adder:1"}], [{"model": "doubler:1"}]]}
 REFUSED = {"inputs": [{"name": "x", "shape": [1], "datatype": "BYTES", "data": ["no number"]}]}
 DOUBLER = "def predict(model, y):\n    return {'z': y * 2}\n"
@@ -49,6 +60,8 @@ class Mixed:
 
     platform: RunningPlatform
     statuses: dict[str, int] = field(default_factory=dict)
+    told: set[str] = field(default_factory=set)
+    """Requests whose answers said that they could not be logged."""
     wrong: list[str] = field(default_factory=list)
     stop: threading.Event = field(default_factory=threading.Event)
 
@@ -70,6 +83,8 @@ class Mixed:
             except httpx.TransportError:
                 self.statuses[request_id] = 0
                 continue
+            if "x-headrace-unlogged" in answer.headers:
+                self.told.add(request_id)
             self.statuses[request_id] = answer.status_code
             if answer.status_code == 200:
                 expected = (x + 1) * 2 if kind == "chain" else x + 1
@@ -78,6 +93,60 @@ class Mixed:
 
     def answered(self, kind: str, status: int) -> set[str]:
         return {i for i, s in self.statuses.copy().items() if i.startswith(kind) and s == status}
+
+
+class Faults:
+    """What is done to a platform whose bucket is behind a cable, and whose records wait on a small disk where the test may mount one."""
+
+    def __init__(self, platform: RunningPlatform, cable: Cable, disk: Path | None, chance: random.Random) -> None:
+        self._platform = platform
+        self._cable = cable
+        self._disk = disk
+        self._chance = chance
+        self.parts = PARTS if disk is not None else tuple(p for p in PARTS if p != "disk")
+
+    def strike(self, part: str) -> int:
+        """Do it, and undo what is not a kill; how many things it struck."""
+        if part == "store":
+            self._cable.cut()
+            time.sleep(self._chance.uniform(*AWAY))
+            self._cable.mend()
+            return 1
+        if part == "disk":
+            assert self._disk is not None
+            filler = self._disk / "filler"
+            with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+                while True:
+                    file.write(bytes(1 << 16))
+            time.sleep(self._chance.uniform(*AWAY))
+            filler.unlink()
+            return 1
+        return kill(self._platform, part)
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path) -> Iterator[Path | None]:
+    """A disk of ``DISK`` bytes at ``folder``; None where the user may mount none."""
+    folder.mkdir(parents=True, exist_ok=True)
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "headrace-chaos", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode != 0:
+        yield None
+        return
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.fixture
+def cable(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cable]:
+    where = urlsplit(s3_endpoint)
+    assert where.hostname is not None
+    assert where.port is not None
+    made = Cable(where.hostname, where.port)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{made.port}")
+    yield made
+    made.close()
 
 
 def kill(platform: RunningPlatform, part: str) -> int:
@@ -181,11 +250,24 @@ class Figures:
 
 @pytest.mark.timeout(60 + ROUNDS * 60)
 def test_nothing_is_lost_doubled_wrong_or_left_over_all_rounds(
-    new_platform: Callable[..., RunningPlatform], tmp_path: Path
+    shared_environments: Path, cable: Cable, s3_prefix: str, tmp_path: Path
 ) -> None:
+    home = tmp_path / "home"
+    with small_disk(home / "spool") as disk:
+        (home / "environments").symlink_to(shared_environments)
+        platform = RunningPlatform(home, "--storage", s3_prefix).start()
+        try:
+            play(platform, cable, disk, tmp_path)
+        finally:
+            if platform._process is not None and platform._process.poll() is None:
+                platform.stop()
+
+
+def play(platform: RunningPlatform, cable: Cable, disk: Path | None, tmp_path: Path) -> None:
     seed = int(os.environ.get("HEADRACE_CHAOS_SEED") or time.time_ns() % 10**9)
     chance, figures = random.Random(seed), Figures()
-    platform = new_platform()
+    faults = Faults(platform, cable, disk, chance)
+    parts = faults.parts
     apply(platform, tmp_path)
     load = Mixed(platform)
     callers = [threading.Thread(target=load.caller, args=(n,)) for n in range(CALLERS)]
@@ -197,8 +279,8 @@ def test_nothing_is_lost_doubled_wrong_or_left_over_all_rounds(
             goal = len(load.answered("", 200)) + chance.randrange(20, 60)
             until(lambda goal=goal: len(load.answered("", 200)) >= goal, f"round {number}: traffic", 60)
             figures.note(platform)
-            part = PARTS[number] if number < len(PARTS) and ROUNDS > len(PARTS) else chance.choice(PARTS)
-            figures.victims[part] += kill(platform, part) > 0
+            part = parts[number] if number < len(parts) and ROUNDS > len(parts) else chance.choice(parts)
+            figures.victims[part] += faults.strike(part) > 0
             fell = time.monotonic()
             if platform._process is not None and platform._process.poll() is not None:
                 restart(platform, f"round {number} ({part}, seed {seed})")
@@ -219,7 +301,8 @@ def test_nothing_is_lost_doubled_wrong_or_left_over_all_rounds(
     sys.stderr.write(
         f"\nseed {seed}: {ROUNDS} rounds in {spent:.0f} s ({dict(figures.victims)}), {len(load.statuses):,} requests "
         f"({counts[200]:,} answered, {counts[422]:,} refused as they should be, {counts[0]:,} without an answer, "
-        f"{len(load.statuses) - counts[200] - counts[422] - counts[0]:,} refused while a part was away); answered and unlogged "
+        f"{len(load.statuses) - counts[200] - counts[422] - counts[0]:,} refused while a part was away); told that they are not logged "
+        f"{len(load.told):,}{'' if disk else ' (no disk could be mounted, so none was full)'}, answered and unlogged otherwise "
         f"{len(unlogged)}, doubled {len(doubled)}, wrong {len(load.wrong)}, orphans {len(figures.left())}; "
         f"the slowest recovery took {figures.slowest:.1f} s\n"
     )
@@ -262,7 +345,7 @@ def compare(platform: RunningPlatform, load: Mixed) -> tuple[set[str], set[str]]
     def missing() -> set[str]:
         found: set[str] = set()
         for (version, outcome), ids in wanted.items():
-            found |= ids - {r["request_id"] for r in platform.logged(version) if r["outcome"] == outcome}
+            found |= ids - load.told - {r["request_id"] for r in platform.logged(version) if r["outcome"] == outcome}
         return found
 
     deadline = time.monotonic() + 60

@@ -28,6 +28,14 @@ def peak(job: subprocess.Popen[bytes], every: float = 0.1) -> Memory:
     return largest
 
 
+def pss(pid: int) -> int:
+    """Bytes of one process; ``ProcessLookupError`` where it has ended."""
+    found = re.search(r"^Pss:\s+(\d+)", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
+    if found is None:
+        raise ProcessLookupError(pid)
+    return 1024 * int(found[1])
+
+
 def _now(pid: int) -> Memory:
     total = of_ray = 0.0
     for process in _family(pid):
