@@ -257,13 +257,13 @@ def test_nothing_is_lost_doubled_wrong_or_left_over_all_rounds(
         (home / "environments").symlink_to(shared_environments)
         platform = RunningPlatform(home, "--storage", s3_prefix).start()
         try:
-            play(platform, cable, disk, tmp_path)
+            play(platform, cable, disk, s3_prefix, tmp_path)
         finally:
             if platform._process is not None and platform._process.poll() is None:
                 platform.stop()
 
 
-def play(platform: RunningPlatform, cable: Cable, disk: Path | None, tmp_path: Path) -> None:
+def play(platform: RunningPlatform, cable: Cable, disk: Path | None, store: str, tmp_path: Path) -> None:
     seed = int(os.environ.get("HEADRACE_CHAOS_SEED") or time.time_ns() % 10**9)
     chance, figures = random.Random(seed), Figures()
     faults = Faults(platform, cable, disk, chance)
@@ -293,7 +293,7 @@ def play(platform: RunningPlatform, cable: Cable, disk: Path | None, tmp_path: P
         for thread in callers:
             thread.join()
     spent = time.monotonic() - began
-    unlogged, doubled = compare(platform, load)
+    unlogged, doubled = compare(platform, load, store)
     figures.note(platform)
     assert 0 == platform.stop()
     until(lambda: not figures.left(), "all processes have ended", 20)
@@ -334,7 +334,7 @@ def both_answer(platform: RunningPlatform) -> bool:
         return False
 
 
-def compare(platform: RunningPlatform, load: Mixed) -> tuple[set[str], set[str]]:
+def compare(platform: RunningPlatform, load: Mixed, store: str) -> tuple[set[str], set[str]]:
     """Requests that were answered and are not in the logs that they belong to after a while, and rows that are there twice."""
     wanted = {
         ("adder:1", "ok"): load.answered("model", 200) | load.answered("chain", 200),
@@ -345,7 +345,9 @@ def compare(platform: RunningPlatform, load: Mixed) -> tuple[set[str], set[str]]
     def missing() -> set[str]:
         found: set[str] = set()
         for (version, outcome), ids in wanted.items():
-            found |= ids - load.told - {r["request_id"] for r in platform.logged(version) if r["outcome"] == outcome}
+            found |= (
+                ids - load.told - {r["request_id"] for r in platform.logged(version, store) if r["outcome"] == outcome}
+            )
         return found
 
     deadline = time.monotonic() + 60
@@ -354,7 +356,7 @@ def compare(platform: RunningPlatform, load: Mixed) -> tuple[set[str], set[str]]
     rows = Counter(
         f"{version} {r['request_id']} {r['row']}"
         for version in ("adder:1", "doubler:1")
-        for r in platform.logged(version)
+        for r in platform.logged(version, store)
         if r["outcome"] == "ok"
     )
     return unlogged, {key for key, count in rows.items() if count > 1}

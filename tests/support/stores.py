@@ -3,7 +3,6 @@
 import contextlib
 import socket
 import threading
-from collections.abc import Callable
 from typing import Any
 
 from headrace_functions.errors import StorageFailed
@@ -51,47 +50,73 @@ class Cable:
     def __init__(self, host: str, port: int) -> None:
         self._target = (host, port)
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self._open: list[socket.socket] = []
+        self._open: set[socket.socket] = set()
+        self._lock = threading.Lock()
         self._cut = False
         self.port: int = self._listener.getsockname()[1]
-        self._threads: list[threading.Thread] = []
-        self._start(self._accept)
+        self._threads: set[threading.Thread] = set()
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._accepting.start()
 
     def cut(self) -> None:
         self._cut = True
-        for connection in self._open:
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
+        self._end_all()
 
     def mend(self) -> None:
         self._cut = False
-        for connection in self._open:
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
+        self._end_all()
+
+    def _end_all(self) -> None:
+        with self._lock:
+            for connection in self._open:
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         self.cut()
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        for thread in self._threads:
+        self._accepting.join(5)
+        with self._lock:
+            threads = list(self._threads)
+        for thread in threads:
             thread.join(5)
         for connection in self._open:
             connection.close()
 
-    def _start(self, work: Callable[..., None], *arguments: socket.socket) -> None:
-        self._threads.append(threading.Thread(target=work, args=arguments, daemon=True))
-        self._threads[-1].start()
-
     def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
+        while True:
+            try:
                 near, _ = self._listener.accept()
-                self._open.append(near)
+            except OSError:  # it was closed
+                return
+            with self._lock:
+                self._open.add(near)
                 if not self._cut:
-                    far = socket.create_connection(self._target)
-                    self._open.append(far)
-                    for one, other in ((near, far), (far, near)):
-                        self._start(_copy, one, other)
+                    thread = threading.Thread(target=self._carry, args=(near,), daemon=True)
+                    self._threads.add(thread)
+                    thread.start()
+
+    def _carry(self, near: socket.socket) -> None:
+        """One connection, until both sides have ended it."""
+        try:
+            far = socket.create_connection(self._target, timeout=5)
+        except OSError:  # the server does not take it: neither does the cable
+            far = None
+        if far is not None:
+            far.settimeout(None)
+            with self._lock:
+                self._open.add(far)
+            back = threading.Thread(target=_copy, args=(far, near), daemon=True)
+            back.start()
+            _copy(near, far)
+            back.join()
+        with self._lock:
+            self._threads.discard(threading.current_thread())
+            for one in (near, far):
+                if one is not None:
+                    self._open.discard(one)
+                    one.close()
 
 
 def _copy(source: socket.socket, sink: socket.socket) -> None:
