@@ -165,7 +165,7 @@ bench: setup ## Measure beside peers, in environments of their own
 
 lock: ## Resolve the locks anew from pyproject.toml
 	@$(LOCK) pyproject.toml --output-file requirements/platform.txt
-	@$(LOCK) pyproject.toml --extra cluster --extra grpc --extra tracing --output-file requirements/cluster.txt
+	@$(LOCK) pyproject.toml --extra cluster --extra grpc --extra kafka --extra tracing --output-file requirements/cluster.txt
 	@$(LOCK) pyproject.toml --extra cluster --extra grpc --extra kafka --extra oidc --extra tracing --group dev --output-file requirements/dev.txt
 	@$(LOCK) requirements/jobs.in --output-file requirements/jobs.txt
 	@$(LOCK) requirements/jobs-cluster.in --constraint requirements/jobs.txt --output-file requirements/jobs-cluster.txt
