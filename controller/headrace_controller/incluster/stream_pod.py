@@ -11,11 +11,10 @@ import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 
 import orjson
-import waitress
 from pydantic import ValidationError
-from werkzeug.wrappers import Request, Response
 
 from headrace_controller.backends.kserve.streams import ORDER, POD_NAME, PORT, Order
 from headrace_controller.incluster.settings import GATEWAY_SERVICE
@@ -56,18 +55,30 @@ class Told:
         return cls(order, pod, f"http://{GATEWAY_SERVICE}.{namespace}.svc", secret)
 
 
-def application(run: StreamRun, secret: PlatformSecret) -> "waitress.WSGIApplication":
-    @Request.application
-    def answer(request: Request) -> Response:
-        if request.path == "/healthz":
-            return Response("alive\n")
-        if request.path != "/progress":
-            return Response(status=404)
-        if not secret.is_proof(request.headers.get(PROOF.decode(), "").encode("latin-1")):
-            return Response("this is answered to the controller alone\n", status=401)
-        return Response(orjson.dumps(run.progress.to_document()), content_type="application/json")
+def progress_server(run: StreamRun, secret: PlatformSecret, address: tuple[str, int]) -> HTTPServer:
+    """The standard library's server, because frameworks are half of a start that somebody waits for. Port 0 is any."""
 
-    return answer
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path == "/healthz":
+                self._answer(200, b"alive\n")
+            elif self.path != "/progress":
+                self._answer(404, b"")
+            elif not secret.is_proof(self.headers.get(PROOF.decode(), "").encode("latin-1", "replace")):
+                self._answer(401, b"this is answered to the controller alone\n")
+            else:
+                self._answer(200, orjson.dumps(run.progress.to_document()))
+
+        def _answer(self, status: int, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 -- the library's name
+            """Nothing of the controller's many questions."""
+
+    return ThreadingHTTPServer(address, Answers)
 
 
 def main() -> int:
@@ -81,15 +92,9 @@ def main() -> int:
         signal.signal(number, lambda *_: stop.set())
     asking, order = GatewayCalls(told.gateway, lambda: told.secret), told.order
     run = StreamRun(order.definition, order.resets, order.start, asking, identity=told.identity)
-    server = waitress.create_server(
-        application(run, PlatformSecret(told.secret)),
-        host="0.0.0.0",  # noqa: S104 -- inside its pod
-        port=PORT,
-        threads=1,
-        ident=None,
-    )
-    threading.Thread(target=server.run, name="progress", daemon=True).start()
     run.start()
+    server = progress_server(run, PlatformSecret(told.secret), ("0.0.0.0", PORT))  # noqa: S104 -- inside its pod
+    threading.Thread(target=server.serve_forever, name="progress", daemon=True).start()
     while not stop.wait(_TICK):
         if run.is_stuck:
             log.error("the Kafka client does not come back from a write; the container begins anew")

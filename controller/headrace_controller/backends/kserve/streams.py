@@ -124,7 +124,7 @@ def _container(order: Order, image: str, cluster: ClusterSettings) -> Json:
             ),
         ],
         "ports": [{"name": "progress", "containerPort": PORT}],
-        "readinessProbe": {"httpGet": {"path": "/healthz", "port": PORT}, "periodSeconds": 5},
+        "readinessProbe": {"httpGet": {"path": "/healthz", "port": PORT}, "periodSeconds": 1},
         "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}},
         "securityContext": confined(),
         "terminationMessagePolicy": "FallbackToLogsOnError",
