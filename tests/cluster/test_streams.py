@@ -22,7 +22,7 @@ from .installed import Installed, until
 HOST = os.environ.get("HEADRACE_TEST_S3_HOST", "127.0.0.1")
 USER, PASSWORD = "scoring", "correct-horse"
 # Slow enough that what is killed is in the middle of something.
-FUNCTION = "import time\n\n\ndef predict(model, x):\n    time.sleep(0.002 * len(x))\n    return {'y': x + 1}\n"
+FUNCTION = "import time\n\n\ndef predict(model, x):\n    time.sleep(0.005 * len(x))\n    return {'y': x + 1}\n"
 NUMBER = {"shape": "scalar", "type": "double"}
 JAAS = "org.apache.kafka.common.security.plain.PlainLoginModule required"
 
