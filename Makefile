@@ -17,6 +17,8 @@ MODEL_SERVER_IMAGE ?= dev.local/headrace-test-model-server:$(TAG)
 # A second tag of the same images, which the tests upgrade to; empty, and these tests are skipped by name, where images are named otherwise.
 NEXT_TAG ?= $(if $(filter file,$(origin FUNCTION_IMAGE)),next)
 function-image = $(subst {framework},$(1),$(FUNCTION_IMAGE))
+# Frameworks whose images the platform of the tests has; tensorflow may be added where there are 8 GB of disk for it.
+CLUSTER_FRAMEWORKS ?= lightgbm onnx xgboost
 # Command that restarts the cluster's API server, empty for none.
 RESTART_API ?= $(PYTHON) tests/cluster/restart_api.py $(CLUSTER)
 # Address of this machine that the cluster's pods reach; the tests' object storage serves there.
@@ -62,10 +64,10 @@ test-cluster-core: NEXT_TAG :=
 CLUSTER_TESTS ?= tests/cluster
 run-cluster-tests = $(CLUSTER) exec -- env HEADRACE_FUNCTION_IMAGE='$(FUNCTION_IMAGE)' HEADRACE_CONTROLLER_IMAGE='$(CONTROLLER_IMAGE)' \
 	HEADRACE_BUILDER_IMAGE='$(call function-image,builder)' HEADRACE_JOBS_IMAGE='$(JOBS_IMAGE)' HEADRACE_TEST_RESTART_API='$(RESTART_API)' \
-	HEADRACE_TEST_MODEL_SERVER='$(MODEL_SERVER_IMAGE)' HEADRACE_TEST_NEXT_TAG=$(NEXT_TAG) HEADRACE_TEST_S3_HOST=$(CLUSTER_S3_HOST) $(BIN)/python -m pytest $(CLUSTER_TESTS)
+	HEADRACE_TEST_MODEL_SERVER='$(MODEL_SERVER_IMAGE)' HEADRACE_TEST_NEXT_TAG=$(NEXT_TAG) HEADRACE_TEST_S3_HOST=$(CLUSTER_S3_HOST) HEADRACE_TEST_FRAMEWORKS='$(CLUSTER_FRAMEWORKS)' $(BIN)/python -m pytest $(CLUSTER_TESTS)
 
 # What builds an image: CLUSTER build-image, or another command with the same options.
-cluster-images: $(foreach target,python sklearn onnx xgboost builder,image-function-$(target)) image-controller image-jobs image-model-server
+cluster-images: $(foreach target,python sklearn $(CLUSTER_FRAMEWORKS) builder,image-function-$(target)) image-controller image-jobs image-model-server
 
 image-function-%: # a target of functions/Dockerfile, for a builder that knows no targets
 	@mkdir -p .cache
