@@ -53,11 +53,9 @@ def graph(folder: Path) -> tuple[str, list[float]]:
 
 KERAS = """
 import sys
-import keras, numpy
-inputs = {n: keras.Input((1,), name=n) for n in ("a", "b")}
-model = keras.Model(inputs, {"y": keras.layers.Dense(1, name="y")(keras.layers.Concatenate()(list(inputs.values())))})
-model.get_layer("y").set_weights([numpy.array([[3.0], [1.0]]), numpy.array([0.5])])
-model.save(sys.argv[1])
+import keras
+a, b = (keras.Input((), name=n, dtype="float64") for n in ("a", "b"))
+keras.Model({"a": a, "b": b}, {"y": 3 * a + b + 0.5}).save(sys.argv[1])
 """
 """``y`` is ``3 a + b + 0.5``."""
 
