@@ -128,6 +128,9 @@ class ClusterStreams:
         self._progress: dict[str, Json] = {}
         self._due = 0.0
         self._read = False
+        """Whether the catalogue was ever read; until then nobody knows what is not wanted."""
+        self._to_write = False
+        """Whether all of it is to be written, and what is not wanted removed."""
         self._changed = True
         self._wake = threading.Event()
         self._stopping = False
@@ -190,16 +193,17 @@ class ClusterStreams:
             self._changed = False
             with self.reading.guard():
                 self._read_catalog()
-            self._due = self._now() + (
-                INCOMPLETE if self.reading.failures or any(k.lacking for k in self._kept.values()) else EVERY
-            )
-            whole = not self.reading.failures
-        else:
-            whole = False
+                self._read = self._to_write = True
+            incomplete = self.reading.failures or any(k.lacking for k in self._kept.values())
+            self._due = self._now() + (INCOMPLETE if incomplete else EVERY)
         if not self._read:
             return
         with self.keeping.guard():
-            self._keep(whole=whole)
+            if self._kept or self._to_write:
+                self._keep(whole=self._to_write)
+            self._to_write = False
+        if self.keeping.failures:
+            self._note_unseen()
 
     # -- what is wanted
 
@@ -220,7 +224,6 @@ class ClusterStreams:
             if before is not None:
                 before.watch.stop()
             self._kept[name] = self._begun(stream, variables, before)
-        self._read = True
 
     def _begun(self, stream: Stream, variables: Mapping[str, str], before: _Kept | None) -> _Kept:
         definition = stream.definition
@@ -237,8 +240,6 @@ class ClusterStreams:
     # -- what is there
 
     def _keep(self, *, whole: bool) -> None:
-        if not self._kept and not whole:
-            return
         there = {d["metadata"]["labels"][STREAM]: d for d in self._deployments.find() if self._is_ours(d)}
         pods: dict[str, list[Json]] = {}
         if any(d["spec"].get("replicas") or d.get("status", {}).get("replicas") for d in there.values()):
@@ -308,6 +309,13 @@ class ClusterStreams:
             )
             | kept.totals.counts()
         )
+
+    def _note_unseen(self) -> None:
+        """While the API server is away the pods go on as far as anybody knows; the lag is still looked at."""
+        for name, kept in self._kept.items():
+            look, before = kept.watch.look, self._progress.get(name, {"state": "starting"})
+            lag = {str(p): n for p, n in look.lag.items()} if look is not None else {}
+            self._progress[name] = {**before, "lag": lag, "reason": self.keeping.problem, "at": clock.now()}
 
     def _asked(self, pods: list[Json]) -> dict[str, Json]:
         """What pods say of themselves, by name; those that do not answer say nothing."""

@@ -227,8 +227,12 @@ def test_a_cluster_that_is_away_and_a_stream_that_is_refused_stop_nobody_else(wo
     world.deployments.away = True
     world.looks()
     assert ["keeping the streams"] == [p[:19] for p in world.streams.problems]
+    unseen = world.cases.get("two").progress
+    assert ("asleep", True) == (unseen["state"], "the API server does not answer" in unseen["reason"])
+    world.cases.delete("two")
+    world.looks()
     world.deployments.away, world.deployments.refused = False, ""
-    assert {"one": 0, "two": 0} == world.looks()
+    assert {"one": 0} == world.looks(), "what was deleted meanwhile goes, too"
     assert [] == world.streams.problems
 
 
