@@ -29,11 +29,12 @@ pytestmark = pytest.mark.skipif(not AGENT, reason="HEADRACE_TEST_KSERVE_AGENT na
 def logger(platform: Installed) -> Iterator[None]:
     """KServe's logger runs from this image."""
     core = client.CoreV1Api(platform.api)
-    before = core.read_namespaced_config_map(*SETTINGS).data["logger"]
-    changed = orjson.dumps(orjson.loads(before) | {"image": AGENT}).decode()
-    core.patch_namespaced_config_map(*SETTINGS, {"data": {"logger": changed}})
+    data = core.read_namespaced_config_map(*SETTINGS).data
+    before = {key: data[key] for key in ("agent", "logger")}
+    changed = {key: orjson.dumps(orjson.loads(text) | {"image": AGENT}).decode() for key, text in before.items()}
+    core.patch_namespaced_config_map(*SETTINGS, {"data": changed})
     yield
-    core.patch_namespaced_config_map(*SETTINGS, {"data": {"logger": before}})
+    core.patch_namespaced_config_map(*SETTINGS, {"data": before})
 
 
 @pytest.fixture

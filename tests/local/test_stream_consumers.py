@@ -99,12 +99,13 @@ class Echo:
 def test_several_consumers_of_a_group_answer_each_message_once_while_it_is_divided_anew(broker: Broker) -> None:
     topics = broker.topics("in", "out", "bad", partitions=6)
     stream = definition(broker, topics, batch=50)
-    sending = threading.Thread(
-        target=lambda: [
-            broker.send(topics[0], [(b"%d" % i, b'{"x": %d}' % i) for i in range(n, n + 500)]) or time.sleep(0.5)  # type: ignore[func-returns-value]
-            for n in range(0, 10_000, 500)
-        ]
-    )
+
+    def send() -> None:
+        for n in range(0, 10_000, 500):
+            broker.send(topics[0], [(b"%d" % i, b'{"x": %d}' % i) for i in range(n, n + 500)])
+            time.sleep(0.2)
+
+    sending = threading.Thread(target=send)
     runs = [StreamRun(stream, 0, stream.start, Echo(), identity=f"c{n}") for n in range(3)]
     sending.start()
     for run in runs:  # one after another, so that partitions move while messages come
