@@ -42,9 +42,8 @@ def pods_port(broker: Broker) -> int:
     return port
 
 
-@pytest.fixture(scope="module")
-def adder(platform: Installed, tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("adder")
+def apply_adder(platform: Installed, folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
     (folder / "function.py").write_text(FUNCTION)
     definition = {
         "kind": "Model",
@@ -56,6 +55,11 @@ def adder(platform: Installed, tmp_path_factory: pytest.TempPathFactory) -> str:
     }
     (folder / "headrace.yaml").write_text(yaml.safe_dump(definition))
     platform.headrace("apply", "-f", str(folder))
+
+
+@pytest.fixture(scope="module")
+def adder(platform: Installed, tmp_path_factory: pytest.TempPathFactory) -> str:
+    apply_adder(platform, tmp_path_factory.mktemp("adder"))
     return "adder"
 
 
@@ -127,10 +131,14 @@ class Streamed:
         assert {1} == set(Counter(r["request_id"] for r in rows).values())
 
 
-@pytest.fixture(scope="module")
-def secret(platform: Installed) -> None:
+def create_secret(platform: Installed) -> None:
     body = client.V1Secret(metadata=client.V1ObjectMeta(name=SECRET), string_data={"KAFKA_PASSWORD": PASSWORD})
     client.CoreV1Api(platform.api).create_namespaced_secret(platform.namespace, body)
+
+
+@pytest.fixture(scope="module")
+def secret(platform: Installed) -> None:
+    create_secret(platform)
 
 
 @pytest.fixture
@@ -260,6 +268,17 @@ def test_a_controller_that_begins_anew_and_a_second_one_leave_one_deployment_eac
     finally:
         platform.kubectl("scale", "deployment/headrace-controller", "--replicas=1")
     stream.check_each_once(200)
+
+
+def test_a_stream_is_let_in_where_callers_are_asked_who_they_are(
+    guarded: Installed, broker: Broker, pods_port: int, tmp_path: Path
+) -> None:
+    apply_adder(guarded, tmp_path / "adder")
+    create_secret(guarded)
+    stream = Streamed(guarded, broker, pods_port, tmp_path, "guarded")
+    stream.apply()
+    stream.send(0, 20)
+    stream.check_each_once(20)
 
 
 def _written(broker: Broker, topic: str, key: bytes) -> float:
