@@ -17,6 +17,10 @@ MODEL_SERVER_IMAGE ?= dev.local/headrace-test-model-server:$(TAG)
 # A second tag of the same images, which the tests upgrade to; empty, and these tests are skipped by name, where images are named otherwise.
 NEXT_TAG ?= $(if $(filter file,$(origin FUNCTION_IMAGE)),next)
 function-image = $(subst {framework},$(1),$(FUNCTION_IMAGE))
+# Frameworks whose images the platform of the tests has; tensorflow may be added where there are 8 GB of disk for it.
+CLUSTER_FRAMEWORKS ?= lightgbm onnx xgboost
+# Image of KServe's agent that the nodes have, for the test of its logger; without one it is skipped by name.
+KSERVE_AGENT ?=
 # Command that restarts the cluster's API server, empty for none.
 RESTART_API ?= $(PYTHON) tests/cluster/restart_api.py $(CLUSTER)
 # Address of this machine that the cluster's pods reach; the tests' object storage serves there.
@@ -63,10 +67,11 @@ test-cluster-core: NEXT_TAG :=
 CLUSTER_TESTS ?= tests/cluster
 run-cluster-tests = $(CLUSTER) exec -- env HEADRACE_FUNCTION_IMAGE='$(FUNCTION_IMAGE)' HEADRACE_CONTROLLER_IMAGE='$(CONTROLLER_IMAGE)' \
 	HEADRACE_BUILDER_IMAGE='$(call function-image,builder)' HEADRACE_JOBS_IMAGE='$(JOBS_IMAGE)' HEADRACE_TEST_RESTART_API='$(RESTART_API)' \
-	HEADRACE_TEST_MODEL_SERVER='$(MODEL_SERVER_IMAGE)' HEADRACE_TEST_NEXT_TAG=$(NEXT_TAG) HEADRACE_TEST_S3_HOST=$(CLUSTER_S3_HOST) $(BIN)/python -m pytest $(CLUSTER_TESTS)
+	HEADRACE_TEST_MODEL_SERVER='$(MODEL_SERVER_IMAGE)' HEADRACE_TEST_NEXT_TAG=$(NEXT_TAG) HEADRACE_TEST_S3_HOST=$(CLUSTER_S3_HOST) HEADRACE_TEST_FRAMEWORKS='$(CLUSTER_FRAMEWORKS)' \
+	HEADRACE_TEST_KSERVE_AGENT=$(KSERVE_AGENT) $(BIN)/python -m pytest $(CLUSTER_TESTS)
 
 # What builds an image: CLUSTER build-image, or another command with the same options.
-cluster-images: $(foreach target,python sklearn onnx xgboost builder,image-function-$(target)) image-controller image-jobs image-model-server
+cluster-images: $(foreach target,python sklearn $(CLUSTER_FRAMEWORKS) builder,image-function-$(target)) image-controller image-jobs image-model-server
 
 image-function-%: # a target of functions/Dockerfile, for a builder that knows no targets
 	@mkdir -p .cache
@@ -170,7 +175,7 @@ bench: setup ## Measure beside peers, in environments of their own
 
 lock: ## Resolve the locks anew from pyproject.toml
 	@$(LOCK) pyproject.toml --output-file requirements/platform.txt
-	@$(LOCK) pyproject.toml --extra cluster --extra grpc --extra oidc --extra tracing --output-file requirements/cluster.txt
+	@$(LOCK) pyproject.toml --extra cluster --extra grpc --extra kafka --extra oidc --extra tracing --output-file requirements/cluster.txt
 	@$(LOCK) pyproject.toml --extra cluster --extra grpc --extra kafka --extra oidc --extra tracing --group dev --output-file requirements/dev.txt
 	@$(LOCK) requirements/jobs.in --output-file requirements/jobs.txt
 	@$(LOCK) requirements/jobs-cluster.in --constraint requirements/jobs.txt --output-file requirements/jobs-cluster.txt

@@ -50,7 +50,10 @@ class Broker:
 
     def run(self, verb: str) -> None:
         told = {**os.environ, "HEADRACE_KAFKA_STATE": str(self.state)}
-        subprocess.run([str(command()), verb, str(self.port)], check=True, env=told, capture_output=True, timeout=180)
+        done = subprocess.run(
+            [str(command()), verb, str(self.port)], check=False, env=told, capture_output=True, timeout=180
+        )
+        assert done.returncode == 0, done.stderr.decode() + done.stdout.decode()
 
     def restart(self) -> None:
         """Kill the broker's process and start it again on the same data."""

@@ -17,9 +17,11 @@ from headrace_controller.backends.kserve.analysis_runs import ClusterRunner
 from headrace_controller.backends.kserve.build_settings import BuildSettings
 from headrace_controller.backends.kserve.builds import ClusterBuildRoom
 from headrace_controller.backends.kserve.cluster import Cluster
+from headrace_controller.backends.kserve.deployments import Deployments
 from headrace_controller.backends.kserve.jobs import Jobs
 from headrace_controller.backends.kserve.manifests import manifests_for
 from headrace_controller.backends.kserve.secrets import Secrets
+from headrace_controller.backends.kserve.streams import SECRET as STREAMS_SECRET
 from headrace_controller.backends.kserve.token_reviews import TokenReviews
 from headrace_controller.catalog.catalog import Catalog
 from headrace_controller.gateway_client import SECONDS, GatewayAsking
@@ -36,6 +38,7 @@ from headrace_controller.incluster.platform_keys import (
 from headrace_controller.incluster.services import ClusterServices
 from headrace_controller.incluster.settings import GATEWAY_SERVICE, InCluster
 from headrace_controller.incluster.signing import sign_documents
+from headrace_controller.incluster.streams import ClusterStreams
 from headrace_controller.logging_setup import set_up_logging
 from headrace_controller.service.platform import create_platform
 from headrace_controller.service.rotation import key_files
@@ -71,6 +74,12 @@ def serve_in_cluster(environment: Mapping[str, str]) -> None:
     services = ClusterServices(cluster, Catalog(documents, keys.release_key), gateways)
     services.keeping.after.append(look_after_inbox(settings))
     jobs = Jobs(cluster)
+    # The pods of schedules and streams run this very image.
+    image = cluster.image_of(environment[POD])
+    secrets = Secrets(cluster)
+    streams = ClusterStreams(
+        Catalog(documents), Deployments(cluster), lambda: secrets.find(STREAMS_SECRET), settings.cluster, image
+    )
     platform = create_platform(
         settings.platform,
         services,
@@ -80,8 +89,8 @@ def serve_in_cluster(environment: Mapping[str, str]) -> None:
         ClusterRunner(jobs, settings.cluster, AnalysisSettings.from_environment(environment)),
         settings.gateway,
     )
-    # The pods of schedules run this very image.
-    croning = Croning(platform.schedules.select, jobs, settings.cluster, cluster.image_of(environment[POD]))
+    platform.streams.runner = streams
+    croning = Croning(platform.schedules.select, jobs, settings.cluster, image)
     platform.schedules.leave_clock(services.keeping.look)
     services.keeping.after.append(croning.keep)
     platform.metrics.on_attach(tell_collector(settings))
@@ -90,12 +99,14 @@ def serve_in_cluster(environment: Mapping[str, str]) -> None:
     platform.exchanges.on_arrival(tell_collector(settings))
     platform.checks.append(lambda: [p for p in (services.keeping.health.problem,) if p])
     platform.checks.append(lambda: list(services.keeping.left.values()))
+    platform.checks.append(lambda: streams.problems)
     platform.trust.secret.value = keys.secret
     platform.rotation.elsewhere = HashKeys(Secrets(cluster), services.keeping.look)
     platform.trust.authentication.tokens = _tokens(settings, platform.trust.authentication.tokens, cluster)
     platform.open(home_lost=True)
     platform.trust.see_to_an_administrator(lambda key: Secrets(cluster).apply(first_key_secret(key, settings.cluster)))
     services.open()
+    streams.start()
     management = create_app(platform, pages.blueprint(platform))
     serve(
         settings,
@@ -105,6 +116,7 @@ def serve_in_cluster(environment: Mapping[str, str]) -> None:
         platform.trust.secret,
         platform.trust.authentication.verify_token,
     )
+    streams.close()
     services.close()
     platform.close()
 

@@ -24,8 +24,8 @@ CONTROLLER_IMAGE = os.environ.get("HEADRACE_CONTROLLER_IMAGE", "dev.local/headra
 FUNCTION_IMAGE = os.environ.get("HEADRACE_FUNCTION_IMAGE", "dev.local/headrace-function-{framework}:test")
 
 JOBS_IMAGE = os.environ.get("HEADRACE_JOBS_IMAGE", "dev.local/headrace-jobs:test")
-FRAMEWORKS = ("onnx", "xgboost")
-"""Whose images the platform of the tests has besides."""
+FRAMEWORKS = tuple(os.environ.get("HEADRACE_TEST_FRAMEWORKS", "lightgbm onnx xgboost").split())
+"""Whose images the platform of the tests has besides. TensorFlow's takes gigabytes, so it is asked for by name."""
 TARGETS = ("python", "sklearn", "builder", *FRAMEWORKS)
 """Of ``functions/Dockerfile``."""
 

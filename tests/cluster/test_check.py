@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from kubernetes import client
 
-from .installed import Installed
+from .installed import FRAMEWORKS, Installed
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -27,7 +27,7 @@ def test_a_platform_that_is_up_lacks_nothing(platform: Installed) -> None:
     assert [c for c in found.values() if c["level"] in ("lacking", "unknown")] == []
     assert code == 0
     assert found["store"]["level"] == "ok"
-    assert found["runtime images"]["says"] == "python, sklearn"
+    assert found["runtime images"]["says"] == ", ".join(sorted(["python", "sklearn", *FRAMEWORKS]))
 
 
 def test_a_right_that_was_taken_away_is_missed(platform: Installed) -> None:

@@ -11,6 +11,7 @@ from kubernetes import client
 
 from headrace_controller.backends.base import ServiceSpec
 from headrace_controller.backends.kserve import cluster as cluster_module
+from headrace_controller.backends.kserve import deployments as deployments_module
 from headrace_controller.backends.kserve import jobs as jobs_module
 from headrace_controller.backends.kserve import secrets as secrets_module
 from headrace_controller.backends.kserve.backend import KServeBackend
@@ -23,7 +24,7 @@ from support.backend_contract import FUNCTION, versions
 from .conftest import Publisher
 
 ACCOUNTS = Path(__file__).parents[2] / "knative" / "base" / "accounts.yaml"
-CLIENTS = "".join(map(inspect.getsource, (cluster_module, jobs_module, secrets_module)))
+CLIENTS = "".join(map(inspect.getsource, (cluster_module, deployments_module, jobs_module, secrets_module)))
 
 # (group, resource): each verb, and the call of the only modules that talk to Kubernetes which needs it.
 USED: dict[tuple[str, str], dict[str, str]] = {
@@ -54,6 +55,12 @@ USED: dict[tuple[str, str], dict[str, str]] = {
         "create": "patch_namespaced_cron_job",  # a server-side apply of what is not there
         "patch": "patch_namespaced_cron_job",
         "delete": "delete_namespaced_cron_job",
+    },
+    ("apps", "deployments"): {
+        "list": "list_namespaced_deployment",
+        "create": "patch_namespaced_deployment",  # a server-side apply of what is not there
+        "patch": "patch_namespaced_deployment",
+        "delete": "delete_namespaced_deployment",
     },
     ("ray.io", "rayjobs"): {
         "get": 'self._ray("get"',

@@ -112,15 +112,18 @@ class StreamView(Answer):
     revision: int
     at: str
     definition: Json
-    state: str = Field(description="starting, running, waiting, pausing, paused, failed or stopped")
+    state: str = Field(description="starting, running, waiting, asleep, pausing, paused, failed or stopped")
     reason: str
     paused: bool
     group: str = Field(description="consumer group")
     resets: int
     lag: int | None = Field(description="messages that are not answered yet; null where nobody has looked")
     partitions: dict[str, int] = Field(description="lag by partition")
-    answered: int = Field(description="messages since the process began")
+    answered: int = Field(
+        description="messages since the process that counts began: of streams, in a cluster the controller"
+    )
     refused: int = Field(description="messages sent to the error topic since then")
+    replicas: int | None = Field(description="pods that read it; null where it is no cluster")
 
 
 class StreamList(Answer):

@@ -124,6 +124,7 @@ def stream(found: Stream) -> schemas.StreamView:
         partitions=dict(said.get("lag", {})),
         answered=int(said.get("answered", 0)),
         refused=int(said.get("refused", 0)),
+        replicas=said.get("replicas"),
     )
 
 

@@ -43,7 +43,8 @@ def show_stream(client: Client, name: str, as_json: bool) -> None:
     click.echo(f"{found.name}  revision {found.revision}  {_state(found)}")
     click.echo(f"{said['source']} → {said['model']} → {said['destination']}, problems → {said['errors']}")
     click.echo(
-        f"group {found.group} at {', '.join(said['brokers'])}, {found.answered} answered, {found.refused} refused\n"
+        f"group {found.group} at {', '.join(said['brokers'])}, {found.answered} answered, {found.refused} refused"
+        + ("\n" if found.replicas is None else f", {found.replicas} pods\n")
     )
     print_table(
         [{"partition": p, "lag": n} for p, n in found.partitions.items()],

@@ -15,8 +15,10 @@ from headrace_functions.names import Reference
 MAX_BATCH = 4096
 """Messages that are asked about in one request at most."""
 _TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}")
-_SECRET = re.compile(r"password|secret|\.key$|token|credential", re.IGNORECASE)
+_SECRET = re.compile(r"password|secret|\.key$|\.key\.pem$|token|credential", re.IGNORECASE)
 _REGISTRY = re.compile(r"https?://[^\s/?#@]+(?:/[^\s?#]*)?")
+VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+"""How a setting refers to an environment variable."""
 _REFERENCE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
 RESERVED = (
     "bootstrap.servers", "group.id", "transactional.id", "enable.auto.commit", "enable.idempotence", "auto.offset.reset", "isolation.level",
@@ -50,6 +52,22 @@ Topic = Annotated[str, BeforeValidator(located(_topic))]
 Start = Annotated[str, BeforeValidator(located(start_of))]
 
 
+class StreamScaling(Document):
+    """How many pods read a stream in a cluster; on one machine one process reads every stream."""
+
+    min_replicas: int = Field(default=0, ge=0, le=100)
+    max_replicas: int = Field(default=1, ge=1, le=100)
+    idle_timeout: Duration = 60.0
+    """Seconds without lag after which it sleeps, and with less lag after which it has fewer."""
+    lag_per_replica: int = Field(default=10_000, ge=1, le=1_000_000_000)
+
+    @model_validator(mode="after")
+    def _maximum_is_not_below_minimum(self) -> "StreamScaling":
+        if self.max_replicas < self.min_replicas:
+            raise refuse(f"max-replicas {self.max_replicas} is below min-replicas {self.min_replicas}")
+        return self
+
+
 class StreamDefinition(Document):
     """What flows from where to where. ``model`` is a model, version, alias or sequence."""
 
@@ -72,6 +90,7 @@ class StreamDefinition(Document):
     registry_auth: Text | None = None
     """``${NAME}`` of an environment variable of the platform that holds ``user:password``."""
     properties: dict[str, str] = Field(default_factory=dict)
+    scaling: StreamScaling = Field(default_factory=StreamScaling)
     metadata: dict[str, Text] = Field(default_factory=dict)
 
     @field_validator("properties", mode="before")
@@ -124,6 +143,12 @@ class StreamDefinition(Document):
         if self.destination == self.errors:
             raise refuse("destination and errors are one topic, so nobody could tell answers from problems")
         return self
+
+    @property
+    def variables(self) -> list[str]:
+        """Names of the environment variables that its settings refer to, sorted."""
+        texts = [*self.properties.values(), self.registry_auth or ""]
+        return sorted({name for text in texts for name in VARIABLE.findall(text)})
 
     def consumer_group(self, resets: int) -> str:
         """The consumer group after so many resets: a reset begins a new one, which has no committed offsets."""

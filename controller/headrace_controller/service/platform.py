@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -54,7 +53,7 @@ from headrace_controller.service.schedules import Schedules
 from headrace_controller.service.segmentation import Segmentation
 from headrace_controller.service.sequences import Sequences
 from headrace_controller.service.services import Services, ServiceViews
-from headrace_controller.service.streams import Streams
+from headrace_controller.service.streams import ProcessOfStreams, Streams
 from headrace_controller.service.versions import Versions
 from headrace_controller.service.watching import IncidentWatch
 from headrace_controller.settings import Settings
@@ -221,12 +220,7 @@ def create_platform(
     logs = LogReader(documents.objects)
     reports = Reports(catalog)
     incidents = Incidents(catalog, changes.announce)
-    streams = Streams(
-        catalog,
-        settings.run / "streams",
-        partial(_touch, settings.run / "streams" / "changed"),
-        runs=runner is None,
-    )
+    streams = Streams(catalog, ProcessOfStreams(settings.run / "streams"))
     gauges = Gauges(reports, incidents=incidents.open, streams=streams.select)
     jobs.on_change(lambda _job: gauges.stale())
     values = LogReader(documents.objects, layout.metric_table)
@@ -311,9 +305,3 @@ def _probe(settings: Settings) -> RuntimeProbe:
         network=settings.function_network,
         memory=settings.function_memory,
     )
-
-
-def _touch(mark: Path) -> None:
-    """Tell the process that runs streams that one has changed."""
-    mark.parent.mkdir(parents=True, exist_ok=True)
-    mark.write_text(clock.now())

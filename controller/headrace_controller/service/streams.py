@@ -4,11 +4,11 @@ Who runs them writes down how they are doing; ``progress`` reads that. A stream 
 """
 
 import importlib.util
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
@@ -64,20 +64,50 @@ def of_state(state: State, progress: Mapping[str, Any] | None = None) -> Stream:
     )
 
 
+class Runner(Protocol):
+    """Who runs the streams. Every call returns at once."""
+
+    def check(self, definition: StreamDefinition) -> None:
+        """Raises ``InvalidInput`` for a stream that cannot run here."""
+
+    def changed(self) -> None:
+        """A stream was made, changed or deleted, or the platform begins with some."""
+
+    def progress(self, name: str) -> Mapping[str, Any] | None:
+        """How a stream was doing at ``at``: ``state``, ``reason``, ``lag`` by partition, ``answered``, ``refused``; None where nobody runs it."""
+
+
+class ProcessOfStreams:
+    """The process of streams of this machine: told by a mark in a folder, it writes ``<stream>.json`` there (``embedded.streams``)."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def check(self, definition: StreamDefinition) -> None:
+        """It runs whatever can be defined."""
+
+    def changed(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        (self._folder / "changed").write_text(clock.now())
+
+    def progress(self, name: str) -> Mapping[str, Any] | None:
+        try:
+            document: dict[str, Any] = orjson.loads((self._folder / f"{name}.json").read_bytes())
+        except (OSError, ValueError):
+            return None
+        return document
+
+
 class Streams:
-    def __init__(
-        self, catalog: Catalog, progress: Path, changed: Callable[[], None] = lambda: None, *, runs: bool = True
-    ) -> None:
-        """``progress`` is the folder with ``<stream>.json`` of who runs them; ``changed`` tells them of a change. Without ``runs`` nobody does."""
-        self._runs = runs
+    def __init__(self, catalog: Catalog, runner: Runner) -> None:
         self._catalog = catalog
-        self._progress = progress
-        self._changed = changed
+        self.runner = runner
+        """Who runs them; another one may be put there before ``open``."""
 
     def open(self) -> None:
         """Have the streams run that there are."""
-        if self._runs and self._catalog.streams.names():
-            self._changed()
+        if self._catalog.streams.names():
+            self.runner.changed()
 
     def select(self) -> list[Stream]:
         """Every stream by name, with its progress, of whose model the caller may see something."""
@@ -89,8 +119,6 @@ class Streams:
 
     def put(self, definition: StreamDefinition) -> tuple[Stream, bool]:
         """Make or change a stream; the second member is False where it was so already. A change of the source or the group needs a reset."""
-        if not self._runs:
-            raise InvalidInput("streams run on a platform of one machine, and this one is in a cluster", field="kind")
         if importlib.util.find_spec("confluent_kafka") is None:
             raise InvalidInput(
                 "streams need the Kafka client, which is not installed",
@@ -98,6 +126,7 @@ class Streams:
                 hint="pip install 'headrace[kafka]'",
             )
         self._check_model(definition.model)
+        self.runner.check(definition)
         current = self._catalog.streams.find(definition.name)
         held = current.document if current is not None and not current.deleted else {}
         if held.get("definition") == definition.to_document():
@@ -128,11 +157,11 @@ class Streams:
     def delete(self, name: str) -> None:
         """Delete a stream; topics and the consumer group stay as they are."""
         self._catalog.streams.delete(name)
-        self._changed()
+        self.runner.changed()
 
     def _append(self, name: str, document: dict[str, Any]) -> None:
         self._catalog.streams.append(name, {"schema": 1, **document})
-        self._changed()
+        self.runner.changed()
 
     def _check_model(self, model: str) -> None:
         reference = Reference.parse(model)
@@ -141,9 +170,8 @@ class Streams:
         raise NotFound(f"there is no model or sequence {reference.name}", field="model", hint="apply it first")
 
     def _progress_of(self, name: str) -> Mapping[str, Any]:
-        try:
-            document: dict[str, Any] = orjson.loads((self._progress / f"{name}.json").read_bytes())
-        except (OSError, ValueError):
+        document = self.runner.progress(name)
+        if document is None:
             return {"state": "stopped", "reason": "nobody runs it yet"}
         if clock.ago(STALE.total_seconds()) > clock.parse(document["at"], field="at"):
             return {**document, "state": "stopped", "reason": f"nothing was heard of it since {document['at']}"}

@@ -2,8 +2,13 @@
 
 With ``exactly-once``, the answers of a batch, its problems and its offsets are one transaction: a reader with
 ``isolation.level=read_committed`` sees all or nothing of it, and a batch whose transaction did not commit is read again. The
-transactional id is the stream's name, so a process that was taken for dead cannot commit any more once another has begun.
+transactional id is the stream's name, so a process that was taken for dead cannot commit any more once another has begun. Where
+several consumers share a stream each has an ``identity`` beside it, and the group's generation fences: an answer to a partition
+that has gone to another consumer is not committed, and whoever gets a partition waits for transactions that are open on it.
 With ``at-least-once``, the offsets are committed after the broker has every answer; a batch may be answered again after a crash.
+
+A consumer that has read a partition to its end commits that end: it may lie behind the last message, after the marker of a
+transaction, and a group that has committed nothing would take ``latest`` for another place the next time.
 """
 
 import logging
@@ -17,7 +22,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka import Message as KafkaMessage
 
-from headrace_controller.definitions.stream import StreamDefinition
+from headrace_controller.definitions.stream import VARIABLE, StreamDefinition
 from headrace_controller.streams.messages import Headers, Message
 from headrace_functions.errors import InvalidInput, NotFound, Unreachable
 
@@ -26,7 +31,8 @@ log = logging.getLogger("headrace.streams")
 _BROKER_SECONDS = 10.0
 _TRANSACTION_SECONDS = 10.0
 _FLUSH_SECONDS = 60.0
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+OPEN_TRANSACTION = 20.0
+"""Seconds after which brokers give up the transaction of a consumer that never comes back under its identity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +58,14 @@ class Lanes:
     """
 
     def __init__(
-        self, stream: StreamDefinition, resets: int, start: str, environment: Mapping[str, str] = os.environ
+        self,
+        stream: StreamDefinition,
+        resets: int,
+        start: str,
+        environment: Mapping[str, str] = os.environ,
+        identity: str = "",
     ) -> None:
+        """``identity`` tells consumers of one stream from one another; empty where there is one."""
         self._stream = stream
         self._start = start
         self._said = ""
@@ -72,12 +84,18 @@ class Lanes:
                 "heartbeat.interval.ms": 1_500,
                 "allow.auto.create.topics": False,
                 "fetch.wait.max.ms": 100,
-                "enable.partition.eof": False,
+                "enable.partition.eof": True,
             }
         )
         self._moved = False
         self._fatal: KafkaException | None = None
-        transactional = {"transactional.id": f"headrace.{stream.name}"} if self._exactly_once else {}
+        self._ends: dict[int, int] = {}
+        self._committed: dict[int, int] = {}
+        transactional: dict[str, Any] = {}
+        if self._exactly_once:
+            transactional["transactional.id"] = f"headrace.{stream.name}" + (f".{identity}" if identity else "")
+            if identity:  # one that is gone for good is fenced by nobody of the same id
+                transactional["transaction.timeout.ms"] = round(OPEN_TRANSACTION * 1000)
         self._producer = Producer(shared | {"enable.idempotence": True, "linger.ms": 5, **transactional})
         self._refused: list[KafkaError] = []
 
@@ -107,13 +125,34 @@ class Lanes:
             raise self._away(error) from error
         if self._fatal is not None:  # the client would read nothing more, and not say so again
             raise Moved(f"the client has to begin anew: {self._said}")
-        self._moved = False
+        moved, self._moved = self._moved, False
         messages = []
         for one in found:
-            if one.error() is not None:
-                raise self._away(KafkaException(one.error()))
-            messages.append(_message(one))
+            refused = one.error()
+            if refused is not None and refused.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 -- the library's name for it
+                if not moved:  # else it may be the end of a partition that went to another consumer
+                    self._ends[int(one.partition() or 0)] = int(one.offset() or 0)
+            elif refused is not None:
+                raise self._away(KafkaException(refused))
+            else:
+                messages.append(_message(one))
         return messages
+
+    def settle(self) -> None:
+        """Commit the ends of partitions that have been read and answered to their ends, where that is further than the last answer."""
+        ends, self._ends = self._ends, {}
+        further = {p: end for p, end in ends.items() if end > self._committed.get(p, -1)}
+        if not further:
+            return
+        try:
+            offsets = [TopicPartition(self._stream.source, p, o) for p, o in sorted(further.items())]
+            self._consumer.commit(offsets=offsets, asynchronous=False)
+        except (
+            KafkaException
+        ) as error:  # the group is being divided anew; whoever gets the partition comes to its end, too
+            log.info("stream %s: ends are not committed: %s", self._stream.name, error.args[0].str())
+        else:
+            self._committed |= further
 
     def stay(self) -> None:
         """Tell the group that this consumer lives while it waits for answers; ``Moved`` if it lost its partitions."""
@@ -141,6 +180,7 @@ class Lanes:
                 self._consumer.commit(offsets=offsets, asynchronous=False)
         except KafkaException as error:
             raise self._away(error) from error
+        self._committed |= behind
 
     def _in_transaction(self, outgoing: Iterable[Outgoing], offsets: list[TopicPartition]) -> None:
         self._producer.begin_transaction()
@@ -214,6 +254,8 @@ class Lanes:
 
     def _revoked(self, _consumer: Any, _partitions: list[TopicPartition]) -> None:
         self._moved = True
+        self._ends.clear()
+        self._committed.clear()
 
     def _heard(self, error: KafkaError) -> None:
         self._said = error.str()
@@ -228,6 +270,9 @@ class Lanes:
 
 class LagView:
     """Looks at a group from outside, whether its stream runs or not."""
+
+    begun = False
+    """Whether the last look saw that the group has committed in every partition; before, where it begins is known to its consumers alone."""
 
     def __init__(self, stream: StreamDefinition, resets: int, environment: Mapping[str, str] = os.environ) -> None:
         self._stream = stream
@@ -244,6 +289,7 @@ class LagView:
             partitions = [TopicPartition(stream.source, number) for number in sorted(topic.partitions)]
             committed = self._consumer.committed(partitions, timeout=_BROKER_SECONDS) if partitions else []
             found: dict[int, int] = {}
+            self.begun = bool(committed) and all(one.offset >= 0 for one in committed)
             for one in committed:
                 low, high = self._consumer.get_watermark_offsets(
                     TopicPartition(one.topic, one.partition), timeout=_BROKER_SECONDS
@@ -279,11 +325,11 @@ def filled(key: str, value: str, environment: Mapping[str, str]) -> str:
             raise InvalidInput(
                 f"{key} needs the environment variable {found[1]}, which the platform does not have",
                 field=key,
-                hint="set it where headrace up is started",
+                hint="set it where headrace up is started; in a cluster in the Secret headrace-streams",
             )
         return environment[found[1]]
 
-    return _VARIABLE.sub(of, value)
+    return VARIABLE.sub(of, value)
 
 
 def _message(found: KafkaMessage) -> Message:

@@ -90,7 +90,7 @@ class GatewayCalls:
     """Asks the gateway at ``base``; ``secret`` gives the platform's, as proof that the caller is one of its processes."""
 
     def __init__(self, base: str, secret: Callable[[], str]) -> None:
-        self._client = httpx.Client(base_url=base, timeout=660.0)
+        self._client = httpx.Client(base_url=base, timeout=660.0, trust_env=False)
         self._secret = secret
 
     def post(self, path: str, body: bytes, headers: dict[str, str]) -> httpx.Response:
@@ -115,14 +115,23 @@ class StreamRun:
     """One stream in a thread of its own, from ``start`` to ``stop``."""
 
     def __init__(
-        self, stream: StreamDefinition, resets: int, start: str, asking: Asking, *, paused: bool = False
+        self,
+        stream: StreamDefinition,
+        resets: int,
+        start: str,
+        asking: Asking,
+        *,
+        paused: bool = False,
+        identity: str = "",
     ) -> None:
+        """With an ``identity`` it is one of several consumers, and somebody else looks at the lag."""
         self.progress = Progress("paused" if paused else "starting")
         self._stream = stream
         self._resets = resets
         self._start = start
         self._asking = asking
         self._paused = paused
+        self._identity = identity
         self._stop = threading.Event()
         self._writing_since: float | None = None
         self._decode: Decode | None = None
@@ -133,7 +142,8 @@ class StreamRun:
 
     def start(self) -> None:
         self._thread.start()
-        self._looking.start()
+        if not self._identity:
+            self._looking.start()
 
     def stop(self) -> None:
         """Finish the batch that is being written and leave the group."""
@@ -184,7 +194,7 @@ class StreamRun:
 
     def _session(self) -> None:
         self._decode = decoder(self._stream)
-        lanes = Lanes(self._stream, self._resets, self._start)
+        lanes = Lanes(self._stream, self._resets, self._start, identity=self._identity)
         try:
             lanes.open()
             self.progress.state, self.progress.reason = "running", ""
@@ -192,6 +202,7 @@ class StreamRun:
                 read = lanes.read(self._stream.batch, self._stream.linger)
                 if read:
                     self._answer(lanes, read)
+                lanes.settle()
         finally:
             lanes.close()
 

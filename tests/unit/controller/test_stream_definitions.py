@@ -55,6 +55,8 @@ def asked(value: bytes, partition: int = 0) -> Question:
         ({"model": "M"}, "model"), ({"start": "yesterday"}, "start"), ({"batch": 0}, "batch"), ({"batch": 4097}, "batch"),
         ({"guarantee": "maybe"}, "guarantee"), ({"topic": "x"}, "topic"),
         ({"properties": {"group.id": "mine"}}, "properties"), ({"properties": {"sasl.password": "letmein"}}, "properties"),
+        ({"properties": {"ssl.key.pem": "-----BEGIN PRIVATE KEY-----"}}, "properties"),
+        ({"scaling": {"min-replicas": 3, "max-replicas": 2}}, "scaling"), ({"scaling": {"lag-per-replica": 0}}, "scaling.lag-per-replica"),
         ({"format": "avro"}, "registry"), ({"registry": "http://r:1"}, "registry"), ({"format": "xml"}, "format"),
         ({"format": "avro", "registry": "http://ann:pw@r:1"}, "registry"),
         ({"format": "avro", "registry": "http://r:1", "registry-auth": "ann:pw"}, "registry-auth"),
@@ -79,6 +81,13 @@ def test_secrets_come_from_the_environment() -> None:
     assert "true" == client_settings(it, {"SECRET": "pw"})["enable.ssl.certificate.verification"]
     with pytest.raises(InvalidInput, match="environment variable SECRET"):
         client_settings(it, {})
+
+
+def test_the_variables_of_a_stream_are_those_that_its_settings_name() -> None:
+    it = stream(properties={"sasl.username": "${USER}-${REGION}", "sasl.password": "${SECRET}", "client.id": "plain"})
+    assert ["REGION", "SECRET", "USER"] == it.variables
+    assert ["AUTH"] == stream(format="avro", registry="http://r:1", **{"registry-auth": "${AUTH}"}).variables
+    assert [] == stream().variables
 
 
 def test_rows_of_one_partition_are_asked_together_and_bodies_of_the_protocol_alone() -> None:

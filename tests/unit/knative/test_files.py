@@ -191,6 +191,18 @@ def test_what_runs_users_code_reaches_names_and_the_store_proxy_alone(
         assert [{"ipBlock": {"cidr": "0.0.0.0/0", "except": ["169.254.0.0/16"]}}] == rule["to"]
 
 
+def test_streams_reach_brokers_and_the_gateway_and_are_asked_by_the_controller_alone() -> None:
+    labels = {"headrace.dev/stream": "scores"}
+    assert ["headrace-knative-out", "headrace-names", "headrace-store", "headrace-streams"] == egress_of(labels)
+    policies = {p["metadata"]["name"]: p["spec"] for p in documents(KNATIVE / "components" / "network-policies")}
+    asked = [p for n, p in policies.items() if n != "headrace-default-deny" and selects(p["podSelector"], labels)]
+    [rule] = [rule for p in asked for rule in p.get("ingress", [])]
+    assert [{"podSelector": {"matchLabels": {"app.kubernetes.io/name": "headrace-controller"}}}] == rule["from"]
+    brokers = policies["headrace-streams"]["egress"]
+    assert brokers == policies["headrace-stream-lag"]["egress"], "who looks at the lag reaches what streams reach"
+    assert ["169.254.0.0/16"] == brokers[0]["to"][1]["ipBlock"]["except"]
+
+
 def test_the_local_overlay_opens_the_store_to_the_platforms_own_parts_alone() -> None:
     """It lets them go anywhere; what runs users' code is not selected by that policy."""
     store = next(

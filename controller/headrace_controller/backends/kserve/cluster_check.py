@@ -38,6 +38,7 @@ ACCOUNT_RIGHTS: tuple[Right, ...] = (
     ("", "events", "list"),
     *(("batch", "jobs", verb) for verb in ("get", "create", "delete")),
     *(("batch", "cronjobs", verb) for verb in ("list", "create", "patch", "delete")),
+    *(("apps", "deployments", verb) for verb in ("list", "create", "patch", "delete")),
     *(("ray.io", "rayjobs", verb) for verb in ("get", "create", "delete")),
 )
 """What the controller's account needs in the namespace; ``knative/base/accounts.yaml`` gives it."""

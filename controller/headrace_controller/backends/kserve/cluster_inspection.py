@@ -13,6 +13,7 @@ from headrace_controller.backends.kserve.cluster import TIMEOUT, explained
 from headrace_controller.backends.kserve.cluster_check import ACCOUNT_RIGHTS, CALLER_RIGHTS, Findings, Right, Unseen
 from headrace_controller.backends.kserve.credentials import PLATFORM_SECRET
 from headrace_controller.backends.kserve.manifests import API_VERSION, GROUP, MANAGED_BY, MANAGER, PLURAL
+from headrace_controller.backends.kserve.settings import FUNCTION_IMAGE
 from headrace_controller.environments import images
 from headrace_functions.errors import HeadraceError, InvalidInput, NotFound, Unreachable
 
@@ -111,14 +112,17 @@ class _Inspection:
         return None if found is None else str(found["spec"]["template"]["spec"]["containers"][0]["image"])
 
     def _runtime_images(self) -> tuple[str, ...] | None:
-        """The list as the controller's pod has it mounted."""
-        volumes = (self._deployment() or {}).get("spec", {}).get("template", {}).get("spec", {}).get("volumes", [])
+        """The list as the controller's pod has it mounted, without images that its variables do not name where they name some."""
+        pod = (self._deployment() or {}).get("spec", {}).get("template", {}).get("spec", {})
+        volumes = pod.get("volumes", [])
+        variables = [e["name"] for e in pod.get("containers", [{}])[0].get("env", [])]
+        named = {v.removeprefix(f"{FUNCTION_IMAGE}_").lower() for v in variables if v.startswith(f"{FUNCTION_IMAGE}_")}
         name = next((v["configMap"]["name"] for v in volumes if v["name"] == "runtime-images"), None)
         found = self._find(f"/api/v1/namespaces/{self._namespace}/configmaps/{name}") if name else None
         if found is None:
             return None
         listed = [i for text in found.get("data", {}).values() for i in images.read(text, str, where=str(name))]
-        return tuple(image.name for image in listed)
+        return tuple(image.name for image in listed if image.listed.image or not named or image.name in named)
 
     def _foreign(self) -> tuple[str, ...]:
         path = f"/apis/{GROUP}/{API_VERSION}/namespaces/{self._namespace}/{PLURAL}"
