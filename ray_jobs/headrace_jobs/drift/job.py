@@ -83,8 +83,7 @@ class DriftRun:
         """As ``report``, where the rules of the run are known."""
         columns = columns_of(version.signature)
         self.methods.check({c.field.name: {view.kind for view in names(c.field)} for c in columns})
-        tests = self._tests()
-        rows = size_for(columns, max([self.detector.sample, *(test.rows for test in tests)], default=0))
+        rows = self.rows_kept(columns)
         base = self._baseline(objects, version, rows, executor, progress)
         files = inputs.log_files(objects, self.version, self.window)
         part = self._count(files, self.task(columns, base, rows), executor, progress)
@@ -94,6 +93,10 @@ class DriftRun:
 
     def _tests(self) -> list[WholeTest]:
         return [self.detector.whole(name) for name in self.together if name != CONCEPT]
+
+    def rows_kept(self, columns: tuple[Column, ...]) -> int:
+        """How many rows of a side are kept raw for tests of all fields."""
+        return size_for(columns, max([self.detector.sample, *(test.rows for test in self._tests())], default=0))
 
     def task(self, columns: tuple[Column, ...], base: Baseline, rows: int) -> Task:
         """What is counted of the window, of which ``rows`` are kept raw."""
