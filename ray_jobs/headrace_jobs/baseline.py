@@ -18,7 +18,7 @@ from headrace_functions.version import Version
 from headrace_functions.views import Array, ViewName, names
 from headrace_jobs import inputs, sampling
 from headrace_jobs.attribution.training import shares
-from headrace_jobs.columns import Column, columns_of, series
+from headrace_jobs.columns import Column, Series, columns_of, series
 from headrace_jobs.conditions import satisfied_in_training
 from headrace_jobs.content import content_of, has_content
 from headrace_jobs.content import key as content_key
@@ -30,7 +30,7 @@ from headrace_jobs.sampling import Progress, SampleTask
 from headrace_jobs.scan import Reference, reference, row_hashes, take
 from headrace_jobs.statistics.categories import CategoryReference
 from headrace_jobs.statistics.numbers import GRID, NumberReference, grid_for
-from headrace_jobs.statistics.repeats import RowCounts
+from headrace_jobs.statistics.repeats import RowCounts, group_priorities
 from headrace_jobs.window import Window, rows_of
 
 Ranking = Literal["shap", "variance", "severity"]
@@ -163,7 +163,10 @@ def count_training(
     whole = {"input": dict[str, Array](), "output": dict[str, Array]()}
     outputs = _answers(version, answers)
     hashes, told_by, contents = np.zeros(rows, np.uint64), list[str](), dict[str, Array]()
-    chosen = lowest(priorities(str(version.id), rows), together)
+    group = _group(version, training, grouping)
+    order = priorities(str(version.id), rows) if group is None else group_priorities(group)
+    chosen = lowest(order, together)
+    groups = {"input": take(group, chosen)} if group is not None else {}
     importances: dict[str, float] = {}
     for column in columns_of(version.signature):
         of, name = (training, column.field.name) if column.side == "input" else (answers, column.name)
@@ -176,7 +179,9 @@ def count_training(
         except InvalidInput as error:
             notes.append((column.field.name, f"training data: {error.message}"))
             continue
-        kept_rows = chosen if column.side == "input" else lowest(priorities(str(version.id), len(values)), together)
+        kept_rows = chosen if column.side == "input" else _of_answers(version, values, places, order, group, together)
+        if group is not None and column.side == "output":
+            groups["output"] = take(group, places[kept_rows])
         if column.side == "input" and grouping in (None, column.field.name):
             hashes = row_hashes(hashes, column, values, found)
             told_by.append(column.name)
@@ -194,9 +199,28 @@ def count_training(
     whole_share = max(sum(importances.values()), 1.0)
     importances = {key: share / whole_share for key, share in importances.items()}
     ranking: Ranking = "variance" if importances else "severity"
-    sampled = Rows(whole["input"], whole["output"], contents)
+    sampled = Rows(whole["input"], whole["output"], contents, groups)
     repeats = RowCounts.of(hashes) if told_by else None
     return Baseline(rows, references, views, tuple(notes), sampled, importances, ranking, tuple(told_by), repeats)
+
+
+def _group(version: Version, training: ColumnOf, grouping: str | None) -> Series | None:
+    """The column whose values are groups of rows; None where there is none that can be read."""
+    named = [field for field in version.signature.inputs if field.name == grouping]
+    values = training(named[0].name) if named else None
+    if values is None:
+        return None
+    try:
+        return next(iter(series(named[0], values).values()), None)
+    except InvalidInput:
+        return None  # noted with the column itself
+
+
+def _of_answers(
+    version: Version, values: Any, places: Array, order: Array, group: Series | None, together: int
+) -> Array:
+    """Which answers that were kept from training are kept raw; of rows in groups those of whole groups."""
+    return lowest(priorities(str(version.id), len(values)) if group is None else order[places], together)
 
 
 def _by_view(found: Mapping[str, float], views: Mapping[str, tuple[Column, ViewName]]) -> dict[str, float]:
@@ -242,7 +266,8 @@ def from_log(
     files = inputs.log_files(objects, version.id, window)
     grid = grid_for(sampling.views_of(columns))
     told_by = tuple(c.name for c in columns if c.side == "input" and grouping in (None, c.field.name))
-    task = SampleTask(window, columns, sampling.size_for(columns), told_by=told_by)
+    group = next((c for c in columns if c.side == "input" and c.field.name == grouping), None)
+    task = SampleTask(window, columns, sampling.size_for(columns), told_by=told_by, grouping=group)
     found = sampling.sample(files, task, executor, progress)
     references: dict[str, Reference] = {}
     views: dict[str, tuple[Column, ViewName]] = {}
@@ -256,7 +281,9 @@ def from_log(
         {k: v for k, v in found.columns.items() if k in views and views[k][0].side == side}
         for side in ("input", "output")
     )
-    kept = Rows(given, outputs, {k: v for k, v in found.columns.items() if k not in views})
+    own = next((v for k, v in given.items() if group is not None and views[k][0] == group), None)
+    groups = {} if own is None else {"input": own, "output": own}
+    kept = Rows(given, outputs, {k: v for k, v in found.columns.items() if k not in views}, groups)
     rows = len(next(iter(found.columns.values()))) if found.columns else 0
     fields = {column.name: column.field.name for column in columns}
     notes = tuple((fields[name], f"reference window: {problem}") for name, problem in found.problems.items())

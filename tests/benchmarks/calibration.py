@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from drift_groups import KINDS, WHO, grouped
+from drift_groups import SIZES as GROUP_SIZES
 from drift_laws import FRESH, HELD_BACK, LAWS, Law, declared
 from drift_shifts import BASE, SHIFTS, Shift, base
 from scipy import stats
@@ -261,6 +263,57 @@ def width(options: argparse.Namespace) -> Iterator[str]:
 
 
 @dataclass(frozen=True)
+class Groups:
+    """Rows in groups that are named as ``grouping``: how much they share, rows of a group, rows of both sides, fields, and how far the first moves."""
+
+    shared: float
+    sizes: str
+    rows: tuple[int, int]
+    fields: int
+    move: float = 0.0
+
+
+def grouped_alarm(case: Groups, seed: int) -> bool:
+    random = np.random.default_rng([SEEDS + seed, zlib.crc32(repr(case).encode())])
+    sides = []
+    for rows, first, move in ((case.rows[0], 0, 0.0), (case.rows[1], 10_000_000, case.move)):
+        table = grouped(case.shared, case.sizes, rows, case.fields, first, random, move)
+        # An answer of equal rows is equal too.
+        sides.append({**table, "score": 1 / (1 + np.exp(-np.tanh(table["f0"])))})
+    fields = (declared("category", WHO), *(declared(KINDS[i % 4], f"f{i}") for i in range(case.fields)))
+    return counted(fields, *sides, DriftRules(grouping=WHO)).drifted()
+
+
+def groups(options: argparse.Namespace) -> Iterator[str]:
+    sizes = ((500, 500), (2000, 2000), (500, 10_000), (10_000, 500))
+    cases = [
+        Groups(shared, name, rows, fields, move)
+        for move, widths in ((0.0, (1, 8)), (0.4, (8,)))
+        for shared in (0.0, 0.3, 0.9, 1.0)
+        for name in GROUP_SIZES
+        for fields in widths
+        for rows in sizes
+    ]
+    answers = dict(
+        zip(cases, take_turns(cases, grouped_alarm, options.runs, options.minutes, options.first), strict=True)
+    )
+    for move in (0.0, 0.4):
+        yield (
+            f"\n| first field moves by {move} sd: rows of a group | shared | fields | "
+            + " | ".join(f"{n:,} → {m:,}" for n, m in sizes)
+            + " | all sizes | 95 % bound |"
+        )
+        yield "|---|---|---|" + "---|" * (len(sizes) + 2)
+        for one in [case for case in cases if case.move == move and case.rows == sizes[0]]:
+            seen = [answers[replace(one, rows=rows)] for rows in sizes]
+            hits, runs = sum(map(sum, seen)), sum(map(len, seen))
+            if runs:
+                each = " | ".join(f"{sum(some)} of {len(some)}" for some in seen)
+                rate = f"{hits / runs:.1%} | ≤ {bounds(hits, runs)[1]:.1%}"
+                yield f"| {one.sizes} | {one.shared:.0%} | {one.fields} | {each} | {rate} |"
+
+
+@dataclass(frozen=True)
 class Planted:
     shift: Shift
     rows: int
@@ -347,6 +400,7 @@ PARTS: Mapping[str, Callable[[argparse.Namespace], Iterator[str]]] = {
     "held-back": held_back,
     "fresh": fresh,
     "width": width,
+    "groups": groups,
     "power": power,
     "concept": concept_drift,
     "million": million,

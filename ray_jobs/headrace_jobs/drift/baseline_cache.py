@@ -90,6 +90,7 @@ def encoded(found: Baseline) -> bytes:
         "inputs": {key: _row(column, place) for key, column in found.sample.inputs.items()},
         "outputs": {key: _row(column, place) for key, column in found.sample.outputs.items()},
         "contents": {key: place(column) for key, column in found.sample.contents.items()},
+        "groups": {key: _row(column, place) for key, column in found.sample.groups.items()},
         "told_by": found.told_by,
         "repeats": _repeats(found.repeats, place),
     }
@@ -111,6 +112,7 @@ def decoded(version: Version, body: bytes) -> Baseline:
             {k: _column(one, at) for k, one in told["inputs"].items()},
             {k: _column(one, at) for k, one in told["outputs"].items()},
             {k: at(one) for k, one in told["contents"].items()},
+            {k: _column(one, at) for k, one in told["groups"].items()},
         )
         counted = told["repeats"] and RowCounts(
             told["repeats"]["rows"], np.uint64(at(told["repeats"]["limit"])[0]), *map(at, told["repeats"]["arrays"])

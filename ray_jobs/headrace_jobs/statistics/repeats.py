@@ -69,6 +69,15 @@ def folded(hashes: Array, one: Series | Array) -> Array:
     return np.asarray(np.bitwise_xor(found, found >> np.uint64(32), out=found))
 
 
+def group_priorities(one: Series) -> Array:
+    """Priorities of rows by which a bounded sample has whole groups: uint64 ``(n,)``, the same for all rows of one value."""
+    return mixed(np.uint64(1), folded(np.zeros(_rows(one), np.uint64), one))
+
+
+def _rows(one: Series) -> int:
+    return len(one.codes) if isinstance(one, Coded) else len(one.values)
+
+
 def _bits(one: Series | Array) -> Array:
     if isinstance(one, np.ndarray):
         return one
