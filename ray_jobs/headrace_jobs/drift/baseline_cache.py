@@ -29,7 +29,7 @@ from headrace_jobs import baseline, columns, content, importance, scan
 from headrace_jobs.baseline import Baseline
 from headrace_jobs.detectors.base import Rows
 from headrace_jobs.scan import Reference
-from headrace_jobs.statistics import categories, numbers, repeats
+from headrace_jobs.statistics import categories, identity, numbers, repeats
 from headrace_jobs.statistics.categories import CategoryReference
 from headrace_jobs.statistics.numbers import NumberReference
 from headrace_jobs.statistics.repeats import RowCounts
@@ -38,7 +38,20 @@ DAMAGED = (zipfile.BadZipFile, EOFError, ValueError, KeyError)
 """What reading a file that was cut short raises; it is only a copy, and is made again."""
 ARRAYS = ("grid", "below", "upto", "sum_below", "cuts", "sample")
 SCALARS = ("rows", "missing", "count", "finite", "infinite_low")
-COUNTING = (baseline, columns, content, importance, scan, categories, numbers, repeats, sample, profile, views)
+COUNTING = (
+    baseline,
+    columns,
+    content,
+    importance,
+    scan,
+    categories,
+    identity,
+    numbers,
+    repeats,
+    sample,
+    profile,
+    views,
+)
 """Modules that decide what a baseline holds."""
 
 

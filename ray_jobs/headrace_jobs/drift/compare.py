@@ -44,6 +44,8 @@ class Comparison:
     """Why views are set apart, by key: only their missing values are compared."""
     contents: Mapping[str, Column] = field(default_factory=dict)
     """Fields that are looked at by content, by the key of that."""
+    told_by: tuple[str, ...] = ()
+    """Columns whose values together tell rows apart."""
     grouping: str | None = None
     """Key of the view whose values are groups of rows that depend on each other."""
 
@@ -161,7 +163,8 @@ def _independent(sides: Comparison) -> tuple[Rows, Rows]:
 def _apart(rows: Rows, sides: Comparison, scale: float) -> Rows:
     """Rows without the views that are set apart, and one of each group where rows count for less than one."""
     group = rows.inputs.get(sides.grouping) if sides.grouping is not None else None
-    columns = [group] if group is not None else list(rows.inputs.values())
+    told = [v for k, v in rows.inputs.items() if k in sides.views and sides.views[k][0].name in sides.told_by]
+    columns = [group] if group is not None else told
     kept = {k: v for k, v in rows.inputs.items() if k in sides.views and k not in sides.apart}
     if scale < 1 and columns:
         rows = rows.some(distinct(columns, len(columns[0])))

@@ -160,6 +160,7 @@ class DriftRun:
             scale,
             {key: why for key in views if (why := self._apart(key, base, part, grouping)) is not None},
             contents,
+            base.told_by,
             grouping,
         )
 
