@@ -139,7 +139,7 @@ def _pairs(counts: Array) -> float:
 def _pairs_by_nature(own: RowCounts, other: RowCounts) -> float:
     """Pairs of equal rows that ``own`` has at most if it has as large a share of them as the other side; about an upper 95 % bound."""
     met = _pairs(other.counts)
-    return (met + 2 * met**0.5 + 3) * (own.rows / max(other.rows - 1, 1)) ** 2
+    return float((met + 2 * met**0.5 + 3) * (own.rows / max(other.rows - 1, 1)) ** 2)
 
 
 def _share(own: RowCounts, unknown: Array | None) -> float:
