@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from drift_groups import KINDS, WHO, grouped
+from drift_groups import KINDS, REPEATS, WHO, grouped
 from drift_groups import SIZES as GROUP_SIZES
 from drift_laws import FRESH, HELD_BACK, LAWS, Law, declared
 from drift_shifts import BASE, SHIFTS, Shift, base
@@ -314,6 +314,49 @@ def groups(options: argparse.Namespace) -> Iterator[str]:
 
 
 @dataclass(frozen=True)
+class Repeats:
+    """How often rows are sent on either side, rows of both, and what each row bears besides: nothing, an ``id`` or a ``time`` of its own."""
+
+    often: tuple[str, str]
+    rows: tuple[int, int]
+    own: str = ""
+
+
+def repeated_alarm(case: Repeats, seed: int) -> bool:
+    random = np.random.default_rng([SEEDS + seed, zlib.crc32(repr(case).encode())])
+    laws, found = ("normal", "few categories", "prices"), []
+    for side, (rows, often) in enumerate(zip(case.rows, case.often, strict=True)):
+        times = REPEATS[often](rows, random)
+        table = drawn(laws, len(times), random)
+        table["score"] = scored(table, random)
+        order = random.permutation(np.repeat(np.arange(len(times)), times))
+        table = {k: v[order] if isinstance(v, np.ndarray) else [v[i] for i in order] for k, v in table.items()}
+        if case.own == "id":
+            table["own"] = [f"r{i}" for i in random.integers(0, 1 << 60, len(order))]
+        elif case.own:
+            table["own"] = 1.7e9 + side * 1e8 + np.sort(random.random(len(order))) * 1e6
+        found.append(table)
+    own = (declared("category" if case.own == "id" else "number", "own"),) if case.own else ()
+    return counted((*(law(name).field(f"f{i}") for i, name in enumerate(laws)), *own), *found).drifted()
+
+
+def repeats(options: argparse.Namespace) -> Iterator[str]:
+    sizes = ((500, 500), (2000, 2000), (500, 10_000))
+    often = [(name, name) for name in REPEATS if name != "never"] + [("never", "geometric")]
+    cases = [Repeats(pair, rows, own) for own in ("", "id", "time") for pair in often for rows in sizes]
+    answers = take_turns(cases, repeated_alarm, options.runs, options.minutes, options.first)
+    found = dict(zip(cases, answers, strict=True))
+    yield f"| rows are sent (reference, window) | beside | {' | '.join(f'{n:,} → {m:,}' for n, m in sizes)} |"
+    yield "|---|---|---|---|---|"
+    for one in [case for case in cases if case.rows == sizes[0]]:
+        seen = [found[replace(one, rows=rows)] for rows in sizes]
+        each = " | ".join(f"{sum(some)} of {len(some)}" for some in seen)
+        yield f"| {', '.join(dict.fromkeys(one.often))} | {one.own} | {each} |"
+    hits, runs = sum(map(sum, answers)), sum(map(len, answers))
+    yield f"| all | | {hits} of {runs}, {hits / max(runs, 1):.1%}, ≤ {bounds(hits, runs)[1]:.1%} |"
+
+
+@dataclass(frozen=True)
 class Planted:
     shift: Shift
     rows: int
@@ -401,6 +444,7 @@ PARTS: Mapping[str, Callable[[argparse.Namespace], Iterator[str]]] = {
     "fresh": fresh,
     "width": width,
     "groups": groups,
+    "repeats": repeats,
     "power": power,
     "concept": concept_drift,
     "million": million,

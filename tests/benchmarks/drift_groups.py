@@ -14,6 +14,15 @@ SIZES: Mapping[str, tuple[float, Callable[[int, np.random.Generator], Array]]] =
     "one, or forty in a tenth": (4.9, lambda groups, r: np.where(r.random(groups) < 0.1, 40, 1)),
 }
 """Rows of each group, and how many they are on average."""
+REPEATS: Mapping[str, Callable[[int, np.random.Generator], Array]] = {
+    "never": lambda rows, r: np.ones(rows, int),
+    "twice": lambda rows, r: np.full(rows // 2, 2),
+    "five times": lambda rows, r: np.full(rows // 5, 5),
+    "geometric": lambda rows, r: r.geometric(0.2, rows // 5),
+    "half of them five times": lambda rows, r: np.repeat([5, 1], [rows // 10, rows // 2]),
+    "Pareto, to a tenth of all": lambda rows, r: np.minimum(np.ceil(r.pareto(1.0, rows // 8)).astype(int), rows // 10),
+}
+"""How often each caller sends its row, of about so many rows."""
 KINDS = ("number", "number", "category", "number")
 
 
