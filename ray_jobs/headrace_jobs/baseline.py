@@ -1,7 +1,7 @@
 """What a window is compared with: the training data, or another window of the log."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -18,21 +18,25 @@ from headrace_functions.version import Version
 from headrace_functions.views import Array, ViewName, names
 from headrace_jobs import inputs, sampling
 from headrace_jobs.attribution.training import shares
-from headrace_jobs.columns import Column, columns_of, series
+from headrace_jobs.columns import Column, Series, columns_of, series
 from headrace_jobs.conditions import satisfied_in_training
 from headrace_jobs.content import content_of, has_content
 from headrace_jobs.content import key as content_key
 from headrace_jobs.detectors.base import Rows
 from headrace_jobs.execution import Executor
 from headrace_jobs.importance import answers_of, importance
+from headrace_jobs.inputs import LogFile
 from headrace_jobs.report_text import FIXED, PREVIOUS, TRAINING, Words
 from headrace_jobs.sampling import Progress, SampleTask
 from headrace_jobs.scan import Reference, reference, row_hashes, take
 from headrace_jobs.statistics.categories import CategoryReference
+from headrace_jobs.statistics.identity import numbered
 from headrace_jobs.statistics.numbers import GRID, NumberReference, grid_for
-from headrace_jobs.statistics.repeats import RowCounts
+from headrace_jobs.statistics.repeats import RowCounts, group_priorities
 from headrace_jobs.window import Window, rows_of
 
+FEW_ROWS = 100
+"""Rows that tell which inputs are numbers or times of rows."""
 Ranking = Literal["shap", "variance", "severity"]
 WHOLE_TRAINING = (
     "training data",
@@ -162,8 +166,11 @@ def count_training(
     notes: list[tuple[str, str]] = []
     whole = {"input": dict[str, Array](), "output": dict[str, Array]()}
     outputs = _answers(version, answers)
-    hashes, told_by, contents = np.zeros(rows, np.uint64), list[str](), dict[str, Array]()
-    chosen = lowest(priorities(str(version.id), rows), together)
+    told, contents = (_Told(rows), _Told(rows)), dict[str, Array]()
+    group = _group(version, training, grouping)
+    order = priorities(str(version.id), rows) if group is None else group_priorities(group)
+    chosen = lowest(order, together)
+    groups = {"input": take(group, chosen)} if group is not None else {}
     importances: dict[str, float] = {}
     for column in columns_of(version.signature):
         of, name = (training, column.field.name) if column.side == "input" else (answers, column.name)
@@ -176,10 +183,9 @@ def count_training(
         except InvalidInput as error:
             notes.append((column.field.name, f"training data: {error.message}"))
             continue
-        kept_rows = chosen if column.side == "input" else lowest(priorities(str(version.id), len(values)), together)
-        if column.side == "input" and grouping in (None, column.field.name):
-            hashes = row_hashes(hashes, column, values, found)
-            told_by.append(column.name)
+        kept_rows = chosen if column.side == "input" else _of_answers(version, values, places, order, group, together)
+        if group is not None and column.side == "output":
+            groups["output"] = take(group, places[kept_rows])
         if together and has_content(column.field):
             inside = content_of(column.field, values, kept_rows)
             contents |= {content_key(column): inside} if inside is not None else {}
@@ -190,13 +196,49 @@ def count_training(
             share = importance(one, places, outputs) if column.side == "input" else None
             if share is not None:
                 importances[column.key(view)] = share
+        if column.side == "input" and grouping in (None, column.field.name):
+            own = grouping is None and any(numbered(references[column.key(view)]) for view in found)
+            told[own].add(column, values, found)
     # Inputs that tell the same explain the same variance, each all of it: what they share is shared out.
     whole_share = max(sum(importances.values()), 1.0)
     importances = {key: share / whole_share for key, share in importances.items()}
     ranking: Ranking = "variance" if importances else "severity"
-    sampled = Rows(whole["input"], whole["output"], contents)
-    repeats = RowCounts.of(hashes) if told_by else None
-    return Baseline(rows, references, views, tuple(notes), sampled, importances, ranking, tuple(told_by), repeats)
+    sampled = Rows(whole["input"], whole["output"], contents, groups)
+    # A row that is sent again has another number and time, so these tell rows apart only where nothing else does.
+    rows_told = told[0] if told[0].by else told[1]
+    repeats = RowCounts.of(rows_told.hashes) if rows_told.by else None
+    return Baseline(rows, references, views, tuple(notes), sampled, importances, ranking, tuple(rows_told.by), repeats)
+
+
+class _Told:
+    """Rows told apart by some columns."""
+
+    def __init__(self, rows: int) -> None:
+        self.hashes = np.zeros(rows, np.uint64)
+        self.by: list[str] = []
+
+    def add(self, column: Column, values: Any, found: Mapping[ViewName, Series]) -> None:
+        self.hashes = row_hashes(self.hashes, column, values, found)
+        self.by.append(column.name)
+
+
+def _group(version: Version, training: ColumnOf, grouping: str | None) -> Series | None:
+    """The column whose values are groups of rows; None where there is none that can be read."""
+    named = [field for field in version.signature.inputs if field.name == grouping]
+    values = training(named[0].name) if named else None
+    if values is None:
+        return None
+    try:
+        return next(iter(series(named[0], values).values()), None)
+    except InvalidInput:
+        return None  # noted with the column itself
+
+
+def _of_answers(
+    version: Version, values: Any, places: Array, order: Array, group: Series | None, together: int
+) -> Array:
+    """Which answers that were kept from training are kept raw; of rows in groups those of whole groups."""
+    return lowest(priorities(str(version.id), len(values)) if group is None else order[places], together)
 
 
 def _by_view(found: Mapping[str, float], views: Mapping[str, tuple[Column, ViewName]]) -> dict[str, float]:
@@ -241,8 +283,10 @@ def from_log(
     columns = columns_of(version.signature)
     files = inputs.log_files(objects, version.id, window)
     grid = grid_for(sampling.views_of(columns))
-    told_by = tuple(c.name for c in columns if c.side == "input" and grouping in (None, c.field.name))
-    task = SampleTask(window, columns, sampling.size_for(columns), told_by=told_by)
+    told_by = told_by_first(files, window, columns) if grouping is None else ()
+    told_by = told_by or tuple(c.name for c in columns if c.side == "input" and grouping in (None, c.field.name))
+    group = next((c for c in columns if c.side == "input" and c.field.name == grouping), None)
+    task = SampleTask(window, columns, sampling.size_for(columns), told_by=told_by, grouping=group)
     found = sampling.sample(files, task, executor, progress)
     references: dict[str, Reference] = {}
     views: dict[str, tuple[Column, ViewName]] = {}
@@ -256,11 +300,30 @@ def from_log(
         {k: v for k, v in found.columns.items() if k in views and views[k][0].side == side}
         for side in ("input", "output")
     )
-    kept = Rows(given, outputs, {k: v for k, v in found.columns.items() if k not in views})
+    own = next((v for k, v in given.items() if group is not None and views[k][0] == group), None)
+    groups = {} if own is None else {"input": own, "output": own}
+    kept = Rows(given, outputs, {k: v for k, v in found.columns.items() if k not in views}, groups)
     rows = len(next(iter(found.columns.values()))) if found.columns else 0
     fields = {column.name: column.field.name for column in columns}
     notes = tuple((fields[name], f"reference window: {problem}") for name, problem in found.problems.items())
     return Baseline(rows, references, views, notes, kept, told_by=told_by, repeats=found.repeats)
+
+
+def told_by_first(files: Sequence[LogFile], window: Window, columns: Sequence[Column]) -> tuple[str, ...]:
+    """Inputs that are not numbers or times of rows, by the first file that has some rows; none where there are too few."""
+    for file in files[:8]:
+        answered = inputs.answered(inputs.open_parquet(ObjectStore(file.storage), file.key), window)
+        if answered.rows >= FEW_ROWS:
+            return tuple(c.name for c in columns if c.side == "input" and not _numbers_rows(c, answered.column(c.name)))
+    return ()
+
+
+def _numbers_rows(column: Column, values: pa.ChunkedArray | None) -> bool:
+    try:
+        found = series(column.field, values) if values is not None else {}
+    except InvalidInput:
+        return False
+    return any(numbered(reference(one, column.side, 0)) for one in found.values())
 
 
 def of_rows(values: Array, sample: int, grid: int = GRID) -> Reference:

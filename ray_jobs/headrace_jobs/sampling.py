@@ -18,7 +18,7 @@ from headrace_jobs.content import key as content_key
 from headrace_jobs.execution import Executor
 from headrace_jobs.inputs import LogFile
 from headrace_jobs.plan import ROOT, by_leaf, tree
-from headrace_jobs.scan import repeats_of, row_hashes, take
+from headrace_jobs.scan import of_groups, repeats_of, row_hashes, take
 from headrace_jobs.statistics.repeats import RowCounts
 from headrace_jobs.window import Window
 
@@ -43,6 +43,8 @@ class SampleTask:
     """Whether rows bear their request id, number and time."""
     wanted: tuple[str, int] | None = None
     """Request id and number of a row that the sample shall have if the window has it."""
+    grouping: Column | None = None
+    """The column of whose values the sample has whole groups of rows."""
     told_by: tuple[str, ...] = ()
     """Columns whose values together tell rows apart; with some of them rows bear the content of texts and vectors too."""
 
@@ -97,7 +99,8 @@ def sample_file(file: LogFile, task: SampleTask) -> Sampled:
     if not answered.rows:
         return Sampled(failed=answered.failed)
     times, row = answered.times(), answered.numbers()
-    priority = logged_priorities(times, row)
+    priority = of_groups(task.grouping, answered.column)
+    priority = logged_priorities(times, row) if priority is None else priority
     if task.wanted is not None:
         priority[_is(answered, row, *task.wanted)] = 0
     chosen = lowest(priority, task.size)

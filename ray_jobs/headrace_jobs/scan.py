@@ -20,7 +20,7 @@ from headrace_jobs.statistics import history
 from headrace_jobs.statistics.categories import CategoryPartial, CategoryReference
 from headrace_jobs.statistics.numbers import GRID, NumberPartial, NumberReference
 from headrace_jobs.statistics.order import Trend
-from headrace_jobs.statistics.repeats import RowCounts, folded
+from headrace_jobs.statistics.repeats import RowCounts, folded, group_priorities
 from headrace_jobs.window import Window
 
 Reference = NumberReference | CategoryReference
@@ -41,6 +41,8 @@ class Task:
     """The references that chunks are counted against."""
     told_by: tuple[str, ...] = ()
     """Columns whose values together tell rows apart: those that count as equal may be repeats."""
+    grouping: Column | None = None
+    """The column of whose values the sample has whole groups of rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +103,22 @@ def count_rows(
 ) -> Part:
     """Count answered rows received at ``times`` (microseconds), with numbers ``row`` in their requests; columns by their name."""
     steps = history.step_of(times, *task.window.microseconds())
-    leaf = _Leaf(task, times, steps, logged_priorities(times, row))
+    priority = of_groups(task.grouping, column_of)
+    leaf = _Leaf(task, times, steps, logged_priorities(times, row) if priority is None else priority)
     for column in task.columns:
         leaf.add(column, column_of(column.name))
     return leaf.part(failed)
+
+
+def of_groups(column: Column | None, column_of: Callable[[str], pa.ChunkedArray | None]) -> Array | None:
+    """Priorities by which a sample has whole groups; None where rows have no groups, or a file has not the column."""
+    values = column_of(column.name) if column is not None else None
+    if column is None or values is None:
+        return None
+    try:
+        return group_priorities(next(iter(series(column.field, values).values())))
+    except InvalidInput:
+        return None  # said with the column itself
 
 
 def _is_of_words(column: Column) -> bool:

@@ -1,23 +1,26 @@
 """How often drift runs cry wolf, and what they hear: ``python tests/benchmarks/calibration.py --minutes 30 [--part NAME]``.
 
-Each run draws a reference and a window, counts both as a job does, and reads the verdict of the whole model from the report. One
-process; cells take turns until each has its runs or the time is over, and every cell says how many it had.
+Each run draws a reference and a window, counts both as a job does, and judges the whole model as a report does. One
+process and one thread; cells take turns until each has its runs or the time is over, and every cell says how many it had.
 """
 
 import argparse
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from drift_laws import HELD_BACK, LAWS, Law, declared
+from drift_groups import KINDS, REPEATS, WHO, grouped
+from drift_groups import SIZES as GROUP_SIZES
+from drift_laws import FRESH, HELD_BACK, LAWS, Law, declared
 from drift_shifts import BASE, SHIFTS, Shift, base
 from scipy import stats
 
+from headrace_functions.drift_rules import USUAL, DriftRules
 from headrace_functions.logtable import input_column, output_column
 from headrace_functions.names import VersionId
 from headrace_functions.signature import Field, Signature, dtype
@@ -28,11 +31,12 @@ from headrace_jobs.columns import columns_of
 from headrace_jobs.detectors.base import Finding
 from headrace_jobs.detectors.native import Native
 from headrace_jobs.drift import concept
+from headrace_jobs.drift.compare import compare
 from headrace_jobs.drift.job import DriftRun
+from headrace_jobs.performance.calibration import single_thread
 from headrace_jobs.performance.problem import Classes
 from headrace_jobs.report.models import DriftReport
-from headrace_jobs.sampling import size_for
-from headrace_jobs.scan import count_rows
+from headrace_jobs.scan import Part, count_rows
 from headrace_jobs.verdict import SEVERITIES
 from headrace_jobs.window import Window
 
@@ -49,7 +53,10 @@ HELD_MIX = (
     "Student t, 2 df", "Yule categories", "99 % zeros", "40 equal categories", "negative binomial", "beta (0.5, 0.5)", "half rounded",
     "one in 300", "missing 99 %", "short words",
 )  # fmt: skip
-SIZES = ((100, 100), (500, 500), (2000, 2000), (500, 20_000), (20_000, 500))
+SIZES = (
+    (30, 30), (100, 100), (500, 500), (2000, 2000), (10_000, 10_000), (500, 20_000), (20_000, 500), (100, 20_000), (20_000, 100),
+)  # fmt: skip
+LARGE = (100_000, 100_000)
 Table = dict[str, Any]
 
 
@@ -61,10 +68,27 @@ class Cell:
     laws: tuple[str, ...]
     rows: tuple[int, int]
     repeats: int = 1
+    fields: int = 0
+    """Fields whose laws are chosen anew for each run; 0 where ``laws`` says them."""
+
+    def of(self, seed: int) -> "Cell":
+        """The cell with the laws of a run."""
+        if not self.fields:
+            return self
+        random = np.random.default_rng([SEEDS + seed, self.fields])
+        return replace(self, laws=tuple(random.choice(QUICK, self.fields).tolist()))
+
+    @property
+    def width(self) -> int:
+        return self.fields or len(self.laws)
+
+
+QUICK = [name for name, law in {**LAWS, **HELD_BACK, **FRESH}.items() if law.kind in ("number", "category")]
+"""Laws that any number of fields may follow: all but those of texts and vectors, which take a second each."""
 
 
 def law(name: str) -> Law:
-    return {**LAWS, **HELD_BACK, "clock": Law("number", lambda n, _: np.arange(n) * 1.0)}[name]
+    return {**LAWS, **HELD_BACK, **FRESH, "clock": Law("number", lambda n, _: np.arange(n) * 1.0)}[name]
 
 
 def drawn(laws: Sequence[str], rows: int, random: np.random.Generator) -> Table:
@@ -88,23 +112,46 @@ def scored(table: Table, random: np.random.Generator) -> Array:
     return np.asarray(1 / (1 + np.exp(-total - random.normal(0, 0.3, rows))))
 
 
-def judged(fields: tuple[Field, ...], before: Table, now: Table, more: tuple[Finding, ...] = ()) -> DriftReport:
-    """The report of a window of rows ``now`` against the training rows ``before``; both may hold ``score``."""
+@dataclass(frozen=True)
+class Drawn:
+    """Both sides of a run, counted."""
+
+    run: DriftRun
+    reference: Baseline
+    window: Part
+
+    def report(self, more: tuple[Finding, ...] = ()) -> DriftReport:
+        return self.run.conclude(self.reference, self.window, 1, more)
+
+    def drifted(self) -> bool:
+        """The verdict alone, without its description."""
+        sides = self.run._sides(self.reference, self.window, 1, ())
+        tested = compare(sides, self.run.detector, self.run.policy)
+        return any(j.severity != "none" for some in tested.values() for j in some)
+
+
+def counted(fields: tuple[Field, ...], before: Table, now: Table, rules: DriftRules = USUAL) -> Drawn:
+    """A window of rows ``now`` and the training rows ``before``; both may hold ``score``."""
     version = Version(VersionId("study", 1), "python", Signature(fields, (SCORE,)), "0" * 64, "env", "content")
-    run = DriftRun(version.id, WINDOW, Native())
+    run = DriftRun(version.id, WINDOW, Native(), rules=rules)
     columns = columns_of(version.signature)
-    kept = size_for(columns, max([test.rows for test in run._tests()], default=0))
+    kept = run.rows_kept(columns)
     training, window = ({k: arrow(v) for k, v in side.items()} for side in (before, now))
     answers = {output_column(SCORE): training["score"]} if "score" in training else {}
     rows, count = len(next(iter(before.values()))), len(next(iter(now.values())))
-    counted: Baseline = count_training(
-        version, rows, training.get, answers.get if answers else None, np.arange(rows), (0, kept)
+    reference = count_training(
+        version, rows, training.get, answers.get if answers else None, np.arange(rows), (0, kept), rules.grouping
     )
     named = {input_column(f): window[f.name] for f in fields} | {output_column(SCORE): window.get("score")}
     since, until = WINDOW.microseconds()
     received = np.linspace(since, until - 1, count).astype(np.int64)
-    part = count_rows(run.task(columns, counted, kept), received, np.zeros(count, np.int64), named.get)
-    return run.conclude(counted, part, 1, more)
+    part = count_rows(run.task(columns, reference, kept), received, np.zeros(count, np.int64), named.get)
+    return Drawn(run, reference, part)
+
+
+def judged(fields: tuple[Field, ...], before: Table, now: Table, more: tuple[Finding, ...] = ()) -> DriftReport:
+    """The report of a window of rows ``now`` against the training rows ``before``."""
+    return counted(fields, before, now).report(more)
 
 
 def arrow(values: Any) -> pa.ChunkedArray:
@@ -130,8 +177,9 @@ def sides(cell: Cell, seed: int) -> tuple[Table, Table]:
 
 
 def alarm(cell: Cell, seed: int) -> bool:
+    cell = cell.of(seed)
     fields = tuple(law(name).field(f"f{i}") for i, name in enumerate(cell.laws))
-    return judged(fields, *sides(cell, seed)).verdict == "drift"
+    return counted(fields, *sides(cell, seed)).drifted()
 
 
 def quiet_cells(laws: Mapping[str, Law], mix: Sequence[str], wide: Sequence[int]) -> list[Cell]:
@@ -173,16 +221,25 @@ def take_turns(
 
 
 def false_alarms(cells: Sequence[Cell], options: argparse.Namespace) -> Iterator[str]:
-    yield "| law | fields | reference → window | runs | with an alarm | rate | 95 % bound |\n|---|---|---|---|---|---|---|"
+    """A line a law, with a column for each size."""
     chosen = [c for c in cells if options.only in c.name]
-    for cell, found in zip(
-        chosen, take_turns(chosen, alarm, options.runs, options.minutes, options.first), strict=True
-    ):
-        if found:
-            hits, runs = sum(found), len(found)
-            rows = f"{cell.rows[0]:,} → {cell.rows[1]:,}"
-            bound = f"{hits / runs:.1%} | ≤ {bounds(hits, runs)[1]:.1%}"
-            yield f"| {cell.name} | {len(cell.laws)} | {rows} | {runs} | {hits} | {bound} |"
+    answers = take_turns(chosen, alarm, options.runs, options.minutes, options.first)
+    found = {(c.name, c.rows): (sum(seen), len(seen)) for c, seen in zip(chosen, answers, strict=True) if seen}
+    sizes = list(dict.fromkeys(c.rows for c in chosen if (c.name, c.rows) in found))
+    yield f"| law | fields | {' | '.join(f'{n:,} → {m:,}' for n, m in sizes)} | all sizes | 95 % bound |"
+    yield "|---|---|" + "---|" * (len(sizes) + 2)
+    for name, fields in dict.fromkeys((c.name, c.width) for c in chosen):
+        of = [found.get((name, rows), (0, 0)) for rows in sizes]
+        hits, runs = (sum(side) for side in zip(*of, strict=True))
+        if runs:
+            each = " | ".join(f"{k} of {n}" if n else "" for k, n in of)
+            yield f"| {name} | {fields} | {each} | {hits / runs:.1%} | ≤ {bounds(hits, runs)[1]:.1%} |"
+    hits, runs = (sum(side) for side in zip(*found.values(), strict=True))
+    columns = [
+        [found[c.name, c.rows] for c in chosen if c.rows == rows and (c.name, c.rows) in found] for rows in sizes
+    ]
+    each = " | ".join(f"{sum(k for k, _ in of) / sum(n for _, n in of):.1%}" for of in columns)
+    yield f"| all | | {each} | {hits} of {runs}, {hits / runs:.1%} | ≤ {bounds(hits, runs)[1]:.1%} |"
 
 
 def quiet(options: argparse.Namespace) -> Iterator[str]:
@@ -191,6 +248,112 @@ def quiet(options: argparse.Namespace) -> Iterator[str]:
 
 def held_back(options: argparse.Namespace) -> Iterator[str]:
     return false_alarms(quiet_cells(HELD_BACK, HELD_MIX, (50,)), options)
+
+
+def fresh(options: argparse.Namespace) -> Iterator[str]:
+    return false_alarms([Cell(name, (name,), rows) for name in FRESH for rows in SIZES], options)
+
+
+def width(options: argparse.Namespace) -> Iterator[str]:
+    """By the number of fields, whose laws are chosen anew for each run from all of ``QUICK``."""
+    sizes = [*SIZES[1:7], LARGE]
+    return false_alarms(
+        [Cell(f"{d} of {len(QUICK)}", (), rows, 1, d) for d in (1, 10, 50, 100) for rows in sizes], options
+    )
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Rows in groups that are named as ``grouping``: how much they share, rows of a group, rows of both sides, fields, and how far the first moves."""
+
+    shared: float
+    sizes: str
+    rows: tuple[int, int]
+    fields: int
+    move: float = 0.0
+
+
+def grouped_alarm(case: Groups, seed: int) -> bool:
+    random = np.random.default_rng([SEEDS + seed, zlib.crc32(repr(case).encode())])
+    sides = []
+    for rows, first, move in ((case.rows[0], 0, 0.0), (case.rows[1], 10_000_000, case.move)):
+        table = grouped(case.shared, case.sizes, rows, case.fields, first, random, move)
+        # An answer of equal rows is equal too.
+        sides.append({**table, "score": 1 / (1 + np.exp(-np.tanh(table["f0"])))})
+    fields = (declared("category", WHO), *(declared(KINDS[i % 4], f"f{i}") for i in range(case.fields)))
+    return counted(fields, *sides, DriftRules(grouping=WHO)).drifted()
+
+
+def groups(options: argparse.Namespace) -> Iterator[str]:
+    sizes = ((500, 500), (2000, 2000), (500, 10_000), (10_000, 500))
+    cases = [
+        Groups(shared, name, rows, fields, move)
+        for move, widths in ((0.0, (1, 8)), (0.4, (8,)))
+        for shared in (0.0, 0.3, 0.9, 1.0)
+        for name in GROUP_SIZES
+        for fields in widths
+        for rows in sizes
+    ]
+    answers = dict(
+        zip(cases, take_turns(cases, grouped_alarm, options.runs, options.minutes, options.first), strict=True)
+    )
+    for move in (0.0, 0.4):
+        yield (
+            f"\n| first field moves by {move} sd: rows of a group | shared | fields | "
+            + " | ".join(f"{n:,} → {m:,}" for n, m in sizes)
+            + " | all sizes | 95 % bound |"
+        )
+        yield "|---|---|---|" + "---|" * (len(sizes) + 2)
+        for one in [case for case in cases if case.move == move and case.rows == sizes[0]]:
+            seen = [answers[replace(one, rows=rows)] for rows in sizes]
+            hits, runs = sum(map(sum, seen)), sum(map(len, seen))
+            if runs:
+                each = " | ".join(f"{sum(some)} of {len(some)}" for some in seen)
+                rate = f"{hits / runs:.1%} | ≤ {bounds(hits, runs)[1]:.1%}"
+                yield f"| {one.sizes} | {one.shared:.0%} | {one.fields} | {each} | {rate} |"
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """How often rows are sent on either side, rows of both, and what each row bears besides: nothing, an ``id`` or a ``time`` of its own."""
+
+    often: tuple[str, str]
+    rows: tuple[int, int]
+    own: str = ""
+
+
+def repeated_alarm(case: Repeats, seed: int) -> bool:
+    random = np.random.default_rng([SEEDS + seed, zlib.crc32(repr(case).encode())])
+    laws, found = ("normal", "few categories", "prices"), []
+    for side, (rows, often) in enumerate(zip(case.rows, case.often, strict=True)):
+        times = REPEATS[often](rows, random)
+        table = drawn(laws, len(times), random)
+        table["score"] = scored(table, random)
+        order = random.permutation(np.repeat(np.arange(len(times)), times))
+        table = {k: v[order] if isinstance(v, np.ndarray) else [v[i] for i in order] for k, v in table.items()}
+        if case.own == "id":
+            table["own"] = [f"r{i}" for i in random.integers(0, 1 << 60, len(order))]
+        elif case.own:
+            table["own"] = 1.7e9 + side * 1e8 + np.sort(random.random(len(order))) * 1e6
+        found.append(table)
+    own = (declared("category" if case.own == "id" else "number", "own"),) if case.own else ()
+    return counted((*(law(name).field(f"f{i}") for i, name in enumerate(laws)), *own), *found).drifted()
+
+
+def repeats(options: argparse.Namespace) -> Iterator[str]:
+    sizes = ((500, 500), (2000, 2000), (500, 10_000))
+    often = [(name, name) for name in REPEATS if name != "never"] + [("never", "geometric")]
+    cases = [Repeats(pair, rows, own) for own in ("", "id", "time") for pair in often for rows in sizes]
+    answers = take_turns(cases, repeated_alarm, options.runs, options.minutes, options.first)
+    found = dict(zip(cases, answers, strict=True))
+    yield f"| rows are sent (reference, window) | beside | {' | '.join(f'{n:,} → {m:,}' for n, m in sizes)} |"
+    yield "|---|---|---|---|---|"
+    for one in [case for case in cases if case.rows == sizes[0]]:
+        seen = [found[replace(one, rows=rows)] for rows in sizes]
+        each = " | ".join(f"{sum(some)} of {len(some)}" for some in seen)
+        yield f"| {', '.join(dict.fromkeys(one.often))} | {one.own} | {each} |"
+    hits, runs = sum(map(sum, answers)), sum(map(len, answers))
+    yield f"| all | | {hits} of {runs}, {hits / max(runs, 1):.1%}, ≤ {bounds(hits, runs)[1]:.1%} |"
 
 
 @dataclass(frozen=True)
@@ -278,6 +441,10 @@ def million(options: argparse.Namespace) -> Iterator[str]:
 PARTS: Mapping[str, Callable[[argparse.Namespace], Iterator[str]]] = {
     "quiet": quiet,
     "held-back": held_back,
+    "fresh": fresh,
+    "width": width,
+    "groups": groups,
+    "repeats": repeats,
     "power": power,
     "concept": concept_drift,
     "million": million,
@@ -293,10 +460,11 @@ def main() -> None:
     parser.add_argument("--only", default="", help="cells whose name contains this")
     parser.add_argument("--rows", type=int, nargs="+", default=[500, 2000, 10_000], help="of planted shifts")
     options = parser.parse_args()
-    for part in options.part or PARTS:
-        for line in PARTS[part](options):
-            print(line, flush=True)
-        print(flush=True)
+    with single_thread():  # threads that wait for each other take most of the time of small runs
+        for part in options.part or PARTS:
+            for line in PARTS[part](options):
+                print(line, flush=True)
+            print(flush=True)
 
 
 if __name__ == "__main__":

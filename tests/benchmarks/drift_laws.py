@@ -192,3 +192,83 @@ HELD_BACK: Mapping[str, Law] = {
     "short words": Law("text", lambda n, r: text(n, r, "de", 1.0)),
 }
 """Laws that no constant of the verdict was chosen on."""
+
+
+def heaped(n: int, r: np.random.Generator) -> Array:
+    """Ages that three people in ten round to tens."""
+    age = np.clip(r.normal(45, 15, n), 18, 90).round()
+    return np.where(r.random(n) < 0.3, (age / 10).round() * 10, age)
+
+
+def incomes(n: int, r: np.random.Generator) -> Array:
+    """Rounded to thousands, to hundreds, or not at all."""
+    income, how = r.lognormal(10, 0.8, n), r.random(n)
+    return np.where(how < 0.5, income.round(-3), np.where(how < 0.8, income.round(-2), income.round(2)))
+
+
+def cells(n: int, r: np.random.Generator, shares: tuple[float, ...], values: tuple[float, ...], rest: Array) -> Array:
+    """Values with shares of their own, and the rest."""
+    place = np.searchsorted(np.cumsum(shares), r.random(n), "right")
+    return np.choose(place, [*(np.full(n, v) for v in values), rest])
+
+
+def urls(n: int, r: np.random.Generator) -> list[str]:
+    parts = zip(zipf(5, n, r).tolist(), r.integers(0, 10**6, n).tolist(), zipf(50, n, r).tolist(), strict=True)
+    return [f"/{('a', 'item', 'user', 'cart', 'help')[kind]}/{item}?q={query}" for kind, item, query in parts]
+
+
+def some_empty(n: int, r: np.random.Generator) -> list[str]:
+    return [t if full else "" for t, full in zip(text(n, r), (r.random(n) < 0.1).tolist(), strict=True)]
+
+
+def some_missing(values: list[str], share: float, r: np.random.Generator) -> list[str | None]:
+    return [None if gone else v for v, gone in zip(values, (r.random(len(values)) < share).tolist(), strict=True)]
+
+
+def missing_by_value(n: int, r: np.random.Generator) -> Array:
+    """The larger a value, the likelier it is missing."""
+    value = r.normal(size=n)
+    return np.where(r.random(n) < 1 / (1 + np.exp(-2 * value)), np.nan, value)
+
+
+CENTRES = np.random.default_rng(5).normal(size=(20, VECTOR)) * 3
+FRESH: Mapping[str, Law] = {
+    "Cauchy": Law("number", lambda n, r: r.standard_cauchy(n)),
+    "lognormal, sd 3": Law("number", lambda n, r: r.lognormal(0, 3, n)),
+    "whole Pareto 0.5": Law("number", lambda n, r: np.ceil(r.pareto(0.5, n))),
+    "heaped ages": Law("number", heaped),
+    "incomes": Law("number", incomes),
+    "coin, a number": Law("number", lambda n, r: (r.random(n) < 0.5) * 1.0),
+    "coin, a category": Law("category", lambda n, r: named(r.random(n) < 0.5)),
+    "one in 1000": Law("number", lambda n, r: (r.random(n) < 0.001) * 7.0),
+    "geometric 0.05": Law("number", lambda n, r: r.geometric(0.05, n) * 1.0),
+    "geometric categories": Law("category", lambda n, r: named(r.geometric(0.05, n))),
+    "three atoms": Law("number", lambda n, r: cells(n, r, (0.25, 0.2, 0.2), (-1, 0, 2.5), r.normal(size=n))),
+    "proportions": Law("number", lambda n, r: cells(n, r, (0.2, 0.3), (0, 1), r.beta(2, 3, n))),
+    "1000 integers": Law("number", lambda n, r: r.integers(0, 1000, n) * 1.0),
+    "95 % zeros, counts": Law("number", lambda n, r: np.where(r.random(n) < 0.95, 0, r.poisson(4, n)) * 1.0),
+    "a fifth zeros": Law("number", lambda n, r: cells(n, r, (0.2,), (0,), r.normal(size=n))),
+    "800 equal categories": Law("category", lambda n, r: named(r.integers(0, 800, n))),
+    "Zipf 1.05 of a million": Law("category", lambda n, r: named(np.minimum(r.zipf(1.05, n), 10**6))),
+    "Zipf 1.5 of 1000": Law("category", lambda n, r: named(zipf(1000, n, r, 1.5))),
+    "categories, 60 % missing": Law("category", lambda n, r: some_missing(named(zipf(30, n, r)), 0.6, r)),
+    "missing by value": Law("number", missing_by_value),
+    "far from zero": Law("number", lambda n, r: 1e12 + r.normal(size=n)),
+    "days": Law("number", lambda n, r: 1.7e9 + r.integers(0, 365, n) * 86400.0),
+    "two spreads": Law("number", lambda n, r: r.normal(size=n) * np.where(r.random(n) < 0.05, 100, 1)),
+    "5 % infinite": Law("number", lambda n, r: cells(n, r, (0.05,), (np.inf,), r.normal(size=n))),
+    "addresses": Law("text", urls),
+    "texts, mostly empty": Law("text", some_empty),
+    "vector, heavy tails": Law(
+        "embedding",
+        lambda n, r: (r.standard_t(2, (n, VECTOR)) * np.exp(r.normal(size=(n, 1)))).astype(np.float32),
+    ),
+    "vector, clusters": Law(
+        "embedding", lambda n, r: (CENTRES[zipf(20, n, r)] + r.normal(size=(n, VECTOR))).astype(np.float32)
+    ),
+    "vector, 98 % zeros": Law(
+        "embedding",
+        lambda n, r: ((r.random((n, VECTOR)) < 0.02) * r.exponential(1, (n, VECTOR))).astype(np.float32),
+    ),
+}
+"""Laws that were drawn up when all constants stood. "5 % infinite" showed a fault, which is mended."""

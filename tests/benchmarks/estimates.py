@@ -9,6 +9,7 @@ import argparse
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -17,9 +18,9 @@ from headrace_jobs.performance.cbpe import Known
 from headrace_jobs.performance.counting import known_classes
 from headrace_jobs.performance.estimate import Estimate
 from headrace_jobs.performance.estimators import drawing, estimate_classes
+from headrace_jobs.performance.likeness import like_window
 from headrace_jobs.performance.multiclass import Answers
 from headrace_jobs.performance.scores import count
-from headrace_jobs.performance.weighting import weights
 
 FIRST = 900_000
 WIDTH = 5
@@ -132,8 +133,8 @@ def estimated(reference: Rows, window: Rows, seed: int) -> Mapping[str, Estimate
     answers = Answers(window.probabilities, window.answered, len(window.actual))
     scores = count(window.probabilities, window.answered) if window.binary else None
     rows = Reference.of(reference.probabilities, reference.answered, reference.actual)
-    ratio = weights(reference.probabilities, window.probabilities)
-    return estimate_classes(rows, drawing(answers, scores, seed), ratio).estimates
+    like = partial(like_window, rows, reference.probabilities, answers, window.probabilities)
+    return estimate_classes(rows, drawing(answers, scores, seed), like).estimates
 
 
 def study(world: World, runs: int, reference: int, window: int, first: int) -> dict[str, tuple[float, float, float]]:

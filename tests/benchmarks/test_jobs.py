@@ -4,6 +4,7 @@ import re
 import resource
 import subprocess
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,8 +15,8 @@ from headrace_jobs.performance import multiclass
 from headrace_jobs.performance.calibration import Reference
 from headrace_jobs.performance.counting import SAMPLE
 from headrace_jobs.performance.estimators import drawing, estimate_classes
+from headrace_jobs.performance.likeness import like_window
 from headrace_jobs.performance.scores import count
-from headrace_jobs.performance.weighting import weights
 from support.memory import peak
 
 REFERENCE, WINDOW = 10_000, 100_000
@@ -36,8 +37,8 @@ def test_performance_of_a_hundred_thousand_rows() -> None:
     taken = []
     for _ in range(5):
         started = time.perf_counter()
-        ratio = weights(p, window[:SAMPLE])
-        estimate_classes(reference, drawing(answers, count(window, window >= 0.5)), ratio)
+        like = partial(like_window, reference, p, answers, window[:SAMPLE])
+        estimate_classes(reference, drawing(answers, count(window, window >= 0.5)), like)
         taken.append(time.perf_counter() - started)
 
     print(f"\nCBPE of {WINDOW:,} rows: best {min(taken):.3f} s, median {np.median(taken):.3f} s")

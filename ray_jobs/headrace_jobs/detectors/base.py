@@ -56,6 +56,8 @@ class Rows:
     outputs: Mapping[str, Array] = field(default_factory=dict)
     contents: Mapping[str, Array] = field(default_factory=dict)
     """Texts and vectors as ``(n, k)`` numbers each, by their own keys; those of inputs are of the rows of ``inputs``."""
+    groups: Mapping[str, Array] = field(default_factory=dict)
+    """The group of each row of ``inputs`` and of ``outputs``, by ``input`` and ``output``, where rows have groups."""
 
     def some(self, rows: Array) -> "Rows":
         """Only the ``rows`` of inputs and of what goes with them; ``outputs`` stay where they have not as many."""

@@ -18,6 +18,8 @@ from headrace_jobs.statistics.categories import CategoryPartial, CategoryReferen
 
 MIN_EXPECTED = 5.0
 """Cochran's rule: below it the chi-square approximation of a cell is poor, so rarer categories are joined."""
+SURE = 5.0
+"""Standard deviations of a count that chance does not reach."""
 WEIGHT = 0.5
 """Of the error, what the test of all categories together has; the other half is the exact tests' of each."""
 
@@ -30,16 +32,22 @@ class Shares:
 
     @classmethod
     def of(cls, pair: CategoryPair) -> "Shares":
-        """Categories that expect ``MIN_EXPECTED`` rows on the smaller side by their pooled count; all others are one."""
+        """Categories that expect ``MIN_EXPECTED`` rows on the smaller side by their pooled count; all others are one.
+
+        Of a reference with more categories than have names those with most of its rows have one, and that choice must not tell: only
+        those count by themselves that by their pooled count would have been named whatever chance did.
+        """
         before, now = pair.reference, pair.window
         known = [(n, now.counts.get(c, 0)) for c, n in before.counts.items()]
-        table = np.array([*known, *((0, n) for n in now.names.values())], np.float64).reshape(-1, 2)
-        unnamed = now.unknown - sum(now.names.values())
+        new = list(now.names.values()) if before.complete else []  # else they may be among those without a name
+        table = np.array([*known, *((0, n) for n in new)], np.float64).reshape(-1, 2)
+        unnamed = now.unknown - sum(new)
+        surely = table.sum(axis=1) * before.count / max(before.count + now.count, 1) >= _surely_named(before)
         table *= pair.scale
         pooled = table.sum(axis=1)
         rest = np.array([before.other, unnamed], np.float64) * pair.scale
         sides = table.sum(axis=0) + rest
-        often = pooled * sides.min() / max(sides.sum(), 1e-300) >= MIN_EXPECTED
+        often = surely & (pooled * sides.min() / max(sides.sum(), 1e-300) >= MIN_EXPECTED)
         kept, rare = table[often], table[~often].sum(axis=0) + rest
         kept = kept[np.argsort(-kept.sum(axis=1), kind="stable")]
         return cls(np.concatenate((kept, rare[None])).T if rare.sum() > 0 else kept.T)
@@ -57,6 +65,14 @@ class Shares:
         most = int(np.argmax(tails.surprise(self.table[0], n, self.table[1], m)))
         alone = share_bound(abs(float(a[most] - b[most])), float(a[most]), float(b[most]), n, m)
         return distance, max(low, alone)
+
+
+def _surely_named(reference: CategoryReference) -> float:
+    """Rows that a category of the reference must expect to have a name but for a chance in a million; 0 where all have one."""
+    if reference.complete or not reference.counts:
+        return 0.0
+    fewest = min(reference.counts.values())
+    return float(fewest + SURE * fewest**0.5 + SURE**2 / 2)
 
 
 def contingency(pair: CategoryPair) -> TestResult:

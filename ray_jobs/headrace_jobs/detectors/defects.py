@@ -35,8 +35,9 @@ def out_of_range(reference: NumberReference, window: NumberPartial, scale: Scale
     n, m = window.count, reference.count
     if not n or not m or not len(reference.grid):
         return None
-    under = int(window.below[0])
-    over = int(window.count - window.upto[-1])
+    # Infinite values are beyond any finite one, and nothing is beyond those that the reference has itself.
+    under = int(window.below[0]) if not reference.infinite_low else 0
+    over = int(window.count - window.upto[-1]) if reference.count == reference.finite + reference.infinite_low else 0
     if not under + over:
         return None
     rows = max(round(n * scale[1]), 1), max(round(m * scale[0]), 1)

@@ -157,8 +157,10 @@ def _learnt(x: Array, now: Array, at: Array) -> Array:
             known.T @ known, np.full(known.shape[1], PENALTY * len(x)), known.T @ (target * np.sqrt(weight))
         )
         return np.asarray(_products(at) @ found)
-    found = _solved(_kernel(x, x), PENALTY * len(x) / weight, target)
-    return np.concatenate([_kernel(at[i : i + PART], x) @ found for i in range(0, len(at), PART)])
+    # Half the digits are enough: p-values hold whatever was learnt, and the penalty keeps the matrix far from singular.
+    x, at = x.astype(np.float32), at.astype(np.float32)
+    found = _solved(_kernel(x, x), (PENALTY * len(x) / weight).astype(np.float32), target.astype(np.float32))
+    return np.concatenate([_kernel(at[i : i + PART], x) @ found for i in range(0, len(at), PART)]).astype(np.float64)
 
 
 def plane(penalty: float, x: Array, now: Array, at: Array) -> Array:
@@ -183,7 +185,7 @@ def _solved(matrix: Array, penalty: Array, target: Array) -> Array:
 
 def _kernel(a: Array, b: Array) -> Array:
     found = a @ b.T
-    found /= sqrt(a.shape[1])
+    found /= a.dtype.type(sqrt(a.shape[1]))
     found += 1
     return np.asarray(np.square(found, out=found))
 

@@ -40,9 +40,10 @@ def relations(reference: Rows, window: Rows) -> Finding | None:
         return None
     size = max(1, (n + m) // GROUPS)
     count = [n // size, m // size]
-    means = np.concatenate([_products(scores[:n], names, size, count[0]), _products(scores[n:], names, size, count[1])])
+    pairs = _pairs(names)
+    means = np.concatenate([_products(scores[:n], pairs, size, count[0]), _products(scores[n:], pairs, size, count[1])])
     p, statistic, at = _permuted(means, *count)
-    first, second = _pair(names, at)
+    first, second = (int(side[at]) for side in pairs)
     effect, low = _share(scores[:, first] * scores[:, second], n)
     return Finding(
         "relations", METHOD, statistic, p, effect, low, "moved", tuple(dict.fromkeys((names[first], names[second])))
@@ -68,7 +69,7 @@ def _of(both: Array) -> list[Array]:
     if both.dtype == object:
         plain = both.tolist()
         often = [c for c, k in Counter(plain).most_common(4) if COMMON * len(plain) <= k <= (1 - COMMON) * len(plain)]
-        marks = [np.fromiter((v == c for v in plain), np.float64, len(plain)) for c in often]
+        marks = [np.asarray(both == c, np.float64) for c in often]
         return [(mark - mark.mean()) / mark.std() for mark in marks[: max(1, len(marks) - 1)]]
     known = ~np.isnan(both)
     values, place, counts = np.unique(both[known], return_inverse=True, return_counts=True)
@@ -86,27 +87,19 @@ def _of(both: Array) -> list[Array]:
     return result
 
 
-def _products(scores: Array, names: list[str], size: int, count: int) -> Array:
-    """Mean products of all pairs of scores of different fields in groups of rows, float32 ``(count, pairs)``."""
-    whole = scores[: size * count].astype(np.float32)
-    order = np.array([names.index(name) for name in names])
-    parts = []
-    for i in range(len(names) - 1):
-        others = np.flatnonzero((np.arange(len(names)) > i) & (order != order[i]))
-        if len(others):
-            product = whole[:, others] * whole[:, i, None]
-            parts.append(product.reshape(count, size, -1).mean(axis=1))
-    return np.concatenate(parts, axis=1) if parts else np.empty((count, 0), np.float32)
+def _products(scores: Array, pairs: tuple[Array, Array], size: int, count: int) -> Array:
+    """Mean products of ``pairs`` of scores in groups of rows, float32 ``(count, pairs)``."""
+    groups = scores[: size * count].astype(np.float32).reshape(count, size, scores.shape[1])
+    means = np.matmul(groups.transpose(0, 2, 1), groups) / np.float32(size)
+    return np.asarray(means[:, pairs[0], pairs[1]])
 
 
-def _pair(names: list[str], at: int) -> tuple[int, int]:
-    """Which two scores the pair at a place is of, in the order of ``_products``."""
-    for i in range(len(names) - 1):
-        others = [j for j in range(i + 1, len(names)) if names[j] != names[i]]
-        if at < len(others):
-            return i, others[at]
-        at -= len(others)
-    raise IndexError(at)
+def _pairs(names: list[str]) -> tuple[Array, Array]:
+    """Places of all pairs of scores of different fields."""
+    first, second = np.triu_indices(len(names), 1)
+    field = np.array([names.index(name) for name in names])
+    apart = field[first] != field[second]
+    return first[apart], second[apart]
 
 
 def _permuted(means: Array, n: int, m: int) -> tuple[float, float, int]:

@@ -3,25 +3,18 @@
 Their values differ from the reference's by their nature. They are named in the report, and only their missing values are compared.
 """
 
-import numpy as np
-
 from headrace_jobs.scan import Reference, Summary
 from headrace_jobs.statistics.categories import CategoryPartial, CategoryReference
+from headrace_jobs.statistics.identity import times, unique, whole
 from headrace_jobs.statistics.numbers import NumberPartial, NumberReference
 from headrace_jobs.statistics.order import Trend
 
-UNIQUE = 0.9
-"""Different values a row, from which on nearly every value is another."""
 UNKNOWN = 0.5
 """Share of the window's rows whose category the reference has not, from which on an identifier goes on as one."""
 LEADING = 0.05
 """Share of the window's rows of one category, from which on it is no identifier there."""
 STEADY = 0.98
 """Correlation of values with the time of their rows, from which on a number is a clock."""
-EPOCHS = (1e9, 1e12, 1e15, 1e18)
-"""One second, in the units that time stamps have: from 2001 on in seconds, milliseconds, microseconds, nanoseconds since 1970."""
-LATEST = 2.5
-"""Times as much: the year 2049."""
 
 IDENTIFIER = "an identifier: nearly every value is another, so that their shares say nothing"
 CLOCK = "a clock: its values rise with the time of the rows, so that they are others in every window"
@@ -38,7 +31,7 @@ def apart(before: Reference, now: Summary | None, trend: Trend | None) -> str | 
 
 
 def _identifies(before: CategoryReference, now: CategoryPartial) -> bool:
-    if not before.count or not now.count or before.profile.distinct < UNIQUE * before.count:
+    if not now.count or not unique(before):
         return False
     most = max([*now.counts.values(), *now.names.values()], default=0)
     return now.unknown >= UNKNOWN * now.count and most <= max(LEADING * now.count, 2)
@@ -46,8 +39,6 @@ def _identifies(before: CategoryReference, now: CategoryPartial) -> bool:
 
 def _goes_on(before: NumberReference, now: NumberPartial, trend: Trend) -> bool:
     """Whole numbers or time stamps that are nearly all different, and rise with the time."""
-    if not before.finite or before.profile.distinct < UNIQUE * before.finite or trend.correlation < STEADY:
+    if not unique(before) or trend.correlation < STEADY:
         return False
-    whole = bool((before.grid == np.floor(before.grid)).all())
-    low, high = min(before.grid[0], now.min), max(before.grid[-1], now.max)
-    return whole or any(second <= low and high <= LATEST * second for second in EPOCHS)
+    return whole(before) or times(min(before.grid[0], now.min), max(before.grid[-1], now.max))

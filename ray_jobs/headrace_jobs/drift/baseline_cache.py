@@ -29,7 +29,7 @@ from headrace_jobs import baseline, columns, content, importance, scan
 from headrace_jobs.baseline import Baseline
 from headrace_jobs.detectors.base import Rows
 from headrace_jobs.scan import Reference
-from headrace_jobs.statistics import categories, numbers, repeats
+from headrace_jobs.statistics import categories, identity, numbers, repeats
 from headrace_jobs.statistics.categories import CategoryReference
 from headrace_jobs.statistics.numbers import NumberReference
 from headrace_jobs.statistics.repeats import RowCounts
@@ -38,7 +38,20 @@ DAMAGED = (zipfile.BadZipFile, EOFError, ValueError, KeyError)
 """What reading a file that was cut short raises; it is only a copy, and is made again."""
 ARRAYS = ("grid", "below", "upto", "sum_below", "cuts", "sample")
 SCALARS = ("rows", "missing", "count", "finite", "infinite_low")
-COUNTING = (baseline, columns, content, importance, scan, categories, numbers, repeats, sample, profile, views)
+COUNTING = (
+    baseline,
+    columns,
+    content,
+    importance,
+    scan,
+    categories,
+    identity,
+    numbers,
+    repeats,
+    sample,
+    profile,
+    views,
+)
 """Modules that decide what a baseline holds."""
 
 
@@ -90,6 +103,7 @@ def encoded(found: Baseline) -> bytes:
         "inputs": {key: _row(column, place) for key, column in found.sample.inputs.items()},
         "outputs": {key: _row(column, place) for key, column in found.sample.outputs.items()},
         "contents": {key: place(column) for key, column in found.sample.contents.items()},
+        "groups": {key: _row(column, place) for key, column in found.sample.groups.items()},
         "told_by": found.told_by,
         "repeats": _repeats(found.repeats, place),
     }
@@ -111,6 +125,7 @@ def decoded(version: Version, body: bytes) -> Baseline:
             {k: _column(one, at) for k, one in told["inputs"].items()},
             {k: _column(one, at) for k, one in told["outputs"].items()},
             {k: at(one) for k, one in told["contents"].items()},
+            {k: _column(one, at) for k, one in told["groups"].items()},
         )
         counted = told["repeats"] and RowCounts(
             told["repeats"]["rows"], np.uint64(at(told["repeats"]["limit"])[0]), *map(at, told["repeats"]["arrays"])

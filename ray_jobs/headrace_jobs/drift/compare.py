@@ -1,7 +1,7 @@
 """Comparing: every view of the window against its reference, by the engine and by the tests for defects."""
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import numpy as np
@@ -10,6 +10,7 @@ from headrace_functions.views import Array, ViewName
 from headrace_jobs.columns import Column
 from headrace_jobs.detectors import defects
 from headrace_jobs.detectors.base import CategoryPair, Detector, Finding, NumberPair, Rows, TestResult, WholeTest
+from headrace_jobs.detectors.blocks import METHOD, Blocks, Grouped, views_of
 from headrace_jobs.detectors.content import content
 from headrace_jobs.detectors.contingency import Shares, new_categories
 from headrace_jobs.detectors.methods import Methods
@@ -43,6 +44,8 @@ class Comparison:
     """Why views are set apart, by key: only their missing values are compared."""
     contents: Mapping[str, Column] = field(default_factory=dict)
     """Fields that are looked at by content, by the key of that."""
+    told_by: tuple[str, ...] = ()
+    """Columns whose values together tell rows apart."""
     grouping: str | None = None
     """Key of the view whose values are groups of rows that depend on each other."""
 
@@ -92,17 +95,18 @@ def findings(sides: Comparison, detector: Detector, policy: Policy) -> dict[str,
         return found
     numbers: dict[str, NumberPair] = {}
     categories: dict[str, CategoryPair] = {}
+    grouped = _grouped(sides) if not detector.sample else {}
     for key in sides.views:
         pair = _pair(key, sides, policy)
-        found[key] += _defects(key, sides, pair)
+        found[key] += _defects(key, sides, pair, grouped.get(key))
         if isinstance(pair, NumberPair):
             numbers[key] = pair
         elif isinstance(pair, CategoryPair):
             categories[key] = pair
     for key, result in zip(numbers, detector.numbers(list(numbers.values())), strict=True):
-        found[key].append(_moved_numbers(numbers[key], result))
+        found[key].append(_moved_numbers(*_by_blocks(numbers[key], result, grouped.get(key))))
     for key, result in zip(categories, detector.categories(list(categories.values())), strict=True):
-        found[key].append(_moved_categories(categories[key], result))
+        found[key].append(_moved_categories(*_by_blocks(categories[key], result, grouped.get(key))))
     before, now = _independent(sides)
     for key in sides.contents:
         inside = content(before.contents[key], now.contents[key])
@@ -159,7 +163,8 @@ def _independent(sides: Comparison) -> tuple[Rows, Rows]:
 def _apart(rows: Rows, sides: Comparison, scale: float) -> Rows:
     """Rows without the views that are set apart, and one of each group where rows count for less than one."""
     group = rows.inputs.get(sides.grouping) if sides.grouping is not None else None
-    columns = [group] if group is not None else list(rows.inputs.values())
+    told = [v for k, v in rows.inputs.items() if k in sides.views and sides.views[k][0].name in sides.told_by]
+    columns = [group] if group is not None else told
     kept = {k: v for k, v in rows.inputs.items() if k in sides.views and k not in sides.apart}
     if scale < 1 and columns:
         rows = rows.some(distinct(columns, len(columns[0])))
@@ -195,12 +200,38 @@ def _limit(policy: Policy, column: Column | None) -> float:
     return policy.effects.get(column.field.name, policy.effect) if column is not None else policy.effect
 
 
-def _defects(key: str, sides: Comparison, pair: NumberPair | CategoryPair | None) -> list[Finding]:
+def _grouped(sides: Comparison) -> dict[str, Grouped]:
+    """What blocks of groups say of each view, where rows have groups and there are enough of these."""
+    groups, sample = sides.rows.groups, sides.window.sample
+    own = sample.columns.get(sides.grouping) if sample is not None and sides.grouping is not None else None
+    found: dict[str, Grouped] = {}
+    for side, rows in (("input", sides.rows.inputs), ("output", sides.rows.outputs)):
+        dealt = Blocks.of(groups[side], own) if side in groups and own is not None else None
+        if dealt is not None and sample is not None:
+            found |= views_of(dealt, {k: v for k, v in rows.items() if k in sides.views}, sample.columns)
+    return {key: one for key, one in found.items() if key not in sides.apart}
+
+
+_Pair = TypeVar("_Pair", NumberPair, CategoryPair)
+
+
+def _by_blocks(pair: _Pair, result: TestResult, grouped: Grouped | None) -> tuple[_Pair, TestResult]:
+    """The pair and its result, by blocks where rows have groups; a test that was chosen stays."""
+    if grouped is None or pair.method:
+        return pair, result
+    return replace(pair, scale=grouped.scale), TestResult(METHOD, grouped.statistic, grouped.p)
+
+
+def _defects(
+    key: str, sides: Comparison, pair: NumberPair | CategoryPair | None, grouped: Grouped | None
+) -> list[Finding]:
     """Rows of files that lack the column count as missing: they hold no value, whatever the reason."""
     before, now = sides.references[key], sides.window.views.get(key)
     lost = sides.window.lost.get(sides.views[key][0].name, 0)
     missing_now, rows_now = (now.missing, now.rows) if now is not None else (0, 0)
     found = [defects.missing(before.missing, before.rows, missing_now + lost, rows_now + lost, sides.scale)]
+    if grouped is not None and found[0] is not None and not lost:
+        found = [replace(found[0], method=METHOD, p=grouped.missing)]
     if isinstance(before, NumberReference) and isinstance(now, NumberPartial) and key not in sides.apart:
         found.append(defects.out_of_range(before, now, sides.scale))
     elif isinstance(pair, CategoryPair):

@@ -12,7 +12,9 @@ from headrace_functions.views import ViewName, names
 from headrace_jobs import inputs
 from headrace_jobs.baseline import Against, Baseline, from_log
 from headrace_jobs.columns import Column, columns_of
+from headrace_jobs.content import has_content
 from headrace_jobs.content import key as content_key
+from headrace_jobs.detectors import blocks
 from headrace_jobs.detectors.base import Detector, Finding, WholeTest
 from headrace_jobs.detectors.methods import Methods
 from headrace_jobs.drift.apart import GROUPS, apart
@@ -83,8 +85,7 @@ class DriftRun:
         """As ``report``, where the rules of the run are known."""
         columns = columns_of(version.signature)
         self.methods.check({c.field.name: {view.kind for view in names(c.field)} for c in columns})
-        tests = self._tests()
-        rows = size_for(columns, max([self.detector.sample, *(test.rows for test in tests)], default=0))
+        rows = self.rows_kept(columns)
         base = self._baseline(objects, version, rows, executor, progress)
         files = inputs.log_files(objects, self.version, self.window)
         part = self._count(files, self.task(columns, base, rows), executor, progress)
@@ -95,10 +96,18 @@ class DriftRun:
     def _tests(self) -> list[WholeTest]:
         return [self.detector.whole(name) for name in self.together if name != CONCEPT]
 
+    def rows_kept(self, columns: tuple[Column, ...]) -> int:
+        """How many rows of a side are kept raw for tests of all fields."""
+        grouped = self.rules.grouping is not None and not self.detector.sample
+        inside = any(has_content(column.field) for column in columns)
+        of_groups = (blocks.ROWS // 4 if inside else blocks.ROWS) if grouped else 0  # content takes a kilobyte a row
+        return size_for(columns, max([self.detector.sample, of_groups, *(test.rows for test in self._tests())]))
+
     def task(self, columns: tuple[Column, ...], base: Baseline, rows: int) -> Task:
         """What is counted of the window, of which ``rows`` are kept raw."""
         starts = tuple(piece.microseconds()[0] for piece in self.chunks)
-        return Task(self.window, columns, base.references, rows, starts, self._thin(base), base.told_by)
+        group = next((c for c in columns if c.side == "input" and c.field.name == self.rules.grouping), None)
+        return Task(self.window, columns, base.references, rows, starts, self._thin(base), base.told_by, group)
 
     def _thin(self, base: Baseline) -> Mapping[str, Reference]:
         return coarse(base.references, len(self.chunks)) if self.chunks else {}
@@ -151,6 +160,7 @@ class DriftRun:
             scale,
             {key: why for key in views if (why := self._apart(key, base, part, grouping)) is not None},
             contents,
+            base.told_by,
             grouping,
         )
 

@@ -1,6 +1,7 @@
 """What is found of a problem of classes: metrics, their bands, estimates, and tables of what was answered."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -13,12 +14,12 @@ from headrace_jobs.performance.counting import ACTUAL, ANSWER, Counted, answered
 from headrace_jobs.performance.custom import Custom, judged_classes
 from headrace_jobs.performance.estimators import ClassEstimates, drawing, estimate_classes
 from headrace_jobs.performance.findings import Findings, with_metric
+from headrace_jobs.performance.likeness import like_window
 from headrace_jobs.performance.metrics import CLASSIFICATION
 from headrace_jobs.performance.multiclass import Answers
 from headrace_jobs.performance.problem import Classes
 from headrace_jobs.performance.reference import ClassRows, Features, Source
 from headrace_jobs.performance.tables import ClassTables, tables
-from headrace_jobs.performance.weighting import weights
 
 METHOD = "confidence-based"
 
@@ -59,7 +60,7 @@ def _figures(problem: Classes, rows: ClassRows, counted: Counted, estimated: Cla
 
 
 def _said(estimated: ClassEstimates) -> str:
-    weighted = ", reference weighted by what the inputs of the window are like" if estimated.weighted else ""
+    weighted = ", reference made like the inputs of the window" if estimated.weighted else ""
     return f"{METHOD}, {estimated.calibration.method} calibration{weighted}"
 
 
@@ -69,8 +70,8 @@ def _estimated(
     assert counted.sample is not None
     now = np.column_stack([window.probabilities, *(counted.sample.columns[key] for key in features.encodings)])
     before = np.column_stack((rows.probabilities, features.matrix[rows.kept]))
-    ratio = weights(before, now)
-    return estimate_classes(learnt, drawing(window, counted.scores), ratio)
+    like = partial(like_window, learnt, before, window, now)
+    return estimate_classes(learnt, drawing(window, counted.scores), like)
 
 
 def _answers(sample: RowSample, rows: int) -> Answers:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from headrace_functions.views import Array
 from headrace_jobs.performance import cbpe, dle, multiclass
 from headrace_jobs.performance.calibration import Calibration, Reference, learn
 from headrace_jobs.performance.estimate import Drawn, Estimate, estimates, together
+from headrace_jobs.performance.likeness import like_window
 from headrace_jobs.performance.misfit import misfit
 from headrace_jobs.performance.scores import count
 from headrace_jobs.performance.weighting import weights
@@ -33,19 +35,23 @@ class ClassEstimates:
 
 
 def estimate_classes(
-    reference: Reference, window: Callable[[Calibration], Drawn], weights: Array | None = None
+    reference: Reference,
+    window: Callable[[Calibration], Drawn],
+    likeness: Callable[[Calibration], Reference | None] | None = None,
 ) -> ClassEstimates:
-    """Metrics of a window of which ``window`` draws labels under a calibration; ``weights`` ``(n,)`` give the reference its inputs."""
+    """Metrics of a window of which ``window`` draws labels under a calibration; ``likeness`` finds rows that have its inputs."""
     plain = learn(reference)
     before = window(plain)
-    found = estimates(before, misfit(plain, reference))
-    if weights is None:
+    off = misfit(plain, reference)
+    found = estimates(before, off)
+    like = likeness(plain) if likeness is not None else None
+    if like is None:
         return ClassEstimates(found, plain, None)
-    like = Reference.of(reference.probabilities, reference.answered, reference.actual, weights)
     tilted = learn(like)
     after = window(tilted)
-    found = together(found, estimates(after, misfit(tilted, like)), before, after)
-    return ClassEstimates(found, plain, tilted)
+    if len(like.actual) == len(reference.actual):
+        off = misfit(tilted, like)
+    return ClassEstimates(together(found, estimates(after, off), before, after), plain, tilted)
 
 
 def drawing(answers: multiclass.Answers, scores: Array | None, seed: int = 0) -> Callable[[Calibration], Drawn]:
@@ -63,8 +69,9 @@ def of_classes(reference: Side, actual: Array, window: Side, *, weighted: bool =
     answers = multiclass.Answers(window.answers, window.answered, len(window.answers))
     scores = count(window.answers, window.answered) if window.answers.shape[1] == 1 else None
     rows = Reference.of(reference.answers, reference.answered, actual)
-    ratio = weights(*(np.column_stack((s.answers, s.features)) for s in (reference, window))) if weighted else None
-    return estimate_classes(rows, drawing(answers, scores), ratio).estimates
+    before, now = (np.column_stack((s.answers, s.features)) for s in (reference, window))
+    like = partial(like_window, rows, before, answers, now) if weighted else None
+    return estimate_classes(rows, drawing(answers, scores), like).estimates
 
 
 def of_numbers(reference: Side, actual: Array, window: Side, *, weighted: bool = True) -> Mapping[str, Estimate]:

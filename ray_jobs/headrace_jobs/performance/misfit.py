@@ -6,7 +6,7 @@ import numpy as np
 
 from headrace_functions.views import Array
 from headrace_jobs.performance import metrics
-from headrace_jobs.performance.calibration import Calibration, Reference, held_out_shares, single_thread
+from headrace_jobs.performance.calibration import Calibration, Reference, held_out_shares, single_thread, some
 from headrace_jobs.performance.multiclass import Answers, Counter
 from headrace_jobs.performance.scores import bins_of
 
@@ -23,6 +23,7 @@ def misfit(calibration: Calibration, reference: Reference, seed: int = 0) -> dic
     Shares are those of calibrations that have not learnt from the row. The squared difference between what they expect and what was
     met, less its variance, is an estimate of the squared misfit.
     """
+    reference = some(reference)
     with single_thread():
         shares = held_out_shares(calibration.family, reference)
         count = counter(reference)

@@ -15,7 +15,7 @@ from headrace_jobs.statistics.ranks import area
 FOLDS = 5
 MOST = 15.0
 """The largest weight: a few rows must not speak for all."""
-ROWS = 20_000
+ROWS = 10_000
 """Rows of a side that the classifier learns from at most."""
 CERTAIN = 3.0
 """Standard errors from which on the classifier tells the sides apart."""
@@ -32,17 +32,26 @@ def _weights(reference: Array, window: Array) -> Array | None:
     n, m = len(reference), len(window)
     rows = np.concatenate((reference, window))
     side = np.repeat([0, 1], [n, m])
-    folds = np.concatenate((np.arange(n), np.arange(m))) % FOLDS
+    folds = np.concatenate((_folds(n), _folds(m)))
+    learnt = folds < FOLDS
     found = np.empty(n + m)
     for fold in range(FOLDS):
-        held = folds == fold
-        model = _model().fit(rows[~held], side[~held])
+        outside = learnt & (folds != fold)
+        model = _model().fit(rows[outside], side[outside])
+        held = folds == fold if fold else (folds == fold) | ~learnt
         found[held] = model.decision_function(rows[held])
-    if not _apart(found[:n], found[n:]):
+    if not _apart(found[:n][learnt[:n]], found[n:][learnt[n:]]):
         return None
-    ratio = np.exp(_slope(found, side) * found[:n])
+    ratio = np.exp(_slope(found[learnt], side[learnt]) * found[:n])
     ratio = np.minimum(ratio / ratio.mean(), MOST)
     return np.asarray(ratio / ratio.mean())
+
+
+def _folds(rows: int) -> Array:
+    """The fold of each row of a side; ``FOLDS`` for those that are beyond ``ROWS`` by chance, and not learnt from."""
+    folds = np.arange(rows) % FOLDS
+    folds[np.random.default_rng(0).permutation(rows)[ROWS:]] = FOLDS
+    return folds
 
 
 def _apart(before: Array, now: Array) -> bool:

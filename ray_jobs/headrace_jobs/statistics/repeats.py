@@ -69,6 +69,15 @@ def folded(hashes: Array, one: Series | Array) -> Array:
     return np.asarray(np.bitwise_xor(found, found >> np.uint64(32), out=found))
 
 
+def group_priorities(one: Series) -> Array:
+    """Priorities of rows by which a bounded sample has whole groups: uint64 ``(n,)``, the same for all rows of one value."""
+    return mixed(np.uint64(1), folded(np.zeros(_rows(one), np.uint64), one))
+
+
+def _rows(one: Series) -> int:
+    return len(one.codes) if isinstance(one, Coded) else len(one.values)
+
+
 def _bits(one: Series | Array) -> Array:
     if isinstance(one, np.ndarray):
         return one
@@ -89,7 +98,7 @@ def effective(reference: RowCounts, window: RowCounts) -> tuple[float, float]:
     told = [unknown is not None for unknown in repeats]
     smaller = int(window.rows < reference.rows)
     if told[smaller] and not told[1 - smaller]:
-        repeats[1 - smaller] = _several(sides[1 - smaller]) & ~np.isin(sides[1 - smaller].keys, sides[smaller].keys)
+        repeats[1 - smaller] = _alone(sides[1 - smaller], sides[smaller])
     before, now = (_share(side, unknown) for side, unknown in zip(sides, repeats, strict=True))
     return before, now
 
@@ -105,13 +114,32 @@ def _several(own: RowCounts) -> Array:
     return (own.counts >= 2) & (own.counts <= max(own.rows / LARGEST, 2))
 
 
+def _alone(own: RowCounts, other: RowCounts) -> Array:
+    """Which rows are met several times on one side alone: where callers repeat theirs, those of the busiest are no weight of their own."""
+    return np.asarray((own.counts >= 2) & ~np.isin(own.keys, other.keys, assume_unique=True))
+
+
 def _unknown(own: RowCounts, other: RowCounts) -> Array | None:
     """Which rows are repeats: equal ones that the other side has not; None where that is natural, or tells too little."""
     repeated = _several(own)
     unknown = repeated & ~np.isin(own.keys, other.keys, assume_unique=True)
     chance = own.rows / max(own.rows + other.rows, 1)
     by_nature = float((chance ** own.counts[repeated].astype(np.float64)).sum())
-    return unknown if unknown.sum() >= FEWEST and unknown.sum() > TIMES_NATURE * by_nature else None
+    told = unknown.sum() > TIMES_NATURE * by_nature or _pairs(own.counts[unknown]) > TIMES_NATURE * _pairs_by_nature(
+        own, other
+    )
+    return _alone(own, other) if unknown.sum() >= FEWEST and told else None
+
+
+def _pairs(counts: Array) -> float:
+    """Pairs of equal rows."""
+    return float((counts * (counts - 1.0)).sum() / 2)
+
+
+def _pairs_by_nature(own: RowCounts, other: RowCounts) -> float:
+    """Pairs of equal rows that ``own`` has at most if it has as large a share of them as the other side; about an upper 95 % bound."""
+    met = _pairs(other.counts)
+    return float((met + 2 * met**0.5 + 3) * (own.rows / max(other.rows - 1, 1)) ** 2)
 
 
 def _share(own: RowCounts, unknown: Array | None) -> float:

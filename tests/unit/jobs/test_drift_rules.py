@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import pytest
@@ -323,3 +324,38 @@ def test_each_engine_has_every_test_of_all_fields_that_a_run_takes_by_default() 
     wanted = [name for name in DriftRun(CHURN, WINDOW, Native()).together if name != CONCEPT]
 
     assert [engine.whole(name).name for engine in (theirs, Native()) for name in wanted] == [*wanted, *wanted]
+
+
+@pytest.mark.parametrize("unit", ["id", "time"])
+def test_rows_that_are_sent_again_under_another_number_or_time_count_once(objects: ObjectStore, unit: str) -> None:
+    random = np.random.default_rng(9)
+
+    def side(first: float) -> dict[str, Any]:
+        rows = {name: np.repeat(random.normal(size=80), 5) for name in ("x", "y")}
+        own = first + np.arange(400.0) * (1 if unit == "id" else 0.37)
+        return {**rows, "own": [f"r{v:.0f}" for v in own] if unit == "id" else own}
+
+    own = category("own") if unit == "id" else number("own")
+    version = given_version(objects, [number("x"), number("y"), own], side(1.7e9))
+    given_log(objects, version, side(1.8e9))
+
+    report = drift(objects)
+
+    assert (report.rows.effective_reference, report.rows.effective_window) == (80, 80)
+    assert report.verdict == "no-drift"
+
+
+def test_a_shift_is_found_in_groups_whose_rows_share_little(objects: ObjectStore) -> None:
+    """By the number of groups alone (forty a side) it would not be: their rows are worth nearly as much as others."""
+    random = np.random.default_rng(10)
+
+    def side(first: int, move: float) -> dict[str, Any]:
+        return {"who": [f"u{first + i % 40}" for i in range(800)], "x": random.normal(move, 1, 800)}
+
+    version = given_version(objects, [category("who"), number("x")], side(0, 0.0))
+    given_log(objects, version, side(100, 0.4))
+
+    report = drift(objects, "monitoring.grouping=who")
+
+    assert [field.name for field in report.fields if field.verdict == "drift"] == ["x"]
+    assert {t.method for t in report.fields[0].tests if t.test == "distribution"} == {"block permutation"}

@@ -12,6 +12,7 @@ from headrace_jobs.performance.counting import known_classes
 from headrace_jobs.performance.estimate import Estimate
 from headrace_jobs.performance.estimators import Side, drawing, estimate_classes, of_classes
 from headrace_jobs.performance.families import candidates
+from headrace_jobs.performance.likeness import like_window
 from headrace_jobs.performance.metrics import Errors
 from headrace_jobs.performance.misfit import counter
 from headrace_jobs.performance.scores import count
@@ -241,7 +242,7 @@ def test_rows_of_one_population_need_no_weights_and_others_get_what_makes_them_a
     assert np.average(before[:, 1], weights=found) == pytest.approx(0, abs=0.1)
 
 
-def test_weights_mend_what_the_score_does_not_hold() -> None:
+def test_what_inputs_say_beside_the_score_mends_an_estimate() -> None:
     """A model that misses an input: where this moves, so does the class's share at a score. Mean error, of 10 runs, at most 0.7 of that without."""
     wrong: dict[bool, list[float]] = {True: [], False: []}
     for seed in range(10):
@@ -253,6 +254,16 @@ def test_weights_mend_what_the_score_does_not_hold() -> None:
         wrong[False].append(abs(estimated(p, actual, p1)["accuracy"].value - truth))
 
     assert np.mean(wrong[True]) < 0.7 * np.mean(wrong[False])
+
+
+def test_where_the_score_holds_all_that_inputs_say_nothing_is_mended() -> None:
+    """The class follows the score alone, however the inputs move."""
+    random = np.random.default_rng(3)
+    (x, p), (x1, p1) = (missing_one(random, 3000, shift)[:2] for shift in (0.0, 1.0))
+    actual = (random.random(3000) < p[:, 0]).astype(int)
+    reference, window = Reference.of(p, answers(p), actual), multiclass.Answers(p1, answers(p1), 3000)
+
+    assert like_window(reference, np.column_stack((p, x)), window, np.column_stack((p1, x1)), learn(reference)) is None
 
 
 def missing_one(random: np.random.Generator, rows: int, shift: float) -> tuple[Array, Array, Array]:

@@ -12,7 +12,7 @@ from headrace_functions.views import Array
 from headrace_jobs.detectors import tails
 from headrace_jobs.detectors.base import CategoryPair, Rows
 from headrace_jobs.detectors.content import content
-from headrace_jobs.detectors.contingency import chi_square, contingency, new_categories
+from headrace_jobs.detectors.contingency import Shares, chi_square, contingency, new_categories
 from headrace_jobs.detectors.distances import share_bound
 from headrace_jobs.detectors.ordered import Cells, intervals, moved, ordered, spread
 from headrace_jobs.detectors.relations import relations
@@ -201,3 +201,16 @@ def test_sides_that_share_nothing_have_moved_as_a_whole_whatever_was_rounded() -
 
     assert moved(cells(before, now)) == (1.0, 1.0)
     assert share_bound(1.0, 1 + 1e-15, -1e-15, 49, 49) == 1.0
+
+
+@pytest.mark.parametrize("values", [3000, 20_000])
+def test_which_categories_have_a_name_tells_nothing(values: int) -> None:
+    """Beyond a thousand categories those with most rows of the reference have one, by chance: in the window they have fewer."""
+    random = np.random.default_rng(12)
+    for law in (np.full(values, 1 / values), 1 / np.arange(1, values + 1) / (1 / np.arange(1, values + 1)).sum()):
+        before, now = (Counter(random.choice(values, 60_000, p=law).tolist()) for _ in range(2))
+        reference = CategoryReference.of(before, 60_000)
+        pair = CategoryPair(reference, CategoryPartial.of(now, 60_000, reference), ())
+
+        assert contingency(pair).p > 0.001
+        assert Shares.of(pair).moved()[1] < 0.01

@@ -104,7 +104,7 @@ def test_no_value_makes_nan(seed: int, value: float) -> None:
 
 @pytest.mark.parametrize(("rows", "fields"), [(200, 4), (200, 40), (12, 2), (11, 2)])
 def test_products_of_columns_and_kernels_of_rows_learn_the_same(rows: int, fields: int) -> None:
-    """The smaller of the two is solved; which one that is changes no score."""
+    """The smaller of the two is solved; which one that is changes no score beyond the digits of 32 bits."""
     random = np.random.default_rng(0)
     x, at, now = random.normal(size=(rows, fields)), random.normal(size=(50, fields)), np.arange(rows) < rows // 3
     weight = np.where(now, 0.5 / now.mean(), 0.5 / (~now).mean())
@@ -113,4 +113,4 @@ def test_products_of_columns_and_kernels_of_rows_learn_the_same(rows: int, field
     found = module._learnt(x, now, at)
 
     expected = (1 + at @ x.T / np.sqrt(fields)) ** 2 @ np.linalg.solve(kernel, np.where(now, 1.0, -1.0))
-    assert found == pytest.approx(expected, rel=1e-9, abs=1e-9)
+    assert found == pytest.approx(expected, rel=1e-3, abs=1e-4)

@@ -87,3 +87,22 @@ def test_the_trend_of_parts_is_that_of_the_whole(values: list[float], cut: int) 
     merged = Trend.of(x[:cut], t[:cut]).merge(Trend.of(x[cut:], t[cut:]))
 
     assert merged.correlation == pytest.approx(Trend.of(x, t).correlation, abs=1e-6)
+
+
+@pytest.mark.parametrize("m", [2000, 10_000])
+def test_repeats_of_a_large_window_are_told_by_a_small_reference_that_has_none(m: int) -> None:
+    """Of its pairs of rows none are equal, so by nature hardly any of the window's would be."""
+    random = np.random.default_rng(7)
+    before, now = random.normal(size=500), np.repeat(random.normal(size=m // 5), 5)
+
+    assert effective(counted(before), counted(now)) == (1.0, pytest.approx(0.2))
+
+
+def test_the_busiest_of_callers_that_repeat_their_rows_count_once_too() -> None:
+    """One row of four is one caller's; forty others repeat theirs."""
+    random = np.random.default_rng(8)
+    before = random.normal(size=1000)
+    now = np.repeat(random.normal(size=541), [250, *[6] * 40, *[1] * 500][:541])
+
+    assert effective(counted(before), counted(now))[1] == pytest.approx(990 / (250**2 + 40 * 36 + 500))
+    assert effective(counted(before), counted(np.repeat([0.1], 250)))[1] == 1.0

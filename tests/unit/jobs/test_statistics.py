@@ -267,6 +267,15 @@ def test_values_beyond_either_end_of_the_range_are_tested(now: list[float]) -> N
     assert found.p == pytest.approx(2 * (4 / 7) * (3 / 6))
 
 
+@pytest.mark.parametrize("end", [-np.inf, np.inf])
+def test_nothing_is_beyond_infinite_values_that_the_reference_has_too(end: float) -> None:
+    """Infinite values that only the window has are beyond the range; those of both sides are of the same law."""
+    now = [0.0, 1.0, end, end]
+
+    assert defects.out_of_range(*both([0.0, 1.0, end], now)) is None
+    assert getattr(defects.out_of_range(*both([0.0, 1.0, -end], now)), "effect", None) == 0.5
+
+
 def test_as_many_new_categories_as_training_had_rare_ones_are_expected() -> None:
     rare = {**{f"rare {i}": 1 for i in range(100)}, "common": 900}
     reference = CategoryReference.of(rare, 1000)
