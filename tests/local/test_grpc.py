@@ -252,7 +252,8 @@ def test_health_and_reflection_speak_of_the_service(channel: grpc.Channel) -> No
     serving = health_pb2.HealthCheckResponse.SERVING
     assert serving == health.Check(health_pb2.HealthCheckRequest(service=SERVICE), timeout=20).status
     listed = {s.name for s in reflected(list_services="").list_services_response.service}
-    assert {SERVICE, "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"} == listed
+    reflections = {f"grpc.reflection.{v}.ServerReflection" for v in ("v1", "v1alpha")}
+    assert {SERVICE, "grpc.health.v1.Health", *reflections} == listed
     for symbol in (SERVICE, f"{SERVICE}.ModelInfer", "grpc.health.v1.Health"):
         assert reflected(file_containing_symbol=symbol).file_descriptor_response.file_descriptor_proto
     assert grpc.StatusCode.NOT_FOUND.value[0] == reflected(file_containing_symbol="a.B.c").error_response.error_code
