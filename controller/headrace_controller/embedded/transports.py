@@ -42,7 +42,7 @@ class Transports:
         self.grpc = _address(settings.host, port)
         self._grpc = Child(
             "gRPC server",
-            command("embedded.rpc", door, str(port), str(os.getpid())),
+            command("embedded.rpc", f"unix:{settings.door_socket}", str(port), str(os.getpid())),
             settings.logs / "grpc.log",
         )
 

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from headrace_functions.errors import HeadraceError
+from headrace_functions.rpc.calls import Call, Method
 from headrace_functions.rpc.descriptors import HEALTH, SERVICE, message, read
 from headrace_functions.rpc.gateway import GatewayClient
-from headrace_functions.rpc.http2 import Call, Method
 from headrace_functions.rpc.status import of_error
 from headrace_functions.rpc.wire import CallFailed, Code
 

@@ -6,14 +6,13 @@ fields until its trailer, or until the caller takes it back; its handler is canc
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
 from typing import cast
 
 import ngh2
 
 from headrace_functions.errors import Overloaded
-from headrace_functions.protocol.budget import ByteBudget, HeldBytes
+from headrace_functions.rpc.calls import Call, Calls, Stream, Streaming, Unary
 from headrace_functions.rpc.wire import (
     ENCODINGS,
     CallFailed,
@@ -43,93 +42,13 @@ _ENDED = trailer(Code.OK, "", [])
 _NO_ERROR = 0x00
 
 
-class Call:
-    """One call as its handler sees it."""
-
-    __slots__ = ("deadline", "metadata", "trailing")
-
-    def __init__(self, metadata: dict[bytes, bytes], deadline: float | None) -> None:
-        self.metadata = metadata
-        """Header fields by their names in lower case; values of ``-bin`` as they came."""
-        self.deadline = deadline
-        """Time of the loop at which the caller gives up; None for never."""
-        self.trailing: Metadata = []
-        """Sent with the call's end."""
-
-
-Unary = Callable[[bytes, Call], Awaitable[bytes]]
-Streaming = Callable[[AsyncIterator[bytes], Call], AsyncIterator[bytes]]
-
-
-@dataclass(frozen=True, slots=True)
-class Method:
-    """One of the two answers; handlers end a call with another status than OK by ``CallFailed``."""
-
-    unary: Unary | None = None
-    streaming: Streaming | None = None
-
-
-@dataclass(slots=True)
-class Calls:
-    """What the connections of one server share."""
-
-    methods: dict[bytes, Method]
-    """By path, e.g. ``/inference.GRPCInferenceService/ModelInfer``."""
-    max_message: int
-    max_calls: int
-    max_metadata: int
-    longest: float
-    """Seconds for a call to arrive that has no deadline."""
-    budget: ByteBudget = field(default_factory=ByteBudget)
-    connections: set["Connection"] = field(default_factory=set)
-    open: int = 0
-    none: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set while there is no connection."""
-
-    def __post_init__(self) -> None:
-        self.none.set()
-
-    def opened(self, connection: "Connection") -> None:
-        self.connections.add(connection)
-        self.none.clear()
-
-    def closed(self, connection: "Connection") -> None:
-        self.connections.discard(connection)
-        if not self.connections:
-            self.none.set()
-
-    def sweep(self) -> None:
-        """End calls that do not arrive in time and connections that never begin."""
-        for connection in list(self.connections):
-            connection.sweep()
-
-
-class _Stream:
-    """One call while it is open."""
-
-    __slots__ = ("buffer", "call", "encoding", "ended", "held", "messages", "method", "since", "task", "unread")
-
-    def __init__(self, method: Method, call: Call, encoding: bytes, since: float) -> None:
-        self.method = method
-        self.call = call
-        self.encoding = encoding
-        self.since = since
-        self.buffer = bytearray()
-        self.ended = False
-        self.unread = 0
-        """Bytes of a stream's messages that the caller has not been told we have read."""
-        self.task: asyncio.Task[None] | None = None
-        self.messages: asyncio.Queue[bytes | CallFailed | None] | None = None
-        self.held: HeldBytes | None = None
-
-
 class Connection(asyncio.Protocol):
     """One connection. ``close`` lets open calls end, ``abort`` does not."""
 
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
         self._loop = asyncio.get_running_loop()
-        self._streams: dict[int, _Stream] = {}
+        self._streams: dict[int, Stream] = {}
         self._transport: asyncio.Transport | None = None
         self._h2 = ngh2.Connection(
             ngh2.Role.SERVER,
@@ -218,7 +137,7 @@ class Connection(asyncio.Protocol):
         told, now = seconds(fields.get(b"grpc-timeout")), self._loop.time()
         call = Call(fields, None if told is None else now + told)
         encoding = fields.get(b"grpc-encoding", b"identity")
-        stream = self._streams[number] = _Stream(self._calls.methods[fields[b":path"]], call, encoding, now)
+        stream = self._streams[number] = Stream(self._calls.methods[fields[b":path"]], call, encoding, now)
         self._calls.open += 1
         if stream.method.streaming is not None:
             stream.messages = asyncio.Queue()
@@ -265,7 +184,7 @@ class Connection(asyncio.Protocol):
         except (CallFailed, Overloaded) as error:
             self._refuse(number, stream, error)
 
-    def _whole(self, number: int, stream: _Stream) -> None:
+    def _whole(self, number: int, stream: Stream) -> None:
         """Begin to answer a call with one message once that is there."""
         found = unframed(stream.buffer, self._calls.max_message, stream.encoding)
         if not stream.ended:
@@ -276,7 +195,7 @@ class Connection(asyncio.Protocol):
         assert stream.method.unary is not None
         stream.task = self._loop.create_task(self._serve(number, stream, stream.method.unary, found[0]))
 
-    def _queue(self, number: int, stream: _Stream) -> None:
+    def _queue(self, number: int, stream: Stream) -> None:
         assert stream.messages is not None
         while (found := unframed(stream.buffer, self._calls.max_message, stream.encoding)) is not None:
             stream.messages.put_nowait(found[0])
@@ -286,21 +205,21 @@ class Connection(asyncio.Protocol):
             stream.messages.put_nowait(cut)
         self._read_on(number, stream)
 
-    def _read_on(self, number: int, stream: _Stream) -> None:
+    def _read_on(self, number: int, stream: Stream) -> None:
         """Let the caller send more unless messages wait, so that what waits is bounded by the window."""
         if stream.messages is not None and stream.messages.empty() and stream.unread:
             self._h2.acknowledge_received_data(stream.unread, number)
             stream.unread = 0
             self._flush_soon()
 
-    def _hold(self, stream: _Stream) -> None:
+    def _hold(self, stream: Stream) -> None:
         size = len(stream.buffer)
         if size > _SMALL:
             if stream.held is None:
                 stream.held = self._calls.budget.hold()
             stream.held.at_least(size)
 
-    def _refuse(self, number: int, stream: _Stream, error: CallFailed | Overloaded) -> None:
+    def _refuse(self, number: int, stream: Stream, error: CallFailed | Overloaded) -> None:
         """End a call that is not whole."""
         if stream.task is not None:
             stream.task.cancel()
@@ -322,7 +241,7 @@ class Connection(asyncio.Protocol):
 
     # -- what goes
 
-    async def _serve(self, number: int, stream: _Stream, handler: Unary, message: bytes) -> None:
+    async def _serve(self, number: int, stream: Stream, handler: Unary, message: bytes) -> None:
         try:
             answer = await handler(message, stream.call)
         except CallFailed as failed:
@@ -339,7 +258,7 @@ class Connection(asyncio.Protocol):
                 self._h2.send_trailers(number, _with(stream.call.trailing))
         self._flush_soon()
 
-    async def _serve_stream(self, number: int, stream: _Stream, handler: Streaming) -> None:
+    async def _serve_stream(self, number: int, stream: Stream, handler: Streaming) -> None:
         started = False
         ending = _ENDED
         try:
@@ -370,7 +289,7 @@ class Connection(asyncio.Protocol):
         if not stream.ended:  # nobody reads what may still come
             self._reset(number, _NO_ERROR)
 
-    async def _messages(self, number: int, stream: _Stream) -> AsyncIterator[bytes]:
+    async def _messages(self, number: int, stream: Stream) -> AsyncIterator[bytes]:
         assert stream.messages is not None
         while (found := await stream.messages.get()) is not None:
             if isinstance(found, CallFailed):
@@ -424,7 +343,10 @@ class Connection(asyncio.Protocol):
             self.abort()
             return
         self._wake()
-        if self._last and not self._streams and not self._h2.want_write:
+        over = self._last and not self._streams
+        if (
+            over or not self._h2.want_read
+        ) and not self._h2.want_write:  # it wants to read no more after what is no HTTP/2
             transport.close()
 
     def _wake(self) -> None:
@@ -435,6 +357,11 @@ class Connection(asyncio.Protocol):
                     waiter.set_result(None)
 
     # -- what its server does
+
+    @property
+    def unsent(self) -> int:
+        """Bytes of answers that wait for the caller to read."""
+        return self._h2.queued_body_size()
 
     def sweep(self) -> None:
         now = self._loop.time()

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from headrace_functions.errors import Conflict, InvalidInput
 from headrace_functions.rpc import reflection
+from headrace_functions.rpc.calls import Calls
 from headrace_functions.rpc.gateway import LONGEST, GatewayClient
 from headrace_functions.rpc.health import Health
-from headrace_functions.rpc.http2 import Calls, Connection
+from headrace_functions.rpc.http2 import Connection
 from headrace_functions.rpc.service import InferenceService
 
 MAX_MESSAGE = 64 * 1024 * 1024 + 64 * 1024

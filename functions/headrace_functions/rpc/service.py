@@ -11,9 +11,9 @@ import orjson
 from headrace_functions.errors import HeadraceError, Malformed
 from headrace_functions.gateway.upstream import Reply
 from headrace_functions.names import Reference
+from headrace_functions.rpc.calls import Call, Method, Unary
 from headrace_functions.rpc.descriptors import METHODS, READ_REQUEST, SERVICE, STREAM, message, read
 from headrace_functions.rpc.gateway import GatewayClient, header_lines, model_path
-from headrace_functions.rpc.http2 import Call, Method, Unary
 from headrace_functions.rpc.status import of_error, of_problem
 from headrace_functions.rpc.tensors import http_body, infer_response
 from headrace_functions.rpc.wire import CallFailed
@@ -196,11 +196,11 @@ class _Call:
         reply = await self._gateway.ask("POST", path, headers, body, self._seconds)
         if reply.status != 200:
             raise _Refused(reply)
+        told = dict(reply.headers)
         for name in (_VERSION, _DEFINITIONS):
-            value = reply.header(name)
-            if value is not None:
-                self.trailing.append((name.decode(), value.decode("latin-1")))
-        length = reply.header(_JSON_LENGTH)
+            if name in told:
+                self.trailing.append((name.decode(), told[name].decode("latin-1")))
+        length = told.get(_JSON_LENGTH)
         return infer_response(reply.body, int(length) if length is not None else None)
 
 
