@@ -29,6 +29,7 @@ from headrace_controller.incluster.platform_keys import PlatformKeys, first_key_
 from headrace_controller.incluster.services import ClusterServices
 from headrace_controller.incluster.settings import GATEWAY_SERVICE, InCluster
 from headrace_controller.logging_setup import set_up_logging
+from headrace_controller.service.batch_places import places_of
 from headrace_controller.service.platform import create_platform
 from headrace_functions.errors import HeadraceError
 from headrace_functions.startup import POD, cannot_start
@@ -66,6 +67,7 @@ def serve_in_cluster(environment: Mapping[str, str]) -> None:
         ClusterRunner(jobs, settings.cluster, AnalysisSettings.from_environment(environment)),
         settings.gateway,
     )
+    platform.jobs.places = places_of(environment)
     # The pods of schedules run this very image.
     croning = Croning(platform.schedules.select, jobs, settings.cluster, cluster.image_of(environment[POD]))
     platform.schedules.leave_clock(services.keeping.look)

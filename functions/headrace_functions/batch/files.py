@@ -12,7 +12,7 @@ import pyarrow.csv as pacsv
 import pyarrow.json as pajson
 import pyarrow.parquet as pq
 
-from headrace_controller.batch import encodings
+from headrace_functions.batch import encodings
 from headrace_functions.errors import Conflict, InvalidInput, NotFound
 
 SUFFIXES = (".parquet", ".csv", ".jsonl", ".ndjson")

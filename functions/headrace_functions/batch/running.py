@@ -8,7 +8,6 @@ binds the next run once a part is there. A part that is there is not asked again
 import hashlib
 import itertools
 import json
-import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,9 +17,9 @@ from pathlib import Path
 import pyarrow as pa
 from pyarrow import ipc
 
-from headrace_controller.batch import files
-from headrace_controller.batch.places import Destination, Input
-from headrace_controller.batch.requests import Answered, Asker, check_outputs
+from headrace_functions.batch import files
+from headrace_functions.batch.places import Destination, Input
+from headrace_functions.batch.requests import Answered, Asker, check_outputs
 from headrace_functions.errors import Conflict
 
 
@@ -71,7 +70,8 @@ class BatchRun:
     def _input(self, one: Input, totals: Totals, *, restart: bool) -> None:
         folder = self._out.folder / f".{one.name}.parts"
         if restart:
-            shutil.rmtree(folder, ignore_errors=True)
+            self._out.drop(folder)
+        self._out.fetch(folder)
         began = one.fingerprint()
         wanted = {"model": self._name, "rows": self._rows, "file": one.place, **began}
         _check_claim(folder, wanted)
@@ -82,6 +82,7 @@ class BatchRun:
                 self._asker.check(first.column_names, one.place)
             folder.mkdir(exist_ok=True)
             _replace(folder / "run.json", json.dumps(wanted).encode())
+            self._out.keep(folder / "run.json")
             with _Ahead(self._out.folder / one.name) as ahead:
                 self._parts(folder, one, itertools.chain([first], parts), totals, ahead)
                 if one.fingerprint() != began:
@@ -132,6 +133,8 @@ class BatchRun:
         with ipc.new_file(str(young), rows.schema) as writer:
             writer.write_table(rows)
         young.replace(folder / f"{number}.arrow")  # last: it says that the part is whole
+        for suffix in ("refused.json", "arrow"):
+            self._out.keep(folder / f"{number}.{suffix}")
         totals.versions |= answered.versions
         return rows
 
@@ -163,7 +166,7 @@ class BatchRun:
         else:
             self._out.withdraw(beside.name)
         totals.refused += refused
-        shutil.rmtree(folder)
+        self._out.drop(folder)
 
     def _gather(self, folder: Path, numbers: Sequence[int], beside: Path) -> int:
         """Write the refused rows of all parts to one file; their number."""
