@@ -154,6 +154,7 @@ class Writer:
         self._schema = pa.unify_schemas(_alike(schemas), promote_options="permissive")
         self._sink: Any = None
         self._held: list[pa.Table] = []
+        self._rows = self._bytes = 0
 
     def __enter__(self) -> "Writer":
         if self._file.suffix == ".parquet":
@@ -168,8 +169,9 @@ class Writer:
         whole = _as(table, self._schema)
         if self._file.suffix == ".parquet":
             self._held.append(whole)
-            rows, size = (sum(getattr(t, what) for t in self._held) for what in ("num_rows", "nbytes"))
-            if rows >= _GROUP_ROWS or size >= _GROUP_BYTES:
+            self._rows += whole.num_rows
+            self._bytes += whole.nbytes
+            if self._rows >= _GROUP_ROWS or self._bytes >= _GROUP_BYTES:
                 self._write_group()
         elif self._file.suffix == ".csv":
             self._sink.write_table(_flat(whole))
@@ -182,6 +184,7 @@ class Writer:
         if self._held:
             self._sink.write_table(pa.concat_tables(self._held))
             self._held = []
+            self._rows = self._bytes = 0
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
@@ -213,6 +216,8 @@ def _becomes_text(kind: pa.DataType) -> bool:
 
 def _as(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """A table with the columns of a schema, in its order and types; columns that it lacks are empty."""
+    if table.schema.equals(schema):
+        return table
     columns = [
         table.column(f.name).cast(f.type) if f.name in table.column_names else pa.nulls(table.num_rows, f.type)
         for f in schema
