@@ -13,7 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from fixtures_jobs import jobs_python, run_job
 from fixtures_platform import RunningPlatform, headrace, until
+
+__all__ = ["jobs_python"]
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # the first run builds the environment of the analysis
 
@@ -120,6 +123,25 @@ def test_a_schedule_runs_it(scoring: RunningPlatform, lake: Path) -> None:
     headrace("schedule", "rm", "nightly", "--url", scoring.url)
 
     assert 50 == pq.read_table(lake / "nightly" / "nightly.parquet").num_rows
+
+
+def test_workers_of_a_ray_take_a_file_each(scoring: RunningPlatform, lake: Path, jobs_python: Path) -> None:
+    """As in a RayJob of a cluster; one of the files cannot be read, and the others have their answers."""
+    (lake / "two").mkdir()
+    for name in ("a.parquet", "b.parquet"):
+        rows(lake, f"two/{name}", 200)
+    command = (
+        "batch", "--model", "plus:1", "--storage", scoring.settings.storage_url, "--endpoint", scoring.url, "--files", f"{lake}/two",
+        "--to", f"{lake}/both", "--address", "local",
+    )  # fmt: skip
+    done = run_job(jobs_python, *command)
+    (lake / "two" / "c.csv").write_text("other\n1\n")
+    failed = run_job(jobs_python, *command)
+
+    assert (0, 2, 400) == (done.returncode, *(json.loads(done.stdout)[k] for k in ("files", "rows"))), done.stderr
+    assert [200, 200] == [pq.read_table(lake / "both" / n).num_rows for n in ("a.parquet", "b.parquet")]
+    assert 1 == failed.returncode
+    assert "c.csv has no column 'x'" in json.loads(failed.stdout)["error"]["message"]
 
 
 def test_places_that_are_not_allowed_are_refused(scoring: RunningPlatform, lake: Path, tmp_path: Path) -> None:
