@@ -40,6 +40,7 @@ from headrace_controller.incluster.settings import GATEWAY_SERVICE, InCluster
 from headrace_controller.incluster.signing import sign_documents
 from headrace_controller.incluster.streams import ClusterStreams
 from headrace_controller.logging_setup import set_up_logging
+from headrace_controller.service.batch_places import places_of
 from headrace_controller.service.platform import create_platform
 from headrace_controller.service.rotation import key_files
 from headrace_functions.access.authentication import Tokens
@@ -90,6 +91,7 @@ def serve_in_cluster(environment: Mapping[str, str]) -> None:
         settings.gateway,
     )
     platform.streams.runner = streams
+    platform.jobs.places = places_of(environment)
     croning = Croning(platform.schedules.select, jobs, settings.cluster, image)
     platform.schedules.leave_clock(services.keeping.look)
     services.keeping.after.append(croning.keep)

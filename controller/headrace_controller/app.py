@@ -19,6 +19,7 @@ from headrace_controller.embedded.supervisor import Addresses, Supervisor
 from headrace_controller.gateway_client import SECONDS, GatewayAsking
 from headrace_controller.logging_setup import set_up_logging
 from headrace_controller.service.assembly import MAX_UPLOAD
+from headrace_controller.service.batch_places import places_of
 from headrace_controller.service.platform import Platform, create_platform
 from headrace_controller.settings import PURPOSE_TOKEN, Settings
 from headrace_functions.errors import HeadraceError
@@ -50,6 +51,7 @@ class EmbeddedController:
             transport=httpx.HTTPTransport(uds=str(settings.gateway_socket)), base_url="http://gateway", timeout=SECONDS
         )
         self._platform.trust.secret.value = purpose_token
+        self._platform.jobs.places = places_of(os.environ)
         self._platform.rotation.renew = gateway.renew
         asking = GatewayAsking(self._asking, settings.purpose.read_text)
         self._platform.replays.ask = self._platform.evaluations.ask = asking

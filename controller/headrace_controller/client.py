@@ -370,8 +370,11 @@ class Client:
         return self._asker.ask(name, data, request_id=request_id, timeout=timeout)
 
     def post_infer(self, name: str, body: bytes, headers: Mapping[str, str]) -> httpx.Response:
-        """``POST /v2/models/<name>/infer`` as it is, whatever the answer's status. Raises ``httpx.TransportError``."""
-        return self._http.post(f"{endpoint_path(name)}/infer", content=body, headers=dict(headers))
+        """``POST /v2/models/<name>/infer`` as it is, whatever the answer's status. Raises ``Unreachable``."""
+        try:
+            return self._http.post(f"{endpoint_path(name)}/infer", content=body, headers=dict(headers))
+        except httpx.TransportError as error:
+            raise errors.Unreachable(str(error) or type(error).__name__) from error
 
     def logs(self, version: VersionId, **query: str | int | None) -> schemas.LogRows:
         """Rows of a version's log; ``since``, ``until``, ``where``, ``columns``, ``limit``, ``order``."""

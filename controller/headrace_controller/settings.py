@@ -231,6 +231,11 @@ class Settings:
         return self.sockets / "controller.sock"
 
     @property
+    def door_socket(self) -> Path:
+        """The gateway's front door for the gRPC server."""
+        return self.sockets / "door.sock"
+
+    @property
     def gateway_socket(self) -> Path:
         """The gateway's private side, for the controller only."""
         return self.sockets / "gateway.sock"

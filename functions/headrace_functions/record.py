@@ -60,7 +60,7 @@ class RecordHeader:
     caller: str = ""
     """Who asked, as the gateway found out, e.g. ``key:ci``; empty where nobody is asked who they are."""
     source: str = ""
-    """Of requests of a stream, the messages that the rows come from (``sources.Source``)."""
+    """Of requests of a stream, the messages that the rows come from; of one that is answered later, when it was accepted (``sources``)."""
 
 
 _REQUIRED = frozenset({"request_id", "model", "version", "received", "latency_ms", "outcome", "status"})

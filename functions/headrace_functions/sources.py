@@ -3,12 +3,17 @@
 A request that a stream sends holds the rows of one or more messages of one partition. Its source is a text ``PREFIX PART,PART…``: the
 prefix names stream, topic and partition, a part is an offset ``17``, a range ``17-40`` of messages with one row each, or ``17x3``, a message of
 three rows. In the log a row's request id is ``PREFIX:OFFSET`` with twenty digits, and its row number counts within the message.
+
+A request that is answered later has the source ``deferred NANOSECONDS``, the time of its acceptance. In the log its rows keep their request id, and are
+received at that time, so that with the id it tells the request from others, however often it is asked.
 """
 
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+DEFERRED = "deferred"
+"""Prefix of the source of a request that is answered later."""
 MAX_TEXT = 16 * 1024
 """Characters of a source; a request whose messages need more is sent as two."""
 
@@ -37,7 +42,8 @@ class Source:
     def logs(self, outcome: str) -> bool:
         """Whether an exchange with this outcome is the last word on its messages, and so belongs into the log.
 
-        A request of several messages that failed is sent again in parts, one that met a full queue as it was.
+        A request of several messages that failed is sent again in parts, one that met a full queue as it was; one that is answered later is asked again
+        until a function has answered it.
         """
         return outcome == "ok" or (len(self.messages) == 1 and outcome in ("refused", "failed"))
 
@@ -57,6 +63,12 @@ class Source:
                 return None
             messages += [(n, int(count or 1)) for n in range(first, int(last or first) + 1)]
         return cls(prefix, tuple(messages))
+
+
+def accepted_at(text: str) -> int | None:
+    """Nanoseconds since the epoch at which a request that is answered later was accepted; None for other sources."""
+    prefix, _, moment = text.partition(" ")
+    return int(moment) if prefix == DEFERRED and moment.isascii() and moment.isdigit() and len(moment) < 20 else None
 
 
 def _parts(messages: Iterable[tuple[int, int]]) -> Iterator[str]:

@@ -27,6 +27,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "explain": ("explain", "SHAP values of one logged request, by asking the endpoint"),
     "attribution": ("attribution", "what the answers of a window depend on"),
     "projection": ("projection", "a map of a window's rows over those of training"),
+    "batch": ("batch", "the rows of files through the version's endpoint, written with the answers"),
     "profile": ("profiles", "statistics of the training data, kept beside the version, or of a window beside them"),
 }
 ASKED_WRONG = frozenset(
@@ -46,6 +47,8 @@ ASKED_WRONG = frozenset(
         "budget",
         "count",
         "rate",
+        "in",
+        "out",
     ]
 )
 """Fields of ``InvalidInput`` that the command line itself is to blame for."""

@@ -1,4 +1,4 @@
-"""``headrace batch`` beside bare ``predict`` on the same rows: a million rows of 30 features in Parquet, with and without the log."""
+"""``headrace batch`` beside bare ``predict`` on the same rows: two million rows of 30 features in Parquet, with and without the log."""
 
 import time
 from pathlib import Path
@@ -13,7 +13,7 @@ from sklearn.ensemble import RandomForestClassifier
 
 from fixtures_platform import RunningPlatform, headrace
 
-ROWS = 1_000_000
+ROWS = 2_000_000
 
 pytestmark = [pytest.mark.timeout(1200), pytest.mark.filterwarnings("default")]
 

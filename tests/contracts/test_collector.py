@@ -2,10 +2,12 @@
 
 import itertools
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from deltalake import DeltaTable
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +16,7 @@ from headrace_controller.collector.collect import Collector
 from headrace_controller.collector.rows import to_table
 from headrace_controller.collector.tables import LogTables
 from headrace_functions.errors import StorageFailed
+from headrace_functions.record import Record
 from headrace_functions.recording.shipper import Shipper
 from headrace_functions.recording.spool import Spool
 from headrace_functions.storage import layout
@@ -93,6 +96,34 @@ def test_a_store_that_is_away_loses_nothing(
     collector.round()
 
     assert ["a"] == logged(objects, ONE)
+
+
+def test_a_request_that_is_answered_later_is_logged_once_however_often_it_was_asked(
+    objects: ObjectStore, tmp_path: Path
+) -> None:
+    """Of one id, two requests were accepted, one of them asked twice; and a sequence asks a version at two stages, and as a shadow."""
+
+    def asked(at: int, **more: Any) -> Record:
+        made = record(ONE, "mine")
+        return replace(made, header=replace(made.header, source=f"deferred {at}", **more))
+
+    first, second = 1_764_000_000_000_000_000, 1_764_000_000_000_002_000
+    staged = [asked(first, stage=0, sequence="s"), asked(first, stage=1, sequence="s"), asked(first, stage=1, sequence="s", shadow=True)]  # fmt: skip
+    spooled(tmp_path / "spool", asked(first), asked(second), asked(first), *staged)
+    Collector(objects, Shipper(tmp_path / "spool", objects)).round()
+    spooled(tmp_path / "spool", asked(second), *staged, record(ONE, "mine"), record(ONE, "mine"))
+    Collector(objects, Shipper(tmp_path / "spool", objects)).round()
+
+    url = objects.table_url(layout.log_table(ONE.id))
+    rows = DeltaTable(url, storage_options=objects.table_options()).to_pyarrow_table().to_pylist()
+    found = sorted(
+        (round(r["received"].timestamp() * 1e6), -1 if r["stage"] is None else r["stage"], r["shadow"])
+        for r in rows
+        if r["received"].year == 2025
+    )
+    wanted = [(first, -1, False), (first, 0, False), (first, 1, False), (first, 1, True), (second, -1, False)]
+    assert [(at // 1000, stage, shadow) for at, stage, shadow in wanted] == found
+    assert ["mine"] * 7 == [r["request_id"] for r in rows]
 
 
 def test_a_backlog_larger_than_one_round_takes_is_worked_off_in_parts(

@@ -177,9 +177,8 @@ def test_a_callback_to_the_machine_itself_or_to_link_local_addresses_is_never_ma
 
 def test_whatever_is_killed_each_accepted_request_is_answered_once(later: RunningPlatform, receiver: Receiver) -> None:
     (later.home / "gate").unlink(missing_ok=True)
-    places = [
-        ask(later, 7.0 if i % 2 else float(i), x_headrace_callback=receiver.url).headers["location"] for i in range(12)
-    ]
+    xs = [7.0 if i % 2 else float(i) for i in range(12)]
+    places = [ask(later, x, x_headrace_callback=receiver.url, x_request_id="killed").headers["location"] for x in xs]
     later.kill("gateway")
     later.kill("slow-v1")
     assert later._process is not None
@@ -195,6 +194,11 @@ def test_whatever_is_killed_each_accepted_request_is_answered_once(later: Runnin
     for headers, data in receiver.got:
         results.setdefault(headers["ce-id"], set()).add(data)
     assert {1} == {len(found) for found in results.values()}
+    ask(later, 99.0, x_request_id="last")
+    until(lambda: [r for r in later.logged("slow:1") if r["request_id"] == "last"], "what came before is logged")
+    logged = [r for r in later.logged("slow:1") if r["request_id"] == "killed"]
+    assert sorted(xs) == sorted(r["in.x"] for r in logged)
+    assert {"ok"} == {r["outcome"] for r in logged}
 
 
 def test_the_queue_is_bounded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -161,6 +161,65 @@ def test_metadata_that_is_no_usable_id_gets_a_new_one(channel: grpc.Channel) -> 
     assert 32 == len(dict(of.trailing_metadata())["x-request-id"])
 
 
+def test_a_call_stays_out_of_the_log_if_its_metadata_says_so(served: Served, channel: grpc.Channel) -> None:
+    for request_id, log in (("left-out", "off"), ("kept", "on")):
+        metadata = (("x-request-id", request_id), ("x-headrace-log", log))
+        call(channel, "ModelInfer", infer_request("steady", 1.0), metadata=metadata)
+    logged = until(
+        lambda: [i for r in served.platform.logged("steady:1") if (i := r["request_id"]) in ("left-out", "kept")],
+        "logged",
+    )
+    code, problem = refusal(channel, infer_request("steady", 1.0), metadata=(("x-headrace-log", "maybe"),))
+
+    assert ["kept"] == logged
+    assert (grpc.StatusCode.INVALID_ARGUMENT, "x-headrace-log") == (code, problem["field"])
+
+
+def test_floats_are_read_however_they_are_written(channel: grpc.Channel) -> None:
+    """Packed, one by one, and in two runs, as the format of messages allows."""
+    tag, doubles = b"\x39", [b"\0\0\0\0\0\0\xf0\x3f", b"\0\0\0\0\0\0\0\x40"]
+    written = {
+        "packed": b"\x3a\x10" + b"".join(doubles),
+        "one by one": b"".join(tag + d for d in doubles),
+        "two runs": b"".join(b"\x3a\x08" + d for d in doubles),
+        "both": b"\x3a\x08" + doubles[0] + tag + doubles[1],
+    }
+    made = channel.unary_unary(
+        f"/{SERVICE}/ModelInfer", lambda b: b, message("inference.ModelInferResponse").FromString
+    )
+    for way, contents in written.items():
+        tensor = b"\x0a\x01x\x12\x04FP64\x1a\x01\x02\x2a" + bytes([len(contents)]) + contents
+        answer = made(b"\x0a\x06steady\x2a" + bytes([len(tensor)]) + tensor, timeout=20)
+        assert [2.0, 3.0] == np.frombuffer(answer.raw_output_contents[0]).tolist(), way
+
+
+def test_compressed_messages_are_read(served: Served) -> None:
+    for kind in (grpc.Compression.Gzip, grpc.Compression.Deflate):
+        with grpc.insecure_channel(served.grpc, compression=kind) as channel:
+            answer = call(channel, "ModelInfer", infer_request("steady", *([1.0] * 1000)))
+        assert [2.0] * 1000 == np.frombuffer(answer.raw_output_contents[0]).tolist()
+
+
+def test_what_is_no_message_of_the_method_is_refused(channel: grpc.Channel) -> None:
+    made = channel.unary_unary(f"/{SERVICE}/ModelInfer", lambda b: b, lambda b: b)
+    with pytest.raises(grpc.RpcError) as caught:
+        made(b"\xff\xff\xff", timeout=20)
+    error: Any = caught.value
+
+    assert grpc.StatusCode.INVALID_ARGUMENT == error.code()
+    assert "the message is no ModelInferRequest" == error.details()
+
+
+def test_health_is_watched(channel: grpc.Channel) -> None:
+    watched = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=SERVICE), timeout=20)
+    unknown = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service="a.B"), timeout=20)
+
+    assert health_pb2.HealthCheckResponse.SERVING == next(watched).status
+    assert health_pb2.HealthCheckResponse.SERVICE_UNKNOWN == next(unknown).status
+    watched.cancel()
+    unknown.cancel()
+
+
 @pytest.mark.parametrize(
     ("change", "field"),
     [
@@ -252,7 +311,8 @@ def test_health_and_reflection_speak_of_the_service(channel: grpc.Channel) -> No
     serving = health_pb2.HealthCheckResponse.SERVING
     assert serving == health.Check(health_pb2.HealthCheckRequest(service=SERVICE), timeout=20).status
     listed = {s.name for s in reflected(list_services="").list_services_response.service}
-    assert {SERVICE, "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"} == listed
+    reflections = {f"grpc.reflection.{v}.ServerReflection" for v in ("v1", "v1alpha")}
+    assert {SERVICE, "grpc.health.v1.Health", *reflections} == listed
     for symbol in (SERVICE, f"{SERVICE}.ModelInfer", "grpc.health.v1.Health"):
         assert reflected(file_containing_symbol=symbol).file_descriptor_response.file_descriptor_proto
     assert grpc.StatusCode.NOT_FOUND.value[0] == reflected(file_containing_symbol="a.B.c").error_response.error_code

@@ -45,6 +45,7 @@ OWN_OPTIONS = {
     "group": "fairness",
     "positive": "fairness",
     **dict.fromkeys(("rows", "count", "budget"), "attribution"),
+    **dict.fromkeys(("files", "to", "part_rows", "parallel", "log", "restart"), "batch"),
     **dict.fromkeys(("layout", "dimensions", "points", "request_id", "row"), "projection"),
 }
 """Options of one kind of job."""
@@ -115,6 +116,16 @@ class JobBody(Body):
     points: int | None = Field(default=None, description="projection: rows of both sides")
     request_id: str | None = Field(default=None, description="projection: a request whose neighbours are shown")
     row: int | None = Field(default=None, description="projection: row of the request")
+    files: str | None = Field(
+        default=None, description="batch: file, folder or pattern of rows, in a place that the platform allows"
+    )
+    to: str | None = Field(default=None, description="batch: folder for the answers")
+    part_rows: int | None = Field(default=None, description="batch: rows in a request, up to 100,000")
+    parallel: int | None = Field(default=None, description="batch: requests at once, up to 64")
+    log: Literal["on", "off"] | None = Field(default=None, description="batch: whether its requests are logged")
+    restart: Literal["yes", "no"] | None = Field(
+        default=None, description="batch: whether what an earlier run has answered is forgotten"
+    )
     timeout: float = Field(default=DEFAULT_TIMEOUT, gt=0, le=86400, description="seconds")
 
 

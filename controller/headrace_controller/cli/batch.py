@@ -8,13 +8,18 @@ from typing import Any
 
 import click
 
-from headrace_controller.batch import places
-from headrace_controller.batch.requests import Asker
-from headrace_controller.batch.running import BatchRun
+from headrace_controller.api.schemas import JobView
 from headrace_controller.cli import interrupts
 from headrace_controller.cli.connection import connected
+from headrace_controller.cli.job_progress import wait_for
 from headrace_controller.cli.output import json_option, print_json, progress
 from headrace_controller.client import Client
+from headrace_functions.batch import places
+from headrace_functions.batch.requests import Asker
+from headrace_functions.batch.running import BatchRun, Totals
+
+_JOB_SECONDS = 86_400
+"""A job's time at most; a run that needs more goes on when it is submitted again."""
 
 
 @click.command()
@@ -32,17 +37,42 @@ from headrace_controller.client import Client
 @click.option(
     "--no-log", "unlogged", is_flag=True, help="Leave these requests out of the log; needs the permission 'analyze'."
 )
+@click.option(
+    "--submit",
+    is_flag=True,
+    help="Run it as a job of the platform, which must allow both places; see also 'headrace analyze list'.",
+)
+@click.option("--no-wait", is_flag=True, help="With --submit: start the job and return without waiting for it.")
 @json_option
 @connected
-def batch(
-    client: Client, name: str, pattern: str, out: str, restart: bool, unlogged: bool, as_json: bool, **how: Any
-) -> None:
+def batch(client: Client, name: str, out: str, submit: bool, no_wait: bool, as_json: bool, **asked: Any) -> None:
     """Send the rows of files to a model or sequence and write them with the answers.
 
     NAME is a model, MODEL:NUMBER, MODEL@ALIAS or a sequence. Each file gets one of the same name and format in the folder OUT: its rows in their
     order, its columns as they were, and the answers as columns out.NAME. Rows that are refused go to FILE.refused.jsonl with the problem. A run that was
     killed goes on where it was when the same command is given again. Exits with 1 after an error, or where every row was refused.
     """
+    if no_wait and not submit:
+        raise click.UsageError("--no-wait goes with --submit.")
+    if submit:
+        job = _submitted(client, name, out, **asked)
+        if no_wait:
+            print_json(job) if as_json else click.echo(job.id)
+        else:
+            _tell(Totals(**wait_for(client, job).result), out, as_json=as_json)
+        return
+    _tell(_run(client, name, out, **asked), out, as_json=as_json)
+
+
+def _submitted(
+    client: Client, name: str, out: str, *, pattern: str, restart: bool, unlogged: bool, **how: int
+) -> JobView:
+    options = {"log": "off" if unlogged else None, "restart": "yes" if restart else None}
+    told = {"part_rows": how["rows"], "parallel": how["parallel"], "timeout": _JOB_SECONDS}
+    return client.start_job("batch", name, files=_absolute(pattern), to=_absolute(out), **options, **told)
+
+
+def _run(client: Client, name: str, out: str, *, pattern: str, restart: bool, unlogged: bool, **how: int) -> Totals:
     work = places.working_folder(_cache(), name, pattern, out)
     found, target = places.inputs(pattern, work), places.destination(out, work)
     asker = Asker(partial(client.post_infer, name), client.endpoint_metadata(name), unlogged=unlogged)
@@ -50,6 +80,10 @@ def batch(
     with interrupts.goes_on("what was answered is kept; give the same command again to go on"):
         totals = run.run(found, restart=restart)
     places.clear(work)
+    return totals
+
+
+def _tell(totals: Totals, out: str, *, as_json: bool) -> None:
     if as_json:
         print_json(
             {
@@ -67,6 +101,11 @@ def batch(
     if totals.refused and totals.refused == totals.rows:
         progress(f"error: every row was refused; *.refused.jsonl in {out} says why")
         sys.exit(1)
+
+
+def _absolute(place: str) -> str:
+    """A place as the platform finds it: a folder of this machine may be one of its own."""
+    return place if place.startswith(places.S3) else str(Path(place).absolute())
 
 
 def _cache() -> Path:

@@ -9,7 +9,7 @@ from headrace_controller.cli.output import json_option, print_json, print_table
 from headrace_controller.client import Client
 from headrace_functions.errors import InvalidInput
 
-KINDS = click.Choice(["drift", "performance", "quality", "outliers", "fairness", "attribution", "projection"])
+KINDS = click.Choice(["drift", "performance", "quality", "outliers", "fairness", "attribution", "projection", "batch"])
 
 
 @click.group(cls=Commands)

@@ -17,13 +17,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace_controller.collector.quarantine import Quarantine
-from headrace_controller.collector.rows import of_stream, to_table
-from headrace_controller.collector.tables import LogTables, row_keys
+from headrace_controller.collector.rows import of_stream, received, to_table
+from headrace_controller.collector.tables import Exchange, LogTables, row_keys
 from headrace_functions.errors import DamagedDocument, NotFound, StorageFailed
 from headrace_functions.names import VersionId
 from headrace_functions.profile import Profile
 from headrace_functions.record import EXTERNAL_SPOOL, Record, Unreadable, encode, read
 from headrace_functions.recording.shipper import Shipper
+from headrace_functions.sources import accepted_at
 from headrace_functions.storage import layout
 from headrace_functions.storage.documents import Documents, interpret
 from headrace_functions.storage.objects import ObjectInfo, ObjectStore
@@ -211,13 +212,19 @@ class Collector:
             self._grown(version_id)
 
     def _once(self, version: VersionId, segments: list[Segment]) -> list[Segment]:
-        """The segments without exchanges of elsewhere whose id the log has from the last ``REMEMBER_DAYS``, or an earlier one has."""
+        """The segments without exchanges that may be sent or asked twice and that the log, or an earlier one, has.
+
+        Those of elsewhere are known by their id in the last ``REMEMBER_DAYS``, those of requests that are answered later by the time of acceptance, too.
+        """
         ids = {r.header.request_id for s in segments if s.spool.startswith(EXTERNAL_SPOOL) for r in s.records}
-        if not ids:
+        later = {e for s in segments for r in s.records if (e := _deferred(r)) is not None}
+        if not ids and not later:
             return segments
         oldest = datetime.now(UTC).date() - timedelta(days=REMEMBER_DAYS)
-        known = self._tables.logged(version, ids, oldest)
-        return [_unknown(s, known) if s.spool.startswith(EXTERNAL_SPOOL) else s for s in segments]
+        known_ids, known = self._tables.logged(version, ids, oldest), self._tables.logged_exchanges(version, later)
+        return [
+            _unknown(s, known_ids) if s.spool.startswith(EXTERNAL_SPOOL) else _each_once(s, known) for s in segments
+        ]
 
     def _each_message_once(self, version: VersionId, rows: pa.Table) -> pa.Table:
         """The rows without those of messages that the log has from the last ``REMEMBER_DAYS``, or an earlier row has.
@@ -309,6 +316,26 @@ def _unknown(segment: Segment, known: set[str]) -> Segment:
             known.add(record.header.request_id)
             kept.append(record)
     return replace(segment, records=kept)
+
+
+def _deferred(record: Record) -> Exchange | None:
+    """What an exchange of a request that is answered later is known by; None for others."""
+    header = record.header
+    if accepted_at(header.source) is None:
+        return None
+    return Exchange(header.request_id, received(record), header.stage if header.stage >= 0 else None, header.shadow)
+
+
+def _each_once(segment: Segment, known: set[Exchange]) -> Segment:
+    """The segment without exchanges that are ``known``; those of the others are from now on."""
+    kept = []
+    for record in segment.records:
+        exchange = _deferred(record)
+        if exchange is None or exchange not in known:
+            kept.append(record)
+        if exchange is not None:
+            known.add(exchange)
+    return replace(segment, records=kept) if len(kept) < len(segment.records) else segment
 
 
 def _by_version(segments: list[Segment]) -> dict[VersionId, list[Segment]]:

@@ -18,7 +18,7 @@ from headrace_functions.profile import Profile
 from headrace_functions.protocol.codec import decode_request, decode_response
 from headrace_functions.record import Record
 from headrace_functions.signature import Field, Tensors
-from headrace_functions.sources import Source
+from headrace_functions.sources import Source, accepted_at
 from headrace_functions.version import Version
 
 _ANSWERED = ("ok", "cancelled", "aborted", "failed")
@@ -68,7 +68,7 @@ def to_table(version: Version, records: Iterable[Record], profile: Profile | Non
         values = pa.array([of(e) for e in entries], type=arrow_type(logtable.EXCHANGE_COLUMNS[name]))
         columns[name] = values.take(owner)
     columns["row"] = pa.array(np.concatenate([np.arange(n) for n in counts]) if entries else [], type=pa.int32())
-    if any(e.record.header.source for e in entries):
+    if any(_stream_of(e.record) for e in entries):
         columns["request_id"], columns["row"] = _of_messages(entries, columns["request_id"], columns["row"], counts)
     columns["checks"] = _checks(version, entries, profile, counts)
     for field in version.signature.inputs:
@@ -77,6 +77,17 @@ def to_table(version: Version, records: Iterable[Record], profile: Profile | Non
         columns[logtable.output_column(field)] = _column(field, [e.outputs for e in entries], counts)
     wanted = schema(version)
     return pa.table([columns[name] for name in wanted.names], schema=wanted)
+
+
+def received(record: Record) -> int:
+    """Microseconds at which a request was received: of one that was answered later, when it was accepted."""
+    at = accepted_at(record.header.source)
+    return (record.header.received if at is None else at) // 1000
+
+
+def _stream_of(record: Record) -> Source | None:
+    source = record.header.source
+    return Source.parse(source) if source and accepted_at(source) is None else None
 
 
 def of_stream(rows: pa.Table) -> pa.BooleanArray:
@@ -91,7 +102,7 @@ def _of_messages(
     named, numbered = ids.to_pylist(), rows.to_pylist()
     at = 0
     for entry, count in zip(entries, counts, strict=True):
-        source = Source.parse(entry.record.header.source) if entry.record.header.source else None
+        source = _stream_of(entry.record)
         if source is not None and source.rows == count:
             pairs = list(source.ids())
             named[at : at + count] = [p[0] for p in pairs]
@@ -182,23 +193,27 @@ def _lists(arrays: list[np.ndarray[Any, Any]], kind: pa.ListType) -> pa.Array:
 def _checks(version: Version, entries: list[_Entry], profile: Profile | None, counts: np.ndarray[Any, Any]) -> pa.Array:
     """The failed checks of each row as ``field:check``; null where the inputs could not be read."""
     kind = arrow_type(logtable.EXCHANGE_COLUMNS["checks"])
+    rows = int(counts.sum())
     if profile is None:
-        return pa.nulls(int(counts.sum()), kind)
-    failed: list[list[str] | None] = []
-    for entry, n in zip(entries, counts, strict=True):
-        failed += [None] * int(n) if entry.inputs is None else [[] for _ in range(int(n))]
+        return pa.nulls(rows, kind)
+    unread = np.repeat([e.inputs is None for e in entries], counts).astype(bool)
+    read = np.flatnonzero(~unread)
     readable = [e.inputs for e in entries if e.inputs is not None]
-    rows = [i for i, f in enumerate(failed) if f is not None]
+    names: list[str] = []
+    failed: list[np.ndarray[Any, Any]] = []  # by name, the rows that fail it
     for field in version.signature.inputs:
         arrays = [inputs[field.name] for inputs in readable if field.name in inputs]
         if len(arrays) != len(readable) or not arrays or len({a.shape[1:] for a in arrays}) > 1:
             continue  # free sizes: there is no one array to look at
         for name, mask in profile.failures(field, np.concatenate(arrays)).items():
-            for position in np.flatnonzero(mask):
-                row = failed[rows[position]]
-                assert row is not None
-                row.append(f"{field.name}:{name}")
-    return pa.array(failed, type=kind)
+            names.append(f"{field.name}:{name}")
+            failed.append(read[np.flatnonzero(mask)])
+    found = np.concatenate(failed) if failed else np.zeros(0, dtype=np.int64)
+    owner = np.repeat(np.arange(len(names)), [len(f) for f in failed])
+    order = np.argsort(found, kind="stable")  # by row, and of one row in the order of the fields
+    values = pa.array(names, kind.value_type).take(pa.array(owner[order], pa.int32()))
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(found, minlength=rows))])
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), values, type=kind, mask=pa.array(unread))
 
 
 def _microseconds(nanoseconds: int | None) -> int | None:
@@ -211,8 +226,8 @@ def _day(nanoseconds: int) -> str:
 
 _EXCHANGE: dict[str, Callable[[_Entry], Any]] = {
     "request_id": lambda e: e.record.header.request_id,
-    "received": lambda e: _microseconds(e.record.header.received),
-    "date": lambda e: _day(e.record.header.received),
+    "received": lambda e: received(e.record),
+    "date": lambda e: _day(received(e.record) * 1000),
     "latency_ms": lambda e: e.record.header.latency_ms,
     "outcome": lambda e: e.record.header.outcome,
     "status": lambda e: e.record.header.status,

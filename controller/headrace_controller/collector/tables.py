@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Callable, Mapping, Set
-from datetime import date
+from datetime import UTC, date, datetime
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,6 +24,26 @@ _KEEP_HOURS = 24
 
 _UINT64 = (STORED_UINT64, pa.list_(STORED_UINT64))
 _TRANSACTIONS = "delta.setTransactionRetentionDuration"
+
+
+class Exchange(NamedTuple):
+    """What tells one exchange of a request that is answered later from all others."""
+
+    request_id: str
+    received: int
+    """Microseconds since the epoch."""
+    stage: int | None
+    shadow: bool
+
+
+_EXCHANGE = pa.schema(
+    [
+        ("request_id", pa.string()),
+        ("received", pa.timestamp("us", tz="UTC")),
+        ("stage", pa.int32()),
+        ("shadow", pa.bool_()),
+    ]
+)
 
 
 class LogTables:
@@ -105,6 +126,25 @@ class LogTables:
         except (DeltaError, OSError) as error:
             raise StorageFailed(f"cannot read the log of {version}: {error}") from error
         return found
+
+    def logged_exchanges(self, version: VersionId, exchanges: Set[Exchange]) -> set[Exchange]:
+        """Those of some exchanges that the table has, on the days that they were received."""
+        table = self._table(version)
+        if table is None or not exchanges:
+            return set()
+        days = ", ".join(sorted({f"'{datetime.fromtimestamp(e.received / 1e6, UTC):%Y-%m-%d}'" for e in exchanges}))
+        wanted, found = pa.array(sorted({e.request_id for e in exchanges}), pa.string()), set()
+        columns = ", ".join(Exchange._fields)
+        sql = f"SELECT {columns} FROM log WHERE {logtable.PARTITION} IN ({days})"  # noqa: S608 - all ours
+        try:
+            for batch in pa.RecordBatchReader.from_stream(QueryBuilder().register("log", table).execute(sql)):
+                rows = pa.table(batch).cast(_EXCHANGE)  # DataFusion's views of text cannot be filtered
+                rows = rows.filter(pc.is_in(rows["request_id"], wanted))
+                rows = rows.set_column(1, "received", rows["received"].cast(pa.int64()))
+                found |= {Exchange(**row) for row in rows.to_pylist()}
+        except (DeltaError, OSError) as error:
+            raise StorageFailed(f"cannot read the log of {version}: {error}") from error
+        return found & exchanges
 
     def logged_rows(self, version: VersionId, first: str, last: str, since: date) -> list[tuple[object, ...]]:
         """``row_keys`` of the rows from a day on whose request id is from ``first`` to ``last``."""

@@ -1,9 +1,9 @@
 """The gateway's process: front door, sequences and the local node on one event loop.
 
-    python -m headrace_controller.embedded.gateway SETTINGS.json FD PARENT INSIDE
+    python -m headrace_controller.embedded.gateway SETTINGS.json FD PARENT INSIDE [DOOR]
 
 ``FD`` is the public listening socket, opened by the supervisor, so that callers wait in its queue while a killed gateway
-comes back; ``INSIDE`` is one for the platform's own processes, the same where it speaks no TLS. Replicas survive a killed gateway and are adopted by the next one.
+comes back; ``INSIDE`` is one for the platform's own processes, the same where it speaks no TLS, and ``DOOR`` one for the gRPC server. Replicas survive a killed gateway and are adopted by the next one.
 """
 
 import asyncio
@@ -49,8 +49,8 @@ from headrace_functions.storage.objects import ObjectStore
 log = logging.getLogger("headrace.gateway")
 
 
-async def serve(settings: Settings, public: socket.socket, inside: socket.socket | None = None) -> None:
-    """``inside`` is another socket, without TLS, for the platform's own processes. Serve until TERM; then stop accepting, finish what is open, stop the functions."""
+async def serve(settings: Settings, public: socket.socket, *inside: socket.socket) -> None:
+    """``inside`` are more sockets, without TLS, for the platform's own processes. Serve until TERM; then stop accepting, finish what is open, stop the functions."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -100,7 +100,7 @@ async def serve(settings: Settings, public: socket.socket, inside: socket.socket
         KeptSecret(secret, settings.purpose.read_text),
         admission.learn,
     )
-    fronts, following = _fronts(settings, Edge(gateway, EdgeSettings(settings.cors_origins)), public, inside)
+    fronts, following = _fronts(settings, Edge(gateway, EdgeSettings(settings.cors_origins)), public, *inside)
     servers = [*fronts, (WaitingServer(admin, drain=settings.drain), private)]
     serving = [loop.create_task(server.serve(sockets=[s])) for server, s in servers]
     log.info("serving")
@@ -136,25 +136,24 @@ def _private_socket(settings: Settings) -> socket.socket:
 
 
 def _fronts(
-    settings: Settings, door: Edge, public: socket.socket, inside: socket.socket | None
+    settings: Settings, door: Edge, public: socket.socket, *inside: socket.socket
 ) -> tuple[list[tuple[WaitingServer, socket.socket]], asyncio.Task[None] | None]:
     """The servers of the front door, and what follows the files of its certificate; None where it speaks plain HTTP."""
+    plain = [(WaitingServer(door, drain=settings.drain), s) for s in inside]
     if not settings.tls_certificate:
-        return [(WaitingServer(door, drain=settings.drain), public)], None
+        return [(WaitingServer(door, drain=settings.drain), public), *plain], None
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     certificate.load(tls, settings)
     fronts = [(WaitingServer(certificate.OverTls(door, settings), drain=settings.drain, tls=tls), public)]
-    if inside is not None:
-        fronts.append((WaitingServer(door, drain=settings.drain), inside))
-    return fronts, asyncio.get_running_loop().create_task(certificate.follow(tls, settings))
+    return fronts + plain, asyncio.get_running_loop().create_task(certificate.follow(tls, settings))
 
 
-def main(path: str, fd: str, parent: str, inner: str = "") -> int:
+def main(path: str, fd: str, parent: str, *inner: str) -> int:
     set_up_logging()
     die_with(int(parent))
     public = socket.socket(fileno=int(fd))
-    inside = socket.socket(fileno=int(inner)) if inner not in ("", fd) else None
-    uvloop.run(serve(settings_of(Path(path)), public, inside))
+    inside = [socket.socket(fileno=int(i)) for i in inner if i != fd]
+    uvloop.run(serve(settings_of(Path(path)), public, *inside))
     return 0
 
 

@@ -166,6 +166,16 @@ def keep_port(settings: Settings) -> socket.socket:
     return kept
 
 
+def listen_door(settings: Settings) -> socket.socket:
+    """The front door's Unix socket, for its owner alone; who connects while the gateway comes back waits in its queue."""
+    settings.door_socket.unlink(missing_ok=True)
+    opened = socket.socket(socket.AF_UNIX)
+    opened.bind(str(settings.door_socket))
+    settings.door_socket.chmod(0o600)
+    opened.listen(4096)
+    return opened
+
+
 def listen(settings: Settings) -> socket.socket:
     """The public socket. ``Conflict`` if the port is taken."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET

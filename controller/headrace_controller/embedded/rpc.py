@@ -1,6 +1,6 @@
 """The gRPC server's process: ``python -m headrace_controller.embedded.rpc SETTINGS.json GATEWAY PORT PARENT``.
 
-``GATEWAY`` is ``host:port`` of the front door, ``PORT`` is kept by the supervisor, so that it is still ours after a restart.
+``GATEWAY`` is the address of the front door, ``unix:/path``, ``PORT`` is kept by the supervisor, so that it is still ours after a restart.
 """
 
 import sys
@@ -22,7 +22,7 @@ def main(path: str, gateway: str, port: str, parent: str) -> int:
     uvloop.run(
         serve(
             RpcSettings(
-                f"tcp:{gateway}",
+                gateway,
                 settings.host,
                 int(port),
                 files[0],

@@ -21,7 +21,7 @@ from typing import Protocol
 
 from headrace_controller.embedded import certificate
 from headrace_controller.embedded.child import Child
-from headrace_controller.embedded.home import HomeLock, listen, listen_inside, replace_file, url_of
+from headrace_controller.embedded.home import HomeLock, listen, listen_door, listen_inside, replace_file, url_of
 from headrace_controller.embedded.process import write_settings
 from headrace_controller.embedded.remote import RemoteGateway
 from headrace_controller.embedded.transports import Transports
@@ -77,14 +77,20 @@ class Supervisor:
         try:
             with listen(settings) as public, contextlib.ExitStack() as more:
                 inside = more.enter_context(listen_inside()) if settings.tls_certificate else public
-                self._serve(public, inside, lock, on_ready)
+                door = more.enter_context(listen_door(settings)) if settings.grpc_port is not None else None
+                self._serve(public, inside, door, lock, on_ready)
         finally:
             lock.release()
 
     def _serve(
-        self, public: socket.socket, inside: socket.socket, lock: HomeLock, on_ready: Callable[[str], None]
+        self,
+        public: socket.socket,
+        inside: socket.socket,
+        door: socket.socket | None,
+        lock: HomeLock,
+        on_ready: Callable[[str], None],
     ) -> None:
-        """``inside`` is where the platform's own processes ask the gateway: the public socket where that speaks plain HTTP."""
+        """``inside`` is where the platform's own processes ask the gateway: the public socket where that speaks plain HTTP; ``door`` where the gRPC server does."""
         settings = self._settings
         self._catch_signals()
         # The same one as long as the home is: functions that outlive a platform which was killed know the gateway by it.
@@ -93,11 +99,12 @@ class Supervisor:
         replace_file(settings.purpose, token.encode())
         if not settings.hash_key.is_file():
             replace_file(settings.hash_key, secrets.token_hex(32).encode())
+        sockets = [s.fileno() for s in (public, inside, door) if s is not None]
         gateway = Child(
             "gateway",
-            self._command("embedded.gateway", str(public.fileno()), str(os.getpid()), str(inside.fileno())),
+            self._command("embedded.gateway", str(sockets[0]), str(os.getpid()), *map(str, sockets[1:])),
             settings.logs / "gateway.log",
-            sorted({public.fileno(), inside.fileno()}),
+            sorted(set(sockets)),
         )
         collector = Child("collector", self._command("embedded.collector"), settings.logs / "collector.log")
         transports = Transports(settings, inside, self._command)

@@ -35,13 +35,14 @@ class Transports:
         self._seen = -1
         if settings.grpc_port is None:
             return
-        _needs("grpc_reflection", "grpc", "--grpc-port")
+        _needs("ngh2", "grpc", "--grpc-port")
+        _needs("google.protobuf", "grpc", "--grpc-port")
         self._kept = keep_port(settings)
         port = self._kept.getsockname()[1]
         self.grpc = _address(settings.host, port)
         self._grpc = Child(
             "gRPC server",
-            command("embedded.rpc", door, str(port), str(os.getpid())),
+            command("embedded.rpc", f"unix:{settings.door_socket}", str(port), str(os.getpid())),
             settings.logs / "grpc.log",
         )
 
@@ -94,7 +95,11 @@ def _address(host: str, port: int) -> str:
 
 
 def _needs(module: str, extra: str, option: str) -> None:
-    if importlib.util.find_spec(module) is None:
+    try:
+        found = importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # of the package that the module would be in
+        found = False
+    if not found:
         raise InvalidInput(
             f"{option} needs libraries that are not installed",
             field=option.lstrip("-"),

@@ -9,7 +9,7 @@ import logging
 import queue
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
@@ -20,6 +20,7 @@ from headrace_controller import clock
 from headrace_controller.access import current
 from headrace_controller.analysis_runs import Outcome, Run, Runner
 from headrace_controller.environments.named import Engine
+from headrace_controller.service import batch_places
 from headrace_controller.service.paging import Page, PageRequest, page
 from headrace_functions.errors import Conflict, DamagedDocument, HeadraceError, InvalidInput, NotFound
 from headrace_functions.loop_health import LoopHealth
@@ -28,7 +29,16 @@ from headrace_functions.storage import layout
 from headrace_functions.storage.documents import Documents, interpret
 
 Kind = Literal[
-    "drift", "performance", "quality", "outliers", "fairness", "explain", "attribution", "profile", "projection"
+    "drift",
+    "performance",
+    "quality",
+    "outliers",
+    "fairness",
+    "explain",
+    "attribution",
+    "profile",
+    "projection",
+    "batch",
 ]
 State = Literal["queued", "running", "done", "failed"]
 KINDS: tuple[Kind, ...] = (
@@ -41,8 +51,9 @@ KINDS: tuple[Kind, ...] = (
     "attribution",
     "profile",
     "projection",
+    "batch",
 )
-ASKING: tuple[Kind, ...] = ("attribution",)
+ASKING: tuple[Kind, ...] = ("attribution", "batch")
 """Kinds that ask the version through the gateway, whoever starts them; an explanation is told where by whoever starts it."""
 ENGINES: tuple[Engine, ...] = ("native", "alibi")
 CHOOSING: tuple[Kind, ...] = ("drift", "outliers", "explain")
@@ -134,6 +145,8 @@ class Jobs:
         gateway: str = "",
     ) -> None:
         """``gateway`` is the URL at which jobs ask models."""
+        self.places: Sequence[str] = ()
+        """Where batches may read and write."""
         self._gateway = gateway
         self._documents = documents
         self._runner = runner
@@ -181,6 +194,7 @@ class Jobs:
 
     def start(self, request: JobRequest) -> Job:
         """Queue a run, or join one that waits and is asked the same; ``Conflict`` where ``MAX_QUEUED`` wait already."""
+        self.check(request.kind, request.arguments)
         if request.kind in ASKING:
             request = replace(request, arguments={**request.arguments, "endpoint": self._gateway})
         waiting = self._waiting(request)
@@ -200,6 +214,11 @@ class Jobs:
             self._enter(job_id, "failed", f"{MAX_QUEUED} jobs wait already")
             raise Conflict(f"{MAX_QUEUED} jobs wait already", hint="wait for some of them, or cancel them") from None
         return job
+
+    def check(self, kind: Kind, arguments: Mapping[str, str]) -> None:
+        """``InvalidInput`` for arguments of a batch that it may not have."""
+        if kind == "batch":
+            batch_places.check(arguments, self.places)
 
     def _waiting(self, request: JobRequest) -> Job | None:
         """A run that waits here for its turn and will find what this one would: it has not begun to read."""

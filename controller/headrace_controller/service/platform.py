@@ -215,7 +215,13 @@ def create_platform(
     versions = Versions(catalog, announced)
     aliases = Aliases(catalog, announced)
     on_this_machine = ProcessRunner(JobEnvironments(provisioning.environments))
-    jobs = Jobs(documents, runner or on_this_machine, settings.storage_url, home, gateway=gateway or endpoint)
+    jobs = Jobs(
+        documents,
+        runner or on_this_machine,
+        settings.storage_url,
+        home,
+        gateway=gateway or endpoint,
+    )
     jobs.on_change(lambda _job: changes.announce())
     logs = LogReader(documents.objects)
     reports = Reports(catalog)

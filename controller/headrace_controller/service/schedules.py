@@ -161,6 +161,7 @@ class Schedules:
         self._catalog = catalog
         self._versions = versions
         self._logs = logs
+        self._jobs = jobs
         self._runs = ScheduledRuns(catalog.documents, jobs)
         self._stop = threading.Event()
         self.health = LoopHealth("watching schedules", _log)
@@ -187,6 +188,7 @@ class Schedules:
     def put(self, schedule: Schedule) -> State:
         """Make or change a schedule; its model must have a version now. Rows that its log has already make nothing due."""
         version = self._versions.resolve(Reference.parse(schedule.model)).id
+        self._jobs.check(schedule.kind, schedule.options)
         if schedule.every_rows:
             self._runs.pass_over(schedule.name, _slot(self._logs.count(version) // schedule.every_rows))
         state = self._catalog.schedules.append(schedule.name, schedule.to_document())

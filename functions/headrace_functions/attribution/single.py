@@ -11,7 +11,7 @@ from headrace_functions.views import Array
 
 
 class LeafTable:
-    """The leaves of an ensemble as matrices ``(leaves, longest path)``. ``ValueError`` for a path of more features than are worked out."""
+    """The leaves of an ensemble as matrices ``(longest path, leaves)``, whose long rows are multiplied quickly. ``ValueError`` for a path of more features than are worked out."""
 
     def __init__(self, ensemble: Ensemble) -> None:
         paths = [
@@ -21,7 +21,7 @@ class LeafTable:
             if tree.value[leaf] != 0
         ]
         depth = max((len(path) for _, path in paths), default=0)
-        shape = (len(paths), depth)
+        shape = (depth, len(paths))
         # A place that no path fills is a feature that every value fits and every row had: it changes no product and gets nothing.
         self._feature = np.zeros(shape, np.intp)
         self._low = np.full(shape, -np.inf)
@@ -29,24 +29,26 @@ class LeafTable:
         self._missing = np.ones(shape, bool)
         self._share = np.ones(shape)
         self._value = np.array([value for value, _ in paths])
-        for row, (_, path) in enumerate(paths):
+        for leaf, (_, path) in enumerate(paths):
             for place, (feature, condition) in enumerate(path.items()):
-                self._feature[row, place] = feature
-                self._low[row, place], self._high[row, place] = condition.low, condition.high
-                self._missing[row, place], self._share[row, place] = condition.missing, condition.share
+                self._feature[place, leaf] = feature
+                self._low[place, leaf], self._high[place, leaf] = condition.low, condition.high
+                self._missing[place, leaf], self._share[place, leaf] = condition.missing, condition.share
         self._features = ensemble.features
         points, weights = np.polynomial.legendre.leggauss(max((depth + 1) // 2, 1))
         self._points, self._weights = (points + 1) / 2, weights / 2
-        self.base = float(self._value @ self._share.prod(axis=1))
+        self.base = float(self._value @ self._share.prod(axis=0))
         """The mean of what the trees give over the training rows."""
 
     def values(self, x: Array) -> Array:
         """Shapley values ``(d,)`` of a row ``x`` ``(d,)``; they sum to what the trees give it less ``base``."""
         seen = x[self._feature]
-        known = ((seen <= self._high) & (seen > self._low)) | (np.isnan(seen) & self._missing)
-        rest = np.zeros(seen.shape)
+        fits = ((seen <= self._high) & (seen > self._low)) | (np.isnan(seen) & self._missing)
+        known, rest, factors = fits.astype(np.float64), np.zeros(seen.shape), np.empty(seen.shape)
         for t, weight in zip(self._points, self._weights, strict=True):
-            factors = np.where(known, t + (1 - t) * self._share, (1 - t) * self._share)
-            rest += weight * (factors.prod(axis=1, keepdims=True) / factors)
-        parts = self._value[:, None] * (known - self._share) * rest
+            np.multiply(self._share, 1 - t, out=factors)
+            factors += t * known
+            np.divide(weight * factors.prod(axis=0), factors, out=factors)
+            rest += factors
+        parts = self._value * (known - self._share) * rest
         return np.bincount(self._feature.ravel(), weights=parts.ravel(), minlength=self._features)

@@ -39,7 +39,7 @@ class Call:
     timed: bool = False
     """Whether the caller wants to know what of the time went where."""
     source: bytes | None = None
-    """Of a stream's call, which messages its rows come from (``sources.Source``)."""
+    """Of a stream's call, which messages its rows come from; of one that is answered later, when it was accepted (``sources``)."""
     sequence: str = ""
     stage: int = -1
     variant: str = ""

@@ -6,7 +6,8 @@ States of a request, each of which is an object of the store below ``deferred/<i
     request, result            answered (or refused, failed, cancelled, expired): the result never changes
     request, result, told      the callback was delivered, or given up
 
-- A request that has no result when a gateway starts is asked again, so its function may see it twice; its result is written once.
+- A request that has no result when a gateway starts is asked again, so its function may see it twice; its result is written once, and its source
+  (``sources.py``) tells the collector that what it logs is one request.
 - While nobody can answer (429, 502, 503, 504) it is asked again, later and later, until ``WAITS`` is over.
 - Ids begin with the time in nanoseconds, so they are worked on in the order of their acceptance.
 """
@@ -17,7 +18,7 @@ import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -38,6 +39,7 @@ from headrace_functions.loop_health import LoopHealth
 from headrace_functions.names import Reference
 from headrace_functions.protocol.headers import JSON_LENGTH
 from headrace_functions.protocol.problems import problem
+from headrace_functions.sources import DEFERRED
 from headrace_functions.storage import layout
 from headrace_functions.storage.objects import ObjectStore
 
@@ -75,6 +77,11 @@ class Accepted:
     def at(self) -> float:
         """Seconds since the epoch of its acceptance."""
         return int(self.id[:20]) / 1e9
+
+    @property
+    def source(self) -> bytes:
+        """What its exchanges say of where they come from."""
+        return f"{DEFERRED} {int(self.id[:20])}".encode()
 
     def encode(self) -> bytes:
         call = self.call
@@ -231,7 +238,7 @@ class Deferred:
         if self._now() > accepted.at + WAITS:
             return _refusal(DeadlineExceeded("nobody could answer the request in time"), accepted)
         try:
-            return await self._ask(accepted.reference, accepted.call)
+            return await self._ask(accepted.reference, replace(accepted.call, source=accepted.source))
         except HeadraceError as error:
             return _refusal(error, accepted)
         except Exception as error:

@@ -223,7 +223,7 @@ class Exchange:
         answer = problem(error, call.request_id)
         self._measures.exchange(version.id, answer.status, seconds)
         if call.unrecorded or call.source is not None:
-            return  # a stream asks again until a function has answered
+            return  # who sends it asks again until a function has answered
         outcome: Outcome = next((o for kind, o in _OUTCOMES if isinstance(error, kind)), "unreachable")
         told = answer.body
         if aborted is not None and outcome == "unreachable" and not isinstance(error, NotSent):

@@ -4,6 +4,7 @@
 it is the gateway of ``HEADRACE_NAMESPACE`` in a cluster.
 """
 
+import gc
 import logging
 import os
 import sys
@@ -19,9 +20,13 @@ from headrace_functions.startup import NAMESPACE, cannot_start
 
 log = logging.getLogger("headrace.grpc")
 
+_COLLECT_AFTER = 50_000  # objects: calls leave no cycles, and each look for garbage holds all of them up
+
 
 async def serve(settings: RpcSettings) -> None:
     """Serve until TERM or INT."""
+    gc.freeze()
+    gc.set_threshold(_COLLECT_AFTER, 20, 50)
     stop = told_to_stop()
     server = RpcServer(settings)
     try:

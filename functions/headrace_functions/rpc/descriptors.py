@@ -8,6 +8,9 @@ The pool is our own, so that a program may also import the generated modules of 
 from typing import Any
 
 from google.protobuf import any_pb2, descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.message import DecodeError
+
+from headrace_functions.errors import Malformed
 
 PACKAGE = "inference"
 SERVICE = "inference.GRPCInferenceService"
@@ -15,8 +18,11 @@ SERVICE = "inference.GRPCInferenceService"
 _TYPES = {
     "double": 1, "float": 2, "int64": 3, "uint64": 4, "int32": 5, "bool": 8, "string": 9, "bytes": 12, "uint32": 13,
 }  # fmt: skip
-_MESSAGE = 11
+_MESSAGE, _ENUM = 11, 14
 _OPTIONAL, _REPEATED = 1, 3
+
+_CHOICES = {"ServerReflectionRequest": "message_request", "ServerReflectionResponse": "message_response"}
+"""Names of messages' choices where it is not ``parameter_choice``."""
 
 # A line is "NAME NUMBER TYPE"; "*TYPE" is repeated, "|TYPE" a member of the message's one choice, "map:TYPE" a map from texts.
 _MESSAGES: dict[str, str] = {
@@ -93,6 +99,81 @@ def inference_file() -> descriptor_pb2.FileDescriptorProto:
     return file
 
 
+_READING = "headrace.reading"
+
+
+def reading_file() -> descriptor_pb2.FileDescriptorProto:
+    """``ModelInferRequest`` as it is read here: packed floating-point contents are the bytes of raw ones, so they are read as bytes."""
+    names = (
+        "InferParameter",
+        "InferTensorContents",
+        *(name for name in _MESSAGES if name.startswith("ModelInferRequest")),
+    )
+    messages = {name: _MESSAGES[name] for name in names}
+    contents = messages["InferTensorContents"]
+    messages["InferTensorContents"] = contents.replace("*float", "*bytes").replace("*double", "*bytes")
+    return _file("headrace/reading.proto", _READING, messages)
+
+
+HEALTH = "grpc.health.v1.Health"
+REFLECTIONS = ("grpc.reflection.v1", "grpc.reflection.v1alpha")
+"""Packages of the reflection service, whose messages are the same in both."""
+
+
+def health_file() -> descriptor_pb2.FileDescriptorProto:
+    """``grpc.health.v1``."""
+    package = HEALTH.rpartition(".")[0]
+    file = _file(
+        "headrace/health.proto",
+        package,
+        {
+            "HealthCheckRequest": "service 1 string",
+            "HealthCheckResponse": "status 1 enum:.HealthCheckResponse.ServingStatus",
+        },
+    )
+    states = file.message_type[1].enum_type.add(name="ServingStatus")
+    for number, name in enumerate(("UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN")):
+        states.value.add(name=name, number=number)
+    service = file.service.add(name="Health")
+    types = {"input_type": f".{package}.HealthCheckRequest", "output_type": f".{package}.HealthCheckResponse"}
+    service.method.add(name="Check", **types)
+    service.method.add(name="Watch", **types, server_streaming=True)
+    return file
+
+
+def reflection_file(package: str) -> descriptor_pb2.FileDescriptorProto:
+    """The reflection service in one of its packages."""
+    file = _file(
+        f"headrace/{package}.proto",
+        package,
+        {
+            "ExtensionRequest": "containing_type 1 string, extension_number 2 int32",
+            "ServerReflectionRequest": (
+                "host 1 string, file_by_filename 3 |string, file_containing_symbol 4 |string,"
+                " file_containing_extension 5 |.ExtensionRequest, all_extension_numbers_of_type 6 |string, list_services 7 |string"
+            ),
+            "FileDescriptorResponse": "file_descriptor_proto 1 *bytes",
+            "ExtensionNumberResponse": "base_type_name 1 string, extension_number 2 *int32",
+            "ServiceResponse": "name 1 string",
+            "ListServiceResponse": "service 1 *.ServiceResponse",
+            "ErrorResponse": "error_code 1 int32, error_message 2 string",
+            "ServerReflectionResponse": (
+                "valid_host 1 string, original_request 2 .ServerReflectionRequest, file_descriptor_response 4 |.FileDescriptorResponse,"
+                " all_extension_numbers_response 5 |.ExtensionNumberResponse, list_services_response 6 |.ListServiceResponse,"
+                " error_response 7 |.ErrorResponse"
+            ),
+        },
+    )
+    file.service.add(name="ServerReflection").method.add(
+        name="ServerReflectionInfo",
+        input_type=f".{package}.ServerReflectionRequest",
+        output_type=f".{package}.ServerReflectionResponse",
+        client_streaming=True,
+        server_streaming=True,
+    )
+    return file
+
+
 def status_file() -> descriptor_pb2.FileDescriptorProto:
     """``google.rpc.Status`` and ``ErrorInfo``, in which gRPC libraries look for the details of an error."""
     file = _file(
@@ -134,10 +215,12 @@ def _add_field(message: descriptor_pb2.DescriptorProto, owner: str, package: str
         field.label, kind = _REPEATED, kind[1:]
     elif kind.startswith("|"):
         if not message.oneof_decl:
-            message.oneof_decl.add(name="parameter_choice")
+            message.oneof_decl.add(name=_CHOICES.get(message.name, "parameter_choice"))
         field.oneof_index, kind = 0, kind[1:]
     if kind in _TYPES:
         field.type = _TYPES[kind]
+    elif kind.startswith("enum:"):
+        field.type, field.type_name = _ENUM, f".{package}{kind.removeprefix('enum:')}"
     else:
         field.type = _MESSAGE
         field.type_name = f".{package}{kind}" if kind.startswith(".") else f".{kind}"
@@ -145,10 +228,22 @@ def _add_field(message: descriptor_pb2.DescriptorProto, owner: str, package: str
 
 POOL = descriptor_pool.DescriptorPool()
 POOL.AddSerializedFile(any_pb2.DESCRIPTOR.serialized_pb)
-POOL.AddSerializedFile(inference_file().SerializeToString())
-POOL.AddSerializedFile(status_file().SerializeToString())
+for _made in (inference_file(), reading_file(), status_file(), health_file(), *map(reflection_file, REFLECTIONS)):
+    POOL.AddSerializedFile(_made.SerializeToString())
 
 
 def message(name: str) -> Any:
     """The class of a message by its full name, e.g. ``inference.ModelInferRequest``."""
     return message_factory.GetMessageClass(POOL.FindMessageTypeByName(name))
+
+
+READ_REQUEST = message(f"{_READING}.ModelInferRequest")
+"""``ModelInferRequest`` with floating-point contents as bytes."""
+
+
+def read(kind: Any, data: bytes) -> Any:
+    """The message of a class in ``data``; ``Malformed`` where it is none."""
+    try:
+        return kind.FromString(data)
+    except DecodeError as error:
+        raise Malformed(f"the message is no {kind.DESCRIPTOR.name}") from error

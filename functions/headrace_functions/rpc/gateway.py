@@ -11,9 +11,17 @@ from headrace_functions.names import new_request_id, usable_request_id
 
 LONGEST = 600.0
 """Seconds for a call without a deadline; a version's own limits end it sooner."""
-PASSED_ON = ("traceparent", "tracestate", "authorization", "x-api-key", "x-headrace-time", "x-headrace-purpose")
+PASSED_ON = (
+    b"traceparent",
+    b"tracestate",
+    b"authorization",
+    b"x-api-key",
+    b"x-headrace-log",
+    b"x-headrace-time",
+    b"x-headrace-purpose",
+)
 """Metadata that is sent on as headers of the same name; ``x-request-id`` is, too."""
-_VALUE = re.compile(r"[\x20-\x7e]*")
+_VALUE = re.compile(rb"[\x20-\x7e]*")
 _RETRIES = (0.0, 0.02, 0.1, 0.3)
 """Seconds between attempts while nobody listens at the gateway's socket, as when it is being started again."""
 
@@ -71,19 +79,19 @@ class GatewayClient:
         self._upstream.close()
 
 
-def header_lines(metadata: Mapping[str, str]) -> tuple[str, bytes]:
+def header_lines(metadata: Mapping[bytes, bytes]) -> tuple[str, bytes]:
     """The request id and the header lines for a call's metadata.
 
     Values with other than printable ASCII are left out, as an unusable request id is, so that metadata can forge no header.
     """
-    given = metadata.get("x-request-id")
-    request_id = usable_request_id(given) if given else new_request_id()
-    lines = [f"x-request-id: {request_id}\r\n"]
+    given = metadata.get(b"x-request-id")
+    request_id = usable_request_id(given.decode("latin-1")) if given else new_request_id()
+    lines = [b"x-request-id: %b\r\n" % request_id.encode("latin-1")]
     for name in PASSED_ON:
         value = metadata.get(name)
         if value is not None and _VALUE.fullmatch(value):
-            lines.append(f"{name}: {value}\r\n")
-    return request_id, "".join(lines).encode("latin-1")
+            lines.append(b"%b: %b\r\n" % (name, value))
+    return request_id, b"".join(lines)
 
 
 def model_path(name: str, version: str) -> str:

@@ -2,25 +2,27 @@
 
 import asyncio
 import contextlib
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from headrace_functions.errors import Conflict, InvalidInput
-from headrace_functions.rpc.descriptors import POOL, SERVICE
-from headrace_functions.rpc.gateway import GatewayClient
-from headrace_functions.rpc.service import InferenceService, watch_readiness
+from headrace_functions.rpc import reflection
+from headrace_functions.rpc.calls import Calls
+from headrace_functions.rpc.gateway import LONGEST, GatewayClient
+from headrace_functions.rpc.health import Health
+from headrace_functions.rpc.http2 import Connection
+from headrace_functions.rpc.service import InferenceService
 
 MAX_MESSAGE = 64 * 1024 * 1024 + 64 * 1024
 """Bytes of a message: the largest request body of a version by default, and what is around it. More ends in RESOURCE_EXHAUSTED."""
 MAX_CALLS = 10_000
 """Calls open at once; one more is refused with RESOURCE_EXHAUSTED."""
+MAX_METADATA = 16 * 1024
+"""Bytes of a call's metadata; more ends in RESOURCE_EXHAUSTED, and much more in the end of the connection."""
 READINESS_EVERY = 1.0
-"""Seconds between two looks at the gateway for the health service."""
+"""Seconds between two looks at the gateway for the health service, and at calls that do not arrive."""
+_CLOSE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,87 +51,81 @@ class RpcServer:
     def __init__(self, settings: RpcSettings) -> None:
         self._settings = settings
         self._gateway = GatewayClient(settings.gateway)
-        self._server = grpc.aio.server(
-            options=[
-                ("grpc.max_receive_message_length", MAX_MESSAGE),
-                ("grpc.max_send_message_length", -1),
-                ("grpc.so_reuseport", int(settings.shared_port)),
-                ("grpc.max_metadata_size", 16 * 1024),
-            ],
-            maximum_concurrent_rpcs=MAX_CALLS,
-        )
-        self._health = health.aio.HealthServicer()
-        self._watching: asyncio.Task[None] | None = None
+        self._health = Health()
+        methods = {
+            **InferenceService(self._gateway).methods(),
+            **self._health.methods(),
+            **reflection.methods(),
+        }
+        self._calls = Calls(methods, MAX_MESSAGE, MAX_CALLS, MAX_METADATA, LONGEST)
+        self._server: asyncio.Server | None = None
+        self._watching: list[asyncio.Task[None]] = []
 
     async def start(self) -> int:
         """Serve; the port. ``Conflict`` where it is taken, ``InvalidInput`` for a certificate that cannot be read."""
-        settings = self._settings
-        self._server.add_generic_rpc_handlers((InferenceService(self._gateway).handler(),))
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        _add_to_pool(health_pb2.DESCRIPTOR.serialized_pb, reflection_pb2.DESCRIPTOR.serialized_pb)
-        names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, self._server, pool=_Symbols(POOL))
-        where = f"[{settings.host}]:{settings.port}" if ":" in settings.host else f"{settings.host}:{settings.port}"
+        settings, loop = self._settings, asyncio.get_running_loop()
         try:
-            port = self._open(where)
-        except RuntimeError as error:
+            self._server = await loop.create_server(
+                lambda: Connection(self._calls),
+                settings.host,
+                settings.port,
+                ssl=_tls(settings),
+                backlog=4096,
+                reuse_port=settings.shared_port or None,
+            )
+        except OSError as error:
             raise Conflict(
-                f"cannot listen on {where}: {error}",
+                f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}",
                 field="grpc-port",
                 hint="choose another port, or 0 for any free one",
             ) from error
-        await self._server.start()
-        self._watching = asyncio.create_task(watch_readiness(self._gateway, self._tell_health, READINESS_EVERY))
+        self._watching = [
+            asyncio.create_task(self._health.follow(self._gateway, READINESS_EVERY)),
+            asyncio.create_task(self._sweep()),
+        ]
+        port: int = self._server.sockets[0].getsockname()[1]
         return port
 
-    def _open(self, where: str) -> int:
-        settings = self._settings
-        if settings.certificate is None or settings.key is None:
-            return int(self._server.add_insecure_port(where))
-        try:
-            pair = (settings.key.read_bytes(), settings.certificate.read_bytes())
-        except OSError as error:
-            raise InvalidInput(
-                f"{error.filename} cannot be read: {error.strerror}", field="grpc-certificate", expected="a PEM file"
-            ) from error
-        return int(self._server.add_secure_port(where, grpc.ssl_server_credentials([pair])))
-
-    async def _tell_health(self, ready: bool) -> None:
-        status = health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
-        for name in ("", SERVICE):
-            await self._health.set(name, status)
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(READINESS_EVERY)
+            self._calls.sweep()
 
     async def stop(self) -> None:
-        if self._watching is not None:
-            self._watching.cancel()
+        for task in self._watching:
+            task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._watching
-        await self._health.enter_graceful_shutdown()
-        await self._server.stop(self._settings.drain)
+                await task
+        if self._server is not None:
+            self._server.close()
+        self._health.end()
+        for connection in list(self._calls.connections):
+            connection.close()
+        await self._ended(self._settings.drain)
+        for connection in list(self._calls.connections):
+            connection.abort()
+        await self._ended(_CLOSE_SECONDS)
         self._gateway.close()
 
-
-class _Symbols:
-    """A pool that also finds the file of a method, as clients of reflection ask for it; protobuf's own knows types and services alone."""
-
-    def __init__(self, pool: Any) -> None:
-        self._pool = pool
-
-    def FindFileContainingSymbol(self, symbol: str) -> Any:  # noqa: N802 -- protobuf's name
-        try:
-            return self._pool.FindFileContainingSymbol(symbol)
-        except KeyError:
-            service, _, method = symbol.rpartition(".")
-            found = self._pool.FindServiceByName(service)
-            if method not in found.methods_by_name:
-                raise
-            return found.file
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._pool, name)
+    async def _ended(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._calls.none.wait()
 
 
-def _add_to_pool(*files: bytes) -> None:
-    """So that reflection can describe these services, too; adding the same file again changes nothing."""
-    for file in files:
-        POOL.AddSerializedFile(file)
+def _tls(settings: RpcSettings) -> ssl.SSLContext | None:
+    if settings.certificate is None or settings.key is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["h2"])
+    try:
+        context.load_cert_chain(settings.certificate, settings.key)
+    except OSError as error:
+        said = error.strerror or "it is no PEM file of a certificate and its key"
+        raise InvalidInput(
+            f"{settings.certificate} with {settings.key} cannot be used: {said}",
+            field="grpc-certificate",
+            expected="two PEM files",
+        ) from error
+    return context

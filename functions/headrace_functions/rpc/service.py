@@ -6,19 +6,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 from urllib.parse import quote
 
-import grpc
 import orjson
 
 from headrace_functions.errors import HeadraceError, Malformed
 from headrace_functions.gateway.upstream import Reply
 from headrace_functions.names import Reference
-from headrace_functions.rpc.descriptors import METHODS, SERVICE, STREAM, message
+from headrace_functions.rpc.calls import Call, Method, Unary
+from headrace_functions.rpc.descriptors import METHODS, READ_REQUEST, SERVICE, STREAM, message, read
 from headrace_functions.rpc.gateway import GatewayClient, header_lines, model_path
-from headrace_functions.rpc.status import Metadata, of_error, of_problem
+from headrace_functions.rpc.status import of_error, of_problem
 from headrace_functions.rpc.tensors import http_body, infer_response
-
-Context = Any
-"""``grpc.aio.ServicerContext``."""
+from headrace_functions.rpc.wire import CallFailed
 
 _JSON_LENGTH = b"inference-header-content-length"
 _VERSION = b"x-headrace-version"
@@ -27,7 +25,7 @@ _PAGE = 1000
 _MAX_INDEX = 100_000
 """Versions that ``RepositoryIndex`` lists at most."""
 
-REQUEST_ID = "x-request-id"
+REQUEST_ID = b"x-request-id"
 
 
 class _Refused(Exception):
@@ -43,9 +41,9 @@ class InferenceService:
     def __init__(self, gateway: GatewayClient) -> None:
         self._gateway = gateway
 
-    def handler(self) -> Any:
-        """What a gRPC server registers."""
-        methods: dict[str, Callable[[Any, _Call], Awaitable[Any]]] = {
+    def methods(self) -> dict[bytes, Method]:
+        """The handlers by path."""
+        handlers: dict[str, Callable[[Any, _Call], Awaitable[Any]]] = {
             "ServerLive": self._server_live,
             "ServerReady": self._server_ready,
             "ModelReady": self._model_ready,
@@ -56,20 +54,12 @@ class InferenceService:
             "RepositoryModelLoad": self._load,
             "RepositoryModelUnload": self._unload,
         }
-        handlers = {
-            name: grpc.unary_unary_rpc_method_handler(
-                _answering(methods[name], self._gateway),
-                request_deserializer=message(f"inference.{name}Request").FromString,
-                response_serializer=message(f"inference.{name}Response").SerializeToString,
-            )
+        methods = {
+            f"/{SERVICE}/{name}".encode(): Method(unary=_answering(name, handlers[name], self._gateway))
             for name in METHODS
         }
-        handlers[STREAM] = grpc.stream_stream_rpc_method_handler(
-            self._stream,
-            request_deserializer=message("inference.ModelInferRequest").FromString,
-            response_serializer=message(f"inference.{STREAM}Response").SerializeToString,
-        )
-        return grpc.method_handlers_generic_handler(SERVICE, handlers)
+        methods[f"/{SERVICE}/{STREAM}".encode()] = Method(streaming=self._stream)
+        return methods
 
     async def _server_live(self, request: Any, call: "_Call") -> Any:
         del request
@@ -100,23 +90,24 @@ class InferenceService:
                 getattr(response, side).add(name=tensor["name"], datatype=tensor["datatype"], shape=tensor["shape"])
         return response
 
-    async def _model_infer(self, request: Any, call: "_Call") -> Any:
-        return await call.infer(request)
+    async def _model_infer(self, data: bytes, call: "_Call") -> Any:
+        return await call.infer(data)
 
-    async def _stream(self, requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
+    async def _stream(self, requests: AsyncIterator[bytes], of: Call) -> AsyncIterator[bytes]:
         """Each request in turn; one that fails is answered by its words, and the stream goes on."""
         respond = message(f"inference.{STREAM}Response")
-        async for request in requests:
-            call = _Call(self._gateway, context, fresh_id=True)
+        async for data in requests:
+            call = _Call(self._gateway, of, fresh_id=True)
             try:
-                response = await call.infer(request)
+                response = await call.infer(data)
             except _Refused as refused:
-                _, text, _ = of_problem(refused.reply.status, refused.reply.body)
-                yield respond(error_message=text, infer_response=_named(request))
+                told = of_problem(refused.reply.status, refused.reply.body)
+                answer = respond(error_message=told.text, infer_response=_named(data))
             except HeadraceError as error:
-                yield respond(error_message=of_error(error, call.request_id)[1], infer_response=_named(request))
+                answer = respond(error_message=of_error(error, call.request_id).text, infer_response=_named(data))
             else:
-                yield respond(infer_response=response)
+                answer = respond(infer_response=response)
+            yield answer.SerializeToString()
 
     async def _repository_index(self, request: Any, call: "_Call") -> Any:
         response = message("inference.RepositoryIndexResponse")()
@@ -164,18 +155,21 @@ class InferenceService:
 class _Call:
     """One call: its metadata and its deadline, as the gateway hears them."""
 
-    def __init__(self, gateway: GatewayClient, context: Context, *, fresh_id: bool = False) -> None:
-        metadata = {k: v for k, v in context.invocation_metadata() or () if isinstance(v, str)}
-        if fresh_id:
-            metadata.pop(REQUEST_ID, None)  # several requests of one stream cannot share one
+    def __init__(self, gateway: GatewayClient, of: Call, *, fresh_id: bool = False) -> None:
+        metadata = of.metadata
+        if fresh_id:  # several requests of one stream cannot share one
+            metadata = {name: value for name, value in metadata.items() if name != REQUEST_ID}
         self._gateway = gateway
-        self._seconds: float | None = context.time_remaining()
-        told = metadata.get("x-headrace-timeout", "")
-        if told.isascii() and told.isdigit() and len(told) < 12:
+        self._seconds: float | None = None
+        if of.deadline is not None:
+            self._seconds = of.deadline - asyncio.get_running_loop().time()
+        told = metadata.get(b"x-headrace-timeout", b"")
+        if told.isdigit() and len(told) < 12:
             limit = int(told) / 1000
             self._seconds = limit if self._seconds is None else min(limit, self._seconds)
         self.request_id, self._headers = header_lines(metadata)
-        self.trailing: Metadata = [(REQUEST_ID, self.request_id)]
+        self.trailing = of.trailing
+        self.trailing.append((REQUEST_ID.decode(), self.request_id))
 
     async def succeeds(self, path: str) -> bool:
         """Whether the gateway says yes. What it is not asked about at all, such as a name that is none, is an error."""
@@ -191,8 +185,9 @@ class _Call:
         found: dict[str, Any] = orjson.loads(reply.body) if reply.body else {}
         return found
 
-    async def infer(self, request: Any) -> Any:
-        body, json_length = http_body(request)
+    async def infer(self, data: bytes) -> Any:
+        request = read(READ_REQUEST, data)
+        body, json_length = http_body(request, data)
         headers = b"%bcontent-type: application/octet-stream\r\ninference-header-content-length: %d\r\n" % (
             self._headers,
             json_length,
@@ -201,21 +196,22 @@ class _Call:
         reply = await self._gateway.ask("POST", path, headers, body, self._seconds)
         if reply.status != 200:
             raise _Refused(reply)
+        told = dict(reply.headers)
         for name in (_VERSION, _DEFINITIONS):
-            value = reply.header(name)
-            if value is not None:
-                self.trailing.append((name.decode(), value.decode("latin-1")))
-        length = reply.header(_JSON_LENGTH)
+            if name in told:
+                self.trailing.append((name.decode(), told[name].decode("latin-1")))
+        length = told.get(_JSON_LENGTH)
         return infer_response(reply.body, int(length) if length is not None else None)
 
 
-def _answering(method: Callable[[Any, _Call], Awaitable[Any]], gateway: GatewayClient) -> Any:
-    """A method with its errors told as gRPC tells errors."""
+def _answering(name: str, handler: Callable[[Any, _Call], Awaitable[Any]], gateway: GatewayClient) -> Unary:
+    """A handler of messages as one of bytes, with its errors told as gRPC tells errors."""
+    request_of = message(f"inference.{name}Request")
 
-    async def handle(request: Any, context: Context) -> Any:
-        call = _Call(gateway, context)
+    async def handle(data: bytes, of: Call) -> bytes:
+        call = _Call(gateway, of)
         try:
-            response = await method(request, call)
+            response = await handler(data if name == "ModelInfer" else read(request_of, data), call)
         except _Refused as refused:
             told = of_problem(refused.reply.status, refused.reply.body)
             retry = refused.reply.header(b"retry-after")
@@ -224,27 +220,17 @@ def _answering(method: Callable[[Any, _Call], Awaitable[Any]], gateway: GatewayC
         except HeadraceError as error:
             told = of_error(error, call.request_id)
         else:
-            context.set_trailing_metadata(tuple(call.trailing))
-            return response
-        code, text, details = told
-        await context.abort(code, text, (*call.trailing, *details))
-        return None
+            serialized: bytes = response.SerializeToString()
+            return serialized
+        raise CallFailed(told.code, told.text, [*call.trailing, *told.trailing])
 
     return handle
 
 
-def _named(request: Any) -> Any:
+def _named(data: bytes) -> Any:
     """An answer without tensors that says which request it belongs to."""
-    return message("inference.ModelInferResponse")(
-        model_name=request.model_name, model_version=request.model_version, id=request.id
-    )
-
-
-async def watch_readiness(gateway: GatewayClient, said: Callable[[bool], Awaitable[None]], every: float) -> None:
-    """Tell ``said`` every ``every`` seconds whether the gateway is ready, until cancelled."""
-    while True:
-        ready = False
-        with contextlib.suppress(HeadraceError):
-            ready = (await gateway.ask("GET", "/v2/health/ready", b"", seconds=every)).status == 200
-        await said(ready)
-        await asyncio.sleep(every)
+    named = message("inference.ModelInferResponse")()
+    with contextlib.suppress(HeadraceError):
+        request = read(READ_REQUEST, data)
+        named.model_name, named.model_version, named.id = request.model_name, request.model_version, request.id
+    return named

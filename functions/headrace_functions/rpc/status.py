@@ -2,12 +2,12 @@
 
 from typing import Any
 
-import grpc
 import orjson
 from google.protobuf import any_pb2
 
 from headrace_functions.protocol.problems import problem
 from headrace_functions.rpc.descriptors import message
+from headrace_functions.rpc.wire import CallFailed, Code
 
 _Status = message("google.rpc.Status")
 _ErrorInfo = message("google.rpc.ErrorInfo")
@@ -18,30 +18,28 @@ DETAILS = "grpc-status-details-bin"
 """Trailing metadata in which gRPC libraries look for ``google.rpc.Status``."""
 DOMAIN = "headrace"
 
-CODES: dict[int, grpc.StatusCode] = {
-    400: grpc.StatusCode.INVALID_ARGUMENT,
-    401: grpc.StatusCode.UNAUTHENTICATED,
-    403: grpc.StatusCode.PERMISSION_DENIED,
-    404: grpc.StatusCode.NOT_FOUND,
-    405: grpc.StatusCode.UNIMPLEMENTED,
-    409: grpc.StatusCode.FAILED_PRECONDITION,
-    413: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    415: grpc.StatusCode.INVALID_ARGUMENT,
-    422: grpc.StatusCode.INVALID_ARGUMENT,
-    429: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    499: grpc.StatusCode.CANCELLED,
-    500: grpc.StatusCode.INTERNAL,
-    502: grpc.StatusCode.UNAVAILABLE,
-    503: grpc.StatusCode.UNAVAILABLE,
-    504: grpc.StatusCode.DEADLINE_EXCEEDED,
+CODES: dict[int, Code] = {
+    400: Code.INVALID_ARGUMENT,
+    401: Code.UNAUTHENTICATED,
+    403: Code.PERMISSION_DENIED,
+    404: Code.NOT_FOUND,
+    405: Code.UNIMPLEMENTED,
+    409: Code.FAILED_PRECONDITION,
+    413: Code.RESOURCE_EXHAUSTED,
+    415: Code.INVALID_ARGUMENT,
+    422: Code.INVALID_ARGUMENT,
+    429: Code.RESOURCE_EXHAUSTED,
+    499: Code.CANCELLED,
+    500: Code.INTERNAL,
+    502: Code.UNAVAILABLE,
+    503: Code.UNAVAILABLE,
+    504: Code.DEADLINE_EXCEEDED,
 }
 
-Metadata = list[tuple[str, str | bytes]]
 
-
-def of_problem(status: int, body: bytes) -> tuple[grpc.StatusCode, str, Metadata]:
-    """Code, message and trailing metadata for a problem document that the gateway answered with ``status``."""
-    code = CODES.get(status, grpc.StatusCode.UNKNOWN)
+def of_problem(status: int, body: bytes) -> CallFailed:
+    """Status, message and trailing metadata for a problem document that the gateway answered with ``status``."""
+    code = CODES.get(status, Code.UNKNOWN)
     try:
         document: dict[str, Any] = orjson.loads(body)
     except ValueError:
@@ -50,12 +48,12 @@ def of_problem(status: int, body: bytes) -> tuple[grpc.StatusCode, str, Metadata
     told = {k: str(v) for k, v in document.items() if k not in ("error", "detail", "code", "title", "type")}
     info = _ErrorInfo(reason=str(document.get("code", "")).upper().replace("-", "_"), domain=DOMAIN, metadata=told)
     detail = any_pb2.Any(type_url="type.googleapis.com/google.rpc.ErrorInfo", value=info.SerializeToString())
-    rich = _Status(code=code.value[0], message=text)
+    rich = _Status(code=code, message=text)
     rich.details.add(type_url=detail.type_url, value=detail.value)
-    return code, text, [(DETAILS, rich.SerializeToString()), (PROBLEM, body)]
+    return CallFailed(code, text, [(DETAILS, rich.SerializeToString()), (PROBLEM, body)])
 
 
-def of_error(error: BaseException, request_id: str) -> tuple[grpc.StatusCode, str, Metadata]:
+def of_error(error: BaseException, request_id: str) -> CallFailed:
     """The same for an error that was met here."""
     told = problem(error, request_id)
     return of_problem(told.status, told.body)

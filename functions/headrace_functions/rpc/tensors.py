@@ -14,8 +14,9 @@ import orjson
 
 from headrace_functions.errors import Malformed, Unreachable
 from headrace_functions.protocol.messages import EXPLANATIONS
-from headrace_functions.rpc.descriptors import message
+from headrace_functions.rpc.descriptors import message, read
 
+InferRequest = message("inference.ModelInferRequest")
 InferResponse = message("inference.ModelInferResponse")
 
 _CONTENTS: dict[str, tuple[str, str]] = {
@@ -36,8 +37,8 @@ _CONTENTS: dict[str, tuple[str, str]] = {
 _LENGTH = struct.Struct("<I")
 
 
-def http_body(request: Any) -> tuple[bytes, int]:
-    """The body for a ``ModelInferRequest``, and the bytes of JSON at its start. ``Malformed`` names the tensor."""
+def http_body(request: Any, data: bytes) -> tuple[bytes, int]:
+    """The body for a ``READ_REQUEST`` that was read from ``data``, and the bytes of JSON at its start. ``Malformed`` names the tensor."""
     raw: Sequence[bytes] = request.raw_input_contents
     if raw and len(raw) != len(request.inputs):
         raise Malformed(
@@ -49,16 +50,16 @@ def http_body(request: Any) -> tuple[bytes, int]:
     inputs: list[dict[str, Any]] = []
     tail: list[bytes] = []
     for at, tensor in enumerate(request.inputs):
-        data = _raw(tensor, raw[at] if raw else None)
+        contents = _raw(tensor, raw[at] if raw else None, data, at)
         inputs.append(
             {
                 "name": tensor.name,
                 "datatype": tensor.datatype,
                 "shape": list(tensor.shape),
-                "parameters": {**parameters(tensor.parameters), "binary_data_size": len(data)},
+                "parameters": {**parameters(tensor.parameters), "binary_data_size": len(contents)},
             }
         )
-        tail.append(data)
+        tail.append(contents)
     document: dict[str, Any] = {
         "parameters": {**parameters(request.parameters), "binary_data_output": True},
         "inputs": inputs,
@@ -83,7 +84,7 @@ def parameters(entries: Any) -> dict[str, Any]:
     return found
 
 
-def _raw(tensor: Any, raw: bytes | None) -> bytes:
+def _raw(tensor: Any, raw: bytes | None, data: bytes, at: int) -> bytes:
     held = [f.name for f, _ in tensor.contents.ListFields()] if tensor.HasField("contents") else []
     if raw is not None:
         if held:
@@ -111,7 +112,20 @@ def _raw(tensor: Any, raw: bytes | None) -> bytes:
             got=", ".join(held),
         )
     values = getattr(tensor.contents, member)
+    if member in ("fp32_contents", "fp64_contents"):
+        return _floats(tensor, values, data, at, member, element)
     return lengths_and_bytes(values) if not element else _written(values, element, tensor)
+
+
+def _floats(tensor: Any, runs: Sequence[bytes], data: bytes, at: int, member: str, element: str) -> bytes:
+    """Floating-point contents, which are little-endian on the wire as they are in raw ones; those that are not one packed run are read again."""
+    run = runs[0] if len(runs) == 1 else b""
+    # One byte for the field, some for the length: contents of more bytes have values that are written one by one.
+    whole = 1 + (len(run).bit_length() + 6) // 7 + len(run)
+    if run and len(run) % int(element[2]) == 0 and tensor.contents.ByteSize() == whole:
+        return run
+    values = getattr(read(InferRequest, data).inputs[at].contents, member)
+    return _written(values, element, tensor)
 
 
 def _written(values: Any, element: str, tensor: Any) -> bytes:

@@ -36,7 +36,7 @@ from headrace_functions.protocol.problems import PROBLEM_TYPE, problem
 from headrace_functions.protocol.protected import protected_record
 from headrace_functions.record import Outcome, Record, RecordHeader
 from headrace_functions.recording.spool import Spool
-from headrace_functions.runtime.batching import Batcher
+from headrace_functions.runtime.batching import Batcher, Pace
 from headrace_functions.runtime.exchange import (
     Answer,
     Headers,
@@ -66,6 +66,9 @@ Read = Callable[[], tuple[int, str, bytes]]
 Wanted = TypeVar("Wanted")
 Held = Callable[[Headers, Scope, Receive, Send, HeldBytes], Awaitable[None]]
 
+_QUICK = 0.002
+"""Seconds of a processor below which explanations move onto the event loop, as predictions do."""
+
 
 class FunctionServer:
     """Answers for one version. ``draining`` turns readiness off while open requests are finished."""
@@ -84,6 +87,7 @@ class FunctionServer:
         self.runs: Runs | None = None
         """Of a function that yields its answers."""
         self.explainer: Explainer | None = None
+        self._explaining = Pace(_QUICK)
         """Says why a row has its answer; without one, requests that ask for it are refused."""
         self._generate = {
             f"{base}/{verb}"
@@ -312,7 +316,19 @@ class FunctionServer:
     async def _explained(self, tensors: Tensors, outputs: Tensors) -> list[Explanation]:
         if self.explainer is None:
             raise InvalidInput(f"{self.version.id} cannot be explained within a request", field=EXPLAIN)
-        return await self._batcher.loop.run_in_executor(self._batcher.threads, self.explainer.explain, tensors, outputs)
+        rows = len(next(iter(outputs.values()), ())) if self.version.batch else 1
+        if (
+            rows == 1 and self._explaining.fast
+        ):  # as quick as a prediction on the loop, it is spared two changes of thread
+            found, seconds = _timed(self.explainer.explain, tensors, outputs)
+            self._explaining.note(seconds, on_loop=True)
+            return found
+        of_thread = self._batcher.loop.run_in_executor(
+            self._batcher.threads, _timed, self.explainer.explain, tensors, outputs
+        )
+        found, seconds = await of_thread
+        self._explaining.note(seconds / max(rows, 1), on_loop=False)
+        return found
 
     async def _gathered(self, runs: Runs, tensors: Tensors, limit: float) -> Tensors:
         """All that a function yields, as one answer; ``limit`` is for all of it."""
@@ -345,6 +361,15 @@ class _Exchanged:
     protocol: Protocol
     headers: Headers
     body: bytes
+
+
+def _timed(
+    explain: Callable[[Tensors, Tensors], list[Explanation]], tensors: Tensors, outputs: Tensors
+) -> tuple[list[Explanation], float]:
+    """What was explained, and the processor's seconds that it took: the clock's tell of other processes."""
+    started = time.thread_time()
+    found = explain(tensors, outputs)
+    return found, time.thread_time() - started
 
 
 def _unrecorded(headers: Headers, outcome: Outcome) -> bool:

@@ -12,12 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from headrace_controller.batch import encodings, files, places
-from headrace_controller.batch.places import StoredObject
-from headrace_controller.batch.requests import Asker
-from headrace_controller.batch.running import BatchRun, Totals
 from headrace_controller.cli import connection
 from headrace_controller.cli.entrypoint import front
+from headrace_functions.batch import encodings, files, places
+from headrace_functions.batch.places import StoredObject
+from headrace_functions.batch.requests import Asker
+from headrace_functions.batch.running import BatchRun, Totals
 from headrace_functions.errors import Conflict, InvalidInput, NotFound
 from headrace_functions.storage.objects import ObjectStore
 
@@ -231,3 +231,51 @@ def test_an_object_that_was_replaced_is_another_file_and_one_that_is_gone_is_nam
     store.delete("in/a.csv")
     with pytest.raises(NotFound, match=r"s3://bucket/in/a\.csv is no longer there"):
         one.fingerprint()
+
+
+def test_a_run_whose_machine_was_lost_goes_on_from_the_parts_in_the_bucket(tmp_path: Path) -> None:
+    """Of a part, what says that it is whole is put last: one without it is asked again."""
+    store = ObjectStore(str(tmp_path / "bucket"))
+    source = written(tmp_path / "rows.csv", "x\n1\n2\n3\n4\n5\n")
+
+    def on(machine: str, model: Model) -> Totals:
+        target = places.Destination(tmp_path / machine, "s3://lake/out", store, "out/", durable=True)
+        made = BatchRun(Asker(model, METADATA, sleep=lambda _s: None), "m", target, rows=2, parallel=1)
+        return made.run(places.inputs(str(source), tmp_path))
+
+    class Lost(Model):
+        def __call__(self, body: bytes, headers: Mapping[str, str]) -> httpx.Response:
+            return super().__call__(body, headers) if self.asked < 2 else httpx.Response(404, json={"detail": "lost"})
+
+    with pytest.raises(InvalidInput, match="lost"):
+        on("first", Lost())
+    assert {"out/.rows.csv.parts/0.arrow", "out/.rows.csv.parts/1.arrow"} <= {o.key for o in store.walk("out/")}
+    store.delete("out/.rows.csv.parts/1.arrow")
+    model = Model()
+    totals = on("second", model)
+
+    assert (5, 2, 2) == (totals.rows, totals.already, model.asked)
+    assert ["out/rows.csv"] == [o.key for o in store.walk("out/")]
+    assert ["1", "2", "3", "4", "5"] == [
+        line.split(",")[0] for line in store.get("out/rows.csv").decode().splitlines()[1:]
+    ]
+
+
+def test_parts_of_other_types_are_written_when_all_are_there(tmp_path: Path) -> None:
+    """The first part is of one version, with which writing began; a later one is of another, whose labels are numbers."""
+
+    class Worded(Model):
+        def __call__(self, body: bytes, headers: Mapping[str, str]) -> httpx.Response:
+            reply = super().__call__(body, headers)
+            if self.asked < 2:
+                return reply
+            label, p = reply.json()["outputs"]
+            outputs = [{**label, "datatype": "INT64", "data": [7] * len(label["data"])}, p]
+            return httpx.Response(200, json={"outputs": outputs}, headers={"x-headrace-version": "m:2"})
+
+    source = written(tmp_path / "rows.csv", "x\n1\n2\n3\n")
+    totals = run(Worded(), source, tmp_path / "out")
+    lines = (tmp_path / "out" / "rows.csv").read_text().splitlines()
+
+    assert (3, {"m:1", "m:2"}) == (totals.rows, totals.versions)
+    assert ['1,"yes"', '2,"yes"', '3,"7"'] == [line.rsplit(',"[', 1)[0] for line in lines[1:]]

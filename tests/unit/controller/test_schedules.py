@@ -1,5 +1,6 @@
 """Schedules: which ticks make a run, that a window runs once whoever looks, and what becomes of runs that fail."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,9 @@ class PlayedJobs:
         self.requests: list[JobRequest] = []
         self.jobs: dict[str, Job] = {}
         self.refuses = False
+
+    def check(self, kind: str, arguments: Mapping[str, str]) -> None:
+        """Nothing here is a batch."""
 
     def start(self, request: JobRequest) -> Job:
         if self.refuses:

@@ -74,6 +74,18 @@ def test_each_row_has_the_shapley_values_of_its_predicted_class(
         assert sorted(sizes, reverse=True) == sizes
 
 
+def test_what_is_explained_quickly_moves_onto_the_loop_and_says_the_same(
+    forest: tuple[Deployed, RandomForestClassifier],
+) -> None:
+    """After twenty quick ones; a request of several rows goes to a thread again."""
+    rows = np.array([[1.0, 0.0, 0.0], [-1.0, 0.5, 2.0]])
+    with client(forest[0]) as ask:
+        both = ask.post("/v2/models/m/explain", json=v2(rows)).json()["parameters"]["explanations"]
+        for _ in range(30):
+            assert both[:1] == ask.post("/v2/models/m/explain", json=v2(rows[:1])).json()["parameters"]["explanations"]
+        assert both == ask.post("/v2/models/m/explain", json=v2(rows)).json()["parameters"]["explanations"]
+
+
 def test_a_parameter_asks_for_it_too_and_the_outputs_are_those_of_any_request(
     forest: tuple[Deployed, RandomForestClassifier],
 ) -> None:

@@ -32,7 +32,7 @@ LOOK_EVERY = 1.0
 _WITHOUT_RAY = ("explain",)
 """Kinds that somebody waits for and that ask nothing of Ray: a cluster of their own would only delay them."""
 _TAIL = 5
-_RESULT = frozenset(("report", "error"))
+_RESULT = frozenset(("report", "files", "error"))
 """Members that tell a run's result from other lines in JSON, such as Ray's own."""
 
 log = logging.getLogger(__name__)

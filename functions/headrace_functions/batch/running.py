@@ -8,7 +8,7 @@ binds the next run once a part is there. A part that is there is not asked again
 import hashlib
 import itertools
 import json
-import shutil
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -17,9 +17,9 @@ from pathlib import Path
 import pyarrow as pa
 from pyarrow import ipc
 
-from headrace_controller.batch import files
-from headrace_controller.batch.places import Destination, Input
-from headrace_controller.batch.requests import Answered, Asker, check_outputs
+from headrace_functions.batch import files
+from headrace_functions.batch.places import Destination, Input
+from headrace_functions.batch.requests import Answered, Asker, check_outputs
 from headrace_functions.errors import Conflict
 
 
@@ -70,7 +70,8 @@ class BatchRun:
     def _input(self, one: Input, totals: Totals, *, restart: bool) -> None:
         folder = self._out.folder / f".{one.name}.parts"
         if restart:
-            shutil.rmtree(folder, ignore_errors=True)
+            self._out.drop(folder)
+        self._out.fetch(folder)
         began = one.fingerprint()
         wanted = {"model": self._name, "rows": self._rows, "file": one.place, **began}
         _check_claim(folder, wanted)
@@ -81,31 +82,42 @@ class BatchRun:
                 self._asker.check(first.column_names, one.place)
             folder.mkdir(exist_ok=True)
             _replace(folder / "run.json", json.dumps(wanted).encode())
-            self._parts(folder, one, itertools.chain([first], parts), totals)
-        if one.fingerprint() != began:
-            raise Conflict(f"{one.place} has changed while it was read", field="in", hint="run again with --restart")
-        self._finish(folder, one.name, totals)
+            self._out.keep(folder / "run.json")
+            with _Ahead(self._out.folder / one.name) as ahead:
+                self._parts(folder, one, itertools.chain([first], parts), totals, ahead)
+                if one.fingerprint() != began:
+                    raise Conflict(
+                        f"{one.place} has changed while it was read", field="in", hint="run again with --restart"
+                    )
+        self._finish(folder, one.name, totals, written=ahead.written)
 
-    def _parts(self, folder: Path, source: Input, parts: Iterable[pa.Table], totals: Totals) -> None:
+    def _parts(self, folder: Path, source: Input, parts: Iterable[pa.Table], totals: Totals, ahead: "_Ahead") -> None:
         with ThreadPoolExecutor(self._parallel) as pool:
-            open_parts: list[Future[None]] = []
+            open_parts: deque[tuple[int, Future[pa.Table] | None]] = deque()
+
+            def take() -> None:
+                number, asked = open_parts.popleft()
+                ahead.write(_read(folder, number) if asked is None else asked.result())
+
             try:
                 for number, part in enumerate(parts):
                     totals.rows += part.num_rows
                     if (folder / f"{number}.arrow").exists():
                         totals.already += part.num_rows
-                        continue
-                    open_parts.append(pool.submit(self._part, folder, source, number, part, totals))
+                        open_parts.append((number, None))
+                    else:
+                        asked = pool.submit(self._part, folder, source, number, part, totals)
+                        open_parts.append((number, asked))
                     while len(open_parts) >= 2 * self._parallel:
-                        open_parts.pop(0).result()
+                        take()
                         self._progress(f"{source.name}: {totals.rows:,} rows read")
-                for one in open_parts:
-                    one.result()
+                while open_parts:
+                    take()
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
 
-    def _part(self, folder: Path, source: Input, number: int, part: pa.Table, totals: Totals) -> None:
+    def _part(self, folder: Path, source: Input, number: int, part: pa.Table, totals: Totals) -> pa.Table:
         key = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]
         answered = self._asker.ask(part, f"batch-{key}-{number}")
         rows = part if len(answered.kept) == part.num_rows else part.take(pa.array(answered.kept, pa.int64()))
@@ -121,7 +133,10 @@ class BatchRun:
         with ipc.new_file(str(young), rows.schema) as writer:
             writer.write_table(rows)
         young.replace(folder / f"{number}.arrow")  # last: it says that the part is whole
+        for suffix in ("refused.json", "arrow"):
+            self._out.keep(folder / f"{number}.{suffix}")
         totals.versions |= answered.versions
+        return rows
 
     def _refused(self, number: int, part: pa.Table, answered: Answered) -> list[dict[str, object]]:
         return [
@@ -133,15 +148,16 @@ class BatchRun:
             for r in answered.refused
         ]
 
-    def _finish(self, folder: Path, name: str, totals: Totals) -> None:
-        """The parts as one file, in their order, and the refused rows beside it. One part is in memory at a time."""
+    def _finish(self, folder: Path, name: str, totals: Totals, *, written: bool) -> None:
+        """The parts as one file, in their order, unless that is ``written``, and the refused rows beside it. One part is in memory at a time."""
         numbers = sorted(int(p.stem) for p in folder.glob("*.arrow"))
-        schemas = {n: ipc.open_file(pa.OSFile(str(folder / f"{n}.arrow"))) for n in numbers}
-        answered = [n for n in numbers if _rows(schemas[n])] or numbers[:1]
-        if answered:
-            with files.Writer(self._out.folder / name, [schemas[n].schema for n in answered]) as writer:
-                for number in answered:
-                    writer.write(schemas[number].read_all())
+        if not written:
+            schemas = {n: ipc.open_file(pa.OSFile(str(folder / f"{n}.arrow"))) for n in numbers}
+            answered = [n for n in numbers if _rows(schemas[n])] or numbers[:1]
+            if answered:
+                with files.Writer(self._out.folder / name, [schemas[n].schema for n in answered]) as writer:
+                    for number in answered:
+                        writer.write(schemas[number].read_all())
         beside = self._out.folder / f"{name}.refused.jsonl"
         refused = self._gather(folder, numbers, beside)
         self._out.publish(self._out.folder / name)
@@ -150,7 +166,7 @@ class BatchRun:
         else:
             self._out.withdraw(beside.name)
         totals.refused += refused
-        shutil.rmtree(folder)
+        self._out.drop(folder)
 
     def _gather(self, folder: Path, numbers: Sequence[int], beside: Path) -> int:
         """Write the refused rows of all parts to one file; their number."""
@@ -162,6 +178,52 @@ class BatchRun:
                     count += 1
         young.replace(beside)
         return count
+
+
+class _Ahead:
+    """Writes the answers of a file in their order while later parts are still asked, as long as all have the columns of the first.
+
+    Where one has others, such as text where the others have numbers, nothing is ``written``, and the parts become a file when all are there.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._writer: files.Writer | None = None
+        self._schema: pa.Schema | None = None
+        self._alike = True
+        self.written = False
+
+    def __enter__(self) -> "_Ahead":
+        return self
+
+    def write(self, rows: pa.Table) -> None:
+        """The next part; one without rows has nothing to say of columns."""
+        if not rows.num_rows or not self._alike:
+            return
+        if self._writer is None:
+            self._schema = rows.schema
+            self._writer = files.Writer(self._file, [rows.schema])
+            self._writer.__enter__()
+        if rows.schema != self._schema:
+            self._alike = False
+            self._leave(Conflict)
+        else:
+            self._writer.write(rows)
+
+    def _leave(self, kind: type[BaseException] | None) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.__exit__(kind)
+            self.written = kind is None
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._leave(kind)
+
+
+def _read(folder: Path, number: int) -> pa.Table:
+    """A part that an earlier run has answered."""
+    with pa.OSFile(str(folder / f"{number}.arrow")) as file:
+        return ipc.open_file(file).read_all()
 
 
 def _check_claim(folder: Path, wanted: Mapping[str, object]) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
-from headrace_controller.batch import files
+from headrace_functions.batch import files
 from headrace_functions.errors import Conflict, InvalidInput, NotFound
 from headrace_functions.storage.objects import ObjectInfo, ObjectStore
 
@@ -104,6 +104,30 @@ class Destination:
     shown: str
     store: ObjectStore | None = None
     prefix: str = ""
+    durable: bool = False
+    """Whether parts are kept in the bucket too, where the folder may be lost with the machine."""
+
+    def fetch(self, parts: Path) -> None:
+        """Bring back what an earlier run has kept of a file."""
+        if self.store is None or not self.durable:
+            return
+        for info in self.store.walk(f"{self.prefix}{parts.name}/"):
+            file = parts / info.key.rsplit("/", 1)[-1]
+            if not file.exists():
+                parts.mkdir(parents=True, exist_ok=True)
+                self.store.download(info.key, file)
+
+    def keep(self, file: Path) -> None:
+        """Keep a file of a part for a later run."""
+        if self.store is not None and self.durable:
+            self.store.put(f"{self.prefix}{file.parent.name}/{file.name}", file)
+
+    def drop(self, parts: Path) -> None:
+        """Forget what was kept of a file."""
+        shutil.rmtree(parts, ignore_errors=True)
+        if self.store is not None and self.durable:
+            for info in list(self.store.walk(f"{self.prefix}{parts.name}/")):
+                self.store.delete(info.key)
 
     def holds(self, one: Input) -> bool:
         """Whether the answers would overwrite the file itself."""
@@ -148,12 +172,12 @@ def inputs(pattern: str, work: Path) -> list[Input]:
     return made
 
 
-def destination(out: str, work: Path) -> Destination:
-    """Where the answers go: a folder, or a prefix of a bucket by way of ``work``."""
+def destination(out: str, work: Path, *, durable: bool = False) -> Destination:
+    """Where the answers go: a folder, or a prefix of a bucket by way of ``work``; ``durable`` where ``work`` may be lost."""
     if not out.startswith(S3):
         return Destination(Path(out), out)
     bucket, key = _parts(f"{out.rstrip('/')}/", "out")
-    return Destination(work / "out", f"{S3}{bucket}/{key}".rstrip("/"), ObjectStore(f"{S3}{bucket}"), key)
+    return Destination(work / "out", f"{S3}{bucket}/{key}".rstrip("/"), ObjectStore(f"{S3}{bucket}"), key, durable)
 
 
 def working_folder(cache: Path, name: str, pattern: str, out: str) -> Path:

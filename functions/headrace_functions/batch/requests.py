@@ -3,9 +3,8 @@
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-import httpx
 import numpy as np
 import orjson
 import pyarrow as pa
@@ -22,7 +21,21 @@ OUTPUT = "out."
 LOG = "x-headrace-log"
 """Header by which a caller asks for a request to be left out of the log."""
 Json = dict[str, Any]
-Post = Callable[[bytes, Mapping[str, str]], httpx.Response]
+
+
+class Reply(Protocol):
+    """An answer of the gateway; names of headers are found in any case."""
+
+    @property
+    def status_code(self) -> int: ...
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    @property
+    def content(self) -> bytes: ...
+    def json(self) -> Any: ...
+
+
+Post = Callable[[bytes, Mapping[str, str]], Reply]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +67,7 @@ class Asker:
         *,
         unlogged: bool = False,
     ) -> None:
-        """``post`` sends a body with headers to the name's ``infer``, ``metadata`` is what the platform says of the name."""
+        """``post`` sends a body with headers to the name's ``infer``, or raises ``Unreachable``; ``metadata`` is what the platform says of the name."""
         self._post = post
         self._more = {LOG: "off"} if unlogged else {}
         self._sleep = sleep
@@ -108,15 +121,15 @@ class Asker:
     def _one(self, part: pa.Table, at: int, request_id: str) -> Answered:
         return self.ask(part.slice(at, 1), f"{request_id}.{at}")
 
-    def _patiently(self, part: pa.Table, request_id: str) -> httpx.Response:
+    def _patiently(self, part: pa.Table, request_id: str) -> Reply:
         body, length = self._body(part)
         headers = {"x-request-id": request_id[-128:], "inference-header-content-length": str(length), **self._more}
         said = ""
         for tries in range(TRIES):
             try:
                 reply = self._post(body, headers)
-            except httpx.TransportError as error:
-                said = str(error) or type(error).__name__
+            except Unreachable as error:
+                said = error.message
             else:
                 if reply.status_code not in _NOBODY_ANSWERS:
                     return reply
@@ -146,7 +159,7 @@ class Asker:
         text = orjson.dumps(document, default=str, option=orjson.OPT_SERIALIZE_NUMPY)
         return b"".join((text, *tail)), len(text)
 
-    def _columns(self, reply: httpx.Response, rows: int) -> Mapping[str, pa.Array]:
+    def _columns(self, reply: Reply, rows: int) -> Mapping[str, pa.Array]:
         length = int(reply.headers.get("inference-header-content-length", len(reply.content)))
         document = orjson.loads(reply.content[:length])
         tail, at = memoryview(reply.content)[length:], 0

@@ -12,12 +12,14 @@ import pyarrow.csv as pacsv
 import pyarrow.json as pajson
 import pyarrow.parquet as pq
 
-from headrace_controller.batch import encodings
+from headrace_functions.batch import encodings
 from headrace_functions.errors import Conflict, InvalidInput, NotFound
 
 SUFFIXES = (".parquet", ".csv", ".jsonl", ".ndjson")
 _BLOCK = 8 * 1024 * 1024
 _SHORT = 64 * 1024
+_GROUP_ROWS, _GROUP_BYTES = 64 * 1024, 32 * 1024 * 1024
+"""Of a Parquet file, what is gathered before it is written: groups of a few thousand rows are larger and take twice as long."""
 
 
 def inputs(pattern: str) -> list[Path]:
@@ -151,6 +153,8 @@ class Writer:
         self._young = file.with_name(f".{file.name}.new")
         self._schema = pa.unify_schemas(_alike(schemas), promote_options="permissive")
         self._sink: Any = None
+        self._held: list[pa.Table] = []
+        self._rows = self._bytes = 0
 
     def __enter__(self) -> "Writer":
         if self._file.suffix == ".parquet":
@@ -164,7 +168,11 @@ class Writer:
     def write(self, table: pa.Table) -> None:
         whole = _as(table, self._schema)
         if self._file.suffix == ".parquet":
-            self._sink.write_table(whole)
+            self._held.append(whole)
+            self._rows += whole.num_rows
+            self._bytes += whole.nbytes
+            if self._rows >= _GROUP_ROWS or self._bytes >= _GROUP_BYTES:
+                self._write_group()
         elif self._file.suffix == ".csv":
             self._sink.write_table(_flat(whole))
         else:
@@ -172,8 +180,21 @@ class Writer:
                 for row in batch.to_pylist():
                     self._sink.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
 
+    def _write_group(self) -> None:
+        if self._held:
+            self._sink.write_table(pa.concat_tables(self._held))
+            self._held = []
+            self._rows = self._bytes = 0
+
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._sink.close()
+        try:
+            if kind is None:
+                self._write_group()
+        except BaseException:
+            self._young.unlink(missing_ok=True)
+            raise
+        finally:
+            self._sink.close()
         if kind is None:
             self._young.replace(self._file)
         else:
@@ -195,6 +216,8 @@ def _becomes_text(kind: pa.DataType) -> bool:
 
 def _as(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """A table with the columns of a schema, in its order and types; columns that it lacks are empty."""
+    if table.schema.equals(schema):
+        return table
     columns = [
         table.column(f.name).cast(f.type) if f.name in table.column_names else pa.nulls(table.num_rows, f.type)
         for f in schema
