@@ -103,7 +103,8 @@ class Faults:
         self._cable = cable
         self._disk = disk
         self._chance = chance
-        self.parts = PARTS if disk is not None else tuple(p for p in PARTS if p != "disk")
+        wanted = os.environ.get("HEADRACE_CHAOS_PARTS") or ",".join(PARTS)
+        self.parts = tuple(p for p in wanted.split(",") if p != "disk" or disk is not None)
 
     def strike(self, part: str) -> int:
         """Do it, and undo what is not a kill; how many things it struck."""
@@ -293,6 +294,8 @@ def play(platform: RunningPlatform, cable: Cable, disk: Path | None, store: str,
         for thread in callers:
             thread.join()
     spent = time.monotonic() - began
+    # Not through the cable: reading a table holds this process's interpreter, and with it the cable's threads.
+    os.environ["AWS_ENDPOINT_URL"] = cable.target
     unlogged, doubled = compare(platform, load, store)
     figures.note(platform)
     assert 0 == platform.stop()

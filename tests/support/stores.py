@@ -58,6 +58,11 @@ class Cable:
         self._accepting = threading.Thread(target=self._accept, daemon=True)
         self._accepting.start()
 
+    @property
+    def target(self) -> str:
+        """URL of the server itself."""
+        return f"http://{self._target[0]}:{self._target[1]}"
+
     def cut(self) -> None:
         self._cut = True
         self._end_all()
