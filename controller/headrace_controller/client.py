@@ -514,6 +514,10 @@ class Client:
 
     # Access
 
+    def how_to_log_in(self) -> schemas.LoginView:
+        """At which login provider people log in from a terminal."""
+        return self._get("/access/login", schemas.LoginView)
+
     def who_am_i(self) -> schemas.CallerView:
         """Who this client is to the platform, and what it may do."""
         return self._get("/access/whoami", schemas.CallerView)

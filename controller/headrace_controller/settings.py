@@ -99,6 +99,8 @@ class Settings:
     oidc_groups_claim: str = "groups"
     oidc_name_claim: str = "email"
     oidc_scopes: str = "openid email profile"
+    oidc_cli_client_id: str = ""
+    """The public client at that provider for logins from a terminal; none are taken where it is empty."""
 
     def __post_init__(self) -> None:
         if self.oidc_issuer and not (self.auth and self.oidc_client_id):

@@ -84,9 +84,10 @@ def provider(platform: Installed, certificate: tuple[Path, Path], port: int) -> 
 @pytest.fixture(scope="module")
 def model(platform: Installed, tmp_path_factory: pytest.TempPathFactory) -> str:
     platform.headrace("apply", "-f", str(project(tmp_path_factory.mktemp("models") / "1", 1.0)))
-    for name, subject, role in (("growth", "group:growth", "viewer"), ("robot", "machine:robot", "caller")):
-        grant = {"kind": "Grant", "name": name, "subjects": [subject], "role": role, "names": ["tumour"]}
-        platform.client().apply_grant(GrantDefinition.model_validate(grant))
+    with platform.client() as client:
+        for name, subject, role in (("growth", "group:growth", "viewer"), ("robot", "machine:robot", "caller")):
+            grant = {"kind": "Grant", "name": name, "subjects": [subject], "role": role, "names": ["tumour"]}
+            client.apply_grant(GrantDefinition.model_validate(grant))
     return "tumour"
 
 

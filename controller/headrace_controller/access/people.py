@@ -16,9 +16,8 @@ import httpx
 from authlib.oauth2.base import OAuth2Error
 from authlib.oauth2.client import OAuth2Client
 
-from headrace_functions.access.roles import check_subject
-from headrace_functions.access.tokens import Provider
-from headrace_functions.errors import InvalidInput, Overloaded, Unauthenticated, Unreachable
+from headrace_functions.access.tokens import Provider, person
+from headrace_functions.errors import Overloaded, Unauthenticated, Unreachable
 
 LASTS = 600.0
 MOST = 1000
@@ -115,19 +114,7 @@ class PeopleLogin:
         if not {settings.name_claim, settings.groups_claim} <= claims.keys():
             # Some providers say of a person only at their userinfo endpoint more than that it is one.
             claims = {**self._provider.userinfo(str(answer.get("access_token")), str(claims["sub"])), **claims}
-        name = claims.get(settings.name_claim)
-        if not isinstance(name, str) or not name:
-            raise Unauthenticated(
-                f"the login provider names no {settings.name_claim!r}",
-                hint="ask for that scope, or choose --oidc-name-claim",
-            )
-        if settings.name_claim == "email" and claims.get("email_verified") is False:
-            raise Unauthenticated(f"the login provider has not verified the address {name!r}")
-        try:
-            subject = check_subject(f"user:{name}")
-        except InvalidInput as error:
-            raise Unauthenticated(f"the name {name!r} cannot be used") from error
-        return Person(subject, self._provider.groups(claims))
+        return Person(person(settings, claims), self._provider.groups(claims))
 
     def _client(self, session: httpx.Client) -> Any:
         settings = self._provider.settings

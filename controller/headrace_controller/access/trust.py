@@ -59,6 +59,8 @@ class Trust:
     provider: Provider | None
     people: PeopleLogin | None
     """How people log in at a provider; None where none is configured."""
+    login: Settings
+    """What is set of the login provider."""
     secure: bool
     """Whether people reach the pages over TLS, so that cookies are marked for it."""
 
@@ -128,7 +130,7 @@ def create_trust(settings: Settings, documents: Documents, endpoint: str, change
     provider = provider_of(settings)
     control = AccessControl(documents, source, people=lambda: provider is not None, changed=changed)
     authentication = Authentication(
-        source if settings.auth else None, secret, machine_tokens(provider), used=control.uses.note
+        source if settings.auth else None, secret, provider_tokens(provider), used=control.uses.note
     )
     heads = settings.home / AUDIT_HEAD
     audit = AuditChain(documents.objects, partial(remember_head, heads))
@@ -142,6 +144,7 @@ def create_trust(settings: Settings, documents: Documents, endpoint: str, change
         heads,
         provider,
         _people(provider, settings, endpoint),
+        settings,
         (settings.public_url or f"{settings.scheme}:").startswith("https:"),
     )
 
@@ -158,15 +161,16 @@ def provider_of(settings: Settings) -> Provider | None:
         settings.oidc_groups_claim,
         settings.oidc_name_claim,
         settings.oidc_scopes,
+        settings.oidc_cli_client_id,
     )
     provider: Provider = tokens.Provider(given)
     return provider
 
 
-def machine_tokens(provider: Provider | None) -> Tokens | None:
+def provider_tokens(provider: Provider | None) -> Tokens | None:
     if provider is None:
         return None
-    found: Tokens = _optional("headrace_functions.access.tokens").MachineTokens(provider)
+    found: Tokens = _optional("headrace_functions.access.tokens").ProviderTokens(provider)
     return found
 
 

@@ -8,7 +8,7 @@ from pydantic import Field
 from headrace_controller import clock
 from headrace_controller.access import current
 from headrace_controller.api import schemas
-from headrace_controller.api.permissions import SIGNED_IN, everywhere
+from headrace_controller.api.permissions import PUBLIC, SIGNED_IN, everywhere
 from headrace_controller.api.routing import Body, Resource
 from headrace_controller.definitions import GrantDefinition
 from headrace_controller.definitions.fields import parse_duration
@@ -43,6 +43,19 @@ def who_am_i(platform: Platform) -> schemas.CallerView:
         groups=list(caller.groups),
         roles=[str(role) for role in roles],
         authentication=platform.trust.required,
+    )
+
+
+@resource.route("GET", "/access/login", answer=schemas.LoginView, access=PUBLIC)
+def how_to_log_in(platform: Platform) -> schemas.LoginView:
+    """Show at which login provider people log in from a terminal."""
+    settings = platform.trust.login
+    offered = bool(settings.oidc_issuer and settings.oidc_cli_client_id)
+    return schemas.LoginView(
+        authentication=platform.trust.required,
+        issuer=settings.oidc_issuer if offered else "",
+        client_id=settings.oidc_cli_client_id if offered else "",
+        scopes=settings.oidc_scopes if offered else "",
     )
 
 

@@ -603,6 +603,15 @@ class TestedView(Answer):
     answer: str = Field(description="what the target answered")
 
 
+class LoginView(Answer):
+    """At which login provider people log in from a terminal; empty texts where they cannot."""
+
+    authentication: bool = Field(description="whether the platform asks its callers who they are")
+    issuer: str
+    client_id: str
+    scopes: str
+
+
 class CallerView(Answer):
     subject: str = Field(description="key:NAME, user:NAME, machine:NAME; empty where nobody is asked who they are")
     owner: str

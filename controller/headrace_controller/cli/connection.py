@@ -81,7 +81,7 @@ def open_client(url: str | None, home: Path | None, ca: Path | None = None, key:
     place = find_place(url)
     if place is None:
         target = find_target(url, home)
-        return target.client(key or credentials.key_for(target.url) or "", ca)
+        return target.client(key or credentials.shown_to(target.url) or "", ca)
     try:
         # Imported here alone: the Kubernetes client costs half a second, and most commands talk to a URL.
         access = importlib.import_module("headrace_controller.backends.kserve.access")
@@ -90,7 +90,7 @@ def open_client(url: str | None, home: Path | None, ca: Path | None = None, key:
             "--context needs the Kubernetes client", field="context", hint="pip install 'headrace[cluster]'"
         ) from error
     found = access.access(place.context, place.namespace)
-    shown = key or credentials.key_for(found.url) or ""
+    shown = key or credentials.shown_to(found.url) or ""
     return Client(found.url, tls=found.tls, authorization=found.authorization, key=shown)
 
 

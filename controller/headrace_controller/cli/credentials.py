@@ -1,4 +1,4 @@
-"""Keys that ``headrace login`` keeps, one for each platform's URL: in the system's keyring where there is one, else in a file of the owner's.
+"""What ``headrace login`` keeps, an API key or a login at a provider for each platform's URL: in the system's keyring where there is one, else in a file of the owner's.
 
 ``HEADRACE_API_KEY`` wins over both. The file is ``$XDG_CONFIG_HOME/headrace/credentials.json`` (``~/.config/…``), mode 0600.
 """
@@ -9,16 +9,31 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import httpx
 import orjson
 
+from headrace_controller.cli.device_login import DeviceLogin, Login
 from headrace_functions.errors import InvalidInput
 
 VARIABLE = "HEADRACE_API_KEY"
 SERVICE = "headrace"
 
 
-def key_for(url: str, environment: Mapping[str, str] = os.environ) -> str | None:
-    """The key to show to a platform; None where none is kept."""
+def shown_to(url: str, environment: Mapping[str, str] = os.environ) -> str | None:
+    """What to show to a platform; None where nothing is kept. A token that has ended is replaced by the next one, which is kept."""
+    kept = kept_for(url, environment)
+    login = Login.from_text(kept) if kept else None
+    if login is None:
+        return kept
+    with httpx.Client() as http:
+        fresh = DeviceLogin(http).current(login)
+    if fresh != login:
+        keep(url, fresh.to_text(), environment)
+    return fresh.id_token
+
+
+def kept_for(url: str, environment: Mapping[str, str] = os.environ) -> str | None:
+    """The key or login that is kept for a platform; None for none."""
     given = environment.get(VARIABLE)
     if given:
         return given.strip()

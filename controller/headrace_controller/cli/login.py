@@ -1,13 +1,19 @@
-"""``headrace login`` and ``headrace logout``: the key that commands show to a platform."""
+"""``headrace login`` and ``headrace logout``: what commands show to a platform, a key or a person's token."""
 
 import sys
 from pathlib import Path
 
 import click
+import httpx
 
+from headrace_controller.api.schemas import CallerView
 from headrace_controller.cli import credentials
 from headrace_controller.cli.connection import open_client
+from headrace_controller.cli.device_login import DeviceLogin
 from headrace_functions.errors import InvalidInput
+
+_NOTHING = "none"
+"""Shown where a request needs no credentials, so that none that ended is renewed for it."""
 
 _url = click.option("--url", help="URL of the platform [HEADRACE_URL].")
 _home = click.option(
@@ -26,12 +32,17 @@ _ca = click.option(
 @_url
 @_home
 @_ca
-def login(url: str | None, home: Path | None, ca: Path | None) -> None:
-    """Keep an API key for a platform, so that commands show it.
+@click.option("--provider", is_flag=True, help="Log in at the platform's login provider, in a browser.")
+def login(url: str | None, home: Path | None, ca: Path | None, *, provider: bool) -> None:
+    """Keep an API key for a platform, or log in at its login provider, so that commands show who you are.
 
-    The key is asked for, or read from standard input, so that it is in no shell history: headrace login < KEYFILE. It is checked before
-    it is kept, in the system's keyring where there is one, else in a file that only you can read.
+    The key is asked for, or read from standard input, so that it is in no shell history: headrace login < KEYFILE. With --provider the
+    command prints a page to open and a code, and waits. What it gets is checked before it is kept, in the system's keyring where there is
+    one, else in a file that only you can read.
     """
+    if provider:
+        _at_provider(url, home, ca)
+        return
     key = (click.prompt("API key", hide_input=True) if sys.stdin.isatty() else sys.stdin.read()).strip()
     if not key:
         raise InvalidInput("no key was given", field="key", hint="paste it, or: headrace login < KEYFILE")
@@ -39,9 +50,34 @@ def login(url: str | None, home: Path | None, ca: Path | None) -> None:
         who = client.who_am_i()
     if not who.authentication:
         raise InvalidInput(f"{client.url} asks nobody who they are, so no key is needed", field="url")
-    place = credentials.keep(client.url, key)
-    click.echo(f"logged in at {client.url} as {who.subject} ({', '.join(who.roles) or 'no role'})")
-    click.echo(f"the key is kept in {place}", err=True)
+    _keep(client.url, key, who)
+
+
+def _at_provider(url: str | None, home: Path | None, ca: Path | None) -> None:
+    with open_client(url, home, ca, _NOTHING) as client:
+        found = client.how_to_log_in()
+    if not found.authentication:
+        raise InvalidInput(f"{client.url} asks nobody who they are, so no login is needed", field="url")
+    if not found.issuer:
+        raise InvalidInput(
+            f"{client.url} takes no logins at a login provider from a terminal",
+            field="provider",
+            hint="it is started with --oidc-issuer and --oidc-cli-client-id for that; or log in with an API key",
+        )
+    with httpx.Client() as http:
+        flow = DeviceLogin(http)
+        asked = flow.begin(found.issuer, found.client_id, found.scopes)
+        click.echo(f"open {asked.url}\nand check that it shows the code {asked.user_code}", err=True)
+        got = flow.wait(asked)
+    with open_client(url, home, ca, got.id_token) as client:
+        who = client.who_am_i()
+    _keep(client.url, got.to_text(), who)
+
+
+def _keep(url: str, text: str, who: CallerView) -> None:
+    place = credentials.keep(url, text)
+    click.echo(f"logged in at {url} as {who.subject} ({', '.join(who.roles) or 'no role'})")
+    click.echo(f"the login is kept in {place}", err=True)
 
 
 @click.command()

@@ -92,6 +92,11 @@ _home = click.option(
 @click.option("--oidc-name-claim", default="email", show_default=True, help="Claim with the name of user:NAME.")
 @click.option("--oidc-scopes", default="openid email profile", show_default=True, help="Scopes to ask for.")
 @click.option(
+    "--oidc-cli-client-id",
+    default="",
+    help="Public client at that provider, with the device authorization grant, for: headrace login --provider.",
+)
+@click.option(
     "--tls-cert",
     "tls_certificate",
     default="",
@@ -215,8 +220,9 @@ def _login_options(settings: Settings) -> list[str]:
     options += ["--function-memory", str(settings.function_memory // _MB)] if settings.function_memory else []
     options += ["--trusted-keys", settings.trusted_keys] if settings.trusted_keys else []
     if settings.oidc_issuer:
-        for name in ("issuer", "client_id", "audience", "groups_claim", "name_claim", "scopes"):
-            options += [f"--oidc-{name.replace('_', '-')}", getattr(settings, f"oidc_{name}")]
+        for name in ("issuer", "client_id", "audience", "groups_claim", "name_claim", "scopes", "cli_client_id"):
+            value = getattr(settings, f"oidc_{name}")
+            options += [f"--oidc-{name.replace('_', '-')}", value] if value else []
     return options
 
 

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from headrace_controller.access.trust import AUDIT_HEAD, machine_tokens, provider_of, remember_head
+from headrace_controller.access.trust import AUDIT_HEAD, provider_of, provider_tokens, remember_head
 from headrace_controller.access.uses import KeyUses
 from headrace_controller.settings import Settings
 from headrace_functions.access.audit import AuditChain, Refusals
@@ -22,7 +22,7 @@ class Admission:
         self._audit = AuditChain(objects, partial(remember_head, settings.home / AUDIT_HEAD))
         self.refusals = Refusals(self._audit)
         self._provider = provider_of(settings)
-        tokens = machine_tokens(self._provider)
+        tokens = provider_tokens(self._provider)
         self.authentication = Authentication(self._source, secret, tokens, used=self._uses.note)
 
     def open(self) -> None:

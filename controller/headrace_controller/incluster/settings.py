@@ -21,7 +21,7 @@ OIDC = "HEADRACE_OIDC_"
 """Begins the variables of a login provider; what follows are the names of the options of ``headrace up``."""
 TOKEN_AUDIENCE = "HEADRACE_TOKEN_AUDIENCE"  # noqa: S105 -- the name of the variable
 """The audience that ServiceAccounts' tokens must be made for; none are taken where it is not set."""
-_OIDC = ("issuer", "client_id", "audience", "groups_claim", "name_claim", "scopes")
+_OIDC = ("issuer", "client_id", "audience", "groups_claim", "name_claim", "scopes", "cli_client_id")
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,11 +121,11 @@ class Authentication:
 
     def bearer_token(self, credentials: Credentials) -> str | None:
         """The bearer token that ``identify`` will have verified; None where it will not: for API keys, and what cannot be read."""
-        shown = credentials.authorization
+        shown = credentials.authorization if credentials.authorization is not None else credentials.key
         if self.tokens is None or self._source is None or shown is None or b"." not in shown:
             return None
         with contextlib.suppress(Unauthenticated):
-            return _token(shown, bare=False)
+            return _token(shown, bare=credentials.authorization is None)
         return None
 
     def verify_token(self, token: str) -> tuple[Caller, float]:

@@ -48,6 +48,8 @@ class ProviderSettings:
     name_claim: str = "email"
     """The claim of an ID token that a person is called by."""
     scopes: str = "openid email profile"
+    cli_client_id: str = ""
+    """The public client at which people log in from a terminal; empty takes none of its ID tokens."""
 
     def __post_init__(self) -> None:
         check_url(self.issuer, "oidc-issuer")
@@ -171,23 +173,53 @@ class Provider:
                 self.refresh()
 
 
-class MachineTokens:
-    """Tokens that programs show: ``machine:<sub>``, with the groups that the token names."""
+class ProviderTokens:
+    """Tokens that programs show: access tokens of machines (``machine:<sub>``), and ID tokens of people who logged in from a terminal
+    (``user:<name>``); with the groups that the token names."""
 
     def __init__(self, provider: Provider) -> None:
         self._provider = provider
 
     def verify(self, token: str) -> tuple[Caller, float]:
-        audience = self._provider.settings.audience
-        if not audience:
+        settings = self._provider.settings
+        if settings.cli_client_id and settings.cli_client_id in _audiences(token):
+            claims = self._provider.claims(token, settings.cli_client_id)
+            return Caller(person(settings, claims), self._provider.groups(claims)), float(claims["exp"])
+        if not settings.audience:
             raise Unauthenticated(
                 "this platform takes no bearer tokens", hint="it is started with --oidc-audience for that"
             )
-        claims = self._provider.claims(token, audience)
+        claims = self._provider.claims(token, settings.audience)
         subject = f"machine:{claims['sub']}"
         if not _usable(subject):
             raise Unauthenticated("the token's subject cannot be read")
         return Caller(subject, self._provider.groups(claims)), float(claims["exp"])
+
+
+def person(settings: ProviderSettings, claims: Mapping[str, Any]) -> str:
+    """The subject of a person of whom the provider says this. ``Unauthenticated`` where it says no name that can be used."""
+    name = claims.get(settings.name_claim)
+    if not isinstance(name, str) or not name:
+        raise Unauthenticated(
+            f"the login provider names no {settings.name_claim!r}",
+            hint="ask for that scope, or choose --oidc-name-claim",
+        )
+    if settings.name_claim == "email" and claims.get("email_verified") is False:
+        raise Unauthenticated(f"the login provider has not verified the address {name!r}")
+    try:
+        return check_subject(f"user:{name}")
+    except InvalidInput as error:
+        raise Unauthenticated(f"the name {name!r} cannot be used") from error
+
+
+def _audiences(token: str) -> list[Any]:
+    """Whom a token says that it is for; what it says is believed of nothing but which check it is given to."""
+    try:
+        part = token.split(".")[1]
+        found = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))).get("aud")
+    except (IndexError, ValueError, AttributeError):
+        return []
+    return found if isinstance(found, list) else [found]
 
 
 def _usable(subject: str) -> bool:

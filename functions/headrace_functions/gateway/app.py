@@ -34,7 +34,7 @@ from headrace_functions.errors import (
 )
 from headrace_functions.gateway import embeddings, hydrosphere
 from headrace_functions.gateway.allowance import Allowance
-from headrace_functions.gateway.calls import REQUEST_ID, SOURCE, Call, Verb
+from headrace_functions.gateway.calls import REQUEST_ID, SOURCE, UNLOGGED, Call, Verb
 from headrace_functions.gateway.calls import Protocol as WireProtocol
 from headrace_functions.gateway.deferred import Deferred
 from headrace_functions.gateway.deferred_http import LATER, accepted, looked_up, wants_later
@@ -91,6 +91,7 @@ _PASSED_ON = {
     b"preference-applied",
     b"www-authenticate",
     DEFINITIONS,
+    UNLOGGED,
 }
 _JSON = [(b"content-type", b"application/json")]
 

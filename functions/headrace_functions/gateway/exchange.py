@@ -121,7 +121,6 @@ class Exchange:
         self._measures.exchange(version.id, reply.status, time.perf_counter() - started)
         if reply.header(UNLOGGED):
             self._measures.unlogged(version.id)
-            reply.headers = [h for h in reply.headers if h[0] != UNLOGGED]
         reply.headers.append((VERSION, str(version.id).encode()))
         if call.timed:
             reply.headers.append((b"server-timing", sending.timing(time.perf_counter() - started)))

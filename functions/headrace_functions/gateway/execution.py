@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 
 from headrace_functions.errors import HeadraceError, InvalidInput
-from headrace_functions.gateway.calls import Call
+from headrace_functions.gateway.calls import UNLOGGED, Call
 from headrace_functions.gateway.exchange import Exchange
 from headrace_functions.gateway.metrics import GatewayMetrics
 from headrace_functions.gateway.routes import SequenceRoute
@@ -82,10 +82,13 @@ class SequenceRunner:
         if wanted.explain:
             raise not_explained(sequence.name)
         bag = dict(newest)
-        reply = Reply()
+        reply, unlogged = Reply(), False
         for index in range(len(sequence.stages)):
             version = route.choose(index, call.request_id)
             reply = await self._stage(route, index, version, partial(_call_with, call, bag, newest))
+            if unlogged and not reply.header(UNLOGGED):
+                reply.headers.append((UNLOGGED, b"1"))  # the row of a stage before is missing
+            unlogged = bool(reply.header(UNLOGGED))
             if reply.status != 200:
                 return reply
             newest = _tensors_of(reply, version)

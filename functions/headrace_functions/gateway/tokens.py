@@ -7,6 +7,7 @@ with 502. Blocking a subject is the policy's and counts at once. Limits: ``MAX_T
 """
 
 import asyncio
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -30,6 +31,8 @@ MAX_QUESTIONS = 64
 _ASK_SECONDS = 10.0
 _OK, _UNAUTHENTICATED = 200, 401
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class _Known:
@@ -40,6 +43,7 @@ class _Known:
     fresh: float
     """Until when it is not asked about again, on the same clock: seconds since the epoch."""
     why: str = ""
+    hint: str = ""
 
 
 class VerifiedByController:
@@ -78,8 +82,10 @@ class VerifiedByController:
         except (HeadraceError, OSError) as error:
             if known is not None and known.caller is not None and now < known.until:
                 return
+            why = error.message if isinstance(error, HeadraceError) else str(error)
+            log.warning("a bearer token cannot be verified: %s", why)
             raise Unreachable(
-                "bearer tokens cannot be verified at the moment: the controller does not answer",
+                f"bearer tokens cannot be verified at the moment: {why}",
                 hint="try again in a moment, or show an API key",
             ) from error
         self._known[token] = found
@@ -93,7 +99,7 @@ class VerifiedByController:
         if known is None or self._clock() >= known.until:
             raise Unauthenticated("the token is not verified yet", hint="send the request again")
         if known.caller is None:
-            raise Unauthenticated(known.why)
+            raise Unauthenticated(known.why, hint=known.hint)
         return known.caller, known.until
 
     async def _ask(self, token: str) -> _Known:
@@ -110,10 +116,11 @@ def _understood(status: int, body: bytes, now: float) -> _Known:
         found = orjson.loads(body)
         if status == _UNAUTHENTICATED:
             until = now + REFUSED_SECONDS
-            return _Known(None, until, until, str(found["detail"])[:300])
+            return _Known(None, until, until, str(found["detail"])[:300], str(found.get("hint") or "")[:300])
         if status == _OK:
             caller = Caller(check_subject(found["subject"]), tuple(map(str, found["groups"])))
             return _Known(caller, float(found["until"]), now + FRESH_SECONDS)
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, HeadraceError) as error:
         raise Unreachable(f"the controller's answer about a token cannot be read: {error}") from error
-    raise Unreachable(f"the controller answers {status} about a token")
+    said = found.get("detail", "") if isinstance(found, dict) else ""
+    raise Unreachable(f"the controller answers {status}{': ' if said else ''}{str(said)[:300]}")

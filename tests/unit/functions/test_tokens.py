@@ -15,7 +15,7 @@ from joserfc.jwk import ECKey, RSAKey
 
 from headrace_functions.access.authentication import MAX_CREDENTIAL, Authentication, Credentials
 from headrace_functions.access.policy import Policy
-from headrace_functions.access.tokens import LEEWAY, MachineTokens, Provider, ProviderSettings
+from headrace_functions.access.tokens import LEEWAY, Provider, ProviderSettings, ProviderTokens
 from headrace_functions.errors import InvalidInput, Unauthenticated, Unreachable
 from headrace_functions.platform_secret import PlatformSecret
 
@@ -78,7 +78,7 @@ def provider(issuer: Issuer) -> Provider:
 
 
 def test_a_token_of_the_provider_names_a_machine_and_its_groups(issuer: Issuer, provider: Provider) -> None:
-    caller, until = MachineTokens(provider).verify(issuer.token(groups=["ops", "a b", 3, "ops"]))
+    caller, until = ProviderTokens(provider).verify(issuer.token(groups=["ops", "a b", 3, "ops"]))
     assert ("machine:robot", ("ops",), NOW + 300) == (caller.subject, caller.groups, until)
 
 
@@ -121,7 +121,7 @@ def test_every_wrong_token_is_refused(issuer: Issuer, provider: Provider, caplog
     taken = []
     for what, token in forged(issuer).items():
         try:
-            MachineTokens(provider).verify(token)
+            ProviderTokens(provider).verify(token)
         except Unauthenticated:
             continue
         taken.append(what)
@@ -130,19 +130,19 @@ def test_every_wrong_token_is_refused(issuer: Issuer, provider: Provider, caplog
 
 @pytest.mark.parametrize("claims", [{"exp": NOW - LEEWAY + 5}, {"nbf": NOW + LEEWAY - 5}, {"iat": NOW + LEEWAY - 5}])
 def test_clocks_may_differ_a_little(issuer: Issuer, provider: Provider, claims: dict[str, int]) -> None:
-    assert "machine:robot" == MachineTokens(provider).verify(issuer.token(**claims))[0].subject
+    assert "machine:robot" == ProviderTokens(provider).verify(issuer.token(**claims))[0].subject
 
 
 def test_a_platform_without_an_audience_takes_no_tokens(issuer: Issuer) -> None:
     made = Provider(ProviderSettings(issuer.url, "headrace"), lambda: float(NOW))
     made.refresh()
     with pytest.raises(Unauthenticated, match="takes no bearer tokens"):
-        MachineTokens(made).verify(issuer.token(aud="headrace"))
+        ProviderTokens(made).verify(issuer.token(aud="headrace"))
 
 
 def test_nobody_is_let_in_by_keys_that_were_never_read(issuer: Issuer) -> None:
     with pytest.raises(Unauthenticated, match="could not be read yet"):
-        MachineTokens(Provider(ProviderSettings(issuer.url, "c", AUDIENCE))).verify(issuer.token())
+        ProviderTokens(Provider(ProviderSettings(issuer.url, "c", AUDIENCE))).verify(issuer.token())
 
 
 def test_a_new_key_of_the_provider_is_learnt_soon_and_no_flood_reaches_the_provider(issuer: Issuer) -> None:
@@ -150,7 +150,7 @@ def test_a_new_key_of_the_provider_is_learnt_soon_and_no_flood_reaches_the_provi
     made = Provider(ProviderSettings(issuer.url, "headrace", AUDIENCE), lambda: now[0])
     made.open()
     try:
-        tokens, fresh = MachineTokens(made), ECKey.generate_key("P-256", {"kid": "second"})
+        tokens, fresh = ProviderTokens(made), ECKey.generate_key("P-256", {"kid": "second"})
         issuer.keys.append(fresh)
         token = issuer.token(fresh, "ES256")
         asked = issuer.asked
@@ -181,7 +181,7 @@ def test_while_the_provider_is_away_its_last_keys_count() -> None:
     short.close()
     with pytest.raises(Unreachable):
         made.refresh()
-    assert "machine:robot" == MachineTokens(made).verify(short.token())[0].subject
+    assert "machine:robot" == ProviderTokens(made).verify(short.token())[0].subject
 
 
 @pytest.mark.parametrize("url", ["http://login.example.org", "ftp://127.0.0.1", "", "https://", "login.example.org"])
@@ -201,7 +201,7 @@ def test_a_token_of_a_megabyte_is_refused_unread(issuer: Issuer, provider: Provi
         policy = Policy()
         clock = staticmethod(lambda: float(NOW))
 
-    front = Authentication(Source(), PlatformSecret("w"), MachineTokens(provider))  # type: ignore[arg-type]
+    front = Authentication(Source(), PlatformSecret("w"), ProviderTokens(provider))  # type: ignore[arg-type]
     token = issuer.token(filler="x" * 1_000_000).encode()
     assert len(token) > MAX_CREDENTIAL
     with pytest.raises(Unauthenticated, match="too long"):

@@ -88,11 +88,12 @@ async def test_a_token_is_asked_about_again_when_the_word_is_old_and_ends_when_i
 
 @story
 async def test_a_refused_token_is_refused_in_the_controllers_words_for_a_while(w: World) -> None:
-    w.controller.says = (401, {"detail": "the token is refused: expired"})
+    w.controller.says = (401, {"detail": "the token is refused: expired", "hint": "get another one"})
     for _ in range(2):
         await w.tokens.learn("a.b.c")
-        with pytest.raises(Unauthenticated, match="expired"):
+        with pytest.raises(Unauthenticated, match="expired") as error:
             w.tokens.verify("a.b.c")
+        assert "get another one" == error.value.hint
     assert 1 == len(w.controller.asked)
     w.controller.says = (200, GOOD)
     w.now += REFUSED_SECONDS
@@ -174,7 +175,8 @@ def test_only_what_may_be_a_token_is_one(tmp_path: Any) -> None:
             assert token(authorization=b"Bearer hr_key") is None
             assert token(authorization=b"Basic a.b.c") is None
             assert token(authorization=b"Bearer " + b"a." * 10_000) is None
-            assert token(key=b"a.b.c") is None
+            assert "a.b.c" == token(key=b"a.b.c")
+            assert token(key=b"hr_key") is None
             assert token() is None
 
     told()

@@ -5,7 +5,7 @@ import base64
 import json
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -452,7 +452,7 @@ async def test_v1_asks_sequences_too(h: House) -> None:
 
 
 @in_house
-async def test_a_record_that_was_not_kept_is_counted_and_its_header_removed(h: House) -> None:
+async def test_a_record_that_was_not_kept_is_counted_and_its_caller_is_told(h: House) -> None:
     async def unlogged(x: Any) -> Answer:
         return Answer(
             200, orjson.dumps({"outputs": []}), [("content-type", "application/json"), ("x-headrace-unlogged", "1")]
@@ -462,9 +462,36 @@ async def test_a_record_that_was_not_kept_is_counted_and_its_header_removed(h: H
 
     reply = await h.infer("adder", [1.0])
 
-    assert "x-headrace-unlogged" not in reply.headers
+    assert "1" == reply.headers["x-headrace-unlogged"]
     assert 1 == h.measures.summary()["unlogged_records"]
     assert 'headrace_unlogged_records_total{model="adder",version="1"} 1' in h.measures.prometheus()
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_caller_of_a_sequence_is_told_whichever_stage_was_not_logged(tmp_path: Path, place: int) -> None:
+    async def run() -> None:
+        async with house(tmp_path) as h:
+            versions = [
+                version("first", 1),
+                version("second", 1, inputs=(number("y"),)),
+                version("third", 1, inputs=(number("y"),)),
+            ]
+            for n, it in enumerate(versions):
+                kept = answering(it, lambda **given: {"y": next(iter(given.values())) + 1})
+
+                async def unlogged(asked: Asked, kept: Any = kept) -> Answer:
+                    answer = await kept(asked)
+                    return replace(answer, headers=[*answer.headers, ("x-headrace-unlogged", "1")])
+
+                h.documents.create(layout.version_document(it.id), it.to_document())
+                h.documents.append(layout.status(it.id), {"state": "released", "reason": "", "at": ""})
+                await h.services.add(it, unlogged if n == place else kept)
+            h.compose("chain", *(Stage((Variant(it.id),)) for it in versions), versions=versions)
+            told = await h.infer("chain", [1.0])
+            assert (200, "1") == (told.status_code, told.headers.get("x-headrace-unlogged")), told.text
+            assert [4.0] == told.json()["outputs"][0]["data"]
+
+    uvloop.run(run())
 
 
 @in_house

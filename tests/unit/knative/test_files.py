@@ -250,3 +250,9 @@ def test_what_skaffold_watches_is_there() -> None:
     assert [p for p in watched if not (ROOT / p).exists()] == []
     synced = next(p for p in SKAFFOLD["profiles"] if p["name"] == "dev")["patches"][0]["value"]["manual"]
     assert [s["src"] for s in synced if not any(ROOT.glob(s["src"]))] == []
+
+
+def test_what_is_bound_outside_of_the_namespace_is_the_account_of_the_overlays_own() -> None:
+    """A subject without a namespace is given the overlay's by kustomize; one that names another would bind a stranger."""
+    every = [d for f in FOLDERS for d in documents(f) if d["kind"] == "ClusterRoleBinding"]
+    assert [[{"kind": "ServiceAccount", "name": "headrace"}]] == [d["subjects"] for d in every]
