@@ -3,12 +3,18 @@
 Installed by ``make test-oidc`` into ``.cache/login-provider``: it needs Node and the npm registry.
 """
 
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urljoin
 
 import httpx
+import orjson
 import pytest
 
-from fixtures_platform import ADDER, RunningPlatform, body, until
+from fixtures_platform import ADDER, RunningPlatform, body, environment, until
 from headrace_controller.client import Client
 from headrace_controller.definitions import GrantDefinition
 from support.login_provider import RunningProvider, free_port, installed, log_in
@@ -42,6 +48,8 @@ def platform(
         "headrace",
         "--oidc-audience",
         "urn:headrace",
+        "--oidc-cli-client-id",
+        "terminal",
     )
     found = RunningPlatform(
         tmp_path_factory.mktemp("people") / "home",
@@ -137,3 +145,58 @@ def test_open_sessions_hold_while_the_provider_is_away(
         assert 502 == answer.status_code
         assert "does not answer" in answer.text
     provider.start()
+
+
+def test_a_person_logs_in_from_a_terminal_and_commands_show_who_they_are(
+    platform: RunningPlatform, admin: Client, tmp_path: Path
+) -> None:
+    """The command prints a page and a code; the person opens it in a browser, says yes, and the command goes on by itself."""
+    shown = {k: v for k, v in environment().items() if k != "HEADRACE_API_KEY"} | {"XDG_CONFIG_HOME": str(tmp_path)}
+    command = [sys.executable, "-m", "headrace_controller.cli"]
+    login = [*command, "login", "--provider", "--url", platform.url]
+    with subprocess.Popen(login, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=shown) as process:
+        assert process.stderr is not None
+        page = process.stderr.readline().split()[1]
+        code = process.stderr.readline().split()[-1]
+        with httpx.Client(timeout=30) as browser:
+            said = confirmed(browser, page, code, "ann@example.org")
+        assert "Sign-in Success" in said, said
+        out, error = process.communicate(timeout=60)
+    assert 0 == process.returncode, error
+    assert f"logged in at {platform.url} as user:ann@example.org (viewer:adder)\n" == out
+    kept = tmp_path / "headrace" / "credentials.json"
+    assert 0o600 == kept.stat().st_mode & 0o777
+
+    def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        told = [*command, *arguments, "--url", platform.url]
+        return subprocess.run(told, capture_output=True, text=True, env=shown, check=False, timeout=60)
+
+    who = run("access", "whoami", "--json")
+    assert ("user:ann@example.org", ["growth"]) == (
+        orjson.loads(who.stdout)["subject"],
+        orjson.loads(who.stdout)["groups"],
+    )
+    refused = run("alias", "set", "adder@prod", "adder:1")
+    assert "user:ann@example.org lacks the permission 'operate' on adder" in refused.stderr, refused
+    stale = orjson.loads(kept.read_bytes())
+    place = platform.url.rstrip("/")
+    login_kept = orjson.loads(stale[place]["key"])
+    head, _, tail = login_kept["id_token"].split(".")
+    login_kept["id_token"] = f"{head}.e30.{tail}"  # it says no end, so it is renewed
+    kept.write_bytes(orjson.dumps({place: {"key": orjson.dumps(login_kept).decode()}}))
+    assert "user:ann@example.org" in run("access", "whoami").stdout
+    assert stale != orjson.loads(kept.read_bytes())
+
+
+def confirmed(browser: httpx.Client, page: str, code: str, who: str) -> str:
+    """What the provider's page says after a person has confirmed the code, logged in and said yes."""
+    answer = browser.get(page, follow_redirects=True)
+    for _ in range(6):
+        action = re.search(r'action="([^"]+)"', answer.text)
+        if action is None:
+            break
+        fields = dict(re.findall(r'name="(\w+)" value="([^"]*)"', answer.text))
+        form = fields | {"login": who, "password": "any"} | ({"user_code": code} if "user_code" in answer.text else {})
+        target = urljoin(str(answer.url), action[1].replace("&amp;", "&"))
+        answer = browser.post(target, data=form, follow_redirects=True)
+    return answer.text

@@ -29,12 +29,12 @@ def list_aliases(client: Client, model: str, as_json: bool) -> None:
 
 @alias.command("set")
 @click.argument("reference", metavar="MODEL@ALIAS")
-@click.argument("version", metavar="MODEL:NUMBER")
+@click.argument("version", metavar="[MODEL:]NUMBER")
 @connected
 def set_alias(client: Client, reference: str, version: str) -> None:
     """Point MODEL@ALIAS to a released version. The alias is created if it does not exist."""
     model, name = _parse(reference)
-    target = VersionId.parse(version)
+    target = VersionId.parse(f"{model}:{version}" if version.isdigit() else version)
     if target.model != model:
         raise InvalidInput(f"an alias of {model} cannot point at {target}", field="version", expected=f"{model}:NUMBER")
     moved = client.move_alias(model, name, target.number)

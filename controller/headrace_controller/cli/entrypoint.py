@@ -76,7 +76,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "report": ("report", "report", "List, show, compare and open reports."),
     "explain": ("explain", "explain", "Explain one logged request."),
     "schedule": ("schedule", "schedule", "Schedule analyses by a cron expression or by a number of new rows."),
-    "login": ("login", "login", "Keep an API key for a platform, so that commands show it."),
+    "login": (
+        "login",
+        "login",
+        "Keep an API key for a platform, or log in at its login provider, so that commands show who you are.",
+    ),
     "logout": ("login", "logout", "Forget the key of a platform."),
     "access": ("access", "access", "Manage who may do what: API keys, grants, blocks."),
     "audit": ("audit", "audit", "Show who changed what and who was refused, and check that nothing of it was altered."),

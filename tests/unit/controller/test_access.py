@@ -160,6 +160,7 @@ def test_without_credentials_only_what_is_public_answers(callers: tuple[FlaskCli
             wrong.append((route, answer.status_code))
     assert [] == wrong
     public = {"GET /login", "POST /login", "GET /login/provider", "GET /login/callback"}
+    public |= {"GET /api/v1/access/login"}
     assert public | {"GET /api/v1/openapi.json", "GET /static/{filename}"} == {
         route for route, r in DECLARED.items() if all(a.scope == "anybody" for a in every(r))
     }

@@ -139,6 +139,7 @@ def test_the_nouns_show_tables_and_the_same_as_json(url: str, platform: Platform
     for _ in range(2):
         release(platform.catalog, "churn")
     assert on(url, "alias", "set", "churn@prod", "churn:1").stdout == "churn@prod is churn:1\n"
+    assert on(url, "alias", "set", "churn@prod", "1").stdout == "churn@prod is churn:1\n"
     definition = (
         "kind: Sequence\nname: s\npipeline: [[{model: churn@prod, weight: 90}, {model: 'churn:2', weight: 10}]]\n"
     )
