@@ -115,9 +115,17 @@ class HealthReader:
                 continue
             folder = layout.health_table(version, number)
             kept = tuple((f"{folder}/{f.path}", f.day) for f in files(table))
+            self._forget_gone(known.files if known is not None else (), kept)
             self._states[version] = _State(self._tables.plan(version, number), number, commit, kept)
             return self._states[version]
         return None
+
+    def _forget_gone(self, before: tuple[tuple[str, int], ...], now: tuple[tuple[str, int], ...]) -> None:
+        """What was read of files that a compaction or a roll-up has replaced is never asked for again."""
+        for key in {key for key, _ in before} - {key for key, _ in now}:
+            gone = self._frames.pop(key, None)
+            if gone is not None:
+                self._size -= gone.frame.nbytes
 
     def _known(self, version: VersionId, state: _State, step: int) -> "_Kept":
         """The buckets that were worked out before and that nothing has been added to since."""

@@ -14,7 +14,7 @@ from headrace_controller.health.buckets import Bucket
 from headrace_controller.health.frame import Frame
 from headrace_controller.health.plan import plan_of
 from headrace_controller.health.reader import HealthReader
-from headrace_controller.health.table import LOG, HealthTables
+from headrace_controller.health.table import COMPACT_EVERY, LOG, HealthTables
 from headrace_controller.health.writer import HealthWriter
 from headrace_functions.errors import InvalidInput, StorageFailed
 from headrace_functions.profile import Profile
@@ -249,3 +249,22 @@ def test_a_short_range_reads_a_part_of_a_file_and_says_what_all_of_it_says(
     tables.append(churn.id, 1, late, {LOG: 2})
     assert [700 + 5] == counted(part, 700, 1)
     assert [10] == counted(part, 10, 1)
+
+
+def test_what_was_read_of_files_that_are_gone_is_forgotten(objects: ObjectStore, churn: Version) -> None:
+    """A busy version commits every few seconds, and its files are compacted every so often: a reader that lives for weeks must not keep them."""
+    tables, plan = HealthTables(objects), plan_of(churn, None, None)
+    tables.begin(churn.id, plan)
+    reader, most = HealthReader(objects), 0
+    day = int(datetime(2026, 11, 20, tzinfo=UTC).timestamp())
+    since, until = (datetime.fromtimestamp(at, UTC) for at in (day, day + 3600))
+    for number in range(2 * COMPACT_EVERY + 5):
+        one = Frame.empty(plan.width, len(plan.series), [day + 60 * (number % 60)])
+        one.rows[:] = 1
+        tables.append(churn.id, 1, one, {LOG: number + 1})
+        assert number + 1 == rows(reader.series(churn.id, since, until))
+        most = max(most, len(reader._frames))
+    kept = len(reader._frames)
+    assert most <= COMPACT_EVERY + 1
+    assert kept < most
+    assert sum(read.frame.nbytes for read in reader._frames.values()) == reader._size
