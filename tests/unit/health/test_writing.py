@@ -258,11 +258,11 @@ def test_what_was_read_of_files_that_are_gone_is_forgotten(objects: ObjectStore,
     reader, most = HealthReader(objects), 0
     day = int(datetime(2026, 11, 20, tzinfo=UTC).timestamp())
     since, until = (datetime.fromtimestamp(at, UTC) for at in (day, day + 3600))
-    for number in range(2 * COMPACT_EVERY + 5):
-        one = Frame.empty(plan.width, len(plan.series), [day + 60 * (number % 60)])
+    for commit in range(2 * COMPACT_EVERY + 5):
+        one = Frame.empty(plan.width, len(plan.series), [day + 60 * (commit % 60)])
         one.rows[:] = 1
-        tables.append(churn.id, 1, one, {LOG: number + 1})
-        assert number + 1 == rows(reader.series(churn.id, since, until))
+        tables.append(churn.id, 1, one, {LOG: commit + 1})
+        assert commit + 1 == rows(reader.series(churn.id, since, until))
         most = max(most, len(reader._frames))
     kept = len(reader._frames)
     assert most <= COMPACT_EVERY + 1
