@@ -1,5 +1,6 @@
 """A real platform of several processes, started as a user starts it, with small functions to call."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -117,7 +118,10 @@ class RunningPlatform:
         """``kill -9`` of every process of a part; how many there were."""
         pids = self.pids(part)
         for pid in pids:
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(
+                ProcessLookupError
+            ):  # it ended by itself meanwhile, with the one that was killed before
+                os.kill(pid, signal.SIGKILL)
         return len(pids)
 
     def apply_python(self, name: str, code: str, folder: Path, **more: Any) -> None:
