@@ -57,6 +57,7 @@ class Calls:
     longest: float
     """Seconds for a call to arrive that has no deadline."""
     budget: ByteBudget = field(default_factory=ByteBudget)
+    max_connections: int = 10_000
     connections: set[Served] = field(default_factory=set)
     open: int = 0
     none: asyncio.Event = field(default_factory=asyncio.Event)
@@ -83,7 +84,9 @@ class Calls:
 class Stream:
     """One call while it is open."""
 
-    __slots__ = ("buffer", "call", "encoding", "ended", "held", "messages", "method", "since", "task", "unread")
+    __slots__ = (
+        "_left", "_left_since", "buffer", "call", "closed", "encoding", "ended", "held", "messages", "method", "since", "task", "unread",
+    )  # fmt: skip
 
     def __init__(self, method: Method, call: Call, encoding: bytes, since: float) -> None:
         self.method = method
@@ -97,3 +100,12 @@ class Stream:
         self.task: asyncio.Task[None] | None = None
         self.messages: asyncio.Queue[bytes | CallFailed | None] | None = None
         self.held: HeldBytes | None = None
+        self.closed = False
+        self._left = 0
+        self._left_since = since
+
+    def unread_for(self, left: int, now: float) -> float:
+        """Seconds for which the caller has taken nothing of an answer of which ``left`` bytes wait; 0 while none do."""
+        if left == 0 or left != self._left:
+            self._left, self._left_since = left, now
+        return now - self._left_since

@@ -5,6 +5,7 @@ fields until its trailer, or until the caller takes it back; its handler is canc
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator
 from typing import cast
@@ -20,6 +21,7 @@ from headrace_functions.rpc.wire import (
     Header,
     Metadata,
     framed,
+    framed_size,
     seconds,
     size_of,
     trailer,
@@ -35,11 +37,16 @@ SEND_AT_ONCE = 256 * 1024
 """Bytes that are written to a socket at once; of a stream of answers, those that may wait for the caller to read."""
 HANDSHAKE_SECONDS = 20.0
 """Until a new connection must have said that it speaks HTTP/2."""
-_SMALL = 64 * 1024  # bytes of a body that are not counted: most are whole at once
+UNREAD_SECONDS = 60.0
+"""After which a call ends whose caller takes nothing of an answer that is there, and a connection that takes nothing at all."""
+_GOODBYE_SECONDS = 1.0  # for the last words on a connection whose peer may not read
+_SMALL = 64 * 1024  # bytes of a message that are not counted: most are whole at once
+_INLINE = 4 * 1024  # bytes of a compressed message, at most a thousand times as many, that hold nobody up
+_SHOWN = 200  # characters of what a caller sent that an error says again
 _RESETS = (10_000, 1_000)  # burst, and a second: calls that a caller may take back on one connection
 _HEAD = ((b":status", b"200"), (b"content-type", b"application/grpc"))
 _ENDED = trailer(Code.OK, "", [])
-_NO_ERROR = 0x00
+_NO_ERROR, _CANCEL = 0x00, 0x08
 
 
 class Connection(asyncio.Protocol):
@@ -60,13 +67,17 @@ class Connection(asyncio.Protocol):
             ),
         )
         self._paused = self._flushing = self._closing = self._last = self._begun = False
-        self._since = self._loop.time()
+        self._since = self._paused_since = self._loop.time()
         self._written: list[asyncio.Future[None]] = []
 
     # -- asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        if len(self._calls.connections) >= self._calls.max_connections:
+            log.warning("a connection is refused: %d are open", len(self._calls.connections))
+            self._transport.abort()
+            return
         self._calls.opened(self)
         setting = ngh2.Setting
         self._h2.initiate_connection(
@@ -91,6 +102,7 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._paused = True
+        self._paused_since = self._loop.time()
 
     def resume_writing(self) -> None:
         self._paused = False
@@ -128,7 +140,7 @@ class Connection(asyncio.Protocol):
         number, fields = event.stream_id, dict(event.headers)
         if fields.get(b":method") != b"POST" or not fields.get(b"content-type", b"").startswith(b"application/grpc"):
             status = b"405" if fields.get(b":method") != b"POST" else b"415"
-            self._h2.send_response(number, [(b":status", status)], end_stream=True)
+            self._respond(number, [(b":status", status)])
             return
         refused = self._refused(event.headers, fields)
         if refused is not None:
@@ -148,7 +160,7 @@ class Connection(asyncio.Protocol):
     def _refused(self, headers: tuple[Header, ...], fields: dict[bytes, bytes]) -> CallFailed | None:
         path = fields.get(b":path", b"")
         if path not in self._calls.methods:
-            return CallFailed(Code.UNIMPLEMENTED, f"there is no method {path.decode('latin-1')}")
+            return CallFailed(Code.UNIMPLEMENTED, f"there is no method {path.decode('latin-1')[:_SHOWN]}")
         if self._calls.open >= self._calls.max_calls:
             return CallFailed(Code.RESOURCE_EXHAUSTED, f"{self._calls.max_calls} calls are open in this server")
         if size_of(headers) > self._calls.max_metadata:
@@ -161,7 +173,7 @@ class Connection(asyncio.Protocol):
             known = b",".join(ENCODINGS).decode()
             return CallFailed(
                 Code.UNIMPLEMENTED,
-                f"grpc-encoding {encoding.decode('latin-1')} is not known (expected one of {known})",
+                f"grpc-encoding {encoding.decode('latin-1')[:_SHOWN]} is not known (expected one of {known})",
                 [("grpc-accept-encoding", known)],
             )
         return None
@@ -174,7 +186,7 @@ class Connection(asyncio.Protocol):
         stream.buffer += data
         stream.ended = ended
         try:
-            self._hold(stream)
+            self._hold(stream, len(stream.buffer))
             if stream.messages is None:
                 self._h2.acknowledge_received_data(len(data), number)
                 self._whole(number, stream)
@@ -185,25 +197,43 @@ class Connection(asyncio.Protocol):
             self._refuse(number, stream, error)
 
     def _whole(self, number: int, stream: Stream) -> None:
-        """Begin to answer a call with one message once that is there."""
-        found = unframed(stream.buffer, self._calls.max_message, stream.encoding)
+        """Begin to answer a call with one message once that is there, and take nothing more after it."""
+        size, come = framed_size(stream.buffer, self._calls.max_message), len(stream.buffer)
+        if (size is not None and come > size) or (stream.ended and come != size):
+            raise CallFailed(Code.INTERNAL, "the call has not exactly one message")
         if not stream.ended:
             return
-        if found is None or found[1] != len(stream.buffer):
-            raise CallFailed(Code.INTERNAL, "the call has not exactly one message")
-        stream.buffer = bytearray()
+        frame, stream.buffer = stream.buffer, bytearray()
         assert stream.method.unary is not None
-        stream.task = self._loop.create_task(self._serve(number, stream, stream.method.unary, found[0]))
+        stream.task = self._loop.create_task(self._serve(number, stream, stream.method.unary, frame))
 
     def _queue(self, number: int, stream: Stream) -> None:
+        """Let messages that are whole wait as they came, which the window bounds, until the handler asks for them."""
         assert stream.messages is not None
-        while (found := unframed(stream.buffer, self._calls.max_message, stream.encoding)) is not None:
-            stream.messages.put_nowait(found[0])
-            del stream.buffer[: found[1]]
+        while (size := framed_size(stream.buffer, self._calls.max_message)) is not None and size <= len(stream.buffer):
+            stream.messages.put_nowait(bytes(memoryview(stream.buffer)[:size]))
+            del stream.buffer[:size]
         if stream.ended:
             cut = CallFailed(Code.INTERNAL, "the last message is cut off") if stream.buffer else None
             stream.messages.put_nowait(cut)
         self._read_on(number, stream)
+
+    async def _unframed(self, stream: Stream, frame: bytes | bytearray) -> bytes:
+        """The message of a frame, counted as what it is decompressed to. ``CallFailed``."""
+        limit = self._calls.max_message
+        if frame[0] and len(frame) > _INLINE:
+            message = await asyncio.to_thread(unframed, frame, limit, stream.encoding)
+        else:
+            message = unframed(frame, limit, stream.encoding)
+        self._count(stream, len(message))
+        return message
+
+    def _count(self, stream: Stream, size: int) -> None:
+        """Hold bytes of a message, of a call that is open. ``CallFailed`` where others leave no room for them."""
+        try:
+            self._hold(stream, size)
+        except Overloaded as error:
+            raise CallFailed(Code.RESOURCE_EXHAUSTED, error.message) from error
 
     def _read_on(self, number: int, stream: Stream) -> None:
         """Let the caller send more unless messages wait, so that what waits is bounded by the window."""
@@ -212,9 +242,8 @@ class Connection(asyncio.Protocol):
             stream.unread = 0
             self._flush_soon()
 
-    def _hold(self, stream: Stream) -> None:
-        size = len(stream.buffer)
-        if size > _SMALL:
+    def _hold(self, stream: Stream, size: int) -> None:
+        if size > _SMALL and not stream.closed:
             if stream.held is None:
                 stream.held = self._calls.budget.hold()
             stream.held.at_least(size)
@@ -234,6 +263,7 @@ class Connection(asyncio.Protocol):
         if stream is None:
             return
         self._calls.open -= 1
+        stream.closed = True
         if stream.held is not None:
             stream.held.release()
         if stream.task is not None and not stream.task.done():
@@ -241,9 +271,12 @@ class Connection(asyncio.Protocol):
 
     # -- what goes
 
-    async def _serve(self, number: int, stream: Stream, handler: Unary, message: bytes) -> None:
+    async def _serve(self, number: int, stream: Stream, handler: Unary, frame: bytes | bytearray) -> None:
         try:
-            answer = await handler(message, stream.call)
+            answer = framed(await handler(await self._unframed(stream, frame), stream.call))
+            if stream.held is not None:
+                stream.held.release()  # the request is over; what counts now is its answer
+            self._count(stream, len(answer))
         except CallFailed as failed:
             if number in self._streams:
                 self._fail(number, failed, whole=True)
@@ -254,7 +287,7 @@ class Connection(asyncio.Protocol):
         else:
             if number in self._streams:
                 self._h2.send_response(number, _HEAD)
-                self._h2.send_data(number, framed(answer))
+                self._h2.send_data(number, answer)
                 self._h2.send_trailers(number, _with(stream.call.trailing))
         self._flush_soon()
 
@@ -267,6 +300,7 @@ class Connection(asyncio.Protocol):
                     if not started:
                         self._h2.send_response(number, _HEAD)
                         started = True
+                    self._count(stream, self._h2.queued_body_size(number) + len(answer))
                     self._h2.send_data(number, framed(answer))
                     self._flush_soon()
                     await self._read(number)
@@ -295,7 +329,7 @@ class Connection(asyncio.Protocol):
             if isinstance(found, CallFailed):
                 raise found
             self._read_on(number, stream)
-            yield found
+            yield await self._unframed(stream, found)
 
     async def _read(self, number: int) -> None:
         """Return once the caller has read most of what was sent to it."""
@@ -306,11 +340,16 @@ class Connection(asyncio.Protocol):
 
     def _fail(self, number: int, failed: CallFailed, *, whole: bool) -> None:
         ending = trailer(failed.code, failed.text, failed.trailing)
-        self._h2.send_response(number, [*_HEAD, *ending], end_stream=True)
+        self._respond(number, [*_HEAD, *ending])
         if not whole:
             self._flush()
             self._reset(number, _NO_ERROR)
         self._flush_soon()
+
+    def _respond(self, number: int, fields: list[Header]) -> None:
+        """Header fields that are the whole answer. A caller that took the call back already ends this call alone."""
+        with contextlib.suppress(ngh2.StreamUnavailableError):
+            self._h2.send_response(number, fields, end_stream=True)
 
     def _reset(self, number: int, code: int) -> None:
         try:
@@ -347,7 +386,7 @@ class Connection(asyncio.Protocol):
         if (
             over or not self._h2.want_read
         ) and not self._h2.want_write:  # it wants to read no more after what is no HTTP/2
-            transport.close()
+            self.abort()
 
     def _wake(self) -> None:
         if self._written:
@@ -364,8 +403,13 @@ class Connection(asyncio.Protocol):
         return self._h2.queued_body_size()
 
     def sweep(self) -> None:
+        """End what does not arrive, and what is not read, in time."""
         now = self._loop.time()
         if not self._begun and now - self._since > HANDSHAKE_SECONDS:
+            self.abort()
+            return
+        if self._paused and now - self._paused_since > UNREAD_SECONDS:
+            log.info("a connection ends: its peer reads nothing")
             self.abort()
             return
         for number, stream in list(self._streams.items()):
@@ -373,6 +417,8 @@ class Connection(asyncio.Protocol):
             if stream.task is None and now > limit:
                 failed = CallFailed(Code.DEADLINE_EXCEEDED, "the deadline passed before the call was whole")
                 self._refuse(number, stream, failed)
+            elif stream.unread_for(self._h2.queued_body_size(number), now) > UNREAD_SECONDS:
+                self._reset(number, _CANCEL)
 
     def close(self) -> None:
         """Ask the caller for no more calls, and close when the open ones have ended."""
@@ -389,8 +435,9 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Close now. What the peer did wrong is told if it can be."""
-        if self._transport is not None:
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.close()
+            self._loop.call_later(_GOODBYE_SECONDS, self._transport.abort)  # a peer that reads nothing never hears it
 
 
 def _with(trailing: Metadata) -> list[Header]:

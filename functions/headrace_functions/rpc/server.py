@@ -18,6 +18,8 @@ MAX_MESSAGE = 64 * 1024 * 1024 + 64 * 1024
 """Bytes of a message: the largest request body of a version by default, and what is around it. More ends in RESOURCE_EXHAUSTED."""
 MAX_CALLS = 10_000
 """Calls open at once; one more is refused with RESOURCE_EXHAUSTED."""
+MAX_CONNECTIONS = 10_000
+"""Connections open at once; one more is closed."""
 MAX_METADATA = 16 * 1024
 """Bytes of a call's metadata; more ends in RESOURCE_EXHAUSTED, and much more in the end of the connection."""
 READINESS_EVERY = 1.0
@@ -57,7 +59,7 @@ class RpcServer:
             **self._health.methods(),
             **reflection.methods(),
         }
-        self._calls = Calls(methods, MAX_MESSAGE, MAX_CALLS, MAX_METADATA, LONGEST)
+        self._calls = Calls(methods, MAX_MESSAGE, MAX_CALLS, MAX_METADATA, LONGEST, max_connections=MAX_CONNECTIONS)
         self._server: asyncio.Server | None = None
         self._watching: list[asyncio.Task[None]] = []
 

@@ -58,10 +58,10 @@ def framed(message: bytes) -> bytes:
     return b"\0" + len(message).to_bytes(4, "big") + message
 
 
-def unframed(buffer: bytes | bytearray, limit: int, encoding: bytes = b"identity") -> tuple[bytes, int] | None:
-    """The first message of a stream's data and the bytes that it took; None while it is not whole.
+def framed_size(buffer: bytes | bytearray, limit: int) -> int | None:
+    """Bytes of the first message of a stream's data with its prefix, which says so before they have come; None while there is no prefix.
 
-    ``CallFailed`` for more than ``limit`` bytes, which the prefix says before they have come, and for what cannot be decompressed.
+    ``CallFailed`` for more than ``limit`` bytes and for what is no prefix.
     """
     if len(buffer) < PREFIX:
         return None
@@ -72,11 +72,13 @@ def unframed(buffer: bytes | bytearray, limit: int, encoding: bytes = b"identity
         raise CallFailed(
             Code.RESOURCE_EXHAUSTED, f"a message of {length} bytes is too large (expected at most {limit})"
         )
-    end = PREFIX + length
-    if len(buffer) < end:
-        return None
-    message = bytes(buffer[PREFIX:end])
-    return (_decompressed(message, limit, encoding) if compressed else message), end
+    return PREFIX + length
+
+
+def unframed(frame: bytes | bytearray, limit: int, encoding: bytes = b"identity") -> bytes:
+    """The message of a whole frame. ``CallFailed`` for one that cannot be decompressed, or to more than ``limit`` bytes."""
+    message = bytes(memoryview(frame)[PREFIX:])
+    return _decompressed(message, limit, encoding) if frame[0] else message
 
 
 def _decompressed(message: bytes, limit: int, encoding: bytes) -> bytes:

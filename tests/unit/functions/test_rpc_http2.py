@@ -1,6 +1,8 @@
 """Calls over HTTP/2, by callers that do what a library of gRPC would not."""
 
 import asyncio
+import contextlib
+import gzip
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from types import MappingProxyType
@@ -79,6 +81,7 @@ class Caller:
 class Handlers:
     def __init__(self) -> None:
         self.begun = asyncio.Event()
+        self.go = asyncio.Event()
         self.cancelled = asyncio.Event()
 
     async def echo(self, message: bytes, call: Call) -> bytes:
@@ -95,8 +98,24 @@ class Handlers:
             raise
         return message
 
+    async def size(self, message: bytes, call: Call) -> bytes:
+        del call
+        self.begun.set()
+        await self.go.wait()
+        return str(len(message)).encode()
+
+    async def large(self, message: bytes, call: Call) -> bytes:
+        del call
+        return bytes(int(message))
+
     async def broken(self, message: bytes, call: Call) -> bytes:
         raise RuntimeError
+
+    async def each_size(self, messages: AsyncIterator[bytes], call: Call) -> AsyncIterator[bytes]:
+        del call
+        async for message in messages:
+            yield str(len(message)).encode()
+            await self.go.wait()
 
     async def each(self, messages: AsyncIterator[bytes], call: Call) -> AsyncIterator[bytes]:
         del call
@@ -118,8 +137,9 @@ def served(
     async def run() -> None:
         handlers = Handlers()
         methods = {
-            f"/t/{name}".encode(): Method(unary=getattr(handlers, name)) for name in ("echo", "wait", "broken")
-        } | {f"/t/{name}".encode(): Method(streaming=getattr(handlers, name)) for name in ("each", "many")}
+            f"/t/{name}".encode(): Method(unary=getattr(handlers, name))
+            for name in ("echo", "wait", "size", "large", "broken")
+        } | {f"/t/{name}".encode(): Method(streaming=getattr(handlers, name)) for name in ("each", "each_size", "many")}
         calls = Calls(methods, 8 * MIB, max_calls, 4096, 600.0, ByteBudget(budget))
         server = await asyncio.get_running_loop().create_server(lambda: Connection(calls), "127.0.0.1", 0)
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
@@ -315,6 +335,160 @@ def test_a_connection_that_says_nothing_is_closed(monkeypatch: pytest.MonkeyPatc
             while await asyncio.get_running_loop().sock_recv(silent, 4096):
                 pass
         silent.close()
+        assert 0 == await caller.status(caller.ask(b"/t/echo", framed(b"x")))
+
+    served(asked)
+
+
+def taken_back(caller: Caller, path: bytes, *pieces: bytes, method: bytes = b"POST") -> int:
+    """Ask and take the call back in one write, so that the server hears of both at once."""
+    fields = [(k, method if k == b":method" else v) for k, v in HEAD]
+    number = caller.h2.send_request(sorted([*fields, (b":path", path)], key=lambda f: not f[0].startswith(b":")))
+    for piece in pieces:
+        caller.h2.send_data(number, piece)
+    asked = caller.h2.data_to_send()
+    caller.h2.reset_stream(number, 8)
+    caller.writer.write(asked + caller.h2.data_to_send())
+    return number
+
+
+@pytest.mark.parametrize(
+    ("path", "pieces", "method"),
+    [
+        (b"/t/nothing", (), b"POST"),
+        (b"/t/echo", (), b"GET"),
+        (b"/t/echo", (b"\5\0\0\0\0",), b"POST"),
+        (b"/t/each", (b"\5\0\0\0\0",), b"POST"),
+        (b"/t/echo", (framed(b"x")[:2],), b"POST"),
+    ],
+    ids=["no such method", "no gRPC", "a bad message", "a stream's bad message", "a message cut off"],
+)
+def test_a_bad_call_that_is_taken_back_at_once_ends_alone(
+    path: bytes, pieces: tuple[bytes, ...], method: bytes
+) -> None:
+    async def asked(caller: Caller, handlers: Handlers, calls: Calls) -> None:
+        await caller.status(caller.ask(b"/t/echo", framed(b"x")))
+        waiting = caller.ask(b"/t/size", framed(b"abc"))
+        taken_back(caller, path, *pieces, method=method)
+        await handlers.begun.wait()
+        handlers.go.set()
+
+        assert 0 == await caller.status(waiting)
+
+    served(asked)
+
+
+def test_what_calls_that_were_taken_back_have_sent_leaves_room_for_others() -> None:
+    async def asked(caller: Caller, handlers: Handlers, calls: Calls) -> None:
+        for _ in range(300):  # 18 MiB, twice the connection's window
+            await caller.status(caller.ask(b"/t/echo", framed(b"x")))
+            taken_back(caller, b"/t/echo", framed(bytes(80_000))[:60_000])
+
+        assert 0 == await caller.status(caller.ask(b"/t/echo", framed(bytes(4 * MIB))))
+
+    served(asked)
+
+
+def test_nothing_is_taken_after_a_calls_message() -> None:
+    async def asked(caller: Caller, handlers: Handlers, calls: Calls) -> None:
+        endless = caller.ask(b"/t/echo", framed(b""), b"z", end=False)
+
+        assert Code.INTERNAL == await caller.status(endless)
+        assert 0 == calls.open
+
+    served(asked)
+
+
+def test_messages_count_as_what_they_are_decompressed_to() -> None:
+    bomb = b"\1" + framed(gzip.compress(bytes(6 * MIB)))[1:]
+
+    async def asked(caller: Caller, handlers: Handlers, calls: Calls) -> None:
+        more = {"grpc-encoding": b"gzip"}
+        first = caller.ask(b"/t/size", bomb, more=more)
+        await handlers.begun.wait()
+
+        assert Code.RESOURCE_EXHAUSTED == await caller.status(caller.ask(b"/t/size", bomb, more=more))
+        handlers.go.set()
+        assert 0 == await caller.status(first)
+        assert framed(b"%d" % (6 * MIB)) == caller.data[first]
+
+    served(asked, budget=8 * MIB)
+
+
+def test_messages_of_a_stream_that_wait_are_not_decompressed_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    bomb = b"\1" + framed(gzip.compress(bytes(6 * MIB)))[1:]
+
+    async def asked(caller: Caller, handlers: Handlers, calls: Calls) -> None:
+        number = caller.ask(b"/t/each_size", *(bomb for _ in range(20)), more={"grpc-encoding": b"gzip"})
+        await caller.until(lambda: caller.data.get(number))
+
+        assert 6 * MIB == calls.budget.open
+        handlers.go.set()
+        assert 0 == await caller.status(number)
+        assert framed(b"%d" % (6 * MIB)) * 20 == caller.data[number]
+
+    served(asked)
+
+
+def window_of(caller: Caller, size: int) -> None:
+    """Let the server send so much of each answer and no more."""
+    caller.h2.update_settings({ngh2.Setting.INITIAL_WINDOW_SIZE: size})
+    caller.send()
+
+
+def test_answers_that_nobody_reads_count_and_end() -> None:
+    async def asked(caller: Caller, handlers: Handlers, calls: Calls) -> None:
+        await caller.status(caller.ask(b"/t/echo", framed(b"x")))
+        window_of(caller, 0)
+        unread = caller.ask(b"/t/large", framed(b"%d" % (6 * MIB)))
+        await caller.until(lambda: unread in caller.told)
+
+        assert Code.RESOURCE_EXHAUSTED == await caller.status(caller.ask(b"/t/large", framed(b"%d" % (6 * MIB))))
+        calls.sweep()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("headrace_functions.rpc.http2.UNREAD_SECONDS", 0.0)
+            calls.sweep()
+        await caller.until(lambda: unread in caller.ended)
+        assert 8 == caller.resets[unread]
+        assert 0 == calls.budget.open
+
+    served(asked, budget=8 * MIB)
+
+
+def test_a_connection_that_reads_nothing_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headrace_functions.rpc.http2.UNREAD_SECONDS", 0.0)
+    monkeypatch.setattr("headrace_functions.rpc.http2._GOODBYE_SECONDS", 0.01)
+
+    async def asked(caller: Caller, handlers: Handlers, calls: Calls) -> None:
+        deaf = Caller(*await asyncio.open_connection(*caller.writer.get_extra_info("peername"), limit=1024))
+        window_of(deaf, 64 * MIB)
+        deaf.h2.set_local_window_size(64 * MIB)
+        for _ in range(4):
+            deaf.ask(b"/t/large", framed(b"%d" % (7 * MIB)))
+        deaf.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        async with asyncio.timeout(10):
+            while len(calls.connections) < 2 or calls.budget.open < 20 * MIB:
+                await asyncio.sleep(0.01)
+            while len(calls.connections) > 1:
+                calls.sweep()
+                await asyncio.sleep(0.01)
+        assert 0 == await caller.status(caller.ask(b"/t/echo", framed(b"x")))
+        deaf.writer.transport.abort()
+
+    served(asked)
+
+
+def test_one_connection_more_than_are_taken_is_closed() -> None:
+    async def asked(caller: Caller, handlers: Handlers, calls: Calls) -> None:
+        calls.max_connections = 1
+        await caller.status(caller.ask(b"/t/echo", framed(b"x")))
+        reader, writer = await asyncio.open_connection(*caller.writer.get_extra_info("peername"))
+        async with asyncio.timeout(5):
+            with contextlib.suppress(ConnectionResetError):
+                while await reader.read(100):
+                    pass
+        writer.close()
+
         assert 0 == await caller.status(caller.ask(b"/t/echo", framed(b"x")))
 
     served(asked)
