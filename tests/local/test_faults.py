@@ -167,3 +167,15 @@ def unlogged(platform: RunningPlatform) -> int:
     status = httpx.get(f"{platform.url}/api/v1/status").json()
     assert "traffic" in status, status
     return int(status["traffic"]["unlogged_records"])
+
+
+def test_a_gateway_that_is_killed_while_it_starts_is_started_again(
+    new_platform: Callable[..., RunningPlatform],
+) -> None:
+    """Again and again, as a machine without memory does; the platform stays, and answers once it is left alone."""
+    platform = new_platform()
+    for _ in range(4):
+        until(lambda: platform.kill("gateway"), "a gateway has begun")
+    until(lambda: httpx.get(f"{platform.url}/v2/health/ready", timeout=5).status_code == 200, "it answers again")
+    assert platform._process is not None
+    assert platform._process.poll() is None

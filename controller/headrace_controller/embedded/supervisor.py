@@ -141,7 +141,11 @@ class Supervisor:
             if self._stop.is_set():
                 return
             if gateway.restart_if_ended():
-                self._wait_for(gateway, remote)
+                try:
+                    self._wait_for(gateway, remote)
+                except NotReady as error:  # one that is killed while it starts is started again, like one that serves
+                    log.error("%s; trying again", error.message)
+                    continue
                 api.gateway_is_up()
             transports.keep()
             if collector.pid is None and (self._to_score.is_set() or _records_wait(self._settings.spool)):

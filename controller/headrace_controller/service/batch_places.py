@@ -31,7 +31,7 @@ def places_of(environment: Mapping[str, str]) -> tuple[str, ...]:
 
 def check(arguments: Mapping[str, str], places: Sequence[str]) -> None:
     """``InvalidInput`` for arguments of a batch that are none, or are not below one of the ``places``."""
-    known = {"files", "to", "window", "until", "endpoint", *_BOUNDS, *_CHOICES}
+    known = {"files", "to", "window", "until", "endpoint", "within", *_BOUNDS, *_CHOICES}
     for name, value in arguments.items():
         if name not in known:
             raise InvalidInput(f"{name}: a batch has no such option", field=name, expected=", ".join(sorted(known)))
@@ -57,8 +57,10 @@ def check(arguments: Mapping[str, str], places: Sequence[str]) -> None:
 
 
 def _is_below(place: str, allowed: str) -> bool:
-    if ".." in place.split("/"):
+    if ".." in place.split("/") or not place.isprintable():
         return False
+    if place.startswith(_S3) and "%" in place:
+        return False  # what it says once it is decoded may lie elsewhere
     if allowed.startswith(_S3) or place.startswith(_S3):
         return f"{place.rstrip('/')}/".startswith(f"{allowed.rstrip('/')}/") and place.startswith(_S3)
     if not place.startswith("/"):

@@ -195,6 +195,8 @@ class Jobs:
     def start(self, request: JobRequest) -> Job:
         """Queue a run, or join one that waits and is asked the same; ``Conflict`` where ``MAX_QUEUED`` wait already."""
         self.check(request.kind, request.arguments)
+        if request.kind == "batch":  # looked at again by the job, where links lead may have changed
+            request = replace(request, arguments={**request.arguments, "within": ",".join(self.places)})
         if request.kind in ASKING:
             request = replace(request, arguments={**request.arguments, "endpoint": self._gateway})
         waiting = self._waiting(request)

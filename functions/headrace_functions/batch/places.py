@@ -7,7 +7,7 @@ folder on the same machine. Credentials and endpoint are those of the environmen
 import fnmatch
 import hashlib
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,13 +146,17 @@ class Destination:
             self.store.delete(f"{self.prefix}{name}")
 
 
-def inputs(pattern: str, work: Path) -> list[Input]:
+def inputs(pattern: str, work: Path, within: Sequence[str] = ()) -> list[Input]:
     """The files of a path, a folder or a pattern, sorted by name; objects are fetched below ``work``.
 
-    ``NotFound`` for none, ``InvalidInput`` for one that cannot be read, ``Conflict`` where two have one name.
+    ``NotFound`` for none, ``InvalidInput`` for one that cannot be read or, with ``within``, does not lie below one of these folders,
+    wherever links lead; ``Conflict`` where two have one name.
     """
     if not pattern.startswith(S3):
-        return [LocalFile(path) for path in files.inputs(pattern)]
+        paths = files.inputs(pattern)
+        for path in paths if within else ():
+            check_within(path, within, "in")
+        return [LocalFile(path) for path in paths]
     bucket, key = _parts(pattern, "in")
     store = ObjectStore(f"{S3}{bucket}")
     found = [o for o in store.walk(_parent(key)) if _fits(o.key, key)]
@@ -172,9 +176,24 @@ def inputs(pattern: str, work: Path) -> list[Input]:
     return made
 
 
-def destination(out: str, work: Path, *, durable: bool = False) -> Destination:
-    """Where the answers go: a folder, or a prefix of a bucket by way of ``work``; ``durable`` where ``work`` may be lost."""
+def check_within(path: Path, within: Sequence[str], option: str) -> None:
+    """``InvalidInput`` where a path leads out of all of these folders, by links too."""
+    real = path.resolve()
+    if not any(real.is_relative_to(Path(folder).resolve()) for folder in within if not folder.startswith(S3)):
+        raise InvalidInput(
+            f"--{option} {path} leads to {real}, where batches of this platform may not read and write",
+            field=option,
+            expected=f"a place below one of {', '.join(within)}",
+            got=str(path),
+        )
+
+
+def destination(out: str, work: Path, *, durable: bool = False, within: Sequence[str] = ()) -> Destination:
+    """Where the answers go: a folder, or a prefix of a bucket by way of ``work``; ``durable`` where ``work`` may be lost. ``within`` as of
+    ``inputs``."""
     if not out.startswith(S3):
+        if within:
+            check_within(Path(out), within, "out")
         return Destination(Path(out), out)
     bucket, key = _parts(f"{out.rstrip('/')}/", "out")
     return Destination(work / "out", f"{S3}{bucket}/{key}".rstrip("/"), ObjectStore(f"{S3}{bucket}"), key, durable)

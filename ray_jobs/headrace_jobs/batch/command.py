@@ -19,6 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--log", choices=("on", "off"), default="on", help="whether requests are logged")
     parser.add_argument("--restart", choices=("yes", "no"), default="no", help="forget what was answered before")
     parser.add_argument(
+        "--within", default="", metavar="PLACES", help="what files and answers must lie below, separated by commas"
+    )
+    parser.add_argument(
         "--address",
         default=os.environ.get("RAY_ADDRESS", "sync"),
         help="a Ray cluster, whose workers take a file each; 'sync' does without (default: $RAY_ADDRESS or sync)",
@@ -40,8 +43,9 @@ def run(call: Call) -> Answer:
         asked.parallel,
         unlogged=asked.log == "off",
         restart=asked.restart == "yes",
+        within=tuple(filter(None, asked.within.split(","))),
     )
-    names = places.inputs(asked.files, batch.work)
+    names = places.inputs(asked.files, batch.work, batch.within)
     graph: dict[str, tuple[object, ...]] = {f"file {i}": (batch.answer, i) for i in range(len(names))}
     graph["all"] = (merged, *graph)
     done = 0

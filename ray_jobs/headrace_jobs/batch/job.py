@@ -28,6 +28,8 @@ class Batch:
     parallel: int
     unlogged: bool
     restart: bool
+    within: tuple[str, ...] = ()
+    """Folders that its files and answers may lie below; empty for anywhere."""
 
     @property
     def work(self) -> Path:
@@ -38,10 +40,10 @@ class Batch:
     def answer(self, number: int) -> Totals | str:
         """Answer one file, by its place among all; what ended it in words, because an error may not survive its way from a worker."""
         try:
-            one = places.inputs(self.files, self.work)[number]
+            one = places.inputs(self.files, self.work, self.within)[number]
             gateway = Gateway(self.endpoint, VersionId.parse(self.version))
             asker = Asker(gateway.post, gateway.metadata(), unlogged=self.unlogged)
-            target = places.destination(self.to, self.work, durable=True)
+            target = places.destination(self.to, self.work, durable=True, within=self.within)
             made = BatchRun(asker, self.version, target, rows=self.part_rows, parallel=self.parallel, progress=log.info)
             return made.run([one], restart=self.restart)
         except HeadraceError as error:

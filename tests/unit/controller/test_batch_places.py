@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from headrace_controller.service.batch_places import PLACES, check, places_of
+from headrace_functions.batch import places
 from headrace_functions.errors import InvalidInput
 
 
@@ -57,3 +58,37 @@ def test_a_platform_that_names_no_place_runs_no_batch() -> None:
     with pytest.raises(InvalidInput, match="is not where batches") as caught:
         check({"files": "/in", "to": "/in"}, [])
     assert PLACES in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    "place", ["s3://b/p/%2e%2e/x", "s3://b/p/.\t./x", "s3://b/p/..\n/x", "s3://b/p/../x", "/data/a\x00b"]
+)
+def test_a_place_that_says_another_once_it_is_decoded_is_refused(place: str) -> None:
+    with pytest.raises(InvalidInput):
+        check({"files": place, "to": "s3://b/p/out"}, ("s3://b/p", "/data"))
+
+
+def test_a_file_that_a_link_brings_from_elsewhere_is_refused_by_the_job_itself(tmp_path: Path) -> None:
+    """Named by its folder, by a pattern, or through a folder that is a link; what lies there itself is read."""
+    allowed, secret = tmp_path / "in", tmp_path / "secret"
+    for folder in (allowed, secret):
+        folder.mkdir()
+        (folder / "s.csv").write_text("x\n1\n")
+    within = (str(allowed),)
+    assert ["s.csv"] == [one.name for one in places.inputs(str(allowed), tmp_path, within)]
+    (allowed / "leak.csv").symlink_to(secret / "s.csv")
+    (allowed / "folder").symlink_to(secret)
+    for pattern in (str(allowed), f"{allowed}/*.csv", f"{allowed}/*/s.csv", f"{allowed}/folder"):
+        with pytest.raises(InvalidInput, match="may not read and write"):
+            places.inputs(pattern, tmp_path, within)
+    assert 2 == len(places.inputs(str(allowed), tmp_path)), "a command of one's own reads what one may"
+
+
+def test_answers_are_not_written_through_a_link_that_leads_elsewhere(tmp_path: Path) -> None:
+    allowed, secret = tmp_path / "out", tmp_path / "secret"
+    allowed.mkdir()
+    secret.mkdir()
+    (allowed / "answers").symlink_to(secret)
+    with pytest.raises(InvalidInput, match="may not read and write"):
+        places.destination(str(allowed / "answers"), tmp_path, within=(str(allowed),))
+    assert allowed / "new" == places.destination(str(allowed / "new"), tmp_path, within=(str(allowed),)).folder
