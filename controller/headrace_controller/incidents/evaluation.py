@@ -72,11 +72,23 @@ def evaluate(
 
 
 def ordered(found: Sequence[Movement], depth: Depth) -> list[Movement]:
-    """By when they began; at the same time earlier stages first, inputs before what follows from them, then the larger share."""
+    """By when they began; at the same time earlier stages first, inputs before what follows from them, then the larger share.
+
+    What concerns less than a quarter as many rows as the largest of them comes last, though it began earlier: it cannot be the cause of the others.
+    """
     rank = {"input": 0, "output": 1}
+    least = max((m.share or 0.0 for m in found), default=0.0) / 4
     return sorted(
         found,
-        key=lambda m: (m.first, depth(m.version), rank.get(m.side, 2), -(m.share or 0.0), m.version, m.field),
+        key=lambda m: (
+            m.share is not None and m.share < least,
+            m.first,
+            depth(m.version),
+            rank.get(m.side, 2),
+            -(m.share or 0.0),
+            m.version,
+            m.field,
+        ),
     )
 
 

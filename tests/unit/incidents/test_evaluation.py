@@ -185,3 +185,13 @@ def test_what_began_at_once_stands_as_requests_go_through_the_stages(tmp_path: P
     (step,) = watched.at(1, second, answer, cause)
     assert [cause, answer, second] == list(step.chain)
     assert "scale:1/moved/amount" == watched.all(1)[0].identity
+
+
+def test_what_concerns_few_rows_does_not_lead_what_concerns_many(watched: Watched) -> None:
+    """A check that one row in twenty failed some minutes before is not why half of the rows moved."""
+    few = moved("worst", at=0, what="checks", severity="low", share=0.05)
+    watched.at(1, few)
+    many = [moved("radius", at=4, share=0.5), moved("area", at=4, share=0.3)]
+    (step,) = watched.at(5, few, *many)
+    assert ("grew", [*many, few]) == (step.kind, list(step.chain))
+    assert "`radius`: moved" == watched.all(5)[0].sentence
