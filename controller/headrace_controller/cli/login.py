@@ -18,7 +18,7 @@ _home = click.option(
 _ca = click.option(
     "--ca",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="PEM file with the authority of the platform's certificate [HEADRACE_CA_FILE].",
+    help="PEM file with the certificate authority to trust [HEADRACE_CA_FILE].",
 )
 
 
@@ -27,10 +27,11 @@ _ca = click.option(
 @_home
 @_ca
 def login(url: str | None, home: Path | None, ca: Path | None) -> None:
-    """Keep an API key for a platform, so that commands show it.
+    """Store an API key for a platform, so that commands use it.
 
-    The key is asked for, or read from standard input, so that it is in no shell history: headrace login < KEYFILE. It is checked before
-    it is kept, in the system's keyring where there is one, else in a file that only you can read.
+    The key is read from a prompt or from standard input, so that it does not appear in the shell history: headrace
+    login < KEYFILE. It is verified, then stored in the system's keyring if there is one, else in a file that only
+    you can read.
     """
     key = (click.prompt("API key", hide_input=True) if sys.stdin.isatty() else sys.stdin.read()).strip()
     if not key:
