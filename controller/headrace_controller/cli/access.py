@@ -26,14 +26,14 @@ _GRANT_COLUMNS = ["name", "subjects", "role", "names"]
 
 @click.group(cls=Commands)
 def access() -> None:
-    """Manage who may do what: API keys, grants, blocks."""
+    """Manage access: API keys, grants, blocks."""
 
 
 @access.command("whoami")
 @json_option
 @connected
 def who_am_i(client: Client, as_json: bool) -> None:
-    """Show who you are to the platform, and your roles."""
+    """Show your identity on the platform, and your roles."""
     found = client.who_am_i()
     if as_json:
         print_json(found)
@@ -57,8 +57,8 @@ def key() -> None:
     required=True,
     help=f"ROLE or ROLE:PATTERN, e.g. caller:churn-*. Roles: {', '.join(ROLES)}. Can be repeated.",
 )
-@click.option("--owner", default="", help="user:NAME whose key it is. Default: you.")
-@click.option("--expires", help="Duration after which the key ends, e.g. 90d. Default: never.")
+@click.option("--owner", default="", help="Owner of the key, user:NAME. Default: you.")
+@click.option("--expires", help="Duration after which the key expires, e.g. 90d. Default: never.")
 @json_option
 @connected
 def create_key(
@@ -77,7 +77,7 @@ def create_key(
 @json_option
 @connected
 def list_keys(client: Client, as_json: bool) -> None:
-    """List API keys, the revoked ones too."""
+    """List API keys, including revoked ones."""
     found = [k.model_dump() for k in client.api_keys()]
     print_json(found) if as_json else print_table(found, _KEY_COLUMNS, empty="no key")
 
@@ -86,14 +86,14 @@ def list_keys(client: Client, as_json: bool) -> None:
 @click.argument("name")
 @connected
 def revoke_key(client: Client, name: str) -> None:
-    """Revoke an API key for good. It is refused everywhere within five seconds."""
+    """Revoke an API key permanently. It is refused everywhere within five seconds."""
     client.revoke_key(name)
     click.echo(f"revoked {name}")
 
 
 @access.group("grant", cls=Commands)
 def grant() -> None:
-    """List and delete grants. They are made by definitions: headrace apply, kind Grant."""
+    """List and delete grants. Create them with definitions: headrace apply, kind Grant."""
 
 
 @grant.command("list")
@@ -127,7 +127,7 @@ def block(client: Client, subject: str) -> None:
 @click.argument("subject")
 @connected
 def unblock(client: Client, subject: str) -> None:
-    """Take the credentials of SUBJECT again."""
+    """Unblock SUBJECT, so that its credentials are accepted again."""
     client.unblock(subject)
     click.echo(f"{subject} is not blocked any more")
 
@@ -136,7 +136,7 @@ def unblock(client: Client, subject: str) -> None:
 @json_option
 @connected
 def list_blocked(client: Client, as_json: bool) -> None:
-    """List the subjects that are blocked."""
+    """List blocked subjects."""
     found = client.blocked()
     print_json(found) if as_json else print_table(
         [{"subject": s} for s in found], ["subject"], empty="nobody is blocked"
@@ -144,14 +144,12 @@ def list_blocked(client: Client, as_json: bool) -> None:
 
 
 @access.command("rotate-secret")
-@click.option(
-    "--at-once", is_flag=True, help="Do not take the old secret any longer, not even from analyses that are running."
-)
+@click.option("--at-once", is_flag=True, help="Refuse the old secret immediately, even from running analyses.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
 @connected
 def rotate_secret(client: Client, *, at_once: bool, yes: bool, as_json: bool) -> None:
-    """Replace the secret by which the platform's own processes know one another.
+    """Replace the secret that authenticates the platform's processes to each other.
 
     Functions are restarted one by one and no request is lost. API keys and sessions do not depend on it.
     """
@@ -170,10 +168,11 @@ def rotate_secret(client: Client, *, at_once: bool, yes: bool, as_json: bool) ->
 @json_option
 @connected
 def rotate_hash_key(client: Client, *, yes: bool, as_json: bool) -> None:
-    """Hash sensitive fields by another key from now on.
+    """Hash sensitive fields with a new key from now on.
 
-    Hashes that are in logs and training data stay: the same value has another hash before and after. The old key is kept beside the
-    new one (hash-key.retired of the home; in a cluster, the Secret headrace-platform), so that headrace erase finds a value by its old hashes. Back up both.
+    Existing hashes in logs and training data are kept: the same value has a different hash before and after. The
+    old key is kept beside the new one (hash-key.retired of the home; in a cluster, the Secret headrace-platform),
+    so that headrace erase finds a value by its old hashes. Back up both.
     """
     confirm("Hash by another key? Values before and after can no longer be compared.", yes=yes)
     found = client.rotate_hash_key()
@@ -193,9 +192,9 @@ def rotate_hash_key(client: Client, *, yes: bool, as_json: bool) -> None:
 def recover(home: Path | None, storage: str, *, yes: bool, as_json: bool) -> None:
     """Create an administrator's key by writing to the store directly.
 
-    For whoever has lost the last one and can write to the store, with or without the platform running. A running platform takes the key
-    within seconds. One in a cluster takes it only if it is signed: set HEADRACE_RELEASE_KEY to the release-key of the Secret
-    headrace-platform.
+    Use this if the last administrator's key is lost and you can write to the store, with or without the platform
+    running. A running platform accepts the key within seconds. A platform in a cluster accepts it only if it is
+    signed: set HEADRACE_RELEASE_KEY to the release-key of the Secret headrace-platform.
     """
     confirm("Create a key that may do everything?", yes=yes)
     settings = Settings((home or default_home()).expanduser().resolve(), storage=storage)

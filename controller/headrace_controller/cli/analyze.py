@@ -66,7 +66,7 @@ def analyze() -> None:
 @click.option(
     "--detector",
     metavar="NAME,…",
-    help="Tests of all fields together: joint, relations, concept (where labels came), mmd, reconstruction, uncertainty; with alibi also classifier, tabular, lsdd; "
+    help="Tests of all fields together: joint, relations, concept (if there are labels), mmd, reconstruction, uncertainty; with alibi also classifier, tabular, lsdd; "
     "or none.  [default: joint,relations,concept]",
 )
 @click.option(
@@ -74,10 +74,10 @@ def analyze() -> None:
     "settings",
     multiple=True,
     metavar="KEY=VALUE",
-    help="A setting of this run in place of the definition's, e.g. monitoring.alpha=0.01; may be repeated.",
+    help="Override a setting of the definition for this run, e.g. monitoring.alpha=0.01. Can be repeated.",
 )
 @click.option(
-    "--chunks", metavar="LENGTH", help="Also give a verdict for each piece of the window of this length, e.g. 1h."
+    "--chunks", metavar="LENGTH", help="Also give a verdict for each part of the window of this length, e.g. 1h."
 )
 @click.option(
     "--engine",
@@ -107,7 +107,7 @@ def analyze_drift(
 @click.option(
     "--metric-file",
     metavar="FILE.py:FUNCTION",
-    help="A metric of your own besides: a function of actual, answer and, of classes, probabilities. It is sent, and run in the job.",
+    help="An additional custom metric: a function of actual, answer and, for classes, probabilities. The file is sent and run in the job.",
 )
 @click.option("--no-wait", is_flag=True, help="Start the run and return without waiting for it.")
 @json_option
@@ -115,7 +115,7 @@ def analyze_drift(
 def analyze_performance(
     client: Client, model: str, metric_file: str | None, no_wait: bool, as_json: bool, **options: str | None
 ) -> None:
-    """Estimate metrics of a window without labels, realise them where 'headrace labels push' brought some, write a report.
+    """Estimate metrics of a window without labels, compute them if 'headrace labels push' has provided labels, and write a report.
 
     The first run builds the environment of the analysis, which can take minutes.
     """
@@ -143,7 +143,7 @@ def _function(place: str) -> dict[str, str | None]:
     "--rules",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE.yaml",
-    help="A list of rules in place of those under monitoring.rules in the definition.",
+    help="Rules to use instead of monitoring.rules in the definition.",
 )
 @click.option("--no-wait", is_flag=True, help="Start the run and return without waiting for it.")
 @json_option
@@ -151,9 +151,9 @@ def _function(place: str) -> dict[str, str | None]:
 def analyze_quality(
     client: Client, model: str, rules: Path | None, no_wait: bool, as_json: bool, **options: str | None
 ) -> None:
-    """Hold a window against the version's data-quality rules: ranges, sets, patterns, missing, unique, duplicates, rows, freshness.
+    """Check a window against the version's data-quality rules: ranges, sets, patterns, missing, unique, duplicates, rows, freshness.
 
-    The rules are facts, without chance: a report of pass or fail for each, with the first rows that break it.
+    The report says pass or fail for each rule, with the first rows that violate it.
     """
     given = None if rules is None else _rules(rules)
     _follow(client, client.start_job("quality", model, rules=given, **options), no_wait, as_json)
@@ -194,7 +194,8 @@ def _rules(file: Path) -> list[Any]:
 def analyze_outliers(client: Client, model: str, no_wait: bool, as_json: bool, **options: str | float | None) -> None:
     """Learn an outlier detector from the training data and report the unusual rows of a window.
 
-    What was learnt is built as the model MODEL-outliers and scores the version's traffic from then on: headrace metric list.
+    The detector is built as the model MODEL-outliers and scores the version's traffic from then on: headrace metric
+    list.
     """
     _follow(client, client.start_job("outliers", model, **options), no_wait, as_json)
 
@@ -209,7 +210,7 @@ def analyze_outliers(client: Client, model: str, no_wait: bool, as_json: bool, *
 @json_option
 @connected
 def analyze_fairness(client: Client, model: str, no_wait: bool, as_json: bool, **options: str | None) -> None:
-    """Compare groups of a window: selection rate, disparate impact, and equal opportunity where labels have come."""
+    """Compare groups of a window: selection rate, disparate impact, and equal opportunity if there are labels."""
     _follow(client, client.start_job("fairness", model, **options), no_wait, as_json)
 
 
@@ -221,19 +222,19 @@ def analyze_fairness(client: Client, model: str, no_wait: bool, as_json: bool, *
     type=click.Choice(["sample", "outliers", "drifted", "training"]),
     default="sample",
     show_default=True,
-    help="Which rows are explained: a sample, the window's outliers, the rows least like training; or training itself, which then ranks what drifted.",
+    help="Which rows to explain: a sample, the window's outliers, the rows least like training; or training itself, which then ranks drifted fields.",
 )
 @click.option("--count", type=int, help="Number of rows to explain.  [default: 100]")
 @click.option("--budget", type=int, help="Maximum number of rows sent to the endpoint.  [default: 100000]")
-@click.option("--output", help="Output to explain; by default the class answered most, or the number.")
+@click.option("--output", help="Output to explain; by default the most frequently predicted class, or the number.")
 @click.option("--no-wait", is_flag=True, help="Start the run and return without waiting for it.")
 @json_option
 @connected
 def analyze_attribution(client: Client, model: str, no_wait: bool, as_json: bool, **options: str | int | None) -> None:
-    """Explain many rows at once: what the answers depend on (mean |SHAP|), and what moved each.
+    """Explain many rows at once: what predictions depend on (mean |SHAP|), and the contributions in each row.
 
-    Trees of scikit-learn, LightGBM and XGBoost are read from the artifact; every other model is asked through its endpoint. One logged request
-    is explained by 'headrace explain'.
+    Trees of scikit-learn, LightGBM and XGBoost are read from the artifact; all other models are queried through
+    their endpoint. To explain one logged request, use 'headrace explain'.
     """
     _follow(client, client.start_job("attribution", model, **options), no_wait, as_json)
 
@@ -331,14 +332,14 @@ def cancel_run(client: Client, job: str) -> None:
 @analyze.command("segments")
 @click.argument("version", metavar="MODEL[:NUMBER]")
 @click.option("--where", default="", help="The rows to compare with the others, e.g. \"outcome <> 'ok'\".")
-@click.option("--metric", default="", help="In its place: the rows that this metric calls unhealthy.")
-@click.option("--wrong", is_flag=True, help="In its place: the rows whose answer is not their label.")
+@click.option("--metric", default="", help="Instead of --where: the rows that are unhealthy by this metric.")
+@click.option("--wrong", is_flag=True, help="Instead of --where: the rows whose prediction differs from the label.")
 @click.option("--since", help="Start: an RFC 3339 time, or a duration before now such as 1h.")
 @click.option("--until", help="End: an RFC 3339 time, or a duration before now.")
 @json_option
 @connected
 def segments(client: Client, version: str, where: str, as_json: bool, **selection: Any) -> None:
-    """Show what sets some rows of a log apart from the others, e.g. the slice where a version fails or errs most.
+    """Show what distinguishes some rows of a log from the others, e.g. the slice where a version performs worst.
 
     Looks at the newest 10,000 rows: each value and range of every field, and pairs of them. Evidence, not a cause.
     """

@@ -13,12 +13,12 @@ _COLUMNS = ["number", "at", "who", "what", "on", "outcome", "change"]
 
 @click.group(cls=Commands)
 def audit() -> None:
-    """Show who changed what and who was refused, and check that nothing of it was altered."""
+    """Show who changed what and who was refused, and verify that no entry was altered."""
 
 
 @audit.command("list")
 @click.option("--who", default="", help="Part of the subject, e.g. user:ann.")
-@click.option("--what", default="", help="Part of the operation or of what it was done to, e.g. move_alias or churn.")
+@click.option("--what", default="", help="Part of the operation or of its object, e.g. move_alias or churn.")
 @click.option("--since", help="RFC 3339 time, or a duration back from now such as 1h.")
 @click.option("--outcome", type=click.Choice(["done", "refused", "failed"]), help="Only these.")
 @click.option("--limit", default=100, show_default=True, help="Entries, newest first, up to 1000.")

@@ -38,7 +38,7 @@ _from = click.option(
 @click.option(
     "--with-hash-key",
     is_flag=True,
-    help="Include the home's key of hashed fields: who has it and the logs can find out values by trying.",
+    help="Include the home's hash key: anyone who has it and the logs can find hashed values by trying.",
 )
 @json_option
 @click.pass_context
@@ -52,10 +52,10 @@ def backup(
     with_hash_key: bool,
     as_json: bool,
 ) -> None:
-    """Copy a consistent cut of the store to PLACE, with the SHA-256 of every object. The platform may be up.
+    """Copy a consistent snapshot of the store to PLACE, with the SHA-256 of every object. The platform may be up.
 
-    A run that was cut short is finished by the same command. The store is read directly, so this asks for the rights of the store, not
-    for those of a key of the platform.
+    The same command completes an interrupted run. The store is read directly, so this needs access to the store,
+    not an API key of the platform.
     """
     if context.invoked_subcommand is not None:
         if place:
@@ -102,10 +102,10 @@ def verify(place: str, *, as_json: bool) -> None:
 @click.option("--storage", default="", help="The store to restore to, which must be empty [<home>/data].")
 @json_option
 def restore(place: str, home: Path | None, storage: str, *, as_json: bool) -> None:
-    """Restore a backup to an empty store, of any kind; then start a platform on it.
+    """Restore a backup to an empty store of any kind; then start a platform on it.
 
-    Every object is checked before it is written. Until all are there no platform starts on the store; a run that was cut short is
-    finished by the same command.
+    Every object is checked before it is written. No platform starts on the store until all objects are there; the
+    same command completes an interrupted run.
     """
     settings = _settings(home, storage)
     holder = holder_of(settings)

@@ -28,29 +28,30 @@ _JOB_SECONDS = 86_400
     "--in",
     "pattern",
     required=True,
-    help="Parquet, CSV or JSON-lines file, a folder of them, or a quoted pattern; also s3://BUCKET/…",
+    help="Parquet, CSV or JSON lines file, a folder of them, or a quoted pattern; also s3://BUCKET/…",
 )
-@click.option("--out", required=True, help="Folder for the answers, a file for each; also s3://BUCKET/PREFIX.")
+@click.option("--out", required=True, help="Folder for the output files, one per input file; also s3://BUCKET/PREFIX.")
 @click.option("--rows", default=1000, show_default=True, type=click.IntRange(1, 100_000), help="Rows in a request.")
 @click.option("--parallel", default=4, show_default=True, type=click.IntRange(1, 64), help="Requests at once.")
-@click.option("--restart", is_flag=True, help="Forget what an earlier run with this --out has answered.")
+@click.option("--restart", is_flag=True, help="Discard the results of an earlier run with this --out.")
 @click.option(
     "--no-log", "unlogged", is_flag=True, help="Leave these requests out of the log; needs the permission 'analyze'."
 )
 @click.option(
     "--submit",
     is_flag=True,
-    help="Run it as a job of the platform, which must allow both places; see also 'headrace analyze list'.",
+    help="Run it as a job of the platform, which must allow both locations; see also 'headrace analyze list'.",
 )
 @click.option("--no-wait", is_flag=True, help="With --submit: start the job and return without waiting for it.")
 @json_option
 @connected
 def batch(client: Client, name: str, out: str, submit: bool, no_wait: bool, as_json: bool, **asked: Any) -> None:
-    """Send the rows of files to a model or sequence and write them with the answers.
+    """Send the rows of files to a model or sequence and write files with the predictions.
 
-    NAME is a model, MODEL:NUMBER, MODEL@ALIAS or a sequence. Each file gets one of the same name and format in the folder OUT: its rows in their
-    order, its columns as they were, and the answers as columns out.NAME. Rows that are refused go to FILE.refused.jsonl with the problem. A run that was
-    killed goes on where it was when the same command is given again. Exits with 1 after an error, or where every row was refused.
+    NAME is a model, MODEL:NUMBER, MODEL@ALIAS or a sequence. For each file, a file of the same name and format is
+    written to the folder OUT: the same rows in the same order, the original columns, and the predictions as columns
+    out.NAME. Rows that are refused go to FILE.refused.jsonl with the problem. An interrupted run resumes when you
+    run the same command again. Exits with 1 after an error, or if every row was refused.
     """
     if no_wait and not submit:
         raise click.UsageError("--no-wait goes with --submit.")

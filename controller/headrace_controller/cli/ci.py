@@ -51,8 +51,8 @@ def ci() -> None:
 def init(folder: Path, kind: str, check: str, require: tuple[str, ...], target: str, as_json: bool) -> None:
     """Write a pipeline that delivers the model of FOLDER, and say what else it needs.
 
-    The pipeline releases the model, points the alias staging to it, evaluates it on the labelled file and moves the alias production, or stops with the
-    reason. The file is yours to change; nothing that is there is overwritten.
+    The pipeline releases the model, points the alias staging to it, evaluates it on the labelled file and moves the
+    alias production, or stops with the reason. You may edit the file; existing files are not overwritten.
     """
     check_requirements(require)
     if not (folder / check).is_file():

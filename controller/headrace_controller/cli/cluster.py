@@ -27,9 +27,9 @@ def cluster() -> None:
 def check(ctx: click.Context, as_json: bool) -> None:
     """Check a cluster for missing or outdated components, and say how to fix them.
 
-    The cluster is the kubeconfig's current context, or the one of `headrace --context NAME [--namespace NAMESPACE] cluster check`.
-    It is looked at with your own rights, and nothing is changed: what you may not see is unknown. The store is asked for by the
-    platform's controller, where one is up. Exit code 1 if something is lacking.
+    The cluster is the kubeconfig's current context, or the one of `headrace --context NAME [--namespace NAMESPACE]
+    cluster check`. The check uses your own permissions and changes nothing; whatever you may not see is reported as
+    unknown. The platform's controller checks the store, if it is running. Exit code 1 if something is missing.
     """
     place = find_place(None)
     given = ctx.find_root().params.get("namespace") or os.environ.get("HEADRACE_NAMESPACE") or DEFAULT_NAMESPACE

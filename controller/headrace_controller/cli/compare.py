@@ -21,13 +21,14 @@ POLL = 0.5  # seconds
 @click.option(
     "--since", default="7d", show_default=True, help="Start: an RFC 3339 time, or a duration before now such as 1h."
 )
-@click.option("--until", help="As --since; now where it is left out.")
+@click.option("--until", help="Like --since. Default: now.")
 @json_option
 @connected
 def compare(client: Client, first: str, second: str, since: str, until: str | None, as_json: bool) -> None:
     """Compare two versions on the requests that both have answered, e.g. as variant and shadow of a sequence.
 
-    FIRST and SECOND are MODEL:NUMBER or MODEL@ALIAS. Versions that share no request are compared by a replay: headrace replay FIRST --to SECOND.
+    FIRST and SECOND are MODEL:NUMBER or MODEL@ALIAS. To compare versions without common requests, use a replay:
+    headrace replay FIRST --to SECOND.
     """
     found = client.compare(first, second, since=since, until=until)
     print_json(found) if as_json else show(found)
@@ -35,20 +36,20 @@ def compare(client: Client, first: str, second: str, since: str, until: str | No
 
 @click.command()
 @click.argument("source", metavar="SOURCE")
-@click.option("--to", "target", required=True, metavar="TARGET", help="The version that is asked.")
+@click.option("--to", "target", required=True, metavar="TARGET", help="The version to send the requests to.")
 @click.option(
     "--since", default="7d", show_default=True, help="Start: an RFC 3339 time, or a duration before now such as 1h."
 )
-@click.option("--until", help="As --since; now where it is left out.")
+@click.option("--until", help="Like --since. Default: now.")
 @click.option("--rows", default=1000, show_default=True, type=click.IntRange(1, 10_000), help="The newest rows.")
-@click.option("--rate", default=50.0, show_default=True, help="Rows a second, at most 500.")
+@click.option("--rate", default=50.0, show_default=True, help="Rows per second, at most 500.")
 @json_option
 @connected
 def replay(client: Client, source: str, target: str, as_json: bool, **options: Any) -> None:
-    """Send logged requests of one version to another and compare the answers.
+    """Send logged requests of one version to another and compare the predictions.
 
-    SOURCE and TARGET are MODEL:NUMBER or MODEL@ALIAS. The questions are not logged and not counted. Ctrl-C ends the replay; what was
-    answered until then is compared.
+    SOURCE and TARGET are MODEL:NUMBER or MODEL@ALIAS. The requests are not logged or counted. Ctrl-C ends the
+    replay; the rows answered so far are compared.
     """
     started = client.start_replay(source, target, **options)
     try:

@@ -106,7 +106,7 @@ def connected(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option(
         "--ca",
         type=click.Path(path_type=Path, dir_okay=False),
-        help="PEM file with the authority of the platform's certificate [HEADRACE_CA_FILE].",
+        help="PEM file with the certificate authority to trust [HEADRACE_CA_FILE].",
     )
     @functools.wraps(command)
     def wrapped(*args: Any, url: str | None, home: Path | None, ca: Path | None, **kwargs: Any) -> Any:

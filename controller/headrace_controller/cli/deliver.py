@@ -42,16 +42,19 @@ class Delivery:
     "--check",
     required=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Labelled CSV or Parquet file: a column for each input and one of labels.",
+    help="Labelled CSV or Parquet file: a column for each input and one for labels.",
 )
 @click.option(
     "--require",
     multiple=True,
     help="A requirement such as accuracy>=0.9, mae<=3 or accuracy>=baseline-0.01. Can be repeated; at least one.",
 )
-@click.option("--staging", default="staging", show_default=True, help="Alias of the version that is being checked.")
+@click.option("--staging", default="staging", show_default=True, help="Alias for the version to check.")
 @click.option(
-    "--alias", default="production", show_default=True, help="Alias that moves; where it points now is the baseline."
+    "--alias",
+    default="production",
+    show_default=True,
+    help="Alias to move; the version it points to now is the baseline.",
 )
 @click.option("--target", default="", help="Column of labels. Default: the version's own target.")
 @click.option(
@@ -71,10 +74,11 @@ def deliver(
     as_json: bool,
     **how: Any,
 ) -> None:
-    """Release a version, stage it, evaluate it, and move an alias to it or say why not.
+    """Release a version, stage and evaluate it, and move an alias to it or say why not.
 
-    The steps are those of headrace apply, alias set, evaluate and alias set. Nothing but the staging alias has moved where a requirement does not
-    hold; the exit code is then 3. Run again with the same files it builds nothing and checks again.
+    The steps are those of headrace apply, alias set, evaluate and alias set. If a requirement is not met, only the
+    staging alias has moved and the exit code is 3. If you run it again with the same files, it builds nothing and
+    repeats the check.
     """
     check_requirements(require)
     _check_aliases(how["staging"], how["alias"])

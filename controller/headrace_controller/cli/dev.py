@@ -14,7 +14,7 @@ from headrace_functions.errors import InvalidInput
 
 @click.command()
 @click.argument("path", default=".", type=click.Path(path_type=Path, exists=True))
-@click.option("--model", help="Model to serve, where the definitions have several.")
+@click.option("--model", help="Model to serve, if there are several definitions.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8081, show_default=True, help="Port to listen on; 0 takes any free one.")
 @click.option("--verbose", "-v", is_flag=True, help="Show the lines of builds.")
@@ -22,10 +22,12 @@ from headrace_functions.errors import InvalidInput
     "--home", type=click.Path(path_type=Path), help="Home whose environments are shared [HEADRACE_HOME, ~/.headrace]."
 )
 def dev(path: Path, model: str | None, host: str, port: int, verbose: bool, home: Path | None) -> None:
-    """Serve the model of a directory or file while it is written: reload on save, show requests, checks and errors.
+    """Serve a model while you develop it: reload on save, show requests, checks and errors.
 
-    The signature, the environment and the function are those that apply would make; nothing of it is kept, no version is made and no platform is needed. A change of the payload
-    is served within a second, a change of the definition, the requirements or the data is built anew. What fails leaves the function from before in place. Ctrl-C ends it.
+    Signature, environment and function are the same as with apply, but nothing is kept, no version is created and
+    no platform is needed. A change to the payload is served within a second; after a change to the definition, the
+    requirements or the data everything is rebuilt. If something fails, the previous function stays in place. Press
+    Ctrl-C to stop.
     """
     environments = Settings(home or default_home()).environments
     try:

@@ -31,8 +31,11 @@ _THINGS = {
 
 
 @click.command()
-@click.option("--field", required=True, help="Input or output whose value it is, as contracts name it.")
-@click.option("--value", help="The value, in clear. - reads it from standard input, so that it is in no shell history.")
+@click.option("--field", required=True, help="Input or output that has the value, as named in contracts.")
+@click.option(
+    "--value",
+    help="The value, in clear. - reads it from standard input, so that it does not appear in the shell history.",
+)
 @click.option("--model", default="", help="Only this model. Default: all models.")
 @click.option("--dry-run", is_flag=True, help="Only show what would be erased and what would stay.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -40,10 +43,10 @@ _THINGS = {
 @json_option
 @connected
 def erase(client: Client, field: str, value: str | None, model: str, *, as_json: bool, **options: bool) -> None:
-    """Erase what the platform keeps of one value of a field, such as a customer's id: rows of logs, metric values, labels, reports.
+    """Erase everything the platform stores about one value of a field, such as a customer's id: rows of logs, metric values, labels, reports.
 
-    The platform may serve meanwhile. What has to go away first, such as an analysis that reads the log, is waited for. Afterwards no byte
-    of the value is in the store but in the objects that the command names.
+    The platform can keep serving. The erasure waits for anything that must end first, such as an analysis that
+    reads the log. Afterwards no byte of the value is in the store, except in the objects that the command names.
     """
     value = _value(value)
     plan = client.plan_erasure(field, value, model)
@@ -70,14 +73,14 @@ def erase(client: Client, field: str, value: str | None, model: str, *, as_json:
 
 @click.group(cls=Commands)
 def erasure() -> None:
-    """Show erasures. Begin one with: headrace erase."""
+    """Show erasures. Start one with: headrace erase."""
 
 
 @erasure.command("list")
 @json_option
 @connected
 def list_erasures(client: Client, as_json: bool) -> None:
-    """List erasures, newest first. A digest stands for the value."""
+    """List erasures, newest first, with a digest instead of the value."""
     found = [_row(e) for e in client.erasures()]
     columns = ["id", "field", "digest", "model", "state", "erased", "waits"]
     print_json(client.erasures()) if as_json else print_table(found, columns, empty="no erasure yet")

@@ -29,7 +29,7 @@ NOT_GOOD_ENOUGH = 3
     "file",
     required=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="CSV or Parquet file with a column for each input and one of labels.",
+    help="CSV or Parquet file with a column for each input and one for labels.",
 )
 @click.option(
     "--require",
@@ -43,11 +43,11 @@ NOT_GOOD_ENOUGH = 3
 @json_option
 @connected
 def evaluate(client: Client, reference: str, file: Path, require: tuple[str, ...], as_json: bool, **how: str) -> None:
-    """Ask a version the rows of a labelled file and hold its figures against requirements.
+    """Evaluate a version on a labelled file and check the figures against requirements.
 
-    Figures of classes: accuracy, balanced_accuracy, precision, recall, f1, roc_auc; of numbers: mae, rmse, r2; of both: answered, the share of rows
-    that were answered, which must be 1 unless something else is required of it. The questions are not logged and not counted. Exits with 3
-    where a requirement does not hold.
+    Figures for classes: accuracy, balanced_accuracy, precision, recall, f1, roc_auc; for numbers: mae, rmse, r2;
+    for both: answered, the share of rows that were answered, which must be 1 unless you set another requirement for
+    it. The requests are not logged or counted. Exits with 3 if a requirement is not met.
     """
     found = evaluated(client, client.resolve(reference), file, require, **how)
     if as_json:

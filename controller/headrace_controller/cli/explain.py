@@ -32,7 +32,7 @@ FACTS = (
     type=click.Choice(["shap", "anchors", "counterfactual", "rise"]),
     default="shap",
     show_default=True,
-    help="Shares of the inputs, a rule that holds the answer, near rows with another answer, or the parts of an image.",
+    help="Contributions of the inputs, a rule that preserves the prediction, similar rows with a different prediction, or the relevant parts of an image.",
 )
 @click.option(
     "--engine",
@@ -50,7 +50,8 @@ def explain(client: Client, model: str, request_id: str, as_json: bool, **option
 
     A sequence is explained as a whole: its own inputs, its last stage's outputs.
 
-    The same question asked again is answered from the report that is there. The first explanation builds the environment of the analysis, which can take minutes.
+    If the same explanation is requested again, the existing report is returned. The first explanation builds the
+    environment of the analysis, which can take minutes.
     """
     asked = client.explain(model, request_id, **options)
     job = wait_for(client, asked, verbose=not as_json)

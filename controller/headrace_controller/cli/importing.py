@@ -16,7 +16,7 @@ MAX_BYTES = 1024 * 1024  # of a file
 
 @click.group("import", cls=Commands)
 def importing() -> None:
-    """Write definitions from what other platforms run."""
+    """Write definitions for models of other platforms."""
 
 
 @importing.command("isvc")
@@ -28,10 +28,11 @@ def importing() -> None:
 )
 @json_option
 def import_isvc(file: Path, out: Path | None, as_json: bool) -> None:
-    """Write the definition that serves what the KServe InferenceServices in FILE (YAML or JSON) serve.
+    """Write definitions for the KServe InferenceServices in FILE (YAML or JSON).
 
-    A predictor becomes a model, a transformer or a canary a sequence. Every key that has no counterpart is named on standard error with the reason, and so is what
-    has to be filled in. Nothing is asked of the cluster and nothing is fetched. With kubectl: kubectl get isvc NAME -o yaml > FILE.
+    A predictor becomes a model; a transformer or a canary becomes a sequence. Standard error names every key that
+    has no counterpart, with the reason, and everything you need to fill in. The cluster is not contacted and
+    nothing is downloaded. With kubectl: kubectl get isvc NAME -o yaml > FILE.
     """
     found = _read(file)
     if as_json:

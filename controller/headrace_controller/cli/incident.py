@@ -93,7 +93,7 @@ def acknowledge_incident(client: Client, number: int, by: str, text: str) -> Non
 @click.option(
     "--until",
     required=True,
-    help="End of the silence: an End of the silence: an RFC 3339 time, or a duration from now such as 2h.",
+    help="End of the silence: an RFC 3339 time, or a duration from now such as 2h.",
 )
 @_said
 @connected

@@ -17,13 +17,13 @@ _FIELDS = 40  # fields of a side that are printed; --json has all
 
 @click.command("inspect")
 @click.argument("path", metavar="FILE", type=click.Path(path_type=Path))
-@click.option("--framework", help="Read it as this framework's, where its bytes do not say.")
+@click.option("--framework", help="Framework to assume if the file's content does not show it.")
 @json_option
 def inspect_model(path: Path, framework: str | None, as_json: bool) -> None:
-    """Describe the model in FILE (or a directory) without loading it or running anything of it.
+    """Describe the model in FILE (or a directory) without loading or running it.
 
-    Prints its framework, versions, size, inputs and outputs, what would be imported that models usually do not import, what is unclear, and the
-    definition that serves it. Needs no platform and none of the model's libraries.
+    Prints its framework, versions, size, inputs and outputs, imports that are unusual for a model, anything
+    unclear, and a definition that serves it. Needs no platform and none of the model's libraries.
     """
     found = inspect(path, framework)
     if as_json:

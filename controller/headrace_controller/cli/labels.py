@@ -24,10 +24,11 @@ def labels() -> None:
 @json_option
 @connected
 def push_labels(client: Client, model: str, file: Path, as_json: bool) -> None:
-    """Push the labels of requests: CSV or Parquet with request_id, the target column, and row (0 where it is left out).
+    """Push the labels of requests: CSV or Parquet with request_id, the target column, and row (default 0).
 
-    A label is a class of the version, however it is spelled (1, 1.0 and true are one class), or a number where it predicts one.
-    Of several labels of a row the last one pushed counts. Labels may come before the log shows their requests.
+    A label is a class of the version, however it is spelled (1, 1.0 and true are one class), or a number if the
+    version predicts one. If a row has several labels, the last one pushed is used. Labels may be pushed before the
+    log shows their requests.
     """
     found = client.push_labels(client.resolve(model), file)
     if as_json:

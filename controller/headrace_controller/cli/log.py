@@ -134,10 +134,10 @@ def export_log(client: Client, version: str, target: Path, **selection: str | No
 @json_option
 @connected
 def push_exchanges(client: Client, version: str, file: Path, as_json: bool) -> None:
-    """Log what an external model was asked and answered elsewhere: JSON lines (.jsonl), Parquet or an Arrow stream (.arrow).
+    """Log exchanges of an external model: JSON lines (.jsonl), Parquet or an Arrow stream (.arrow).
 
-    A line is {"request_id": …, "inputs": {…}, "outputs": {…}}, and received, latency_ms, outcome where they are known. An id that is in the log
-    is not logged again, so a file may be sent twice.
+    A line is {"request_id": …, "inputs": {…}, "outputs": {…}}, and optionally received, latency_ms and outcome. An
+    id that is already in the log is not logged again, so a file may be sent twice.
     """
     kind = _EXCHANGE_TYPES.get(file.suffix, "application/x-ndjson")
     found = client.push_exchanges(client.resolve(version), file.read_bytes(), kind)

@@ -24,7 +24,7 @@ _home = click.option(
 _ca = click.option(
     "--ca",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="PEM file with the authority of the platform's certificate [HEADRACE_CA_FILE].",
+    help="PEM file with the certificate authority to trust [HEADRACE_CA_FILE].",
 )
 
 
@@ -32,13 +32,13 @@ _ca = click.option(
 @_url
 @_home
 @_ca
-@click.option("--provider", is_flag=True, help="Log in at the platform's login provider, in a browser.")
+@click.option("--provider", is_flag=True, help="Log in with the platform's login provider, in a browser.")
 def login(url: str | None, home: Path | None, ca: Path | None, *, provider: bool) -> None:
-    """Keep an API key for a platform, or log in at its login provider, so that commands show who you are.
+    """Store an API key for a platform, or log in with its login provider, so that commands use it.
 
-    The key is asked for, or read from standard input, so that it is in no shell history: headrace login < KEYFILE. With --provider the
-    command prints a page to open and a code, and waits. What it gets is checked before it is kept, in the system's keyring where there is
-    one, else in a file that only you can read.
+    The key is read from a prompt or from standard input, so that it does not appear in the shell history: headrace
+    login < KEYFILE. With --provider the command prints a page to open and a code, and waits until you have logged in there. The
+    key or login is verified, then stored in the system's keyring if there is one, else in a file that only you can read.
     """
     if provider:
         _at_provider(url, home, ca)

@@ -10,7 +10,7 @@ from headrace_controller.client import Client
 
 @click.group(cls=Commands)
 def metric() -> None:
-    """Metrics: models or formulas that score what a version was asked and answered."""
+    """Metrics: models or formulas that score a version's requests and predictions."""
 
 
 @metric.command("list")
@@ -71,9 +71,9 @@ def show_metric(client: Client, version: str, name: str, limit: int, as_json: bo
     "--expression",
     default="",
     metavar="SQL",
-    help="In place of a model: a formula over inputs and outputs, e.g. 'amount / income > 0.4'.",
+    help="Instead of a model: a formula over inputs and outputs, e.g. 'amount / income > 0.4'.",
 )
-@click.option("--threshold", type=float, help="Left out for an expression that is true or false: true is unhealthy.")
+@click.option("--threshold", type=float, help="Omit it for an expression that is true or false: true is unhealthy.")
 @click.option(
     "--operator",
     default="<=",
@@ -85,7 +85,7 @@ def show_metric(client: Client, version: str, name: str, limit: int, as_json: bo
 def add_metric(
     client: Client, version: str, name: str, model: str | None, expression: str, threshold: float | None, operator: str
 ) -> None:
-    """Score a version by another model or by a formula, its log included."""
+    """Score a version, including its log, with another model or a formula."""
     body = {"model": model, "expression": expression, "threshold": threshold, "operator": operator}
     found = client.put_metric(client.resolve(version), name, **body)
     click.echo(f"{found.name}: healthy iff {found.condition}" + (f", by {found.model}" if found.model else ""))
@@ -96,6 +96,6 @@ def add_metric(
 @click.argument("name")
 @connected
 def remove_metric(client: Client, version: str, name: str) -> None:
-    """Stop scoring a version by a metric; its values stay."""
+    """Stop scoring a version with a metric; its values are kept."""
     client.delete_metric(client.resolve(version), name)
     click.echo(f"{name} is no longer scored")

@@ -45,17 +45,17 @@ _home = click.option(
     "--auth",
     is_flag=True,
     envvar="HEADRACE_AUTH",
-    help="Ask callers who they are: API keys, and a login on the pages [HEADRACE_AUTH].",
+    help="Require authentication: API keys, and a login on the pages [HEADRACE_AUTH].",
 )
 @click.option(
     "--public-url",
     default="",
-    help="URL by which people reach the platform if something stands before it, e.g. https://models.example.org.",
+    help="URL that people use if a proxy is in front of the platform, e.g. https://models.example.org.",
 )
 @click.option(
     "--unconfined",
     is_flag=True,
-    help="Let functions reach whatever the platform's user can, although the kernel could confine them.",
+    help="Do not confine functions: they may access whatever the platform's user can.",
 )
 @click.option(
     "--function-path",
@@ -66,7 +66,7 @@ _home = click.option(
 @click.option(
     "--function-network/--no-function-network",
     default=True,
-    help="Let functions open TCP connections and ports; where the kernel can keep these from them (Linux 6.7). Default: they may.",
+    help="Whether functions may open TCP connections and ports; denying it needs Linux 6.7. Default: they may.",
 )
 @click.option(
     "--function-memory",
@@ -81,15 +81,17 @@ _home = click.option(
     envvar="HEADRACE_TRUSTED_KEYS",
     help="Folder of public keys (PEM): build only payloads that one of them has signed [HEADRACE_TRUSTED_KEYS]. Needs headrace[signing].",
 )
-@click.option("--oidc-issuer", default="", help="URL of an OpenID Connect provider at which people log in.")
+@click.option("--oidc-issuer", default="", help="URL of the OpenID Connect provider that people log in with.")
 @click.option(
     "--oidc-client-id",
     default="",
     help="Client at that provider; its secret, if it has one, is read from HEADRACE_OIDC_CLIENT_SECRET.",
 )
 @click.option("--oidc-audience", default="", help="Accept the provider's bearer tokens for this audience.")
-@click.option("--oidc-groups-claim", default="groups", show_default=True, help="Claim with the groups of grants.")
-@click.option("--oidc-name-claim", default="email", show_default=True, help="Claim with the name of user:NAME.")
+@click.option(
+    "--oidc-groups-claim", default="groups", show_default=True, help="Claim with the groups that grants refer to."
+)
+@click.option("--oidc-name-claim", default="email", show_default=True, help="Claim with the NAME in user:NAME.")
 @click.option("--oidc-scopes", default="openid email profile", show_default=True, help="Scopes to ask for.")
 @click.option(
     "--oidc-cli-client-id",
@@ -100,7 +102,7 @@ _home = click.option(
     "--tls-cert",
     "tls_certificate",
     default="",
-    help="PEM file with the certificate (and those above it) of the front door, which then speaks TLS alone.",
+    help="PEM file with the platform's certificate and any intermediate ones; the port then accepts only TLS.",
 )
 @click.option("--tls-key", default="", help="PEM file with the private key of --tls-cert.")
 @click.option("--port", default=8080, show_default=True, help="Port to listen on; 0 chooses a free port.")
@@ -120,19 +122,19 @@ _home = click.option(
     "--cors-origin",
     "cors_origins",
     multiple=True,
-    help="Origin of web pages that may read answers of /v1 and /v2, e.g. https://app.example.org, or *. May be repeated.",
+    help="Origin of web pages that may read responses of /v1 and /v2, e.g. https://app.example.org, or *. Can be repeated.",
 )
 @click.option(
     "--caller-requests",
     type=click.FloatRange(min=0),
     default=0.0,
-    help="Requests a second that one caller may send; more is refused with 429. Default: no limit.",
+    help="Requests per second that one caller may send; more are refused with 429. Default: no limit.",
 )
 @click.option(
     "--caller-bytes",
     type=click.FloatRange(min=0),
     default=0.0,
-    help="Bytes of request bodies a second that one caller may send. Default: no limit.",
+    help="Bytes of request bodies per second that one caller may send. Default: no limit.",
 )
 @click.option(
     "--callback-host",
@@ -152,7 +154,7 @@ _home = click.option(
 @click.option(
     "--detach",
     is_flag=True,
-    help="Run in the background; returns once the platform answers. Stop it with: headrace down.",
+    help="Run in the background; returns once the platform responds. Stop it with: headrace down.",
 )
 @json_option
 def up(home: Path | None, *, detach: bool, as_json: bool, **settings_given: Any) -> None:

@@ -30,15 +30,15 @@ MAX_SHOWN = 4096  # characters of a request in a command line that is shown
 @click.option(
     "--explain",
     is_flag=True,
-    help="Also show what each answer depends on most, for models of trees; at most 100 rows a request.",
+    help="Also show what each prediction depends on most, for tree models; at most 100 rows per request.",
 )
 @json_option
 @connected
 def predict(client: Client, name: str, path: str, explain: bool, as_json: bool) -> None:
     """Send rows to a model or sequence and show the predictions.
 
-    NAME is a model, MODEL:NUMBER, MODEL@ALIAS or a sequence. A CSV file is read as training data is, and columns that are no inputs are
-    left out. Many rows are sent in several requests.
+    NAME is a model, MODEL:NUMBER, MODEL@ALIAS or a sequence. A CSV file is read like training data, and columns
+    that are not inputs are left out. Many rows are sent in several requests.
     """
     metadata = _metadata(client, name)
     if path.endswith(".csv"):

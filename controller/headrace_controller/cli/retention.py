@@ -10,7 +10,7 @@ from headrace_controller.client import Client
 
 @click.group(cls=Commands)
 def retention() -> None:
-    """Say for how long logs, metric values and reports are kept. Without a rule, for ever."""
+    """Set how long logs, metric values and reports are kept. Without a rule, for ever."""
 
 
 @retention.command("list")
@@ -53,7 +53,7 @@ def delete_rule(client: Client, name: str) -> None:
 @json_option
 @connected
 def run(client: Client, *, dry_run: bool, as_json: bool) -> None:
-    """Remove what is too old now; the platform does so once a day."""
+    """Remove expired data now; the platform does this once a day."""
     found = client.run_retention(dry_run=dry_run)
     if as_json:
         print_json(found)

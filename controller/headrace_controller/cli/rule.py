@@ -14,14 +14,14 @@ _COLUMNS = ["model", "rule", "field", "low", "medium", "severe", "of the last lo
 
 @click.group(cls=Commands)
 def rule() -> None:
-    """Rules of incidents: your own limits for a model in the place of the defaults."""
+    """Rules of incidents: your own limits for a model instead of the defaults."""
 
 
 @rule.command("list")
 @json_option
 @connected
 def list_rules(client: Client, as_json: bool) -> None:
-    """List the limits that were set; every other rule has its defaults (docs/incidents.md)."""
+    """List the limits that you set; all other rules have their defaults (docs/incidents.md)."""
     found = client.rules()
     if as_json:
         print_json([r.model_dump() for r in found])
@@ -42,16 +42,18 @@ def list_rules(client: Client, as_json: bool) -> None:
 @rule.command("set")
 @click.argument("model")
 @click.argument("rule", type=_RULE)
-@click.option("--field", default="", help="An input, output or metric; every one where it is left out.")
+@click.option("--field", default="", help="An input, output or metric. Default: all.")
 @click.option(
-    "--low", type=float, help="From where it is low: a share (0 to 1), milliseconds of latency, minutes of silence."
+    "--low", type=float, help="Limit for low severity: a share (0 to 1), milliseconds of latency, minutes of silence."
 )
 @click.option("--medium", type=float)
 @click.option("--severe", type=float)
 @click.option(
-    "--wanted", default=2, show_default=True, type=click.IntRange(1, 60), help="Looks that are beyond a limit …"
+    "--wanted", default=2, show_default=True, type=click.IntRange(1, 60), help="How many checks must exceed the limit …"
 )
-@click.option("--looks", default=3, show_default=True, type=click.IntRange(1, 60), help="… of the last so many.")
+@click.option(
+    "--looks", default=3, show_default=True, type=click.IntRange(1, 60), help="… out of this many most recent checks."
+)
 @click.option("--off", is_flag=True, help="Switch the rule off.")
 @json_option
 @connected
@@ -72,6 +74,6 @@ def set_rule(client: Client, model: str, rule: str, as_json: bool, **limits: flo
 @click.option("--field", default="", help="As it was set.")
 @connected
 def reset_rule(client: Client, model: str, rule: str, field: str) -> None:
-    """Go back to the default of a rule."""
+    """Reset a rule to its default."""
     client.delete_rule(model, rule, field)
     click.echo(f"{model}: {rule} has its default again")

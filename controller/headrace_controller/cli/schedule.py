@@ -37,13 +37,13 @@ def schedule() -> None:
     "settings",
     multiple=True,
     metavar="OPTION=VALUE",
-    help="Option of the analysis, e.g. group=sex. Can be repeated. Can be repeated.",
+    help="Option of the analysis, e.g. group=sex. Can be repeated.",
 )
 @connected
 def add_schedule(client: Client, name: str, model: str, settings: tuple[str, ...], **body: str | int) -> None:
     """Run an analysis by a cron expression, or after a number of new rows, while the platform is up.
 
-    An alias is followed at each run. A window runs once; a run that fails is tried twice more.
+    An alias is resolved at each run. Each window runs once; a failed run is retried twice.
     """
     found = client.put_schedule(name, model=model, options=_options(settings), **body)
     click.echo(

@@ -11,7 +11,7 @@ from headrace_controller.client import Client
 
 @click.group(cls=Commands)
 def stream() -> None:
-    """List, pause, resume and reset streams between Kafka topics. Make them with: headrace apply."""
+    """List, pause, resume and reset streams between Kafka topics. Create them with: headrace apply."""
 
 
 @stream.command("list")
@@ -57,7 +57,7 @@ def show_stream(client: Client, name: str, as_json: bool) -> None:
 @click.argument("name")
 @connected
 def pause_stream(client: Client, name: str) -> None:
-    """Stop reading after the batch that is being answered."""
+    """Stop reading after the current batch."""
     client.pause_stream(name)
     click.echo(f"{name} is paused; go on with: headrace stream resume {name}")
 
@@ -66,7 +66,7 @@ def pause_stream(client: Client, name: str) -> None:
 @click.argument("name")
 @connected
 def resume_stream(client: Client, name: str) -> None:
-    """Go on where a paused stream has stopped."""
+    """Resume a paused stream where it stopped."""
     client.resume_stream(name)
     click.echo(f"{name} goes on")
 
@@ -76,7 +76,7 @@ def resume_stream(client: Client, name: str) -> None:
 @click.option("--to", required=True, help="earliest, latest, or a time such as 2026-11-01T00:00:00Z.")
 @connected
 def reset_stream(client: Client, name: str, to: str) -> None:
-    """Read the source again from a place on. Messages from there on are answered and logged once more."""
+    """Read the source again from a given position. Messages from there on are answered and logged again."""
     found = client.reset_stream(name, to)
     click.echo(f"{name} reads from {to} on, as group {found.group}")
 
