@@ -4,7 +4,6 @@ The provider's own page asks who it is, in whatever browser a person has; the co
 and perhaps a refresh token, by which it gets the next one when that has ended. Nothing of it passes through the platform.
 """
 
-import base64
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -14,6 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from headrace_functions.access.unverified import end_of
 from headrace_functions.errors import InvalidInput, Unauthenticated, Unreachable
 
 GRANT = "urn:ietf:params:oauth:grant-type:device_code"
@@ -51,11 +51,7 @@ class Login:
     @property
     def ends(self) -> float:
         """Seconds since the epoch; 0 where the token cannot be read."""
-        try:
-            part = self.id_token.split(".")[1]
-            return float(json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))["exp"])
-        except (IndexError, KeyError, TypeError, ValueError):
-            return 0.0
+        return end_of(self.id_token, 0.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,13 +86,17 @@ def check_pattern(pattern: Any, *, field: str = "names") -> str:
 
 
 def check_subject(subject: Any, *, field: str = "subject") -> str:
-    if not isinstance(subject, str) or not _SUBJECT.fullmatch(subject):
+    if not isinstance(subject, str) or not is_subject(subject):
         raise InvalidInput(
             f"{field}: {str(subject)[:100]!r} is not a subject",
             field=field,
             expected=f"user:NAME, group:NAME, key:NAME or machine:NAME, visible ASCII characters, at most {MAX_SUBJECT}",
         )
     return subject
+
+
+def is_subject(subject: str) -> bool:
+    return _SUBJECT.fullmatch(subject) is not None
 
 
 @lru_cache(maxsize=4096)

@@ -5,7 +5,6 @@ A token with a key that is not known makes the thread look soon, at most every `
 is away the keys that were read last count; before they were read nobody is let in by a token.
 """
 
-import base64
 import json
 import logging
 import threading
@@ -20,8 +19,9 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
-from headrace_functions.access.roles import Caller, check_subject
-from headrace_functions.errors import HeadraceError, InvalidInput, Unauthenticated, Unreachable
+from headrace_functions.access.roles import Caller, check_subject, is_subject
+from headrace_functions.access.unverified import HEADER, said_by
+from headrace_functions.errors import InvalidInput, Unauthenticated, Unreachable
 from headrace_functions.loop_health import LoopHealth
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
@@ -148,7 +148,7 @@ class Provider:
             )
             registry.validate(found.claims)
         except (JoseError, ValueError, TypeError, KeyError) as error:
-            if "." in token and _key_id(token) not in self._known:
+            if "." in token and str(said_by(token, HEADER).get("kid")) not in self._known:
                 self._soon.set()  # the provider may have another key by now
             raise Unauthenticated(
                 f"the token is refused: {_words(error)}", hint="get another one from the provider"
@@ -159,7 +159,7 @@ class Provider:
         """The groups of a token that may stand in a grant; others are left out."""
         found = claims.get(self.settings.groups_claim, ())
         named = [found] if isinstance(found, str) else found if isinstance(found, list) else []
-        return tuple(sorted({g for g in named[:MAX_GROUPS] if isinstance(g, str) and _usable(f"group:{g}")}))
+        return tuple(sorted({g for g in named[:MAX_GROUPS] if isinstance(g, str) and is_subject(f"group:{g}")}))
 
     def _follow(self) -> None:
         while not self._stop:
@@ -191,7 +191,7 @@ class ProviderTokens:
             )
         claims = self._provider.claims(token, settings.audience)
         subject = f"machine:{claims['sub']}"
-        if not _usable(subject):
+        if not is_subject(subject):
             raise Unauthenticated("the token's subject cannot be read")
         return Caller(subject, self._provider.groups(claims)), float(claims["exp"])
 
@@ -214,20 +214,8 @@ def person(settings: ProviderSettings, claims: Mapping[str, Any]) -> str:
 
 def _audiences(token: str) -> list[Any]:
     """Whom a token says that it is for; what it says is believed of nothing but which check it is given to."""
-    try:
-        part = token.split(".")[1]
-        found = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))).get("aud")
-    except (IndexError, ValueError, AttributeError):
-        return []
+    found = said_by(token).get("aud")
     return found if isinstance(found, list) else [found]
-
-
-def _usable(subject: str) -> bool:
-    try:
-        check_subject(subject)
-    except HeadraceError:
-        return False
-    return True
 
 
 def _get(url: str, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -241,14 +229,6 @@ def _get(url: str, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise Unreachable(f"{url} answers no JSON object")
     return found
-
-
-def _key_id(token: str) -> str:
-    try:
-        head = token.split(".", 1)[0]
-        return str(json.loads(base64.urlsafe_b64decode(head + "=" * (-len(head) % 4))).get("kid"))
-    except (ValueError, AttributeError):
-        return ""
 
 
 def _words(error: Exception) -> str:
