@@ -103,10 +103,10 @@ def serve_in_cluster(environment: Mapping[str, str]) -> None:
     platform.checks.append(lambda: list(services.keeping.left.values()))
     platform.checks.append(lambda: streams.problems)
     platform.trust.secret.value = keys.secret
-    platform.rotation.elsewhere = HashKeys(Secrets(cluster), services.keeping.look)
+    platform.rotation.elsewhere = HashKeys(secrets, services.keeping.look)
     platform.trust.authentication.tokens = _tokens(settings, platform.trust.authentication.tokens, cluster)
     platform.open(home_lost=True)
-    platform.trust.see_to_an_administrator(lambda key: Secrets(cluster).apply(first_key_secret(key, settings.cluster)))
+    platform.trust.see_to_an_administrator(lambda key: secrets.apply(first_key_secret(key, settings.cluster)))
     services.open()
     streams.start()
     management = create_app(platform, pages.blueprint(platform))

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from headrace_controller import clock
 from headrace_controller.access import current
@@ -41,18 +41,7 @@ Kind = Literal[
     "batch",
 ]
 State = Literal["queued", "running", "done", "failed"]
-KINDS: tuple[Kind, ...] = (
-    "drift",
-    "performance",
-    "quality",
-    "outliers",
-    "fairness",
-    "explain",
-    "attribution",
-    "profile",
-    "projection",
-    "batch",
-)
+KINDS: tuple[Kind, ...] = get_args(Kind)
 ASKING: tuple[Kind, ...] = ("attribution", "batch")
 """Kinds that ask the version through the gateway, whoever starts them; an explanation is told where by whoever starts it."""
 ENGINES: tuple[Engine, ...] = ("native", "alibi")
