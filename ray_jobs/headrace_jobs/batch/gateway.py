@@ -8,11 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
-from urllib.parse import urlsplit
 
 from headrace_functions.errors import InvalidInput, Unreachable
 from headrace_functions.names import VersionId
-from headrace_jobs.explain.endpoint import TOKEN
+from headrace_jobs.explain.endpoint import TOKEN, connecting
 
 TIMEOUT = 600.0
 """Seconds for one request; the version's own limits end it sooner."""
@@ -42,17 +41,8 @@ class Gateway:
     """Questions to one version; a kept connection for each thread."""
 
     def __init__(self, url: str, version: VersionId) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise InvalidInput(
-                f"endpoint: {url!r} is not a valid endpoint",
-                field="endpoint",
-                expected="http://HOST:PORT",
-                got=repr(url),
-            )
-        self._kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        self._address = (parts.hostname, parts.port)
-        self._path = f"{parts.path.rstrip('/')}/v2/models/{version.model}/versions/{version.number}"
+        self._connect, under = connecting(url, TIMEOUT)
+        self._path = f"{under}/v2/models/{version.model}/versions/{version.number}"
         token = os.environ.get(TOKEN, "")
         self._own = {"x-headrace-proof": token} if token else {}
         self._kept = threading.local()
@@ -72,7 +62,7 @@ class Gateway:
     def _ask(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> Reply:
         connection = getattr(self._kept, "connection", None)
         if connection is None:
-            connection = self._kept.connection = self._kind(*self._address, timeout=TIMEOUT)
+            connection = self._kept.connection = self._connect()
         try:
             connection.request(method, path, body, {**headers, **self._own})
             response = connection.getresponse()

@@ -4,7 +4,9 @@ import http.client
 import json
 import os
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
@@ -28,6 +30,20 @@ TOKEN = "HEADRACE_PURPOSE_TOKEN"  # noqa: S105 - the name of a variable
 """Environment variable with the word that proves to the gateway that the platform itself is asking."""
 
 
+def connecting(url: str, timeout: float) -> tuple[Callable[[], http.client.HTTPConnection], str]:
+    """What makes a connection to the gateway at ``url``, and the path that it is under. ``InvalidInput`` names the field ``endpoint``."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise InvalidInput(
+            f"endpoint: {url!r} is not a valid endpoint",
+            field="endpoint",
+            expected="http://HOST:PORT",
+            got=repr(url),
+        )
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    return partial(kind, parts.hostname, parts.port, timeout=timeout), parts.path.rstrip("/")
+
+
 class Endpoint:
     """One kept connection to ``url``, e.g. ``http://127.0.0.1:8080``, for questions to one version, or to a sequence.
 
@@ -35,18 +51,10 @@ class Endpoint:
     """
 
     def __init__(self, url: str, version: Version, sequence: str = "", request_id: str = "") -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise InvalidInput(
-                f"endpoint: {url!r} is not a valid endpoint",
-                field="endpoint",
-                expected="http://HOST:PORT",
-                got=repr(url),
-            )
-        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        self._connection = kind(parts.hostname, parts.port, timeout=TIMEOUT)
+        connect, under = connecting(url, TIMEOUT)
+        self._connection = connect()
         asked = sequence or f"{version.id.model}/versions/{version.id.number}"
-        self._path = f"{parts.path.rstrip('/')}/v2/models/{asked}/infer"
+        self._path = f"{under}/v2/models/{asked}/infer"
         self._asked = sequence or str(version.id)
         self._request_id = {"x-request-id": request_id} if sequence else {}
         self._version = version
