@@ -15,11 +15,14 @@ import urllib.request
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import obstore
 import pytest
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
+
+from support.stores import Cable
 
 _START = 60.0
 _HOST = os.environ.get("HEADRACE_TEST_S3_HOST", "127.0.0.1")
@@ -144,3 +147,15 @@ def _answers(endpoint: str, process: "subprocess.Popen[bytes]") -> bool:
             continue
         return True
     return False
+
+
+@pytest.fixture
+def cable(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cable]:
+    """The way of everything that a test starts to the S3, which the test can cut."""
+    where = urlsplit(s3_endpoint)
+    assert where.hostname is not None
+    assert where.port is not None
+    made = Cable(where.hostname, where.port)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{made.port}")
+    yield made
+    made.close()

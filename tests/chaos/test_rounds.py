@@ -17,7 +17,6 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -137,17 +136,6 @@ def small_disk(folder: Path) -> Iterator[Path | None]:
         yield folder
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-@pytest.fixture
-def cable(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cable]:
-    where = urlsplit(s3_endpoint)
-    assert where.hostname is not None
-    assert where.port is not None
-    made = Cable(where.hostname, where.port)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{made.port}")
-    yield made
-    made.close()
 
 
 def kill(platform: RunningPlatform, part: str) -> int:

@@ -2,29 +2,16 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import httpx
-import pytest
 
 from fixtures_platform import ADDER, RunningPlatform, until
 from support.stores import Cable
 
 SECOND = 1.0
 Start = Callable[..., RunningPlatform]
-
-
-@pytest.fixture
-def cable(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cable]:
-    where = urlsplit(s3_endpoint)
-    assert where.hostname is not None
-    assert where.port is not None
-    made = Cable(where.hostname, where.port)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{made.port}")
-    yield made
-    made.close()
 
 
 def _answered(reply: httpx.Response) -> httpx.Response | None:
