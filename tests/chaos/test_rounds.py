@@ -1,5 +1,5 @@
-"""Round after round a part of a platform is killed (``kill -9``) under mixed load, its bucket is away for some seconds, or the disk of its records
-is full, chosen by chance from a seed that is said.
+"""Round after round a part of a platform is killed (``kill -9``) under mixed load, its bucket is away for some seconds, the disk of its records
+is full, or its clock is set an hour forwards or backwards and back again, chosen by chance from a seed that is said.
 
 Counted over all rounds: answered and not logged although the answer did not say so, logged twice, answered wrongly, not back within ``BACK``
 seconds, processes that are left at the end. All of them have to be none. ``make chaos ROUNDS=100`` runs it and says the figures.
@@ -24,6 +24,7 @@ import yaml
 
 from fixtures_platform import RunningPlatform, body, until
 from headrace_controller.embedded.home import holder_of
+from support.clocks import ShiftedClock, can_shift
 from support.stores import Cable
 
 ROUNDS = int(os.environ.get("HEADRACE_CHAOS_ROUNDS") or 5)
@@ -42,9 +43,12 @@ PARTS = (
     "everything",
     "store",
     "disk",
+    "clock",
 )
 AWAY = (2.0, 8.0)
-"""Seconds for which the bucket is away, or the disk is full, at least and at most."""
+"""Seconds for which the bucket is away, the disk is full or the clock is wrong, at least and at most."""
+JUMPS = (-3600.0, -30.0, 30.0, 3600.0)
+"""Seconds by which the clock is set. Functions keep the right one, like pods on another machine."""
 DISK = 16 * 1024 * 1024
 """Bytes of the disk for records that are on their way, where the test may mount one."""
 SEQUENCE = {"kind": "Sequence", "name": "chain", "pipeline": [[{"model": "adder:1"}], [{"model": "doubler:1"}]]}
@@ -94,34 +98,50 @@ class Mixed:
         return {i for i, s in self.statuses.copy().items() if i.startswith(kind) and s == status}
 
 
+@dataclass
 class Faults:
-    """What is done to a platform whose bucket is behind a cable, and whose records wait on a small disk where the test may mount one."""
+    """What is done to a platform whose bucket is behind a cable, whose records wait on a small disk where the test may mount one, and whose clock
+    can be set where there is a C compiler."""
 
-    def __init__(self, platform: RunningPlatform, cable: Cable, disk: Path | None, chance: random.Random) -> None:
-        self._platform = platform
-        self._cable = cable
-        self._disk = disk
-        self._chance = chance
+    platform: RunningPlatform
+    cable: Cable
+    disk: Path | None
+    clock: ShiftedClock | None
+    chance: random.Random
+
+    @property
+    def parts(self) -> tuple[str, ...]:
         wanted = os.environ.get("HEADRACE_CHAOS_PARTS") or ",".join(PARTS)
-        self.parts = tuple(p for p in wanted.split(",") if p != "disk" or disk is not None)
+        impossible = {"disk"} if self.disk is None else set()
+        impossible |= {"clock"} if self.clock is None else set()
+        return tuple(p for p in wanted.split(",") if p not in impossible)
 
     def strike(self, part: str) -> int:
         """Do it, and undo what is not a kill; how many things it struck."""
         if part == "store":
-            self._cable.cut()
-            time.sleep(self._chance.uniform(*AWAY))
-            self._cable.mend()
+            self.cable.cut()
+            self._wait()
+            self.cable.mend()
             return 1
         if part == "disk":
-            assert self._disk is not None
-            filler = self._disk / "filler"
+            assert self.disk is not None
+            filler = self.disk / "filler"
             with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
                 while True:
                     file.write(bytes(1 << 16))
-            time.sleep(self._chance.uniform(*AWAY))
+            self._wait()
             filler.unlink()
             return 1
-        return kill(self._platform, part)
+        if part == "clock":
+            assert self.clock is not None
+            self.clock.shift(self.chance.choice(JUMPS))
+            self._wait()
+            self.clock.shift(0)
+            return 1
+        return kill(self.platform, part)
+
+    def _wait(self) -> None:
+        time.sleep(self.chance.uniform(*AWAY))
 
 
 @contextlib.contextmanager
@@ -239,24 +259,25 @@ class Figures:
 
 @pytest.mark.timeout(60 + ROUNDS * 60)
 def test_nothing_is_lost_doubled_wrong_or_left_over_all_rounds(
-    shared_environments: Path, cable: Cable, s3_prefix: str, tmp_path: Path
+    shared_environments: Path, cable: Cable, s3_prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = tmp_path / "home"
+    clock = ShiftedClock(tmp_path / "clock") if can_shift() else None
+    for name, value in clock.variables.items() if clock is not None else ():
+        monkeypatch.setenv(name, value)
     with small_disk(home / "spool") as disk:
         (home / "environments").symlink_to(shared_environments)
         platform = RunningPlatform(home, "--storage", s3_prefix).start()
         try:
-            play(platform, cable, disk, s3_prefix, tmp_path)
+            seed = int(os.environ.get("HEADRACE_CHAOS_SEED") or time.time_ns() % 10**9)
+            play(Faults(platform, cable, disk, clock, random.Random(seed)), seed, s3_prefix, tmp_path)
         finally:
             if platform._process is not None and platform._process.poll() is None:
                 platform.stop()
 
 
-def play(platform: RunningPlatform, cable: Cable, disk: Path | None, store: str, tmp_path: Path) -> None:
-    seed = int(os.environ.get("HEADRACE_CHAOS_SEED") or time.time_ns() % 10**9)
-    chance, figures = random.Random(seed), Figures()
-    faults = Faults(platform, cable, disk, chance)
-    parts = faults.parts
+def play(faults: Faults, seed: int, store: str, tmp_path: Path) -> None:
+    platform, chance, parts, figures = faults.platform, faults.chance, faults.parts, Figures()
     apply(platform, tmp_path)
     load = Mixed(platform)
     callers = [threading.Thread(target=load.caller, args=(n,)) for n in range(CALLERS)]
@@ -283,7 +304,7 @@ def play(platform: RunningPlatform, cable: Cable, disk: Path | None, store: str,
             thread.join()
     spent = time.monotonic() - began
     # Not through the cable: reading a table holds this process's interpreter, and with it the cable's threads.
-    os.environ["AWS_ENDPOINT_URL"] = cable.target
+    os.environ["AWS_ENDPOINT_URL"] = faults.cable.target
     unlogged, doubled = compare(platform, load, store)
     figures.note(platform)
     assert 0 == platform.stop()
@@ -293,11 +314,21 @@ def play(platform: RunningPlatform, cable: Cable, disk: Path | None, store: str,
         f"\nseed {seed}: {ROUNDS} rounds in {spent:.0f} s ({dict(figures.victims)}), {len(load.statuses):,} requests "
         f"({counts[200]:,} answered, {counts[422]:,} refused as they should be, {counts[0]:,} without an answer, "
         f"{len(load.statuses) - counts[200] - counts[422] - counts[0]:,} refused while a part was away); told that they are not logged "
-        f"{len(load.told):,}{'' if disk else ' (no disk could be mounted, so none was full)'}, answered and unlogged otherwise "
+        f"{len(load.told):,}{without(faults)}, answered and unlogged otherwise "
         f"{len(unlogged)}, doubled {len(doubled)}, wrong {len(load.wrong)}, orphans {len(figures.left())}; "
         f"the slowest recovery took {figures.slowest:.1f} s\n"
     )
     assert ([], [], [], []) == (sorted(unlogged), sorted(doubled), load.wrong, figures.left()), f"seed {seed}"
+
+
+def without(faults: Faults) -> str:
+    """The faults that could not be made here, in brackets."""
+    said = {
+        "no disk could be mounted, so none was full": faults.disk is None,
+        "without a C compiler no clock was set": faults.clock is None,
+    }
+    lacking = [sentence for sentence, lacks in said.items() if lacks]
+    return f" ({'; '.join(lacking)})" if lacking else ""
 
 
 def restart(platform: RunningPlatform, what: str) -> None:
