@@ -1,7 +1,7 @@
 """A platform under light load for an hour, without faults: what its processes take at the end is what they took after the first sixth.
 
-``make soak MINUTES=60`` runs it and says the figures. Memory is the proportional set size of each part, taken once a minute; compared are the
-medians of the second and of the last sixth of the time.
+``make soak MINUTES=60`` runs it and says the figures. Memory is what no file backs of each part's proportional set size, taken once a minute; compared are
+the medians of the second and of the last sixth of the time.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from fixtures_platform import ADDER, RunningPlatform, body
-from support.memory import pss
+from support.memory import own_memory
 
 MINUTES = float(os.environ.get("HEADRACE_SOAK_MINUTES") or 1)
 RATE = 20.0
@@ -42,7 +42,7 @@ def test_memory_is_flat(new_platform: Callable[..., RunningPlatform], tmp_path: 
             if time.monotonic() >= sample:
                 sample += every
                 for part, pids in parts(platform).items():
-                    taken[part].append(sum(map(pss, pids)) / 1e6)
+                    taken[part].append(sum(map(own_memory, pids)) / 1e6)
             time.sleep(max(0.0, 1 / RATE - (time.monotonic() - began)))
     figures = {part: (early(values), late(values)) for part, values in taken.items() if len(values) >= 12}
     said = ", ".join(f"{part} {before:.0f} → {after:.0f} MB" for part, (before, after) in sorted(figures.items()))

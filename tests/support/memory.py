@@ -28,12 +28,12 @@ def peak(job: subprocess.Popen[bytes], every: float = 0.1) -> Memory:
     return largest
 
 
-def pss(pid: int) -> int:
-    """Bytes of one process; ``ProcessLookupError`` where it has ended."""
-    found = re.search(r"^Pss:\s+(\d+)", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
-    if found is None:
-        raise ProcessLookupError(pid)
-    return 1024 * int(found[1])
+def own_memory(pid: int) -> int:
+    """Bytes of one process that no file backs, shared pages by its share (``Pss_Anon``); ``ProcessLookupError`` where it has ended.
+
+    Pages of libraries are left out: how many of those a process is charged with depends on who else on the machine has them mapped.
+    """
+    return _kilobytes("Pss_Anon", Path(f"/proc/{pid}/smaps_rollup").read_text(), pid) * 1024
 
 
 def _now(pid: int) -> Memory:
@@ -42,14 +42,20 @@ def _now(pid: int) -> Memory:
         try:
             pages = (process / "smaps_rollup").read_text()
             title = (process / "cmdline").read_bytes()
+            share = _kilobytes("Pss", pages, pid) / 1024
         except OSError:  # it has ended since
             continue
-        found = re.search(r"^Pss:\s+(\d+)", pages, re.MULTILINE)
-        share = int(found[1]) / 1024 if found else 0.0
         total += share
         ours = process.name == str(pid) or (title.startswith(b"ray::") and b"Agent" not in title)
         of_ray += 0.0 if ours else share
     return Memory(total, of_ray)
+
+
+def _kilobytes(name: str, pages: str, pid: int) -> int:
+    found = re.search(rf"^{name}:\s+(\d+)", pages, re.MULTILINE)
+    if found is None:
+        raise ProcessLookupError(pid)
+    return int(found[1])
 
 
 def _family(pid: int) -> Iterator[Path]:
