@@ -15,6 +15,8 @@ MAX_REQUEST_ID = 128
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 _FIELD = re.compile(r"[^\W\d][^\x00-\x1f\x7f\"`]*|[^\x00-\x1f\x7f\"`\s][^\x00-\x1f\x7f\"`]*")
+MAX_DIGITS = 18
+"""Digits of a number that callers name something by; every one of them has 64 bits."""
 _REQUEST_ID = re.compile(r"[!-~]{1,128}")
 
 
@@ -59,6 +61,11 @@ def usable_request_id(value: str | None) -> str:
     return value if value and _REQUEST_ID.fullmatch(value) else new_request_id()
 
 
+def natural(text: str) -> int | None:
+    """The natural number that a text says in ASCII; None where it says none, or one of more digits than any number of ours has."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS else None
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class VersionId:
     """One version of a model, written ``churn:3``."""
@@ -83,14 +90,15 @@ class VersionId:
     @classmethod
     def parse(cls, text: str, *, field: str = "version") -> "VersionId":
         model, _, number = text.partition(":")
-        if not number.isascii() or not number.isdigit() or int(number) < 1:
+        found = natural(number)
+        if not found:
             raise InvalidInput(
                 f"{field}: {text!r} is not a version",
                 field=field,
                 expected="MODEL:NUMBER, e.g. churn:3",
                 got=repr(text),
             )
-        return cls(check_name(model, field=field), int(number))
+        return cls(check_name(model, field=field), found)
 
 
 @dataclass(frozen=True, slots=True)

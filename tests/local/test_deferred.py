@@ -120,6 +120,15 @@ def test_a_request_that_is_cancelled_is_not_answered_any_more(later: RunningPlat
     assert (202, "waiting", "1") == (waiting.status_code, waiting.json()["status"], waiting.headers["retry-after"])
     assert (200, "cancelled") == (cancelled.status_code, cancelled.json()["status"])
     assert (499, "cancelled") == (found.status_code, found.json()["code"])
+    assert "cancelled" == httpx.delete(f"{later.url}{place}").json()["status"]
+
+
+def test_a_request_that_is_answered_cannot_be_cancelled_and_who_tries_is_told(later: RunningPlatform) -> None:
+    place = ask(later, 1.0).headers["location"]
+    before = answered(later, place)
+
+    assert "answered" == httpx.delete(f"{later.url}{place}").json()["status"]
+    assert before.content == answered(later, place).content
 
 
 @pytest.mark.parametrize("request_id", ["x", "0" * 33, "00000000000000000001-abcdefabcdef", "../../models"])

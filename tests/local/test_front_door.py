@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import orjson
 
-from fixtures_platform import ADDER, RunningPlatform, body
+from fixtures_platform import ADDER, RunningPlatform, body, until
 
 
 def test_the_front_door(new_platform: Callable[..., RunningPlatform]) -> None:
@@ -51,3 +51,38 @@ def test_the_front_door(new_platform: Callable[..., RunningPlatform]) -> None:
     refused = next(a for a in answers if a.status_code == 429)
     assert "allowance of 100000 bytes a second" in refused.json()["detail"]
     assert int(refused.headers["retry-after"]) >= 1
+
+
+def test_a_body_however_deeply_nested_is_the_callers_fault_at_every_door(
+    new_platform: Callable[..., RunningPlatform],
+) -> None:
+    platform = new_platform()
+    platform.apply_python("adder", ADDER, platform.home / "adder")
+    lines, plain = {"content-type": "application/x-ndjson"}, {"content-type": "application/json"}
+    tensor = '{"inputs": [{"name": "x", "shape": [1], "datatype": "FP64", "data": [%s]}]}'
+    doors = [
+        ("/v2/models/adder/infer", tensor, plain),
+        ("/v2/models/adder/infer", tensor, {**plain, "inference-header-content-length": "LENGTH"}),
+        ("/v2/models/adder/infer", '{"x": %s}', lines),
+        ("/v2/models/adder/explain", tensor, plain),
+        ("/v2/models/adder/generate", '{"x": %s}', plain),
+        ("/v2/models/adder/generate_stream", '{"x": %s}', plain),
+        ("/v1/models/adder:predict", '{"instances": [{"x": %s}]}', plain),
+        ("/v1/embeddings", '{"model": "adder", "input": "a", "dimensions": %s}', plain),
+        ("/gateway/application/adder", '{"x": [%s]}', plain),
+        ("/api/v1/cloudevents", '{"data": %s}', {"content-type": "application/cloudevents+json"}),
+    ]
+    with httpx.Client(base_url=platform.url, timeout=30) as client:
+        for depth in (100, 300, 1010, 100_000):
+            for opens, ends in (("[", "]"), ('{"a":', "}")):
+                deep = f"{opens * depth}1{ends * depth}"
+                for path, form, headers in doors:
+                    content = form % deep
+                    told = {k: v.replace("LENGTH", str(len(content))) for k, v in headers.items()}
+                    answer = client.post(path, content=content, headers=told)
+                    assert 400 <= answer.status_code < 500, (path, depth, answer.text)
+                form_data = client.post("/v2/models/adder/infer", files={"x": (None, deep)})
+                assert 400 <= form_data.status_code < 500, (depth, form_data.text)
+        client.post("/v2/models/adder/infer", json=body(1.0), headers={"x-request-id": "last"}).raise_for_status()
+        until(lambda: "last" in {r["request_id"] for r in platform.logged("adder:1")}, "the last request is logged")
+        assert [] == client.get("/api/v1/refused-records").json()["items"]

@@ -103,6 +103,7 @@ def test_what_is_to_blame_goes_to_the_error_topic_and_the_rest_is_answered(
     platform.apply_python("two", TWO, platform.home / "two", contract={"inputs": inputs, "outputs": outputs})
     poison = {
         b"json": b"{", b"none": None, b"list": b"[1, 2]", b"type": b'{"x": "one"}', b"name": b'{"z": 1}', b"fails": b'{"x": -1}',
+        b"deep": b'{"x": ' + b"[" * 300 + b"]" * 300 + b"}",
     }  # fmt: skip
     good = [(b"g%d" % i, orjson.dumps({"x": i})) for i in range(40)]
     broker.send(topics[0], [*good[:20], *poison.items(), *good[20:]])
@@ -117,12 +118,12 @@ def test_what_is_to_blame_goes_to_the_error_topic_and_the_rest_is_answered(
     codes = {k: orjson.loads(m.headers["headrace-problem"])["code"] for k, m in problems.items()}
     assert {
         b"json": "malformed", b"none": "malformed", b"list": "malformed", b"type": "signature-mismatch", b"name": "signature-mismatch",
-        b"fails": "function-failed",
+        b"fails": "function-failed", b"deep": "malformed",
     } == codes  # fmt: skip
     assert poison == {k: m.value for k, m in problems.items()}
     origin = orjson.loads(problems[b"json"].headers["headrace-origin"])
     assert topics[0] == origin["topic"]
-    told = until(lambda: (s := shown(platform, name))["lag"] == 0 and s["refused"] == 6 and s, "nothing is left")
+    told = until(lambda: (s := shown(platform, name))["lag"] == 0 and s["refused"] == 7 and s, "nothing is left")
     assert ("running", 40) == (told["state"], told["answered"])
     mine = f"kafka:{name}:"
     lines = until(

@@ -1,7 +1,6 @@
 """The Flask application: resources mounted, errors as problem documents, limits, request ids."""
 
 import logging
-from urllib.parse import urlsplit
 
 import flask
 import orjson
@@ -32,7 +31,7 @@ from headrace_controller.api import (
     streams,
 )
 from headrace_controller.api.declared import DeclaredRoutes
-from headrace_controller.api.identity import Gate
+from headrace_controller.api.identity import Gate, is_ours
 from headrace_controller.api.permissions import PUBLIC, somewhere
 from headrace_controller.api.routing import PREFIX, Resource
 from headrace_controller.service import gauges
@@ -96,11 +95,7 @@ def create_app(platform: Platform, *pages: flask.Blueprint) -> flask.Flask:
 def _begin() -> None:
     flask.g.request_id = usable_request_id(flask.request.headers.get("x-request-id"))
     origin = flask.request.headers.get("origin")
-    if (
-        flask.request.method not in ("GET", "HEAD", "OPTIONS")
-        and origin
-        and urlsplit(origin).netloc != flask.request.host
-    ):
+    if flask.request.method not in ("GET", "HEAD", "OPTIONS") and origin and not is_ours(origin):
         # A page of another site may make a browser send forms to this machine; nothing of ours does so.
         flask.abort(403, description=f"requests that change something are not taken from pages of {origin}")
 

@@ -13,6 +13,7 @@ from headrace_controller.api.running import moment
 from headrace_controller.service.platform import Platform
 from headrace_functions.access.audit import Entry, Head
 from headrace_functions.errors import InvalidInput
+from headrace_functions.names import natural
 
 MOST = 1000
 LOOKED_AT = 20_000
@@ -68,9 +69,10 @@ def view(number: int, entry: Entry) -> schemas.AuditEntry:
 
 
 def _head(text: str) -> Head:
-    number, colon, digest = text.partition(":")
-    if not number.isdigit() or not colon or len(digest) != 64:
+    said, colon, digest = text.partition(":")
+    number = natural(said)
+    if number is None or not colon or len(digest) != 64:
         raise InvalidInput(
             f"head: {text[:100]!r} is not a head", field="head", expected="NUMBER:DIGEST, as verify tells it"
         )
-    return Head(int(number), digest)
+    return Head(number, digest)

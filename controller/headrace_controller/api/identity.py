@@ -152,9 +152,17 @@ def clear_session(response: Response, trust: Trust) -> None:
     response.delete_cookie(cookie_name(trust), path="/", httponly=True, samesite="Lax", secure=trust.secure)
 
 
+def is_ours(origin: str) -> bool:
+    """Whether an origin is this platform's own; text that is none is nobody's."""
+    try:
+        return urlsplit(origin).netloc == flask.request.host
+    except ValueError:
+        return False
+
+
 def from_our_pages() -> bool:
     """Whether a browser says that a page of ours sent the request."""
     origin, site = flask.request.headers.get("origin"), flask.request.headers.get("sec-fetch-site")
     if origin and origin != "null":
-        return urlsplit(origin).netloc == flask.request.host
+        return is_ours(origin)
     return site in ("same-origin", "none")

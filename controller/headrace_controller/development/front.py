@@ -13,6 +13,7 @@ import orjson
 from headrace_controller.development.building import Built
 from headrace_functions.errors import HeadraceError, NotReady, TooLarge
 from headrace_functions.forking.process import log_tail
+from headrace_functions.names import natural
 from headrace_functions.protocol.codec import decode_request, decode_response
 from headrace_functions.protocol.messages import Protocol
 from headrace_functions.protocol.problems import problem
@@ -109,8 +110,7 @@ class Front:
 
 
 def _length(headers: Mapping[str, str]) -> int | None:
-    told = headers.get(_JSON_LENGTH, "")
-    return int(told) if told.isdigit() else None
+    return natural(headers.get(_JSON_LENGTH, ""))
 
 
 def _exchange(built: Built, path: str, headers: Mapping[str, str], body: bytes, reply: httpx.Response) -> str:

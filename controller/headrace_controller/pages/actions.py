@@ -23,7 +23,7 @@ from headrace_controller.service.jobs import JobRequest, Kind
 from headrace_controller.service.platform import Platform
 from headrace_functions.access.authentication import CALLER
 from headrace_functions.errors import Conflict, HeadraceError, InvalidInput, Unreachable
-from headrace_functions.names import Reference, VersionId
+from headrace_functions.names import Reference, VersionId, natural
 from headrace_functions.platform_secret import PROOF
 
 TRY_SECONDS = 60.0
@@ -143,9 +143,10 @@ def field(name: str) -> str:
 
 def number(name: str) -> int:
     text = field(name)
-    if not text.isascii() or not text.isdigit():
-        raise InvalidInput(f"{name}: {text!r} is not a number", field=name, expected="0, 1, 2 …")
-    return int(text)
+    found = natural(text)
+    if found is None:
+        raise InvalidInput(f"{name}: {text[:80]!r} is not a number", field=name, expected="0, 1, 2 …")
+    return found
 
 
 def _tried(url: str, body: str, vouched: Mapping[str, str]) -> dict[str, Any]:

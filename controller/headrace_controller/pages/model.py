@@ -28,7 +28,7 @@ from headrace_controller.service.platform import Platform
 from headrace_controller.service.versions import VersionFilter
 from headrace_functions.charts import Mark
 from headrace_functions.errors import InvalidInput, NotFound
-from headrace_functions.names import VersionId
+from headrace_functions.names import VersionId, natural
 from headrace_functions.storage import layout
 
 TABS = ("monitoring", "reports", "metrics", "versions", "signature", "logs")
@@ -102,9 +102,10 @@ def _number(arguments: Mapping[str, str]) -> int | None:
     text = arguments.get("version", "")
     if not text:
         return None
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise InvalidInput(f"version: {text!r} is not a version number", field="version", expected="1, 2, 3 …")
-    return int(text)
+    number = natural(text)
+    if not number:
+        raise InvalidInput(f"version: {text[:80]!r} is not a version number", field="version", expected="1, 2, 3 …")
+    return number
 
 
 def _tabs(name: str, number: int, reports: int, versions: int) -> list[Json]:

@@ -56,7 +56,7 @@ from headrace_controller.pages.frame import Frame
 from headrace_controller.pages.healthsource import DrawnBuckets
 from headrace_controller.service.platform import Platform
 from headrace_functions.errors import HeadraceError, InvalidInput, NotFound, Unauthenticated
-from headrace_functions.names import VersionId
+from headrace_functions.names import VersionId, natural
 from headrace_functions.protocol.problems import status_of
 
 POLICY = "default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -126,10 +126,11 @@ def _table(platform: Platform, drawn: DrawnBuckets) -> tuple[Page, ...]:
         return flask.request.args
 
     def one_request(name: str, number: int, request_id: str) -> Json:
-        row = arguments().get("row", "0")
-        if not row.isascii() or not row.isdigit():
-            raise InvalidInput(f"row: {row!r} is not a row number", field="row", expected="0, 1, 2 …")
-        return request_detail.content(platform, VersionId(name, number), request_id, int(row))
+        text = arguments().get("row", "0")
+        row = natural(text)
+        if row is None:
+            raise InvalidInput(f"row: {text[:80]!r} is not a row number", field="row", expected="0, 1, 2 …")
+        return request_detail.content(platform, VersionId(name, number), request_id, row)
 
     return (
         Page("/", "overview.html", "Overview", lambda: overview.content(platform, drawn, arguments(), now()), somewhere("view")),

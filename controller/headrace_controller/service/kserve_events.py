@@ -5,6 +5,7 @@ one that waits in vain is counted and dropped, a request without an answer says 
 together, at most a second after they are whole, and the log takes an id once.
 """
 
+import base64
 import logging
 import threading
 import time
@@ -14,11 +15,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import orjson
 
 from headrace_functions.errors import HeadraceError, InvalidInput, Malformed, NotFound, Overloaded
 from headrace_functions.loop_health import LoopHealth
 from headrace_functions.names import VersionId
+from headrace_functions.protocol import jsontext
 from headrace_functions.protocol.codec import decode_request, decode_response
 from headrace_functions.protocol.messages import Protocol
 from headrace_functions.version import Version
@@ -73,12 +74,15 @@ def half_of(headers: Mapping[str, str], body: bytes, now: float) -> Half:
 
 
 def _structured(body: bytes) -> tuple[dict[str, str], bytes]:
+    """The attributes of an event in structured mode, which are single values, and its data."""
+    document = jsontext.parse(body)
+    given = {k: str(v) for k, v in document.items() if isinstance(v, str | int) and not k.startswith("data")}
+    if "data_base64" not in document:
+        return given, jsontext.rewritten(document.get("data"))
     try:
-        document = orjson.loads(body)
-        data = document["data"] if "data" in document else orjson.loads(document.get("data_base64", "null"))
-    except (orjson.JSONDecodeError, TypeError, KeyError) as error:
-        raise Malformed(f"body: it is no CloudEvent of JSON: {error}", field="body") from error
-    return {k: str(v) for k, v in document.items() if not k.startswith("data")}, orjson.dumps(data)
+        return given, base64.b64decode(document["data_base64"], validate=True)
+    except (ValueError, TypeError) as error:
+        raise Malformed(f"data_base64: it is no Base64: {error}", field="data_base64") from error
 
 
 class EventJoin:

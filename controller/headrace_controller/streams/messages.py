@@ -7,6 +7,7 @@ from typing import Any, Literal
 import orjson
 
 from headrace_functions.errors import HeadraceError, Malformed, TooLarge, Unreachable
+from headrace_functions.protocol.jsontext import rewritten
 from headrace_functions.protocol.problems import problem
 
 MAX_ROWS = 10_000
@@ -182,10 +183,10 @@ def groups(asked: Sequence[Question], most: int) -> Iterator[list[Question]]:
 
 
 def body_of(group: Sequence[Question]) -> bytes:
-    """The body of the request that asks about a group: v2 as it came, else ``instances``."""
+    """The body of the request that asks about a group: v2 as it came, else ``instances``. ``Malformed`` where a row cannot be written."""
     if group[0].form == "v2":
         return group[0].message.value or b""
-    return orjson.dumps({"instances": [row for one in group for row in one.rows]})
+    return rewritten({"instances": [row for one in group for row in one.rows]})
 
 
 def replies(group: Sequence[Question], body: bytes, outputs: Sequence[str], version: str) -> list[Reply]:

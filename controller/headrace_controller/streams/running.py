@@ -38,7 +38,7 @@ from headrace_controller.streams.messages import (
     replies,
     rows_of,
 )
-from headrace_functions.errors import HeadraceError, NotFound, TooLarge, Unreachable
+from headrace_functions.errors import HeadraceError, Malformed, NotFound, TooLarge, Unreachable
 from headrace_functions.loop_health import LoopHealth
 from headrace_functions.protocol.problems import problem
 from headrace_functions.sources import Source
@@ -278,9 +278,12 @@ class StreamRun:
         """An answer or problem for each message of a group."""
         source = self._source(group)
         if len(str(source)) > 8000 and len(group) > 1:
-            half = len(group) // 2
-            return [*self._settled(lanes, group[:half]), *self._settled(lanes, group[half:])]
-        answer = self._patiently(lanes, group, source)
+            return self._in_halves(lanes, group)
+        try:
+            body = body_of(group)
+        except Malformed as error:
+            return self._in_halves(lanes, group) if len(group) > 1 else [Problem(group[0].message, problem(error).body)]
+        answer = self._patiently(lanes, group, body, source)
         if answer.status_code == 200:
             version = answer.headers.get(VERSION, "")
             found = replies(group, answer.content, self._names(lanes, group, version), version)
@@ -288,10 +291,13 @@ class StreamRun:
             return [*found] if length is None else [replace(one, json_length=length) for one in found]
         if len(group) == 1:
             return [Problem(group[0].message, answer.content)]
+        return self._in_halves(lanes, group)
+
+    def _in_halves(self, lanes: Lanes, group: list[Question]) -> list[Reply | Problem]:
         half = len(group) // 2
         return [*self._settled(lanes, group[:half]), *self._settled(lanes, group[half:])]
 
-    def _patiently(self, lanes: Lanes, group: Sequence[Question], source: Source) -> httpx.Response:
+    def _patiently(self, lanes: Lanes, group: Sequence[Question], body: bytes, source: Source) -> httpx.Response:
         """The answer to a group, once there is one that says something of the group itself."""
         model = quote(self._stream.model, safe="@:")
         path = f"/v2/models/{model}/infer" if group[0].form == "v2" else f"/v1/models/{model}:predict"
@@ -306,7 +312,7 @@ class StreamRun:
             headers[JSON_LENGTH] = str(group[0].json_length)
         if trace is not None and len(group) == 1 and trace.isascii() and trace.decode().isprintable():
             headers["traceparent"] = trace.decode()
-        body, tries, doubtful = body_of(group), 0, 0
+        tries = doubtful = 0
         while True:
             try:
                 answer = self._asking.post(path, body, headers)

@@ -53,7 +53,7 @@ class SchemaRegistry:
         schema = self._schema(number)
         rest = io.BytesIO(value[HEAD:])
         try:
-            found = schemaless_reader(rest, schema, None)
+            found = plain(schemaless_reader(rest, schema, None))
         except Exception as error:  # fastavro raises whatever its reading of foreign bytes ends in
             raise Malformed(
                 f"the message is not a record of schema {number}: {type(error).__name__}: {error}",
@@ -64,7 +64,7 @@ class SchemaRegistry:
             raise Malformed(
                 f"the message is longer than a record of schema {number}", field="value", got=f"{len(value)} bytes"
             )
-        return plain(found)
+        return found
 
     def _schema(self, number: int) -> Any:
         if number not in self._known:

@@ -1,8 +1,12 @@
 """Tables in files: CSV, Parquet and lines of JSON, read in parts of a number of rows and written whole."""
 
+import codecs
+import csv
 import glob
 import io
 import json
+import math
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +22,9 @@ from headrace_functions.errors import Conflict, InvalidInput, NotFound
 SUFFIXES = (".parquet", ".csv", ".jsonl", ".ndjson")
 _BLOCK = 8 * 1024 * 1024
 _SHORT = 64 * 1024
+_DEEPEST = 50
+"""Lists and structures in one another that a column may have; a few more, and Arrow cannot keep it."""
+_STRING, _BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*"'), re.compile(rb"[\[\]{}]")
 _GROUP_ROWS, _GROUP_BYTES = 64 * 1024, 32 * 1024 * 1024
 """Of a Parquet file, what is gathered before it is written: groups of a few thousand rows are larger and take twice as long."""
 
@@ -56,8 +63,11 @@ def check_suffix(place: str) -> None:
 
 
 def fingerprint(file: Path) -> dict[str, int]:
-    """What tells that a file has changed."""
-    found = file.stat()
+    """What tells that a file has changed. ``InvalidInput`` for one that cannot be looked at."""
+    try:
+        found = file.stat()
+    except OSError as error:
+        raise InvalidInput(f"{file} cannot be read: {error.strerror or error}", field="in") from error
     return {"size": found.st_size, "modified": found.st_mtime_ns}
 
 
@@ -74,6 +84,7 @@ def parts(file: Path, rows: int, place: str = "") -> Iterator[pa.Table]:
             encodings.check_utf8(file, place)
         for batch in _batches(file, rows):
             at, some = 0, some or batch.num_rows > 0
+            _check_depth(batch.schema)
             empty = pa.Table.from_batches([], batch.schema)
             while at < batch.num_rows:
                 piece = batch.slice(at, rows - count)
@@ -83,7 +94,7 @@ def parts(file: Path, rows: int, place: str = "") -> Iterator[pa.Table]:
                 if count == rows:
                     yield pa.Table.from_batches(held)
                     held, count = [], 0
-    except (pa.ArrowException, OSError, ValueError) as error:
+    except (pa.ArrowException, OSError, ValueError, RecursionError) as error:
         raise InvalidInput(f"{place} cannot be read: {error}", field="in", expected=f"a {file.suffix} file") from error
     if held:
         yield pa.Table.from_batches(held)
@@ -99,11 +110,21 @@ def _batches(file: Path, rows: int) -> Iterator[pa.RecordBatch]:
     elif file.suffix == ".csv":
         if file.stat().st_size == 0:
             raise ValueError("it is empty, without even a header")
-        reader = pacsv.open_csv(_csv_text(file), read_options=pacsv.ReadOptions(block_size=_BLOCK))
+        reader = _csv_reader(file)
         yield _no_rows(reader.schema)
         yield from reader
     else:
         yield from _lines(file, rows)
+
+
+def _csv_reader(file: Path) -> pacsv.CSVStreamingReader:
+    """All columns as the text that they are, so that what is copied stays as it is; what is sent is read by the types of the model."""
+    options = pacsv.ReadOptions(block_size=_BLOCK)
+    with pacsv.open_csv(_csv_text(file), read_options=options) as header:
+        types = dict.fromkeys(header.schema.names, pa.string())
+    return pacsv.open_csv(
+        _csv_text(file), read_options=options, convert_options=pacsv.ConvertOptions(column_types=types)
+    )
 
 
 def _csv_text(file: Path) -> Path | io.BytesIO:
@@ -118,15 +139,67 @@ def _no_rows(schema: pa.Schema) -> pa.RecordBatch:
 def _lines(file: Path, rows: int) -> Iterator[pa.RecordBatch]:
     """Lines of JSON in the types of the first of them."""
     schema: pa.Schema | None = None
+    read = 0
     with file.open("rb") as opened:
         while lines := [line for _, line in zip(range(rows), opened, strict=False)]:
-            options = pajson.ParseOptions(explicit_schema=schema) if schema is not None else None
+            if not read:
+                lines[0] = lines[0].removeprefix(codecs.BOM_UTF8)
+            _check_objects(lines, read)
+            read += len(lines)
             try:
-                table = pajson.read_json(io.BytesIO(b"".join(lines)), parse_options=options)
+                table = _of_lines(b"".join(lines), schema)
                 schema = schema or table.schema
             except pa.ArrowInvalid:
                 table = _of_mixed_types(lines)
             yield from table.combine_chunks().to_batches()
+
+
+def _check_objects(lines: Sequence[bytes], before: int) -> None:
+    """``ValueError`` for a line that is no object or is nested too deeply: Arrow takes some of them for rows, and ends the process at others."""
+    for number, line in enumerate(lines, start=before + 1):
+        text = line.strip()
+        if text and not (text.startswith(b"{") and text.endswith(b"}")):
+            raise ValueError(f"line {number} is no JSON object")
+        if text.count(b"[") + text.count(b"{") > _DEEPEST and _nesting(text) > _DEEPEST:
+            raise ValueError(f"line {number} is nested more than {_DEEPEST} levels deep")
+
+
+def _nesting(text: bytes) -> int:
+    depth = deepest = 0
+    for bracket in _BRACKET.findall(_STRING.sub(b"", text)):
+        depth += 1 if bracket in b"[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def _of_lines(data: bytes, schema: pa.Schema | None) -> pa.Table:
+    """Rows in the types of the schema, as far as it has their members; text that looks like a time stays the text that it is."""
+    options = pajson.ParseOptions(explicit_schema=schema) if schema is not None else None
+    table = pajson.read_json(io.BytesIO(data), parse_options=options)
+    plain = pa.schema([f.with_type(_without_times(f.type)) for f in table.schema])
+    if plain.equals(table.schema):
+        return table
+    return pajson.read_json(io.BytesIO(data), parse_options=pajson.ParseOptions(explicit_schema=plain))
+
+
+def _without_times(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_temporal(kind):
+        return pa.string()
+    if pa.types.is_list(kind):
+        return pa.list_(_without_times(kind.value_type))
+    if pa.types.is_struct(kind):
+        return pa.struct([f.with_type(_without_times(f.type)) for f in kind])
+    return kind
+
+
+def _check_depth(schema: pa.Schema) -> None:
+    for column in schema:
+        if _depth(column.type) > _DEEPEST:
+            raise ValueError(f"column {column.name!r} is nested more than {_DEEPEST} levels deep")
+
+
+def _depth(kind: pa.DataType) -> int:
+    return 1 + max((_depth(kind.field(i).type) for i in range(kind.num_fields)), default=0)
 
 
 def _of_mixed_types(lines: Sequence[bytes]) -> pa.Table:
@@ -160,7 +233,8 @@ class Writer:
         if self._file.suffix == ".parquet":
             self._sink = pq.ParquetWriter(self._young, self._schema)
         elif self._file.suffix == ".csv":
-            self._sink = pacsv.CSVWriter(self._young, _flat(self._schema.empty_table()).schema)
+            self._sink = self._young.open("w", encoding="utf-8", newline="")
+            csv.writer(self._sink, lineterminator="\n").writerow(self._schema.names)
         else:
             self._sink = self._young.open("w", encoding="utf-8")
         return self
@@ -174,11 +248,11 @@ class Writer:
             if self._rows >= _GROUP_ROWS or self._bytes >= _GROUP_BYTES:
                 self._write_group()
         elif self._file.suffix == ".csv":
-            self._sink.write_table(_flat(whole))
+            csv.writer(self._sink, lineterminator="\n").writerows(zip(*map(_texts, whole.columns), strict=True))
         else:
             for batch in whole.to_batches():
                 for row in batch.to_pylist():
-                    self._sink.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
+                    self._sink.write(line_of(row) + "\n")
 
     def _write_group(self) -> None:
         if self._held:
@@ -225,10 +299,25 @@ def _as(table: pa.Table, schema: pa.Schema) -> pa.Table:
     return pa.table(columns, schema=schema)
 
 
-def _flat(table: pa.Table) -> pa.Table:
-    """Lists as JSON text, which is all that CSV can hold of them."""
-    for place, column in enumerate(table.schema):
-        if pa.types.is_nested(column.type):
-            texts = [None if v is None else json.dumps(v, default=str) for v in table.column(place).to_pylist()]
-            table = table.set_column(place, column.name, pa.array(texts, pa.string()))
-    return table
+def _texts(column: pa.ChunkedArray) -> list[str | None]:
+    """The values as CSV has them: lists, of which it can hold no more, as JSON."""
+    if pa.types.is_nested(column.type):
+        return [None if v is None else line_of(v) for v in column.to_pylist()]
+    texts: list[str | None] = column.cast(pa.string()).to_pylist()
+    return texts
+
+
+def line_of(value: Any) -> str:
+    """A value as JSON, which has no NaN and no infinities: they are null, as in answers over HTTP."""
+    try:
+        return json.dumps(value, ensure_ascii=False, default=str, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(value), ensure_ascii=False, default=str)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,5 +1,7 @@
 """Rows of a table to one request and its answer to columns. Who is to blame for a refusal is found by asking in halves."""
 
+import contextlib
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import orjson
 import pyarrow as pa
+import pyarrow.csv as pacsv
 
 from headrace_functions.errors import InvalidInput, Unreachable
 from headrace_functions.protocol.binary import unpack
@@ -18,6 +21,9 @@ _PAUSES = (0.1, 0.3, 1.0, 2.0, 5.0)
 _NOBODY_ANSWERS = (429, 502, 503, 504)
 _BY_WIRE: Mapping[str, DType] = {d.wire: d for d in DTYPES}
 OUTPUT = "out."
+_NO_VALUE = frozenset(pacsv.ConvertOptions().null_values)
+"""Texts for a missing number or truth value, as training data has them."""
+_TRUTH = {"true": True, "1": True, "false": False, "0": False}
 LOG = "x-headrace-log"
 """Header by which a caller asks for a request to be left out of the log."""
 Json = dict[str, Any]
@@ -141,7 +147,8 @@ class Asker:
         inputs: list[Json] = []
         tail: list[bytes] = []
         for tensor in self._inputs:
-            column = _as_written(part.column(tensor["name"]), _BY_WIRE[tensor["datatype"]])
+            rank = len(tensor["shape"]) - self._batched
+            column = _as_written(part.column(tensor["name"]), _BY_WIRE[tensor["datatype"]], rank)
             shape = [part.num_rows, *tensor["shape"][1:]] if self._batched else list(tensor["shape"])
             plain = isinstance(column, pa.ChunkedArray) and -1 not in shape
             raw = _raw(column, _BY_WIRE[tensor["datatype"]]) if plain else None
@@ -203,24 +210,46 @@ def _as_column(flat: np.ndarray[Any, Any], *, scalar: bool) -> pa.Array:
     return pa.ListArray.from_arrays(pa.array(np.arange(len(flat) + 1, dtype=np.int32) * flat.shape[1]), values)
 
 
-def _as_written(column: pa.ChunkedArray, kind: DType) -> Any:
-    """A column of an input that is a number; one value that is none made all of a file's column text, and the others stay numbers."""
-    if not kind.is_number or not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+def _as_written(column: pa.ChunkedArray, kind: DType, rank: int) -> Any:
+    """A column of an input in the input's type, where its file has text or decimals: all of CSV is text, and one value that is none makes a column of JSON lines text."""
+    if pa.types.is_decimal(column.type) and kind.is_number:
+        return column.cast(pa.float64())
+    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        return column
+    if rank:
+        return _Values([_list(text) for text in column.to_pylist()])
+    if kind.name == "string":
         return column
     try:
         return column.cast(pa.from_numpy_dtype(kind.numpy))
     except pa.ArrowInvalid:
-        return _Values([_number(text) for text in column.to_pylist()])
+        return _Values([_value(text, kind) for text in column.to_pylist()])
 
 
-def _number(text: str | None) -> Any:
-    """The number that a text is, else the text, which is then refused with its row alone."""
-    for read in (int, float):
-        try:
-            return read(text) if text else None
-        except ValueError:
-            continue
-    return text
+def _value(text: str | None, kind: DType) -> Any:
+    """The number or truth value that a text is, else the text, which is then refused with its row alone."""
+    word = (text or "").strip()
+    if word in _NO_VALUE:
+        return None
+    if not kind.is_number:
+        return _TRUTH.get(word.lower(), text)
+    if "_" in word:  # which Python takes for a separator of digits
+        return text
+    with contextlib.suppress(ValueError):
+        if -(2**63) <= (whole := int(word)) < 2**64:
+            return whole
+    with contextlib.suppress(ValueError):
+        if math.isfinite(number := float(word)):
+            return number
+    return text  # words for infinities included, which are read as such at the other end
+
+
+def _list(text: str | None) -> Any:
+    """The list that a text is as JSON, which is how CSV holds it; else the text."""
+    try:
+        return orjson.loads(text or "null")
+    except ValueError:
+        return text
 
 
 class _Values:

@@ -174,7 +174,7 @@ class BatchRun:
         with young.open("w", encoding="utf-8") as lines:
             for number in numbers:
                 for row in json.loads((folder / f"{number}.refused.json").read_text()):
-                    lines.write(json.dumps(row, ensure_ascii=False) + "\n")
+                    lines.write(files.line_of(row) + "\n")
                     count += 1
         young.replace(beside)
         return count

@@ -51,7 +51,7 @@ from headrace_functions.gateway.routes import Route, SequenceRoute
 from headrace_functions.gateway.tracing import Tracing, Untraced
 from headrace_functions.gateway.uploads import as_object, from_upload, is_upload
 from headrace_functions.gateway.upstream import Reply, Upstream
-from headrace_functions.names import Reference, usable_request_id
+from headrace_functions.names import Reference, natural, usable_request_id
 from headrace_functions.platform_secret import PROOF, PlatformSecret
 from headrace_functions.protection import is_sensitive
 from headrace_functions.protocol import metadata, openapi
@@ -245,9 +245,10 @@ class Gateway:
         reference = Reference.parse(parts[0])
         rest = parts[1:]
         if len(rest) >= 2 and rest[0] == "versions":
-            if not rest[1].isascii() or not rest[1].isdigit():
-                raise InvalidInput(f"version {rest[1]!r} is not a number", field="version")
-            reference = Reference(reference.name, number=int(rest[1]))
+            version = natural(rest[1])
+            if version is None:
+                raise InvalidInput(f"version {rest[1][:80]!r} is not a number", field="version")
+            reference = Reference(reference.name, number=version)
             rest = rest[2:]
         if rest == ["infer"]:
             await self._remember(reference, "v2", scope, receive, send)

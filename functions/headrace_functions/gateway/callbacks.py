@@ -31,6 +31,8 @@ PAUSES = (1.0, 5.0, 30.0, 120.0, 600.0)
 """Seconds between tries: one more try than there are pauses."""
 SECONDS = 10.0
 """Time for one try."""
+_METADATA = ("fd00:ec2::254", "fd20:ce::254", "100.100.100.200", "168.63.129.16")
+"""Where clouds tell machines their secrets, besides link-local addresses: Amazon, Google, Alibaba, Azure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +44,7 @@ class Callback:
     @classmethod
     def of(cls, url: str, secret: str) -> "Callback":
         """Checked; ``InvalidInput`` names the header."""
-        parts = urlsplit(url)
-        if (
-            len(url) > MAX_URL
-            or parts.scheme not in ("http", "https")
-            or not parts.hostname
-            or parts.username
-            or "\n" in url
-        ):
+        if len(url) > MAX_URL or not _is_to_be_called(url):
             raise InvalidInput(
                 "x-headrace-callback is no URL to call",
                 field="x-headrace-callback",
@@ -99,8 +94,8 @@ class Callbacks:
                     said = f"status {status}"
                     if 200 <= status < 300:
                         return {"delivered": True, "tries": tries, "said": said}
-                except Forbidden as error:
-                    return {"delivered": False, "tries": tries, "said": error.message}
+                except (Forbidden, ValueError) as error:  # an older gateway took URLs that are none
+                    return {"delivered": False, "tries": tries, "said": str(error)}
                 except (Unreachable, TimeoutError) as error:
                     said = str(error) or type(error).__name__
                 log.info("callback of %s: %s", request_id, said)
@@ -140,7 +135,7 @@ class Callbacks:
         loop = asyncio.get_running_loop()
         try:
             found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             raise Unreachable(f"{host} is not known: {error}") from error
         addresses = [str(entry[4][0]) for entry in found]
         for address in addresses:
@@ -155,19 +150,29 @@ async def _sent(url: str, body: bytes, headers: Mapping[str, str], host: str) ->
     try:
         async with httpx.AsyncClient(follow_redirects=False, timeout=SECONDS, trust_env=False) as client:
             answer = await client.post(url, content=body, headers=headers, extensions={"sni_hostname": host})
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise Unreachable(str(error) or type(error).__name__) from error
     status: int = answer.status_code
     return status
 
 
+def _is_to_be_called(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        host = (parts.hostname or "").encode("idna")
+        usable = parts.scheme in ("http", "https") and bool(host) and (parts.port is None or parts.port > 0)
+    except ValueError:  # brackets without an end, a port that is none, a label of a host that is too long
+        return False
+    return usable and not parts.username and url.isascii() and url.isprintable() and " " not in url
+
+
 def is_public_enough(address: str) -> bool:
     """Whether an address is neither this machine's own nor one of the special ones; private networks are allowed."""
     ip = ipaddress.ip_address(address.partition("%")[0])
-    mapped = getattr(ip, "ipv4_mapped", None)
-    if mapped is not None:
-        ip = mapped
-    return not (ip.is_loopback or ip.is_link_local or ip.is_unspecified or ip.is_multicast or ip.is_reserved)
+    if isinstance(ip, ipaddress.IPv6Address):  # what the address is a wrapper of
+        ip = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else ip)
+    special = ip.is_loopback or ip.is_link_local or ip.is_unspecified or ip.is_multicast or ip.is_reserved
+    return not special and str(ip) not in _METADATA
 
 
 def signature(secret: str, moment: str, body: bytes) -> str:

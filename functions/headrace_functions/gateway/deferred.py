@@ -33,7 +33,7 @@ from headrace_functions.errors import (
     StorageFailed,
 )
 from headrace_functions.gateway.callbacks import Callback, Callbacks
-from headrace_functions.gateway.calls import Call
+from headrace_functions.gateway.calls import UNLOGGED, VERSION, Call
 from headrace_functions.gateway.upstream import Reply
 from headrace_functions.loop_health import LoopHealth
 from headrace_functions.names import Reference
@@ -58,7 +58,7 @@ KEPT = 24 * 3600.0
 SWEEP_EVERY = 60.0
 _PAUSES = (0.2, 1.0, 5.0, 20.0, 60.0)
 _NOBODY_ANSWERS = (429, 502, 503, 504)
-_KEPT_HEADERS = (b"content-type", JSON_LENGTH, b"x-headrace-version")
+_KEPT_HEADERS = (b"content-type", JSON_LENGTH, VERSION, UNLOGGED)
 
 Ask = Callable[[Reference, Call], Awaitable[Reply]]
 
@@ -264,11 +264,16 @@ class Deferred:
             self._over.add(accepted.id)
 
     async def _tell(self, accepted: Accepted) -> None:
+        """Deliver the callback, and keep what came of it; where the store is away, a later sweep does it again."""
         assert accepted.callback is not None
-        reply = _decoded(await asyncio.to_thread(self._objects.get, layout.deferred_result(accepted.id)))
-        outcome = await self._callbacks.deliver(accepted.callback, accepted.id, str(accepted.reference), reply)
-        with contextlib.suppress(Conflict):
+        try:
+            reply = _decoded(await asyncio.to_thread(self._objects.get, layout.deferred_result(accepted.id)))
+            outcome = await self._callbacks.deliver(accepted.callback, accepted.id, str(accepted.reference), reply)
             await asyncio.to_thread(self._objects.create, layout.deferred_told(accepted.id), orjson.dumps(outcome))
+        except Conflict:
+            pass  # it was told twice, which a callback may be
+        except StorageFailed as error:
+            log.warning("the callback of %s waits for the store: %s", accepted.id, error.message)
 
     async def _sweep_forever(self) -> None:
         health = LoopHealth("answering deferred requests", log)

@@ -4,15 +4,17 @@ from typing import Any
 
 import orjson
 
-from headrace_functions.errors import MethodNotAllowed
+from headrace_functions.errors import Cancelled, MethodNotAllowed
 from headrace_functions.gateway.callbacks import Callback
 from headrace_functions.gateway.calls import Call
 from headrace_functions.gateway.deferred import Deferred
 from headrace_functions.gateway.passthrough import Scope
 from headrace_functions.gateway.upstream import Reply
 from headrace_functions.names import Reference
+from headrace_functions.protocol.problems import status_of
 
 LATER = "/v2/requests/"
+CANCELLED = status_of(Cancelled(""))
 _JSON = (b"content-type", b"application/json")
 
 
@@ -39,10 +41,12 @@ async def accepted(deferred: Deferred, reference: Reference, call: Call, scope: 
 
 
 async def looked_up(deferred: Deferred, request_id: str, caller: str, method: str) -> Reply:
-    """The result as it would have been answered; 202 while there is none. ``DELETE`` cancels."""
+    """The result as it would have been answered; 202 while there is none. ``DELETE`` cancels what has none, and says what there is."""
     if method == "DELETE":
         await deferred.cancel(request_id, caller)
-        return Reply(200, [_JSON], _status(request_id, "cancelled"))
+        kept = await deferred.result(request_id, caller)
+        state = "cancelled" if kept is None or kept.status == CANCELLED else "answered"
+        return Reply(200, [_JSON], _status(request_id, state))
     if method not in ("GET", "HEAD"):
         raise MethodNotAllowed(f"{LATER}ID takes GET or DELETE, not {method}", allowed="GET, DELETE", got=method)
     found = await deferred.result(request_id, caller)

@@ -23,7 +23,10 @@ TIMING = b"x-headrace-timing"
 """A request with this header gets ``Server-Timing``: what of the time went where, in milliseconds."""
 PREFLIGHT_SECONDS = 600
 _METHODS = b"GET, HEAD, POST, DELETE, OPTIONS"
-_EXPOSED = b"x-request-id, x-headrace-version, x-headrace-definitions, retry-after, inference-header-content-length, server-timing"
+_EXPOSED = (
+    b"x-request-id, x-headrace-version, x-headrace-unlogged, x-headrace-definitions, retry-after, "
+    b"inference-header-content-length, server-timing, location, preference-applied"
+)
 _INFERENCE = ("/v1/", "/v2")
 _PACKED_ALREADY = re.compile(rb"^(image|video|audio)/|zip|zstd|parquet")
 

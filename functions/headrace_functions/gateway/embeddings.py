@@ -51,11 +51,16 @@ def read(body: bytes) -> Request:
     form = document.get("encoding_format", "float")
     if form not in ("float", "base64"):
         raise InvalidInput(
-            "encoding_format: it is not known", field="encoding_format", expected="float or base64", got=str(form)
+            "encoding_format: it is not known",
+            field="encoding_format",
+            expected="float or base64",
+            got=jsontext.shown(form),
         )
     wanted = document.get("dimensions")
     if wanted is not None and (not isinstance(wanted, int) or isinstance(wanted, bool) or wanted < 1):
-        raise InvalidInput("dimensions: a whole number of at least 1 is wanted", field="dimensions", got=str(wanted))
+        raise InvalidInput(
+            "dimensions: a whole number of at least 1 is wanted", field="dimensions", got=jsontext.shown(wanted)
+        )
     return Request(model, texts, form == "base64", wanted)
 
 

@@ -16,7 +16,7 @@ PREFIX = "/gateway/application/"
 
 def question(body: bytes) -> bytes:
     """The v1 request. ``Malformed`` for what is no JSON object."""
-    return orjson.dumps({"inputs": jsontext.parse(body)})
+    return jsontext.rewritten({"inputs": jsontext.parse(body)})
 
 
 def answer(body: bytes, signature: Signature, *, batch: bool) -> bytes:

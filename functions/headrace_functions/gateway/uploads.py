@@ -15,6 +15,7 @@ from headrace_functions.errors import Malformed, SignatureMismatch, TooLarge
 from headrace_functions.gateway import hydrosphere
 from headrace_functions.gateway.calls import Call
 from headrace_functions.gateway.upstream import Reply
+from headrace_functions.protocol.jsontext import rewritten
 from headrace_functions.protocol.v1 import plain
 from headrace_functions.signature import Field, Signature
 
@@ -37,7 +38,7 @@ def from_upload(call: Call, signature: Signature, *, batch: bool) -> Call:
     else:
         values = {_only_input(signature).name: plain(call.body)}
     body = {"inputs": {name: [value] if batch else value for name, value in values.items()}}
-    return replace(call, protocol="v1", body=orjson.dumps(body), content_type=b"application/json", json_length=None)
+    return replace(call, protocol="v1", body=rewritten(body), content_type=b"application/json", json_length=None)
 
 
 def as_object(reply: Reply, signature: Signature) -> Reply:

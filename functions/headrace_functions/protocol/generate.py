@@ -11,7 +11,7 @@ import orjson
 
 from headrace_functions.errors import Malformed, SignatureMismatch
 from headrace_functions.protocol import v1, v2
-from headrace_functions.protocol.jsontext import dump, parse
+from headrace_functions.protocol.jsontext import dump, parse, rewritten
 from headrace_functions.protocol.messages import JSON_TYPE
 from headrace_functions.signature import Signature, Tensors
 
@@ -38,7 +38,7 @@ def decode_request(
     for name in _BESIDES:
         if signature.input(name) is None:
             document.pop(name, None)
-    as_v1 = orjson.dumps({"instances": [document]})
+    as_v1 = rewritten({"instances": [document]})
     tensors, _ = v1.decode_request(as_v1, JSON_TYPE, signature, batch)
     return tensors, as_v1
 

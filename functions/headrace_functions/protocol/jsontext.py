@@ -5,6 +5,7 @@ encoder writes them); answers hold ``null`` in their place. A caller who must te
 """
 
 import json
+import re
 from typing import Any
 
 import orjson
@@ -15,6 +16,8 @@ from headrace_functions.signature import DType
 
 _FEW = 16  # elements up to which a list is quicker to write than an array
 _PLAIN = {"float64", "int64", "int32", "bool"}
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_LONGEST_INT = 18  # digits that every integer of 64 bits may have
 
 
 def parse(text: bytes | memoryview, content_type: str = "") -> dict[str, Any]:
@@ -36,14 +39,44 @@ def parse(text: bytes | memoryview, content_type: str = "") -> dict[str, Any]:
 def _parse_with_nan(text: bytes, content_type: str, first: orjson.JSONDecodeError) -> Any:
     if b"NaN" in text or b"Infinity" in text:
         try:
-            return json.loads(text)
-        except (ValueError, RecursionError):
+            document = json.loads(text, parse_int=_whole)
+            if _SURROGATE.search(text):
+                orjson.dumps(document)
+        except (ValueError, TypeError, RecursionError):
             pass  # the first parser's message is the one to show
+        else:
+            return document
     sent = content_type.partition(";")[0].strip().lower()
     hint = None if "json" in sent or not sent else f"the content type says {sent}; send application/json"
     raise Malformed(
         f"the body is not JSON: {first.msg} at character {first.pos}", field="body", expected="JSON in UTF-8", hint=hint
     ) from first
+
+
+def _whole(digits: str) -> Any:
+    """A whole number as the first parser reads it: one that has more than 64 bits is a floating-point number."""
+    return int(digits) if len(digits) <= _LONGEST_INT else orjson.loads(digits)
+
+
+def rewritten(document: Any) -> bytes:
+    """JSON bytes of what a caller sent, for whoever reads it next. ``Malformed`` for what is nested more deeply than can be written."""
+    try:
+        return orjson.dumps(document)
+    except orjson.JSONEncodeError as error:
+        raise Malformed(
+            f"the body cannot be passed on as JSON: {error}",
+            field="body",
+            expected="at most 250 lists and objects in one another, and integers of 64 bits",
+        ) from error
+
+
+def shown(value: Any, most: int = 60) -> str:
+    """A value of JSON as an error says it again: at most ``most`` characters of it, however deeply it is nested."""
+    try:
+        text = "null" if value is None else repr(value)
+    except RecursionError:
+        text = f"a deeply nested {type(value).__name__}"
+    return text if len(text) <= most else text[:most] + "…"
 
 
 def dump(document: Any) -> bytes:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from headrace_functions.errors import Malformed
+from headrace_functions.protocol.jsontext import shown
 
 Protocol = Literal["v1", "v2"]
 
@@ -39,7 +40,7 @@ class RequestInfo:
         wanted = self.parameters.get(EXPLAIN, False)
         if type(wanted) is not bool:
             raise Malformed(
-                f"{EXPLAIN!r} is neither true nor false", field=EXPLAIN, expected="true or false", got=repr(wanted)[:40]
+                f"{EXPLAIN!r} is neither true nor false", field=EXPLAIN, expected="true or false", got=shown(wanted, 40)
             )
         return wanted
 

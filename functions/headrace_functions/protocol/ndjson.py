@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import orjson
 
 from headrace_functions.errors import Malformed, Unreachable
+from headrace_functions.protocol.jsontext import rewritten
 
 TYPE = b"application/x-ndjson"
 
@@ -39,7 +40,7 @@ def to_v1(body: bytes) -> bytes:
         rows.append(row)
     if not rows:
         raise Malformed("there is no line", field="body", expected="at least one line of JSON")
-    return orjson.dumps({"instances": rows})
+    return rewritten({"instances": rows})
 
 
 def from_v1(body: bytes, outputs: Sequence[str]) -> bytes:

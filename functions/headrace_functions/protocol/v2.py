@@ -12,6 +12,7 @@ the request allows it by the parameter ``packed_output``, wants all outputs as b
 **BYTES** elements are ``str`` where the whole tensor is UTF-8, else ``bytes``. An output that is not UTF-8 needs binary data.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -20,7 +21,7 @@ import numpy as np
 from headrace_functions.errors import FunctionFailed, Malformed, SignatureMismatch
 from headrace_functions.protocol.binary import has_missing, pack, unpack
 from headrace_functions.protocol.checks import check_inputs, check_rows, check_strict
-from headrace_functions.protocol.jsontext import dump, flat_data, parse
+from headrace_functions.protocol.jsontext import dump, flat_data, parse, shown
 from headrace_functions.protocol.messages import BINARY_TYPE, EXPLANATIONS, JSON_TYPE, PLAIN, EncodedBody, RequestInfo
 from headrace_functions.protocol.rows import Array, PackedRows, Plan, plan_of
 from headrace_functions.protocol.values import by_value, flatten, from_json
@@ -30,6 +31,10 @@ _BY_WIRE = {d.wire: d for d in DTYPES}
 _FP16, _FP32 = dtype("float16"), dtype("float32")
 _BF16 = DType("bfloat16", "BF16", np.dtype(np.uint16))
 """Half of a ``FP32``, its more significant one. numpy has no such type, so it is read as ``FP32``, which holds it without loss."""
+MAX_RANK = 32
+"""Sizes of a tensor's shape: as many as every version of numpy takes."""
+_MOST_ELEMENTS = 2**48
+"""Of a tensor without elements, for which no data vouches: what its other sizes may come to."""
 PACKED = "rows"
 """The name we give to a packed tensor; any name is taken."""
 PACKED_OUTPUT = "packed_output"
@@ -93,7 +98,7 @@ def read_tensors(document: Mapping[str, Any], side: str, tail: memoryview, field
                 f"tensor {name!r}: binary_data_size is not within the body",
                 field=name,
                 expected=f"0 to {len(tail) - at}",
-                got=repr(size),
+                got=shown(size),
             )
         found = unpack(tail[at : at + size], wire, shape, name)
         tensors[name] = (found.astype(np.uint32) << 16).view(np.float32) if wire is _BF16 else found
@@ -115,10 +120,20 @@ def _head(item: Any, side: str) -> tuple[str, DType, tuple[int, ...]]:
         raise Malformed(
             f"tensor {name!r}: 'shape' is not a list of sizes", field=name, expected="a list of sizes", got=_kind(shape)
         )
+    if len(shape) > MAX_RANK or (0 in shape and math.prod(n or 1 for n in shape) > _MOST_ELEMENTS):
+        raise Malformed(
+            f"tensor {name!r}: no array has such a shape",
+            field=name,
+            expected=f"at most {MAX_RANK} sizes, and {_MOST_ELEMENTS} elements",
+            got=shown(shape),
+        )
     found = (_BF16 if wire == _BF16.wire else _BY_WIRE.get(wire)) if type(wire) is str else None
     if found is None:
         raise Malformed(
-            f"tensor {name!r}: unknown datatype", field=name, expected=f"one of {', '.join(_BY_WIRE)}", got=repr(wire)
+            f"tensor {name!r}: unknown datatype",
+            field=name,
+            expected=f"one of {', '.join([*_BY_WIRE, _BF16.wire])}",
+            got=shown(wire),
         )
     return name, found, tuple(shape)
 

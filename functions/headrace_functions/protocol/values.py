@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from headrace_functions.errors import Malformed, SignatureMismatch
+from headrace_functions.protocol.jsontext import shown
 from headrace_functions.protocol.rows import Array
 from headrace_functions.signature import DType, Field
 
@@ -29,7 +30,6 @@ _WORDS = {
     "-inf": -np.inf,
 }
 _EXACT = 2.0**53  # beyond it a float64 skips integers
-_SHOWN = 60
 
 
 def flatten(data: Any, shape: tuple[int, ...], name: str) -> list[Any]:
@@ -167,8 +167,7 @@ def by_value(column: Array, field: Field) -> Array:
 
 def misfit(name: str, dtype: DType, value: Any) -> SignatureMismatch:
     """The error for one value that a type cannot hold."""
-    shown = "null" if value is None else repr(value)
-    shown = shown if len(shown) <= _SHOWN else shown[:_SHOWN] + "…"
+    said = shown(value)
     return SignatureMismatch(
-        f"{name!r}: {shown} is not a {dtype.name}", field=name, expected=f"{dtype.wire} ({dtype.name})", got=shown
+        f"{name!r}: {said} is not a {dtype.name}", field=name, expected=f"{dtype.wire} ({dtype.name})", got=said
     )

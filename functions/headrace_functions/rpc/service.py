@@ -19,8 +19,8 @@ from headrace_functions.rpc.tensors import http_body, infer_response
 from headrace_functions.rpc.wire import CallFailed
 
 _JSON_LENGTH = b"inference-header-content-length"
-_VERSION = b"x-headrace-version"
-_DEFINITIONS = b"x-headrace-definitions"
+_TOLD = (b"x-headrace-version", b"x-headrace-unlogged", b"x-headrace-definitions")
+"""Headers of an answer that are told as trailing metadata."""
 _PAGE = 1000
 _MAX_INDEX = 100_000
 """Versions that ``RepositoryIndex`` lists at most."""
@@ -185,6 +185,11 @@ class _Call:
         found: dict[str, Any] = orjson.loads(reply.body) if reply.body else {}
         return found
 
+    def _end_with(self, name: str, value: str) -> None:
+        """With the call's end; once, of a stream's requests that are all told the same."""
+        if (name, value) not in self.trailing:
+            self.trailing.append((name, value))
+
     async def infer(self, data: bytes) -> Any:
         request = read(READ_REQUEST, data)
         body, json_length = http_body(request, data)
@@ -194,12 +199,12 @@ class _Call:
         )
         path = f"{model_path(request.model_name, request.model_version)}/infer"
         reply = await self._gateway.ask("POST", path, headers, body, self._seconds)
+        told = dict(reply.headers)
+        for name in _TOLD:
+            if name in told:
+                self._end_with(name.decode(), told[name].decode("latin-1"))
         if reply.status != 200:
             raise _Refused(reply)
-        told = dict(reply.headers)
-        for name in (_VERSION, _DEFINITIONS):
-            if name in told:
-                self.trailing.append((name.decode(), told[name].decode("latin-1")))
         length = told.get(_JSON_LENGTH)
         return infer_response(reply.body, int(length) if length is not None else None)
 

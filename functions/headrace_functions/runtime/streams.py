@@ -66,10 +66,6 @@ class Runs:
                     chunk = await step.next()
             except TimeoutError as error:
                 raise DeadlineExceeded(f"no chunk within {left:.3g} s") from error
-            except HeadraceError:
-                raise
-            except Exception as error:
-                raise FunctionFailed(f"the function raised {type(error).__name__}") from error
             if chunk is _END:
                 return
             if not isinstance(chunk, Mapping):
@@ -92,15 +88,17 @@ class _AsyncSteps:
         self._chunks = chunks
 
     async def next(self) -> Any:
-        try:
-            return await self._chunks.__anext__()
-        except StopAsyncIteration:
-            return _END
+        with _of_user_code():
+            try:
+                return await self._chunks.__anext__()
+            except StopAsyncIteration:
+                return _END
 
     async def close(self) -> None:
         close = getattr(self._chunks, "aclose", None)
         if close is not None:
-            await close()
+            with _of_user_code():
+                await close()
 
 
 class _ThreadSteps:
@@ -121,8 +119,36 @@ class _ThreadSteps:
                 self._step.result()
         close: Callable[[], None] | None = getattr(self._chunks, "close", None)
         if close is not None:
-            await asyncio.get_running_loop().run_in_executor(self._threads, close)
+            await asyncio.get_running_loop().run_in_executor(self._threads, _called, close)
 
 
 def _next(chunks: Iterator[Mapping[str, Any]]) -> Any:
-    return next(chunks, _END)
+    with _of_user_code():
+        return next(chunks, _END)
+
+
+def _called(close: Callable[[], None]) -> None:
+    with _of_user_code():
+        close()
+
+
+@contextlib.contextmanager
+def _of_user_code() -> Iterator[None]:
+    """``FunctionFailed`` for whatever user code raises in the block: a ``SystemExit`` would end the process, a ``TimeoutError`` pass for our own."""
+    try:
+        yield
+    except HeadraceError:
+        raise
+    except BaseException as error:
+        if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+            raise
+        raise FunctionFailed(f"the function raised {type(error).__name__}") from error
+
+
+def _is_cancelled() -> bool:
+    """Whether the task that runs here was cancelled from outside; a thread runs none."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        return False
+    return task is not None and task.cancelling() > 0

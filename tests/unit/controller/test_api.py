@@ -195,6 +195,8 @@ def test_a_body_past_its_limit_is_refused(client: FlaskClient, monkeypatch: pyte
 
 def test_a_page_of_another_site_cannot_change_anything(client: FlaskClient, platform: Platform) -> None:
     release(platform.catalog, "a")
+    for no_url in ("http://[::1", "http://a]b"):
+        assert 403 == client.delete("/api/v1/models/a", headers={"origin": no_url}).status_code
     answer = client.delete("/api/v1/models/a", headers={"origin": "http://elsewhere.example"})
     assert answer.status_code == 403
     assert platform.catalog.models() == ["a"]

@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -153,7 +155,7 @@ def test_a_csv_with_a_header_alone_gets_the_header_of_its_answers(tmp_path: Path
     model, out = Model(), tmp_path / "out"
     totals = run(model, written(tmp_path / "rows.csv", text), out)
     assert (1, 0, 0, 0) == (totals.files, totals.rows, totals.refused, model.asked)
-    assert '"x","k","out.label","out.p"\n' == (out / "rows.csv").read_text()
+    assert "x,k,out.label,out.p\n" == (out / "rows.csv").read_text()
     assert ["rows.csv"] == [p.name for p in out.iterdir()]
 
 
@@ -213,7 +215,7 @@ def test_the_exit_code_is_0_unless_something_failed_or_every_row_was_refused(
         assert code == done.exit_code, done.output
         assert said in done.output or more
     if refusing:
-        assert '"x","out.label","out.p"\n' == (tmp_path / "out" / "rows.csv").read_text()
+        assert "x,out.label,out.p\n" == (tmp_path / "out" / "rows.csv").read_text()
         assert 2 == len((tmp_path / "out" / "rows.csv.refused.jsonl").read_text().splitlines())
 
 
@@ -278,4 +280,127 @@ def test_parts_of_other_types_are_written_when_all_are_there(tmp_path: Path) -> 
     lines = (tmp_path / "out" / "rows.csv").read_text().splitlines()
 
     assert (3, {"m:1", "m:2"}) == (totals.rows, totals.versions)
-    assert ['1,"yes"', '2,"yes"', '3,"7"'] == [line.rsplit(',"[', 1)[0] for line in lines[1:]]
+    assert ["1,yes", "2,yes", "3,7"] == [line.rsplit(',"[', 1)[0] for line in lines[1:]]
+
+
+class Typed:
+    """Takes requests of one input ``v`` and remembers the values as JSON has them."""
+
+    def __init__(self, datatype: str, shape: list[int]) -> None:
+        self.metadata = {"inputs": [{"name": "v", "datatype": datatype, "shape": [-1, *shape]}], "outputs": []}
+        self.got: list[Any] = []
+
+    def __call__(self, body: bytes, headers: Mapping[str, str]) -> httpx.Response:
+        length = int(headers["inference-header-content-length"])
+        (tensor,) = orjson.loads(body[:length])["inputs"]
+        kind = {"FP64": "<f8", "INT64": "<i8"}.get(tensor["datatype"], "")
+        self.got += tensor["data"] if "data" in tensor else np.frombuffer(body[length:], kind).tolist()
+        output = {"name": "p", "datatype": "FP64", "shape": tensor["shape"][:1], "data": [0.5] * tensor["shape"][0]}
+        return httpx.Response(200, json={"outputs": [output]})
+
+    def run(self, source: Path, out: Path) -> str:
+        asker = Asker(self, self.metadata, sleep=lambda _s: None)
+        BatchRun(asker, "m", places.destination(str(out), out), rows=100, parallel=1).run(
+            places.inputs(str(source), out)
+        )
+        return (out / source.name).read_text()
+
+
+CSV_ROWS = (
+    "v,zip,long,flag,at,none,plain,quoted\n"
+    '1,01067,12345678901234567890,True,2026-01-02T03:04:05Z,NA,1.50,"a, ""b"""\n'
+    "2,00042,+5,false,2026-01-02,, 7,1e5\n"
+)
+
+
+def test_what_a_csv_file_has_besides_the_inputs_is_copied_as_it_is(tmp_path: Path) -> None:
+    text = Typed("FP64", []).run(written(tmp_path / "rows.csv", CSV_ROWS), tmp_path / "out")
+    assert [f"{line},0.5" for line in CSV_ROWS.splitlines()[1:]] == text.splitlines()[1:]
+
+
+def test_what_lines_of_json_have_besides_the_inputs_is_copied_as_it_is(tmp_path: Path) -> None:
+    rows = [
+        {"v": 1.5, "at": "2026-01-02T03:04:05Z", "day": "2026-01-02", "in": {"at": ["2026-01-02 03:04:05"]}},
+        {"v": 2.5, "at": "2026-01-02 03:04:05", "day": "2026-01-03", "in": {"at": []}},
+    ]
+    source = written(tmp_path / "rows.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    text = Typed("FP64", []).run(source, tmp_path / "out")
+    assert [{**row, "out.p": 0.5} for row in rows] == [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("datatype", "shape", "cells", "values"),
+    [
+        ("BYTES", [], ["01067", "1e5", "True", "2026-01-02", "NA"], ["01067", "1e5", "True", "2026-01-02", "NA"]),
+        ("FP64", [], ["1", "2.5", "1e5", " 3"], [1.0, 2.5, 1e5, 3.0]),
+        ("FP64", [], ["1", "NA", "", "+2", "many", "1_0"], [1, None, None, 2, "many", "1_0"]),
+        ("FP64", [], ["inf", "x", "1" * 30], ["inf", "x", float("1" * 30)]),
+        ("INT64", [], ["007", "9007199254740993"], [7, 9007199254740993]),
+        ("INT64", [], ["3.0", "1.5"], [3.0, 1.5]),
+        ("BOOL", [], ["True", "false", "1", "0"], [True, False, True, False]),
+        ("BOOL", [], ["True", "NA", "maybe"], [True, None, "maybe"]),
+        ("FP64", [2], ["[1.0, 2.0]", "[3, 4]"], [[1.0, 2.0], [3, 4]]),
+        ("FP64", [2], ["[1.0, 2.0", ""], ["[1.0, 2.0", None]),
+    ],
+)
+def test_the_type_of_an_input_decides_what_the_text_of_a_csv_file_is(
+    tmp_path: Path, datatype: str, shape: list[int], cells: list[str], values: list[Any]
+) -> None:
+    text = "v,k\n" + "".join('"' + cell + '",k\n' for cell in cells)
+    model = Typed(datatype, shape)
+    model.run(written(tmp_path / "rows.csv", text), tmp_path / "out")
+    assert values == model.got
+
+
+def test_text_of_lines_of_json_that_looks_like_a_time_is_sent_as_it_is(tmp_path: Path) -> None:
+    model = Typed("BYTES", [])
+    model.run(
+        written(tmp_path / "rows.jsonl", '{"v": "2026-01-02T03:04:05Z"}\n{"v": "2026-01-02"}\n'), tmp_path / "out"
+    )
+    assert ["2026-01-02T03:04:05Z", "2026-01-02"] == model.got
+
+
+def test_decimals_of_a_parquet_file_are_numbers(tmp_path: Path) -> None:
+    table = pa.table({"v": pa.array([Decimal("1.50"), None], pa.decimal128(9, 2))})
+    pq.write_table(table, tmp_path / "rows.parquet")
+    model, out = Typed("FP64", []), tmp_path / "out"
+    BatchRun(
+        Asker(model, model.metadata, sleep=lambda _s: None), "m", places.destination(str(out), out), rows=9, parallel=1
+    ).run(places.inputs(str(tmp_path / "rows.parquet"), out))
+    assert [1.5, None] == model.got
+    assert table == pq.read_table(out / "rows.parquet").drop_columns(["out.p"])
+
+
+def test_a_column_whose_numbers_become_text_far_into_a_file_is_read_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_BLOCK", 1000)
+    monkeypatch.setattr(files, "_SHORT", 10)
+    text = "x,k\n" + "1,2\n" * 1000 + "1.5,n/a\n"
+    assert 1001 == run(Model(), written(tmp_path / "rows.csv", text), tmp_path / "out").rows
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("null\n", "line 1 is no JSON object"),
+        ('{"x": 1}\n\n[1, 2]\n', "line 3 is no JSON object"),
+        ("5\n", "line 1 is no JSON object"),
+        ('{"x": 1} null\n', "line 1 is no JSON object"),
+        ('{"x": 1, "d": ' + "[" * 60 + "]" * 60 + "}\n", "line 1 is nested more than 50 levels deep"),
+        ('{"x": 1, "d": ' + "[" * 100_000 + "]" * 100_000 + "}\n", "line 1 is nested more than 50"),
+    ],
+)
+def test_lines_that_are_no_rows_are_refused_with_their_place(tmp_path: Path, text: str, said: str) -> None:
+    assert said in refused(Model(), written(tmp_path / "rows.jsonl", text), tmp_path / "out").message
+
+
+def test_numbers_that_json_does_not_have_are_written_as_null(tmp_path: Path) -> None:
+    source = written(tmp_path / "rows.jsonl", '{"v": 1.0, "k": [NaN, 1.0], "s": "NaN"}\n')
+    text = Typed("FP64", []).run(source, tmp_path / "out")
+    assert {"v": 1.0, "k": [None, 1.0], "s": "NaN", "out.p": 0.5} == orjson.loads(text)
+
+
+def test_a_link_that_leads_nowhere_is_named(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").symlink_to(tmp_path / "gone.csv")
+    assert "No such file" in refused(Model(), tmp_path / "rows.csv", tmp_path / "out").message

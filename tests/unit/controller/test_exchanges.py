@@ -296,9 +296,41 @@ def test_an_event_that_lacks_something_is_refused_naming_it(change: dict[str, st
     assert field == caught.value.field
 
 
-def test_a_body_that_is_no_event_and_an_unknown_service_are_refused(platform: Platform) -> None:
-    with pytest.raises(Malformed, match="no CloudEvent"):
-        half_of({"content-type": "application/cloudevents+json"}, b"{", 0.0)
+STRUCTURED = {"content-type": "application/cloudevents+json"}
+
+
+def structured(data: str) -> bytes:
+    return f'{{"specversion": "1.0", "type": "{REQUEST}", "inferenceservicename": "loan", "id": "a", {data}}}'.encode()
+
+
+@pytest.mark.parametrize("data", ['"data": {"instances":[1]}', '"data_base64": "eyJpbnN0YW5jZXMiOlsxXX0="'])
+def test_the_data_of_an_event_in_one_document_is_json_or_base64(data: str) -> None:
+    assert b'{"instances":[1]}' == half_of(STRUCTURED, structured(data), 0.0).body
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{",
+        b"[]",
+        b"5",
+        structured('"data": ' + "[" * 300 + "]" * 300),
+        structured('"data": ' + "[" * 2000 + "]" * 2000),
+        structured('"data_base64": "%"'),
+        structured('"data_base64": [1]'),
+    ],
+)
+def test_a_document_that_is_no_event_is_malformed(body: bytes) -> None:
+    with pytest.raises(Malformed):
+        half_of(STRUCTURED, body, 0.0)
+
+
+def test_an_attribute_of_an_event_is_a_single_value() -> None:
+    with pytest.raises(InvalidInput, match="ce-id"):
+        half_of(STRUCTURED, structured('"data": {}').replace(b'"id": "a"', b'"id": ' + b"[" * 900 + b"]" * 900), 0.0)
+
+
+def test_an_unknown_service_is_refused(platform: Platform) -> None:
     with pytest.raises(NotFound, match="models/nobody"):
         platform.events_of_kserve.take(event(REQUEST, service="nobody"), b"{}")
 

@@ -13,8 +13,12 @@ from hypothesis.extra import numpy as arrays
 
 from function_support import scalars
 from headrace_functions.errors import FunctionFailed, Malformed, SignatureMismatch
+from headrace_functions.gateway import hydrosphere
 from headrace_functions.protocol.codec import decode_request, decode_response, encode_request, encode_response
+from headrace_functions.protocol.generate import decode_request as decode_generate
+from headrace_functions.protocol.jsontext import parse, rewritten
 from headrace_functions.protocol.messages import PLAIN, RequestInfo
+from headrace_functions.protocol.ndjson import to_v1
 from headrace_functions.protocol.rows import PackedRows
 from headrace_functions.signature import DTYPES, DType, Field, Signature, Tensors, dtype
 
@@ -329,6 +333,50 @@ def test_infinities_are_read(text: str, value: float) -> None:
     body = f'{{"inputs": [{{"name": "v", "datatype": "FP32", "shape": [1], "data": [{text}]}}]}}'.encode()
 
     assert [value] == decode(body, one("v", "float32"))["v"].tolist()
+
+
+@pytest.mark.parametrize("text", [r'"\ud800"', r'{"\udfff": 1}', "[" * 2000 + "]" * 2000])
+def test_what_is_no_json_is_none_with_a_bare_nan_beside_it_either(text: str) -> None:
+    for with_nan in (text, f"[NaN, {text}]"):
+        with pytest.raises(Malformed, match="not JSON"):
+            parse(f'{{"x": {with_nan}}}'.encode())
+
+
+def test_an_integer_of_more_than_64_bits_is_a_floating_point_number_with_a_bare_nan_beside_it_too() -> None:
+    big = "1" * 30
+    assert parse(f'{{"x": {big}}}'.encode())["x"] == parse(f'{{"x": {big}, "y": NaN}}'.encode())["x"]
+    assert {"x": 2**64 - 1, "y": None} == orjson.loads(rewritten(parse(b'{"x": 18446744073709551615, "y": NaN}')))
+
+
+@pytest.mark.parametrize("depth", [100, 300, 1000])
+def test_a_value_however_deeply_nested_is_refused_and_shown_in_a_few_words(depth: int) -> None:
+    """The collector reads what was refused again, so the error must not be one of writing the error."""
+    for opens, ends in (("[", "]"), ('{"a": ', "}")):
+        body = f'{{"inputs": [{{"name": "v", "datatype": "FP64", "shape": [1], "data": [{opens * depth}1{ends * depth}]}}]}}'
+        with pytest.raises((Malformed, SignatureMismatch)) as caught:
+            decode(body.encode(), one("v", "float64"))
+        assert len(caught.value.message) < 200
+
+
+def test_what_is_nested_too_deeply_to_be_passed_on_is_malformed() -> None:
+    body = b'{"x": ' + b"[" * 300 + b"]" * 300 + b"}"
+    signature = one("x", "float64")
+    for rewrite in (
+        to_v1,
+        hydrosphere.question,
+        lambda sent: decode_generate(sent, "application/json", None, signature, False),
+    ):
+        with pytest.raises(Malformed, match="cannot be passed on"):
+            rewrite(body)
+
+
+@pytest.mark.parametrize("shape", [[1] * 33, [1] * 100_000, [0, 2**62], [0, 2**30, 2**30]])
+def test_a_shape_that_no_array_has_is_malformed(shape: list[int]) -> None:
+    for data in ({"data": [1.0] * (0 not in shape)}, {"parameters": {"binary_data_size": 8 * (0 not in shape)}}):
+        body = orjson.dumps({"inputs": [{"name": "v", "datatype": "FP64", "shape": shape, **data}]})
+        tail = b"\0" * 8 * (0 not in shape) if "data" not in data else b""
+        with pytest.raises(Malformed, match="no array"):
+            decode_request(body + tail, "", len(body), one("v", "float64"), protocol="v2")
 
 
 def test_nan_is_answered_as_null() -> None:

@@ -1,12 +1,17 @@
 """Requests that wait in the store."""
 
+import asyncio
+from pathlib import Path
 from typing import get_args
 
 import pytest
 
-from headrace_functions.gateway.calls import Call, Verb
-from headrace_functions.gateway.deferred import Accepted
+from headrace_functions.gateway.callbacks import Callbacks
+from headrace_functions.gateway.calls import UNLOGGED, VERSION, Call, Verb
+from headrace_functions.gateway.deferred import Accepted, Deferred
+from headrace_functions.gateway.upstream import Reply
 from headrace_functions.names import Reference
+from headrace_functions.storage.objects import ObjectStore
 
 
 @pytest.mark.parametrize("verb", get_args(Verb))
@@ -26,3 +31,20 @@ def test_a_request_that_an_older_gateway_took_is_a_prediction() -> None:
     older = head.replace(b'"verb":"infer","unrecorded":false,', b"") + b"\n" + body
     assert b"verb" not in older
     assert call == Accepted.decode("id", older).call
+
+
+def test_a_result_says_as_the_answer_did_which_version_gave_it_and_whether_it_is_logged(tmp_path: Path) -> None:
+    told = [(VERSION, b"adder:1"), (UNLOGGED, b"1")]
+
+    async def answer(_reference: Reference, _call: Call) -> Reply:
+        return Reply(200, list(told), b"{}")
+
+    async def asked() -> Reply:
+        queue = Deferred(ObjectStore(str(tmp_path)), answer, Callbacks())
+        request_id = await queue.accept(Reference("adder"), Call("r", "v2", b"{}", 0.0, 0), "", None)
+        while (found := await queue.result(request_id, "")) is None:
+            await asyncio.sleep(0)
+        await queue.close()
+        return found
+
+    assert told == asyncio.run(asked()).headers
