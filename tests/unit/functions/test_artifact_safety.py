@@ -16,8 +16,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import uniform
 from sklearn.feature_selection import SelectKBest, f_classif
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
@@ -58,6 +60,8 @@ def named(module: str, name: str) -> bytes:
     [
         mixed_pipeline(),
         make_pipeline(SelectKBest(f_classif, k=2), LogisticRegression()).fit(X, Y),
+        GridSearchCV(LogisticRegression(), {"C": [1.0, 2.0]}, cv=2).fit(X, Y),
+        RandomizedSearchCV(LogisticRegression(), {"C": uniform(0.1, 1)}, n_iter=2, cv=2).fit(X, Y),
         make_pipeline(FunctionTransformer(np.log1p), LogisticRegression()).fit(X, Y),
     ],
 )

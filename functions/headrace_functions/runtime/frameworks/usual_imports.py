@@ -121,7 +121,7 @@ _NEVER = frozenset(
 """Names that libraries import from Python itself and so have, too: what starts, evaluates or is made of code."""
 _CLASS = re.compile(r"_*[A-Z]\w*(?:\.[A-Z_]\w*)*")
 _REBUILDS = re.compile(
-    r"_{0,2}(?:pyx_unpickle|unpickle|reconstruct|rebuild|new|randomstate|generator|bit_generator)\w*|scalar|new_block|[a-z]{3}_(?:matrix|array)"
+    r"_{0,2}(?:pyx_unpickle|unpickle|(?:ma)?reconstruct|rebuild|new|randomstate|generator|bit_generator)\w*|scalar|new_block|[a-z]{3}_(?:matrix|array)"
 )
 _FUNCTION = re.compile(r"[a-z_][a-z0-9_]*")
 METHODS = ("sklearn", "fastai", "fastcore", "fasttransform", "torch.nn")
