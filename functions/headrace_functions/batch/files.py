@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.json as pajson
 import pyarrow.parquet as pq
@@ -18,6 +19,7 @@ from headrace_functions.errors import Conflict, InvalidInput, NotFound
 SUFFIXES = (".parquet", ".csv", ".jsonl", ".ndjson")
 _BLOCK = 8 * 1024 * 1024
 _SHORT = 64 * 1024
+_NEEDS_QUOTES = r'^$|^\s|\s$|[",\r\n]'
 _GROUP_ROWS, _GROUP_BYTES = 64 * 1024, 32 * 1024 * 1024
 """Of a Parquet file, what is gathered before it is written: groups of a few thousand rows are larger and take twice as long."""
 
@@ -99,11 +101,21 @@ def _batches(file: Path, rows: int) -> Iterator[pa.RecordBatch]:
     elif file.suffix == ".csv":
         if file.stat().st_size == 0:
             raise ValueError("it is empty, without even a header")
-        reader = pacsv.open_csv(_csv_text(file), read_options=pacsv.ReadOptions(block_size=_BLOCK))
+        reader = pacsv.open_csv(
+            _csv_text(file), read_options=pacsv.ReadOptions(block_size=_BLOCK), convert_options=_as_text(file)
+        )
         yield _no_rows(reader.schema)
         yield from reader
     else:
         yield from _lines(file, rows)
+
+
+def _as_text(file: Path) -> pacsv.ConvertOptions:
+    """Every column as the text that it is: what an input makes of it is known where it is sent, and the file is to stay what it was."""
+    with pacsv.open_csv(_csv_text(file), read_options=pacsv.ReadOptions(block_size=_BLOCK)) as reader:
+        names = reader.schema.names
+    types = dict.fromkeys(names, pa.string())
+    return pacsv.ConvertOptions(column_types=types, null_values=[""], strings_can_be_null=True)
 
 
 def _csv_text(file: Path) -> Path | io.BytesIO:
@@ -160,7 +172,8 @@ class Writer:
         if self._file.suffix == ".parquet":
             self._sink = pq.ParquetWriter(self._young, self._schema)
         elif self._file.suffix == ".csv":
-            self._sink = pacsv.CSVWriter(self._young, _flat(self._schema.empty_table()).schema)
+            self._sink = self._young.open("wb")
+            self._sink.write(_csv_header(self._schema.names))
         else:
             self._sink = self._young.open("w", encoding="utf-8")
         return self
@@ -174,7 +187,7 @@ class Writer:
             if self._rows >= _GROUP_ROWS or self._bytes >= _GROUP_BYTES:
                 self._write_group()
         elif self._file.suffix == ".csv":
-            self._sink.write_table(_flat(whole))
+            self._sink.write(_csv_lines(_flat(whole)))
         else:
             for batch in whole.to_batches():
                 for row in batch.to_pylist():
@@ -199,6 +212,27 @@ class Writer:
             self._young.replace(self._file)
         else:
             self._young.unlink(missing_ok=True)
+
+
+def _csv_header(names: Sequence[str]) -> bytes:
+    return (",".join('"' + name.replace('"', '""') + '"' for name in names) + "\n").encode()
+
+
+def _csv_lines(table: pa.Table) -> bytes:
+    """Rows as CSV: text in quotes only where it needs them, so that numbers read as text are written as they were."""
+    if not table.num_rows:
+        return b""
+    cells = [_csv_cells(column.combine_chunks()) for column in table.columns]
+    lines = pc.binary_join_element_wise(*cells, ",", null_handling="replace", null_replacement="")
+    return ("\n".join(lines.to_pylist()) + "\n").encode()
+
+
+def _csv_cells(column: pa.Array) -> pa.Array:
+    text = column.cast(pa.string())
+    if text.type == column.type:
+        quoted = pc.binary_join_element_wise('"', pc.replace_substring(text, '"', '""'), '"', "")
+        text = pc.if_else(pc.match_substring_regex(text, _NEEDS_QUOTES), quoted, text)
+    return text
 
 
 def _alike(schemas: Sequence[pa.Schema]) -> list[pa.Schema]:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import orjson
 import pyarrow as pa
+import pyarrow.csv as pacsv
 
 from headrace_functions.errors import InvalidInput, Unreachable
 from headrace_functions.protocol.binary import unpack
@@ -20,6 +21,9 @@ _BY_WIRE: Mapping[str, DType] = {d.wire: d for d in DTYPES}
 OUTPUT = "out."
 LOG = "x-headrace-log"
 """Header by which a caller asks for a request to be left out of the log."""
+_TRUTH: Mapping[str, bool | None] = {"true": True, "false": False, "1": True, "0": False, "none": None}
+_MISSING = frozenset(pacsv.ConvertOptions().null_values)
+"""Words that stand for no number in a CSV file."""
 Json = dict[str, Any]
 
 
@@ -204,9 +208,11 @@ def _as_column(flat: np.ndarray[Any, Any], *, scalar: bool) -> pa.Array:
 
 
 def _as_written(column: pa.ChunkedArray, kind: DType) -> Any:
-    """A column of an input that is a number; one value that is none made all of a file's column text, and the others stay numbers."""
-    if not kind.is_number or not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+    """A column of text for an input that is none, as the numbers or truth values that it says; text that says none is left to be refused."""
+    if kind.name == "string" or not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
         return column
+    if kind.name == "bool":
+        return _Values([_TRUTH.get(str(text).lower(), text) for text in column.to_pylist()])
     try:
         return column.cast(pa.from_numpy_dtype(kind.numpy))
     except pa.ArrowInvalid:
@@ -215,9 +221,11 @@ def _as_written(column: pa.ChunkedArray, kind: DType) -> Any:
 
 def _number(text: str | None) -> Any:
     """The number that a text is, else the text, which is then refused with its row alone."""
+    if text is None or text in _MISSING:
+        return None
     for read in (int, float):
         try:
-            return read(text) if text else None
+            return read(text)
         except ValueError:
             continue
     return text
