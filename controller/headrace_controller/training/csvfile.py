@@ -26,9 +26,14 @@ MAX_HEADER = 1024**2
 LADDER: tuple[pa.DataType, ...] = (pa.null(), pa.int64(), pa.bool_(), pa.float64(), pa.string())
 """Types in the order in which they are tried."""
 
-LOOKS_LIKE_TEXT = r"^\s*(?:\+|-?0\d|-?\d{16,}$)|^\s*-?\d+[eE]\d+\s*$"
-"""Numbers that another system would not write so: leading zeros, a plus sign, 16 digits and more, exponents of whole numbers."""
+LOOKS_LIKE_TEXT = r"^\s*(?:\+|-?0\d|-?\d{16,}$)|^\s*-?\d+[eE]\d+\s*$|^\s*-?0[xX]"
+"""Numbers that another system would not write so: leading zeros, a plus sign, 16 digits and more, exponents of whole numbers, hexadecimals."""
+LOOKS_LIKE_NUMBER = r"^\s*[01]\s*$"
+"""What is no truth value beside ``true`` and ``false``: a column of both is text."""
+MISSING = ("None", "<NA>")
+"""Words that pandas takes for missing values, in addition to those of Arrow."""
 
+_TEXTUAL = {pa.int64(): LOOKS_LIKE_TEXT, pa.float64(): LOOKS_LIKE_TEXT, pa.bool_(): LOOKS_LIKE_NUMBER}
 _ROW = re.compile(r"Row #(\d+)")
 _COLUMNS = re.compile(r"Expected (\d+) columns, got (\d+)")
 
@@ -47,7 +52,8 @@ class CsvFile:
         self._file = file
         self._field = field
         self._declared = declared or {}
-        self._missing = None if missing is None else ["", *missing]
+        usual = [*pa.csv.ConvertOptions().null_values, *MISSING]
+        self._missing = usual if missing is None else ["", *missing]
         header = self._header()
         self._start = len(header)
         csvdialect.check(header, file.name, field)
@@ -67,7 +73,7 @@ class CsvFile:
         types = {name: max(kinds, key=LADDER.index, default=pa.null()) for name, kinds in found.items()}
         doubtful = [name for name, kinds in found.items() if len(kinds - {pa.null()}) > 1]
         types |= self._settled({name: types[name] for name in doubtful})
-        types |= self._text_after_all([n for n, kind in types.items() if kind in (pa.int64(), pa.float64())])
+        types |= self._text_after_all({n: kind for n, kind in types.items() if kind in _TEXTUAL})
         whole = {n: k for n, k in self._of_contract.items() if k in (pa.int64(), pa.uint64())}
         fractions = {n: pa.float64() for n, k in whole.items() if types[n] == pa.float64()}
         exact = {n for n in fractions if all(self._reads(block, n, whole[n]) for block in self._blocks())}
@@ -92,16 +98,18 @@ class CsvFile:
                         types[name] = LADDER[LADDER.index(types[name]) + 1]
         return types
 
-    def _text_after_all(self, names: list[str]) -> dict[str, pa.DataType]:
-        """The columns of numbers some of which are written as only text is, and which the contract does not declare."""
-        open_names = [n for n in names if n not in self._of_contract]
+    def _text_after_all(self, types: Mapping[str, pa.DataType]) -> dict[str, pa.DataType]:
+        """The columns of numbers and truth values that are written as these are not, and that the contract does not declare."""
+        open_names = [n for n in types if n not in self._of_contract]
         texts: dict[str, pa.DataType] = {}
         for block in self._blocks() if open_names else ():
             if not open_names:
                 break
             raw = self._parsed(block, dict.fromkeys(open_names, pa.string()), open_names, threads=True)
             texts |= {
-                n: pa.string() for n in open_names if pc.any(pc.match_substring_regex(raw[n], LOOKS_LIKE_TEXT)).as_py()
+                n: pa.string()
+                for n in open_names
+                if pc.any(pc.match_substring_regex(raw[n], _TEXTUAL[types[n]])).as_py()
             }
             open_names = [n for n in open_names if n not in texts]
         return texts
@@ -154,7 +162,7 @@ class CsvFile:
         return True
 
     def _null_words(self) -> dict[str, list[str]]:
-        return {} if self._missing is None else {"null_values": self._missing}
+        return {"null_values": self._missing}
 
     def _parsed(
         self, block: bytes, types: Mapping[str, pa.DataType], columns: Sequence[str], *, threads: bool

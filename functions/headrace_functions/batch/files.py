@@ -122,9 +122,9 @@ def _csv_reader(file: Path) -> pacsv.CSVStreamingReader:
     options = pacsv.ReadOptions(block_size=_BLOCK)
     with pacsv.open_csv(_csv_text(file), read_options=options) as header:
         types = dict.fromkeys(header.schema.names, pa.string())
-    return pacsv.open_csv(
-        _csv_text(file), read_options=options, convert_options=pacsv.ConvertOptions(column_types=types)
-    )
+    # An empty cell is a missing value, as in training data.
+    convert = pacsv.ConvertOptions(column_types=types, null_values=[""], strings_can_be_null=True)
+    return pacsv.open_csv(_csv_text(file), read_options=options, convert_options=convert)
 
 
 def _csv_text(file: Path) -> Path | io.BytesIO:

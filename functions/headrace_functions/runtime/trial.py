@@ -201,7 +201,14 @@ def _as_answered(signature: Signature, answer: Any, batch: bool) -> Signature:
     """The outputs with as many dimensions as were answered: not every model tells how many targets it has."""
     if not isinstance(answer, Mapping):
         return signature
-    return Signature(signature.inputs, tuple(_shaped_as(f, answer.get(f.name), batch) for f in signature.outputs))
+    shaped = tuple(_shaped_as(f, answer.get(f.name), batch) for f in signature.outputs)
+    classes = {
+        tuple(map(str, before.categories or ()))
+        for before, after in zip(signature.outputs, shaped, strict=True)
+        if before.is_scalar and not after.is_scalar
+    }
+    # Where a row has several labels, a probability belongs to a label and not to a class.
+    return Signature(signature.inputs, tuple(replace(f, columns=None) if f.columns in classes else f for f in shaped))
 
 
 def _shaped_as(field: Field, value: Any, batch: bool) -> Field:

@@ -150,6 +150,27 @@ def test_the_place_of_what_is_not_utf_8_is_right_far_into_a_file(
         encodings.check_utf8(bad, "bad.csv")
 
 
+def test_a_csv_keeps_the_text_of_its_columns_and_inputs_get_what_it_says(tmp_path: Path) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def answer(body: bytes, headers: Mapping[str, str]) -> httpx.Response:
+        document = orjson.loads(body[: int(headers["inference-header-content-length"])])
+        asked.append({t["name"]: t.get("data") for t in document["inputs"]})
+        outputs = [{"name": "label", "datatype": "BYTES", "shape": [2], "data": ['a "b"', "c, d"]}]
+        return httpx.Response(200, json={"outputs": outputs})
+
+    kinds = {"code": "BYTES", "ok": "BOOL", "n": "FP64"}
+    metadata = {"inputs": [{"name": n, "datatype": k, "shape": [-1]} for n, k in kinds.items()]}
+    lines = ["01067,true,1.50,2026-01-02 00:00:00,12E4", "0x1F,False,NA,,+4"]
+    source = written(tmp_path / "rows.csv", "\n".join(["code,ok,n,day,id", *lines, ""]))
+    made = BatchRun(Asker(answer, metadata), "m", places.destination(str(tmp_path / "o"), tmp_path), rows=2, parallel=1)
+    made.run(places.inputs(str(source), tmp_path))
+
+    assert [{"code": ["01067", "0x1F"], "ok": [True, False], "n": [1.5, None]}] == asked
+    found = (tmp_path / "o" / "rows.csv").read_text().splitlines()
+    assert [f'{lines[0]},"a ""b"""', f'{lines[1]},"c, d"'] == found[1:]
+
+
 @pytest.mark.parametrize("text", ["x,k\n", "x,k"])
 def test_a_csv_with_a_header_alone_gets_the_header_of_its_answers(tmp_path: Path, text: str) -> None:
     model, out = Model(), tmp_path / "out"

@@ -35,6 +35,8 @@ def column(
         ["12E4", "7e10"],
         ["-007", "1"],
         ["00.5", "1.5"],
+        ["0x1F", "0XFF"],
+        ["1", "true", "0"],
         ["2026-01-02", "2026-01-03"],
         ["12:30", "07:15"],
         ["2026-01-02T03:04:05Z", "2026-01-02T03:04:06Z"],
@@ -78,6 +80,7 @@ def test_the_contract_decides_before_the_text_is_looked_at(tmp_path: Path) -> No
 
 
 def test_the_words_of_missing_values_can_be_said(tmp_path: Path) -> None:
+    assert [None, None, "DE"] == column(tmp_path, ["None", "<NA>", "DE"])  # as pandas reads them
     assert [None, "DE"] == column(tmp_path, ["NA", "DE"])
     assert ["NA", "DE", None] == column(tmp_path, ["NA", "DE", "-"], "string", missing=["-"])
 

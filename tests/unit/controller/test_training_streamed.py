@@ -89,7 +89,15 @@ def test_a_csv_in_blocks_has_the_types_and_values_of_the_whole(
         if any(looks.search(row[at]) for row in rows) or any(DATED.match(row[at]) for row in rows)
     }
     options = pa.csv.ConvertOptions(strings_can_be_null=True, column_types=dict.fromkeys(texts, pa.string()))
-    whole = pa.csv.read_csv(file, parse_options=pa.csv.ParseOptions(newlines_in_values=True), convert_options=options)
+    lines = pa.csv.ParseOptions(newlines_in_values=True)
+    whole = pa.csv.read_csv(file, parse_options=lines, convert_options=options)
+    mixed = [
+        n
+        for at, n in enumerate("ab")
+        if whole.schema.field(n).type == pa.bool_() and {"0", "1"} & {r[at] for r in rows}
+    ]
+    options.column_types = dict.fromkeys([*texts, *mixed], pa.string())
+    whole = pa.csv.read_csv(file, parse_options=lines, convert_options=options)
 
     with blocks_of(size):
         csv = CsvFile(file, "training-data")

@@ -5,19 +5,23 @@ import io
 import json
 import pickle
 import random
+import sys
 import zipfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import joblib
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import uniform
 from sklearn.feature_selection import SelectKBest, f_classif
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
@@ -58,6 +62,8 @@ def named(module: str, name: str) -> bytes:
     [
         mixed_pipeline(),
         make_pipeline(SelectKBest(f_classif, k=2), LogisticRegression()).fit(X, Y),
+        GridSearchCV(LogisticRegression(), {"C": [1.0, 2.0]}, cv=2).fit(X, Y),
+        RandomizedSearchCV(LogisticRegression(), {"C": uniform(0.1, 1)}, n_iter=2, cv=2).fit(X, Y),
         make_pipeline(FunctionTransformer(np.log1p), LogisticRegression()).fit(X, Y),
     ],
 )
@@ -88,6 +94,39 @@ def test_what_is_allowed_is_said_and_a_module_allows_what_is_in_it(tmp_path: Pat
         assert "model.pkl imports what allow-unsafe lets it: posix.system" == note
     with pytest.raises(InvalidInput):
         check("sklearn", folder, {}, ["posix.sys", "os"])
+
+
+class Doubling:
+    """What a notebook defines: a method, a property, a member of the class and a constant from outside."""
+
+    @property
+    def factor(self) -> int:
+        return 2
+
+    @classmethod
+    def made(cls) -> "Doubling":
+        return cls()
+
+    def transform(self, x: Any) -> Any:
+        return np.multiply(x, self.factor)
+
+
+@pytest.mark.parametrize("by_value", [Doubling(), FunctionTransformer(lambda x: x + 1)], ids=["class", "lambda"])
+def test_code_by_value_is_allowed_by_the_one_name_that_the_refusal_gives(tmp_path: Path, by_value: Any) -> None:
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    (tmp_path / "model.pkl").write_bytes(cloudpickle.dumps(by_value))
+    cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
+
+    with pytest.raises(InvalidInput, match=r"model\.pkl has code by value") as caught:
+        check("sklearn", tmp_path, {}, [])
+    assert "add cloudpickle to allow-unsafe" in (caught.value.hint or "")
+    assert check("sklearn", tmp_path, {}, ["cloudpickle"])
+
+
+def test_who_allows_code_by_value_allows_no_programs(tmp_path: Path) -> None:
+    raw(tmp_path, named("cloudpickle.cloudpickle", "_make_function"), b"0", named("posix", "system"))
+    with pytest.raises(InvalidInput, match=r"would import posix\.system"):
+        check("sklearn", tmp_path, {}, ["cloudpickle"])
 
 
 def test_classes_of_python_files_in_the_payload_are_let_and_said(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@
 | regressor | ``value``, ``[k]`` with several targets | |
 | transformer | a field a column where it names them, else ``values`` ``[k]`` | ``values`` |
 | clusterer | ``label`` | |
+| density | ``value`` from ``score_samples`` | |
 | outlier detector | ``value``, the larger the odder (negated ``score_samples``), and ``outlier`` | |
 """
 
@@ -18,7 +19,7 @@ import numpy as np
 from headrace_functions.errors import HeadraceError, InvalidInput
 from headrace_functions.names import check_field_name
 from headrace_functions.protocol.rows import Array, PackedRows
-from headrace_functions.signature import Field, Signature, dtype, dtype_of
+from headrace_functions.signature import DType, Field, Signature, dtype, dtype_of
 
 Kind = Literal["classifier", "outlier detector", "clusterer", "other"]
 
@@ -78,6 +79,8 @@ def offers(model: Any, kind: Kind, inputs: tuple[Field, ...] | None = None) -> d
         outputs = [Output(Field("value", _FLOAT, _targets(last_step(model)), "numerical"), "predict", np.asarray)]
     elif hasattr(model, "transform"):
         outputs = _transformer(model, inputs)
+    elif hasattr(model, "score_samples"):
+        outputs = [Output(Field("value", _FLOAT, (), "numerical"), "score_samples", np.asarray)]
     else:
         outputs = []
     return {o.field.name: o for o in outputs}
@@ -89,9 +92,9 @@ def _classifier(model: Any) -> list[Output]:
         count = len(classes) if classes is not None else 1
         shape = (count,) if count > 1 else ()
         kind = dtype_of(classes[0]) if classes else _INT
-        return [Output(Field("label", kind, shape, "categorical"), "predict", np.asarray)]
-    values = tuple(classes.tolist())
-    outputs = [Output(Field("label", dtype_of(classes), (), "categorical", categories=values), "predict", np.asarray)]
+        return [Output(Field("label", kind, shape, "categorical"), "predict", _labels_like(kind))]
+    values, kind = tuple(classes.tolist()), dtype_of(classes)
+    outputs = [Output(Field("label", kind, (), "categorical", categories=values), "predict", _labels_like(kind))]
     names = tuple(str(v) for v in values)
     likely = hasattr(model, "predict_proba")
     if likely:
@@ -107,10 +110,25 @@ def _classifier(model: Any) -> list[Output]:
     return outputs
 
 
+def _labels_like(kind: DType) -> Callable[[Any], Array]:
+    """Picks labels: whole floats as the integers that the classes are, and a column of single labels as labels."""
+
+    def pick(answer: Any) -> Array:
+        labels = np.asarray(answer)
+        labels = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
+        if labels.dtype.kind != "f" or kind.numpy.kind not in "iu" or not np.isfinite(labels).all():
+            return labels
+        whole = labels.astype(kind.numpy)
+        return whole if bool((whole == labels).all()) else labels
+
+    return pick
+
+
 def label_follows(model: Any) -> bool:
     """True for scikit-learn's own classifiers whose ``predict`` is the class of the largest probability, ties aside."""
-    kind = type(last_step(model))
-    return kind.__module__.startswith("sklearn.") and kind.__name__ in _LABEL_FOLLOWS
+    last = last_step(model)
+    several = str(getattr(getattr(last, "_label_binarizer", None), "y_type_", "")).startswith("multilabel")
+    return type(last).__module__.startswith("sklearn.") and type(last).__name__ in _LABEL_FOLLOWS and not several
 
 
 def labels(model: Any, x: Any, probabilities: Any) -> Array:
@@ -175,8 +193,9 @@ def _usable(names: tuple[str, ...]) -> bool:
 
 
 def dense(matrix: Any) -> Array:
-    """A sparse matrix written out, anything else as an array."""
-    return np.asarray(matrix.toarray() if hasattr(matrix, "toarray") else matrix)
+    """A sparse matrix written out, anything else as an array; truth values as the numbers that columns are."""
+    array = np.asarray(matrix.toarray() if hasattr(matrix, "toarray") else matrix)
+    return array.astype(np.float64) if array.dtype == np.bool_ else array
 
 
 def choose(known: Mapping[str, Output], signature: Signature) -> list[tuple[Field, Output]]:

@@ -6,8 +6,10 @@ remembers too little to do so, that is an error and no answer. Imports pandas on
 """
 
 import importlib
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,8 @@ from headrace_functions.protocol.rows import Array
 from headrace_functions.signature import Field, Signature, Tensors
 
 _HELD = ("best_estimator_", "regressor_", "classifier_", "estimator_")
+_XGBOOST_INDEX = {9: "i1", 10: "u1", 11: "i2", 13: "i4", 15: "i8"}
+"""Types of whole numbers by their numbers in XGBoost's files."""
 _LISTED = ("estimators_", "calibrated_classifiers_")
 
 
@@ -24,8 +28,8 @@ _LISTED = ("estimators_", "calibrated_classifiers_")
 class Columns:
     """What an estimator remembers of the columns of its fit."""
 
-    categories: dict[str, list[Any] | None] = field(default_factory=dict)
-    """Columns of pandas' ``category`` type and their categories in order; None where the estimator codes them itself."""
+    categories: dict[str, Array | None] = field(default_factory=dict)
+    """Columns of pandas' ``category`` type and their categories in order; None where the estimator knows them and does not tell."""
     known: dict[str, Array] = field(default_factory=dict)
     """The values that an encoder met in a column."""
 
@@ -33,11 +37,11 @@ class Columns:
         """Values of a column that the estimator has never met, and the number of all values that are not missing."""
         given = self.known.get(name)
         if given is None:
-            listed = self.categories.get(name)
-            if listed is None:
-                return [], 0
-            given = np.array(listed, object)
+            given = self.categories.get(name)
+        if given is None:
+            return [], 0
         met = {_same(v) for v in given.tolist()}
+        column = _as_numbers(column) if _are_numbers(given) else column
         present = [v for v in column.tolist() if v is not None and v == v]
         return [v for v in present if _same(v) not in met], len(present)
 
@@ -69,6 +73,8 @@ def maker(ordered: tuple[Field, ...], names: tuple[str, ...], columns: Columns) 
             values = _with_nan(column) if column.dtype == object else column
             return pandas.Categorical(values, categories=columns.categories[name])
         known = columns.known.get(name)
+        if known is not None and _are_numbers(known):
+            return _as_numbers(column)
         if column.dtype == np.bool_ and known is not None and known.dtype == object:
             return column.astype(object)
         if column.dtype != object or (known is not None and any(v is None for v in known.tolist())):
@@ -97,7 +103,8 @@ def compare(columns: Columns, signature: Signature, tensors: Mapping[str, Array]
         some = ", ".join(map(repr, dict.fromkeys(unknown[:5])))
         if len(unknown) == present:
             met = columns.known.get(f.name)
-            fitted = list(met.tolist() if met is not None else columns.categories[f.name] or [])[:5]
+            listed = met if met is not None else columns.categories[f.name]
+            fitted = [] if listed is None else listed.tolist()[:5]
             raise InvalidInput(
                 f"column {f.name!r}: the model was fitted on none of its values",
                 field=f.name,
@@ -178,7 +185,7 @@ def _picked(chosen: Any, names: tuple[str, ...]) -> list[str]:
     return [v if isinstance(v, str) else names[int(v)] for v in listed]
 
 
-def _booster_categories(step: Any, names: tuple[str, ...]) -> dict[str, list[Any] | None]:
+def _booster_categories(step: Any, names: tuple[str, ...]) -> Mapping[str, Array | None]:
     library = type(step).__module__.partition(".")[0]
     if library == "lightgbm" and hasattr(step, "booster_"):
         return _of_lightgbm(step.booster_, names)
@@ -187,7 +194,7 @@ def _booster_categories(step: Any, names: tuple[str, ...]) -> dict[str, list[Any
     return {}
 
 
-def _of_lightgbm(booster: Any, names: tuple[str, ...]) -> dict[str, list[Any] | None]:
+def _of_lightgbm(booster: Any, names: tuple[str, ...]) -> dict[str, Array]:
     """LightGBM keeps the categories of its categorical columns in the order of these, and says of each feature whether it is one."""
     listed = getattr(booster, "pandas_categorical", None) or []
     if not listed:
@@ -203,21 +210,38 @@ def _of_lightgbm(booster: Any, names: tuple[str, ...]) -> dict[str, list[Any] | 
     told = [
         n for n, info in zip(booster.feature_name(), infos, strict=False) if info != "none" and not info.startswith("[")
     ]
+    if len(told) < len(listed):
+        raise _ordered(len(listed) - len(told))
     if len(told) != len(listed):
-        raise _lost("LightGBM", told or ["?"])
-    return {_raw_name(n, names, "LightGBM"): list(values) for n, values in zip(told, listed, strict=True)}
+        raise _lost("LightGBM", told)
+    return {_raw_name(n, names, "LightGBM"): _listed(values) for n, values in zip(told, listed, strict=True)}
 
 
-def _of_xgboost(booster: Any, names: tuple[str, ...]) -> dict[str, list[Any] | None]:
-    """XGBoost 3.1 and later keep the categories and code columns of the ``category`` type themselves; earlier ones keep nothing."""
+def _of_xgboost(booster: Any, names: tuple[str, ...]) -> dict[str, Array | None]:
+    """XGBoost 3.1 and later keep the categories of the ``category`` type in their file; earlier ones keep nothing."""
     types = booster.feature_types or []
-    told = [n for n, kind in zip(booster.feature_names or [], types, strict=False) if kind == "c"]
+    features = booster.feature_names or []
+    told = [at for at, kind in enumerate(types) if kind == "c"]
     if not told:
         return {}
-    kept = booster.get_categories() if hasattr(booster, "get_categories") else None
-    if kept is None or (hasattr(kept, "empty") and kept.empty()):
-        raise _lost("XGBoost", told)
-    return {_raw_name(n, names, "XGBoost"): None for n in told}
+    trees = json.loads(bytes(booster.save_raw("json")))["learner"]["gradient_booster"]
+    kept = trees.get("gbtree", trees).get("model", {}).get("cats", {}).get("enc") or []
+    if len(kept) != len(features):
+        raise _lost("XGBoost", [features[at] for at in told])
+    return {_raw_name(features[at], names, "XGBoost"): _decoded(kept[at]) for at in told}
+
+
+def _decoded(kept: Mapping[str, Any]) -> Array | None:
+    """Categories as XGBoost's file has them: whole numbers with their type, or ASCII text with the places where each ends.
+
+    Of other text it may keep the beginning only, as many bytes as there are characters.
+    """
+    if "offsets" not in kept:
+        return np.array(kept["values"], _XGBOOST_INDEX[kept["type"]])
+    if min(kept["values"], default=0) < 0:
+        return None
+    text = bytes(kept["values"]).decode("ascii")
+    return np.array([text[start:end] for start, end in pairwise(kept["offsets"])], object)
 
 
 def _raw_name(feature: str, names: tuple[str, ...], library: str) -> str:
@@ -226,6 +250,21 @@ def _raw_name(feature: str, names: tuple[str, ...], library: str) -> str:
         if name in names or any(n.replace(" ", "_") == name for n in names):
             return next(n for n in names if n == name or n.replace(" ", "_") == name)
     raise _lost(library, [feature])
+
+
+def _listed(values: list[Any]) -> Array:
+    """Categories of one type as an array of it, any others as objects."""
+    kinds = set(map(type, values))
+    return np.array(values, None if kinds in ({int}, {float}, {bool}) else object)
+
+
+def _ordered(count: int) -> InvalidInput:
+    return InvalidInput(
+        f"the LightGBM model was fitted on {count} column{'s' * (count > 1)} of ordered categories, and the artifact does not tell which",
+        field="payload",
+        expected="columns of categories without an order, or of numbers",
+        hint="fit it again after frame[column].cat.as_unordered(), or on codes, e.g. with OrdinalEncoder in a Pipeline",
+    )
 
 
 def _lost(library: str, columns: list[str]) -> InvalidInput:
@@ -243,6 +282,20 @@ def _same(value: Any) -> Any:
     if isinstance(value, bool | np.bool_):
         return ("truth", bool(value))
     return ("number", float(value)) if isinstance(value, int | float | np.number) else ("text", str(value))
+
+
+def _are_numbers(values: Array) -> bool:
+    return values.dtype.kind in "iuf"
+
+
+def _as_numbers(column: Array) -> Array:
+    """True and false, with or without gaps, as the numbers that encoders make of pandas' nullable types; other columns as they are."""
+    if column.dtype == np.bool_:
+        return column.astype(np.float64)
+    given = column.tolist() if column.dtype == object else [""]
+    if not all(v is None or isinstance(v, bool) for v in given):
+        return column
+    return np.array([np.nan if v is None else float(v) for v in given])
 
 
 def _with_nan(column: Array) -> Array:

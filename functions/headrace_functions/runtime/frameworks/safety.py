@@ -16,7 +16,7 @@ from headrace_functions.runtime.frameworks.model_files import FASTAI, KERAS, SAV
 from headrace_functions.runtime.frameworks.needs import model_file, refuse_pointers
 from headrace_functions.runtime.frameworks.pickles import Form, UnreadablePickleError, imports
 from headrace_functions.runtime.frameworks.port import Options
-from headrace_functions.runtime.frameworks.usual_imports import Name, is_allowed, unusual
+from headrace_functions.runtime.frameworks.usual_imports import CODE_BY_VALUE, Name, is_allowed, is_by_value, unusual
 
 OPTION = "allow-unsafe"
 """Key of a version's options that keeps what its definition allows: some libraries ask for it again when they load."""
@@ -59,6 +59,15 @@ def check(framework: str, artifact: Path, options: Options, allowed: Sequence[st
 
 
 def _refusal(file: Path, refused: list[Name]) -> InvalidInput:
+    if any(map(is_by_value, refused)):
+        return InvalidInput(
+            f"payload: {file.name} has code by value, which models usually do not; nothing of it was loaded: {_listed(refused)}",
+            field=OPTION,
+            expected="classes and functions of libraries, or of Python files in the payload",
+            got=_listed(refused),
+            hint="put the class or function into a Python file of the payload and dump the model again; "
+            f"or, if you know the code, add {CODE_BY_VALUE} to {OPTION} in the definition: {OPTION}: [{CODE_BY_VALUE}]",
+        )
     return InvalidInput(
         f"payload: {file.name} would import {_listed(refused)}, which models usually do not; nothing of it was loaded",
         field=OPTION,

@@ -118,7 +118,7 @@ def _inputs(model: Any) -> tuple[Field, ...] | None:
     first = estimators.first_step(model)
     if hasattr(first, "build_analyzer"):
         return (Field("text", dtype("string"), profile="text"),)
-    names, count = _feature_names(model), getattr(model, "n_features_in_", None)
+    names, count = _feature_names(model), _feature_count(model)
     if count is None or (names is not None and _needs_frame(model)):
         return None
     kinds = [c.dtype for c in getattr(first, "categories_", ())]
@@ -131,8 +131,19 @@ def _inputs(model: Any) -> tuple[Field, ...] | None:
 
 
 def _feature_names(model: Any) -> tuple[str, ...] | None:
+    """The names that the model was fitted with. CatBoost keeps its own, and numbers features that have none."""
     names = getattr(model, "feature_names_in_", None)
+    if names is None and hasattr(model, "get_cat_feature_indices"):
+        names = getattr(model, "feature_names_", None)
+        names = None if names == [str(i) for i in range(len(names or ()))] else names
     return None if names is None else tuple(str(n) for n in names)
+
+
+def _feature_count(model: Any) -> int | None:
+    """How many features the model takes; CatBoost says 0 once it has been loaded from a file."""
+    names = getattr(model, "feature_names_in_", None)
+    names = getattr(model, "feature_names_", None) if names is None else names
+    return getattr(model, "n_features_in_", None) or (None if names is None else len(names))
 
 
 def _needs_frame(model: Any) -> bool:
@@ -185,7 +196,7 @@ def _rows_of(model: Any, signature: Signature) -> Callable[[Tensors], Any]:
             "an input of free size cannot be a row of features", field="contract", expected="fixed shapes"
         )
     names = _feature_names(model)
-    ordered = _in_order(fields, names, getattr(model, "n_features_in_", None))
+    ordered = _in_order(fields, names, _feature_count(model))
     columns = frames.remembered(model, names or ())
     if names is not None and signature.is_table and (columns.categories or _needs_frame(model)):
         return frames.maker(ordered, names, columns)

@@ -121,9 +121,18 @@ _NEVER = frozenset(
 """Names that libraries import from Python itself and so have, too: what starts, evaluates or is made of code."""
 _CLASS = re.compile(r"_*[A-Z]\w*(?:\.[A-Z_]\w*)*")
 _REBUILDS = re.compile(
-    r"_{0,2}(?:pyx_unpickle|unpickle|reconstruct|rebuild|new|randomstate|generator|bit_generator)\w*|scalar|new_block|[a-z]{3}_(?:matrix|array)"
+    r"_{0,2}(?:pyx_unpickle|unpickle|(?:ma)?reconstruct|rebuild|new|randomstate|generator|bit_generator)\w*|scalar|new_block|[a-z]{3}_(?:matrix|array)"
 )
 _FUNCTION = re.compile(r"[a-z_][a-z0-9_]*")
+CODE_BY_VALUE = "cloudpickle"
+"""Whoever allows it allows code in a file, and so what Python makes functions and classes of: ..."""
+_MADE_OF = (
+    "types.CodeType", "types.CellType", "types.FunctionType", "types.GenericAlias", "types.MappingProxyType", "types.ModuleType",
+    "builtins.classmethod", "builtins.property", "builtins.staticmethod", "builtins.super", "builtins.object.__new__",
+    "builtins.BaseException", "builtins.Exception", "builtins.ValueError", "builtins.TypeError", "builtins.RuntimeError", "builtins.KeyError",
+    "operator.getitem", "_operator.getitem", "abc", "collections.abc", "dataclasses", "enum", "functools", "typing",
+)  # fmt: skip
+"""... these names, each a module or a member of one."""
 METHODS = ("sklearn", "fastai", "fastcore", "fasttransform", "torch.nn")
 """Modules whose objects may be asked for a method by its name."""
 
@@ -135,8 +144,14 @@ def unusual(names: Iterable[Name], allowed: Iterable[str] = ()) -> list[Name]:
 
 
 def is_allowed(name: Name, allowed: Iterable[str]) -> bool:
-    told = {str(name), str(modern(name))}
-    return any(entry == "*" or entry in told or any(t.startswith(f"{entry}.") for t in told) for entry in allowed)
+    told, entries = {str(name), str(modern(name))}, tuple(allowed)
+    entries += _MADE_OF if CODE_BY_VALUE in entries else ()
+    return any(entry == "*" or entry in told or any(t.startswith(f"{entry}.") for t in told) for entry in entries)
+
+
+def is_by_value(name: Name) -> bool:
+    """Whether it is what puts code together again that a pickle has by value."""
+    return name.module.partition(".")[0] == CODE_BY_VALUE
 
 
 def modern(name: Name) -> Name:
