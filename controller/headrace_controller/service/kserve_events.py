@@ -75,6 +75,8 @@ def half_of(headers: Mapping[str, str], body: bytes, now: float) -> Half:
 def _structured(body: bytes) -> tuple[dict[str, str], bytes]:
     try:
         document = orjson.loads(body)
+        if not isinstance(document, dict):
+            raise TypeError(f"a JSON object is expected, not {type(document).__name__}")
         data = document["data"] if "data" in document else orjson.loads(document.get("data_base64", "null"))
     except (orjson.JSONDecodeError, TypeError, KeyError) as error:
         raise Malformed(f"body: it is no CloudEvent of JSON: {error}", field="body") from error

@@ -296,9 +296,13 @@ def test_an_event_that_lacks_something_is_refused_naming_it(change: dict[str, st
     assert field == caught.value.field
 
 
-def test_a_body_that_is_no_event_and_an_unknown_service_are_refused(platform: Platform) -> None:
+@pytest.mark.parametrize("body", [b"{", b"[1]", b'"x"', b"null", b'{"data_base64": 3}'])
+def test_a_body_that_is_no_event_is_refused(body: bytes) -> None:
     with pytest.raises(Malformed, match="no CloudEvent"):
-        half_of({"content-type": "application/cloudevents+json"}, b"{", 0.0)
+        half_of({"content-type": "application/cloudevents+json"}, body, 0.0)
+
+
+def test_an_event_of_an_unknown_service_is_refused(platform: Platform) -> None:
     with pytest.raises(NotFound, match="models/nobody"):
         platform.events_of_kserve.take(event(REQUEST, service="nobody"), b"{}")
 
