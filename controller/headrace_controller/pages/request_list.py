@@ -15,6 +15,7 @@ from headrace_controller.requestlog.reader import LogQuery
 from headrace_controller.service.platform import Platform
 from headrace_functions import logtable
 from headrace_functions.errors import InvalidInput
+from headrace_functions.log_conditions import all_of
 from headrace_functions.names import VersionId
 from headrace_functions.version import Version
 
@@ -116,13 +117,12 @@ def _page(
         "shadow",
         "sequence",
     )
-    condition = f"({where})" if where.strip() else ""
     until = span.until
     if before:
-        condition = " AND ".join(filter(None, (condition, _after(before))))
+        where = all_of(where, _after(before))
         moment = clock.parse(before.split("~", maxsplit=1)[0], field="before")
         until = min(until, moment + timedelta(microseconds=1))  # the condition alone does not spare the newer files
-    query = LogQuery(span.since, until, condition, (*wanted, *columns["outputs"], *columns["fields"]), ROWS + 1)
+    query = LogQuery(span.since, until, where, (*wanted, *columns["outputs"], *columns["fields"]), ROWS + 1)
     return platform.logs.query(version, query)
 
 

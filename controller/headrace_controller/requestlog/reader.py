@@ -17,7 +17,7 @@ from headrace_controller import clock
 from headrace_controller.requestlog.literals import literal
 from headrace_controller.requestlog.plain_types import batches_as_logged, plain_batch, plain_schema
 from headrace_functions.errors import InvalidInput, StorageFailed
-from headrace_functions.log_conditions import boolean_expression, not_boolean, of_engine
+from headrace_functions.log_conditions import boolean_expression, refusal
 from headrace_functions.logtable import PARTITION
 from headrace_functions.names import VersionId
 from headrace_functions.storage import layout
@@ -54,6 +54,12 @@ class LogQuery:
     def __post_init__(self) -> None:
         if not 1 <= self.limit <= MAX_ROWS:
             raise InvalidInput(f"limit: {self.limit} is not possible", field="limit", expected=f"1 to {MAX_ROWS}")
+        if self.since is not None and self.until is not None and self.since > self.until:
+            raise InvalidInput(
+                f"since: {clock.show(self.since)} is after until, {clock.show(self.until)}",
+                field="since",
+                expected="a time before until",
+            )
 
 
 def widening(query: LogQuery, now: datetime) -> Iterator[LogQuery]:
@@ -97,7 +103,7 @@ class LogReader:
         order = "ASC" if query.ascending else "DESC"
         for one in [query] if query.ascending else widening(query, self._now()):
             sql = f"{select(table, one)} ORDER BY received {order}, request_id, row LIMIT {one.limit}"
-            found = [row for batch in execute(table, sql) for row in batch.to_pylist()]
+            found = [row for batch in execute(table, sql, one.where) for row in batch.to_pylist()]
             if len(found) >= query.limit:
                 break
         return found
@@ -120,7 +126,7 @@ class LogReader:
         if table is None:
             boolean_expression(where, ())
         else:
-            execute(table, f"{select(table, LogQuery(where=where))} LIMIT 0")
+            execute(table, f"{select(table, LogQuery(where=where))} LIMIT 0", where)
 
     def hourly(self, version: VersionId, metric: str, since: datetime) -> list[dict[str, Any]]:
         """Of a table of metric values, ``start``, ``rows``, ``unhealthy`` and ``errors`` of each hour from ``since`` on, the first hour first."""
@@ -178,7 +184,7 @@ class LogReader:
         table = self._table(version)
         if table is None:
             return None
-        reader = execute(table, f"{select(table, query)} LIMIT {limit}")
+        reader = execute(table, f"{select(table, query)} LIMIT {limit}", query.where)
         schema = plain_schema(pa.schema(reader.schema))
         return pa.Table.from_batches([plain_batch(pa.record_batch(batch), schema) for batch in reader], schema)
 
@@ -192,7 +198,7 @@ class LogReader:
         table = self._table(version)
         if table is None:
             raise InvalidInput(f"{version} has no log yet", field="version", hint="send it a request first")
-        reader = execute(table, select(table, query))
+        reader = execute(table, select(table, query), query.where)
         rows = 0
         schema = plain_schema(pa.schema(reader.schema))
         with pq.ParquetWriter(target, schema, compression="zstd") as writer:
@@ -263,12 +269,25 @@ def _columns(table: DeltaTable) -> list[str]:
     return [field.name for field in table.schema().fields]
 
 
-def execute(table: DeltaTable, sql: str) -> pa.RecordBatchReader:
-    """What the table ``log`` answers; raises ``InvalidInput`` in the words that people can use where the engine refuses."""
+def execute(table: DeltaTable, sql: str, where: str = "") -> pa.RecordBatchReader:
+    """What the table ``log`` answers; raises ``InvalidInput`` in the words that people can use where the engine refuses.
+
+    It may refuse while it answers, too: what divides by zero is seen in the row that does. ``where`` is the condition as it was written.
+    """
     try:
-        return batches_as_logged(pa.RecordBatchReader.from_stream(QueryBuilder().register(TABLE, table).execute(sql)))
+        found = batches_as_logged(pa.RecordBatchReader.from_stream(QueryBuilder().register(TABLE, table).execute(sql)))
     except (DeltaError, ValueError, RuntimeError) as error:
-        raise not_boolean(of_engine(str(error))) from error
+        raise refusal(str(error), sql, where, _columns(table)) from error
+    return pa.RecordBatchReader.from_batches(found.schema, _answered(found))
+
+
+def _answered(found: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    try:
+        yield from found
+    except pa.ArrowException as error:
+        if "Arrow error" in str(error):  # of the values of a row, not of the files that hold them
+            raise refusal(str(error), "", "", ()) from error
+        raise
 
 
 def plain(row: dict[str, Any]) -> dict[str, Any]:

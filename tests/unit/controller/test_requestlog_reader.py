@@ -8,13 +8,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from deltalake import write_deltalake
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from headrace_controller.requestlog.plain_types import plain_batch, plain_schema
 from headrace_controller.requestlog.reader import LogQuery, LogReader, widening
 from headrace_functions.errors import InvalidInput
-from headrace_functions.log_conditions import boolean_expression
+from headrace_functions.log_conditions import all_of, boolean_expression
 from headrace_functions.names import VersionId
 from headrace_functions.storage import layout
 from headrace_functions.storage.objects import ObjectStore
@@ -66,6 +66,7 @@ def test_the_newest_rows_are_the_same_however_far_back_the_time_goes(
     ages: list[int], limit: int, since: int | None, until: int | None
 ) -> None:
     """Whatever is asked piece by piece gives what the whole query gives, which holds every row of a piece."""
+    assume(since is None or until is None or since >= until)
     ends = (None if s is None else NOON - timedelta(seconds=s) for s in (since, until))
     query = LogQuery(*ends, limit=limit)
 
@@ -130,6 +131,41 @@ def test_what_is_not_one_boolean_expression_is_refused(reader: LogReader, where:
     with pytest.raises(InvalidInput) as caught:
         ids(reader, where=where)
     assert caught.value.field == "where"
+
+
+@pytest.mark.parametrize(
+    ("said", "where"),
+    [
+        ("it divides by zero in some row; write a / nullif(b, 0) instead of a / b", "1 / (in.age - in.age) = 1"),
+        ("Cannot cast string 'ok' to value of Int32 type", "cast(outcome as int) = 1"),
+        ("a value or a column is missing before '>', at character 10", "in.age > > 3"),
+        ("a value or a column is missing before '>', at character 29", "latency_ms > 1 AND in.age > > 3"),
+        ("a value or a column is missing before ')', at character 13", "(in.age in ()) and in.age > 1"),
+        ("it ends where a value or a column is missing", "in.age >"),
+        ("it ends where AND is missing", "in.age between 1"),
+        ("it gives text, not true or false", "outcome"),
+        ("it gives a number, not true or false", "in.age"),
+        ("a regular expression in it cannot be read", "outcome ~ '((('"),
+        ("there is no function 'foo'", "foo(in.age) = 1"),
+    ],
+)
+def test_a_condition_is_refused_in_words_with_the_place_where_it_stops_to_make_sense(
+    reader: LogReader, said: str, where: str
+) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        ids(reader, where=where)
+    assert f"where: {said}" == caught.value.message
+
+
+def test_an_end_before_the_beginning_is_refused() -> None:
+    with pytest.raises(InvalidInput, match=r"since: 2026-11-22T12:00:00\.000Z is after until"):
+        LogQuery(since=NOON, until=NOON - timedelta(hours=1))
+
+
+def test_conditions_are_joined_only_if_each_stays_within_its_parentheses() -> None:
+    assert "(a = 1) AND (b = 2)" == all_of("a = 1", "", "b = 2")
+    with pytest.raises(InvalidInput, match="cannot be part of it"):
+        all_of("1=1) or (1=1", "b = 2")
 
 
 @given(st.text(alphabet="ab'\"();- /*.<>=1 ", max_size=30))
