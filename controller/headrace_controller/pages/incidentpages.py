@@ -358,7 +358,7 @@ def _examples(platform: Platform, version: VersionId, since: datetime, until: da
             return []
         if found:
             break
-    return [{**r, "href": links.request(version, r["request_id"], r["row"])} for r in found]
+    return [{**r, "href": links.request(version, r["request_id"], r["row"], r["received"])} for r in found]
 
 
 def _rollback(platform: Platform, incident: Incident, version: VersionId) -> Json | None:

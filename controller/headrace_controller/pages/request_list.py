@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from headrace_controller import clock
 from headrace_controller.access import current
-from headrace_controller.pages import ranges
+from headrace_controller.pages import links, ranges
 from headrace_controller.pages.figures import csv_cell
 from headrace_controller.requestlog.literals import literal
 from headrace_controller.requestlog.reader import Found, LogQuery, plain
@@ -28,7 +28,7 @@ SAMPLE = 2000
 EXPORTED = 10_000
 """Rows of a CSV file at most."""
 FACET_VALUES = 8
-SECONDS = 0.06
+SECONDS = 0.04
 """For so long a page searches the log for the rows of a filter; the rest of the range is searched on request (``search=whole``)."""
 MOST_VALUES = 40
 """Different values above which a column is no facet."""
@@ -78,6 +78,8 @@ def content(platform: Platform, arguments: Mapping[str, str], now: datetime) -> 
     except InvalidInput as error:
         return {**shown, "error": error.message, "hint": error.expected or ""}
     rows = [plain(row) for row in page.rows]
+    for row in rows:
+        row["href"] = links.request(version, row["request_id"], row["row"], row["received"])
     members = {**keys, **span.query()}
     shown |= {"columns": columns["fields"], "outputs": columns["outputs"], "rows": rows[:ROWS]}
     shown |= {"facets": _facets(these.rows, every.rows, faceted, search, chosen)}

@@ -16,6 +16,7 @@ import orjson
 from markupsafe import Markup, escape
 from werkzeug.wrappers import Response
 
+from headrace_controller import clock
 from headrace_controller.access import current
 from headrace_controller.api import events
 from headrace_controller.api.application import answer_error
@@ -129,7 +130,8 @@ def _table(platform: Platform, drawn: DrawnBuckets) -> tuple[Page, ...]:
         row = arguments().get("row", "0")
         if not row.isascii() or not row.isdigit():
             raise InvalidInput(f"row: {row!r} is not a row number", field="row", expected="0, 1, 2 …")
-        return request_detail.content(platform, VersionId(name, number), request_id, int(row))
+        at = clock.parse(arguments()["at"], field="at") if arguments().get("at") else None
+        return request_detail.content(platform, VersionId(name, number), request_id, int(row), at)
 
     return (
         Page("/", "overview.html", "Overview", lambda: overview.content(platform, drawn, arguments(), now()), somewhere("view")),

@@ -182,7 +182,7 @@ def test_a_request_of_any_id_that_callers_may_choose_has_its_page_its_twin_and_i
     page = client.get(links.request(version, second))
     twin = client.get(unescape(page.text.split("This page as JSON")[0].rsplit('href="', 1)[1].split('"')[0]))
     shown = twin.get_json()
-    older = client.get(shown["neighbours"]["older"] + ".json").get_json()
+    older = client.get(shown["neighbours"]["older"].replace("?at=", ".json?at=")).get_json()
     (of_api,) = client.get(f"/api/v1/logs/m/1/requests/{quote(second, safe='')}").get_json()["rows"]
     nobody = client.get(links.request(version, f"{prefix}-nobody"))
 

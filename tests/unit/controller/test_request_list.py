@@ -43,8 +43,9 @@ def log_rows(objects: ObjectStore, version: Version, values: dict[str, list[Any]
 
 
 @pytest.fixture
-def client(tmp_path: Path) -> FlaskClient:
-    """``x`` is 1 in the oldest row and 0 in the others."""
+def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FlaskClient:
+    """``x`` is 1 in the oldest row and 0 in the others. A page has all the time that it needs."""
+    monkeypatch.setattr(request_list, "SECONDS", 600.0)
     platform = make_platform(tmp_path / "home")
     version = release(platform.catalog, "m", inputs="x", outputs="y")
     found = platform.catalog.get(version).version
@@ -93,3 +94,14 @@ def test_facets_say_how_many_rows_they_count(client: FlaskClient) -> None:
     page = client.get(f"/requests?{urlencode({'version': 'm:1', 'where': 'in.x = 0'})}").text
     assert (ROWS - 1, ROWS) == (found["counted"], found["counted_of"])
     assert f"Counted over {ROWS - 1} of these rows; the tick is the share in {ROWS} rows of the range." in page
+
+
+def test_links_to_a_request_say_when_it_came_and_one_without_finds_it_too(client: FlaskClient) -> None:
+    (found,) = shown(client, where="in.x = 1")["rows"]
+    near, anywhere = (
+        client.get(found["href"].split("?")[0] + f".json{at}").get_json()
+        for at in (f"?at={found['received']}", "?at=2026-01-01")
+    )
+    assert f"/requests/m/1/req-0?at={found['received']}" == found["href"]
+    assert ("req-0", "req-0") == (near["request_id"], anywhere["request_id"])
+    assert {"newer"} == set(near["neighbours"])
