@@ -51,6 +51,7 @@ def content(platform: Platform, version_id: VersionId, request_id: str, row: int
     if chosen is None:
         raise NotFound(f"request {request_id!r} has {len(rows)} rows, so no row {row}", field="row")
     version = platform.catalog.get(version_id).version
+    served = version is None or version.served
     profile = platform.versions.profile(version_id) if version is not None else None
     failed = set(chosen.get("checks") or ())
     metrics = [m for m in platform.metrics.of_request(version_id, request_id, *around) if m["row"] == row]
@@ -61,12 +62,13 @@ def content(platform: Platform, version_id: VersionId, request_id: str, row: int
         "number": version_id.number,
         "request_id": request_id,
         "row": chosen,
+        "callable": served,
         "rows": [r["row"] for r in rows[:ROWS]],
         "total": len(rows),
         "inputs": _fields(version, profile, chosen, failed) if version else [],
         "outputs": _outputs(version, chosen) if version else [],
         "checks": sorted(failed),
-        "traceback": service_log(platform, version_id, request_id) if chosen["outcome"] == "failed" else "",
+        "traceback": service_log(platform, version_id, request_id) if chosen["outcome"] == "failed" and served else "",
         "metrics": metrics,
         "stages": _stages(platform, chosen, around),
         "neighbours": _neighbours(platform, version_id, chosen),

@@ -82,6 +82,7 @@ def content(platform: Platform, arguments: Mapping[str, str], now: datetime) -> 
         row["href"] = links.request(version, row["request_id"], row["row"], row["received"])
     members = {**keys, **span.query()}
     shown |= {"columns": columns["fields"], "outputs": columns["outputs"], "rows": rows[:ROWS]}
+    shown["numbers"] = _numbers(found.version)
     shown |= {"facets": _facets(these.rows, every.rows, faceted, search, chosen)}
     shown |= {"counted": len(these.rows), "counted_of": len(every.rows), "sampled": len(these.rows) == SAMPLE}
     if len(rows) > ROWS:
@@ -162,6 +163,12 @@ def _after(place: str) -> str:
     at, request = literal(moment), literal("~".join(parts[1:-1]))
     same = f"received = {at} AND (request_id > {request} OR (request_id = {request} AND row > {int(parts[-1])}))"
     return f"(received < {at} OR ({same}))"
+
+
+def _numbers(version: Version) -> list[str]:
+    """Columns whose values stand at the right of theirs."""
+    sides = ((version.signature.inputs, logtable.input_column), (version.signature.outputs, logtable.output_column))
+    return [column(f) for fields, column in sides for f in fields if f.dtype.name not in ("string", "bool")]
 
 
 def _faceted(version: Version, held: Sequence[str]) -> list[str]:
