@@ -87,7 +87,9 @@ def number(value: float) -> str:
     if value == 0:
         return "0"
     digits = 2 - math.floor(math.log10(abs(value)))
-    if digits <= 0:
+    if digits <= -13:
+        text = f"{value:.2e}".replace("e+", "e")
+    elif digits <= 0:
         text = f"{value:,.0f}"
     elif digits > 6:
         text = f"{value:.2e}".replace("e-0", "e-")
@@ -199,7 +201,7 @@ def time_chart(chart: TimeChart) -> str:
         parts.append(f'<text class="limit-t" x="100%" y="{at}" dy="-4" text-anchor="end">{escape(said)}</text>')
     parts += [_mark(mark) for mark in chart.marks]
     axis = "".join(
-        f'<text class="t0" x="{percent(at)}" y="100%" dy="-2" text-anchor="{_anchor(at)}">{escape(text)}</text>'
+        f'<text class="t0 tick" x="{percent(at)}" y="100%" dy="-2" text-anchor="{_anchor(at)}">{escape(text)}</text>'
         for at, text in chart.times
     )
     inner = f'<svg class="inner" y="10%" width="100%" height="76%" overflow="visible">{"".join(parts)}</svg>'
@@ -273,7 +275,9 @@ def distribution(training: Sequence[float], window: Sequence[float], labels: Seq
     every = max(1, math.ceil(count / 6))
     for place, text in enumerate(labels):
         if place % every == 0:
-            texts.append(f'<text class="t0" x="{percent((place + 0.5) / count)}" y="100%" dy="-2" text-anchor="middle">{escape(text[:14])}</text>')  # fmt: skip
+            kind = "t0 opt" if place // every % 2 else "t0"
+            at = place / count if place == 0 and count > 6 else (place + 0.5) / count
+            texts.append(f'<text class="{kind}" x="{percent(at)}" y="100%" dy="-2" text-anchor="{_anchor(at)}">{escape(text[:14])}</text>')  # fmt: skip
     tall = "84%" if labels else "100%"
     inner = f'<svg width="100%" height="{tall}" overflow="visible">{"".join(bars)}{"".join(outline)}</svg>'
     return f'<svg class="hist" role="img" aria-label="{escape(label)}">{inner}{"".join(texts)}</svg>'
@@ -291,10 +295,10 @@ def training_range(low: float, high: float, marks: Sequence[float], value: float
     span = (right - left) or 1.0
 
     def x(v: float) -> str:
-        return percent(0.02 + 0.96 * (v - left) / span)
+        return percent(0.04 + 0.92 * (v - left) / span)
 
     def width(a: float, b: float) -> str:
-        return percent(0.96 * (b - a) / span)
+        return percent(0.92 * (b - a) / span)
 
     five, median, ninety_five = marks
     state = "f-ok" if low <= value <= high else "f-severe"

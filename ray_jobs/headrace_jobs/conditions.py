@@ -64,5 +64,5 @@ def _mask(rows: pa.Table, condition: str, count: int) -> pa.BooleanArray:
             found = pa.RecordBatchReader.from_stream(QueryBuilder().register("log", DeltaTable(folder)).execute(sql))
             chosen = found.read_all().column(0)
         except (DeltaError, ValueError, RuntimeError, pa.ArrowException) as error:
-            raise not_boolean(of_engine(str(error))) from error
+            raise not_boolean(of_engine(str(error), sql, condition)) from error
     return pc.is_in(places, value_set=chosen.combine_chunks())

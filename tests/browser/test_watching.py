@@ -247,3 +247,17 @@ def test_it_is_acknowledged_noted_rolled_back_and_resolved_on_its_page(watched: 
     expect(page.locator(".range .health").first).to_contain_text("resolved")
     page.goto(watched.url)
     expect(page.locator(".call")).to_have_count(0)
+
+
+def test_axes_and_sentences_say_hours_of_the_readers_zone(watched: RunningPlatform, browser: Browser) -> None:
+    context = browser.new_context(timezone_id="Asia/Kolkata")  # UTC+05:30, all year
+    page = context.new_page()
+    page.goto(f"{watched.url}/models/scores?version=2&range=1h")
+    shown = page.evaluate(
+        "[...document.querySelectorAll('text.tick')].map(t => [t.dataset.utc, t.textContent])"
+        ".concat([...document.querySelectorAll('.what .utc')].map(s => [s.title.slice(0, 5), s.textContent]))"
+    )
+    context.close()
+    local = [(datetime.strptime(utc, "%H:%M") + timedelta(hours=5, minutes=30)).strftime("%H:%M") for utc, _ in shown]  # noqa: DTZ007 - of no day
+    assert local == [text for _, text in shown]
+    assert len(shown) > 4

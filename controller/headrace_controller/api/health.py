@@ -16,6 +16,7 @@ from headrace_controller.health.reader import MOST_BUCKETS
 from headrace_controller.health.selection import MOST_ROWS, health_of_rows, of_stage
 from headrace_controller.health.writer import HealthWriter
 from headrace_controller.service.platform import Platform
+from headrace_functions.log_conditions import all_of
 from headrace_functions.names import VersionId
 
 _HEALTH = "/models/<model>/versions/<int:number>/health"
@@ -52,9 +53,7 @@ def show_health(platform: Platform, model: str, number: int, query: HealthQuery)
     until = moment(query.until, "until") if query.until else clock.parse(clock.now(), field="until")
     step = query.step if query.step is not None else _step(since, until)
     plan = platform.health.plan(version)
-    where = " AND ".join(
-        f"({part})" for part in (query.where, of_stage(query.sequence, query.stage, query.variant)) if part.strip()
-    )
+    where = all_of(query.where, of_stage(query.sequence, query.stage, query.variant))
     found: Sequence[Bucket]
     if where and plan is not None and known.version is not None:
         found = health_of_rows(platform.logs, known.version, plan, where, since, until, step)

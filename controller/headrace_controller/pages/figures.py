@@ -12,6 +12,11 @@ def figure(value: Any) -> str:
     return number(float(value)) if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
 
 
+def chance(p: float | None) -> str:
+    """A p-value; one that no test can tell from 0 is never 0."""
+    return "–" if p is None else "< 10⁻¹⁶" if p < 1e-16 else f"{p:.1g}"
+
+
 def short_time(text: Any) -> str:
     """``2026-11-22T09:30:00.125Z`` without fractions, as people read it; the page's title says UTC."""
     return str(text)[:19].replace("T", " ") if text else ""

@@ -71,6 +71,7 @@ def summary(incident: Incident) -> Json:
         "number": incident.number,
         "severity": incident.severity,
         "sentence": incident.sentence,
+        "where": ", ".join(incident.versions),
         "detail": " · ".join([", ".join(incident.versions), *more, who]),
     }
 
@@ -80,7 +81,7 @@ def lately(platform: Platform, count: int) -> list[Json]:
     found: list[Json] = []
     for incident in platform.incidents.lately(count):
         state = "resolved" if incident.state == "resolved" else incident.severity
-        text = f"Incident {incident.number}: {incident.sentence}"
+        text = f"Incident {incident.number}, {', '.join(incident.versions)}: {incident.sentence}"
         found.append(
             {"at": clock.show(incident.updated), "state": state, "text": text, "href": f"/incidents/{incident.number}"}
         )
@@ -240,7 +241,7 @@ def _figures(platform: Platform, incident: Incident, version: VersionId, until: 
         {
             "name": "Errors",
             "value": f"{100 * bad / requests:.2f}" if requests else "–",
-            "unit": "%",
+            "unit": "%" if requests else "",
             "sub": f"{bad:,} requests",
         },
     ]
@@ -358,7 +359,7 @@ def _examples(platform: Platform, version: VersionId, since: datetime, until: da
             return []
         if found:
             break
-    return [{**r, "href": links.request(version, r["request_id"], r["row"])} for r in found]
+    return [{**r, "href": links.request(version, r["request_id"], r["row"], r["received"])} for r in found]
 
 
 def _rollback(platform: Platform, incident: Incident, version: VersionId) -> Json | None:

@@ -9,6 +9,7 @@ from headrace_controller import clock
 from headrace_controller.access import current
 from headrace_controller.api import evaluations, metrics, views
 from headrace_controller.catalog.catalog import ModelVersion
+from headrace_controller.monitoring.values import Health
 from headrace_controller.pages import healthsource, incidentpages, ranges
 from headrace_controller.pages.healthviews import (
     MOVED,
@@ -26,7 +27,8 @@ from headrace_controller.service import servicelog
 from headrace_controller.service.paging import PageRequest
 from headrace_controller.service.platform import Platform
 from headrace_controller.service.versions import VersionFilter
-from headrace_functions.charts import Mark
+from headrace_functions import charts
+from headrace_functions.charts import Cell, Mark
 from headrace_functions.errors import InvalidInput, NotFound
 from headrace_functions.names import VersionId, natural
 from headrace_functions.storage import layout
@@ -135,11 +137,14 @@ def _monitoring(platform: Platform, drawn: healthsource.DrawnBuckets, chosen: Mo
         "later": ranges.moved(span, path, keys, +1),
         "times": span.times(),
         "groups": [],
+        "unjudged": "Fields are not judged: this version has no training data to compare with. Give training-data in its definition and apply it again."
+        if chosen.given.get("training") is None
+        else "No field was judged in this range.",
         "charts": [],
         "figures": totals([]),
     }
     if chosen.version is None:
-        return shown
+        return {**shown, "unbuilt": True}
     source = healthsource.Source(drawn, span, span.buckets)
     buckets = source.buckets(chosen)
     shown["figures"] = totals(buckets)
@@ -244,10 +249,18 @@ def _metrics(platform: Platform, chosen: ModelVersion) -> list[Json]:
     if not chosen.released:
         return []
     found = platform.metrics.select(chosen.id)
+    hours = {m.spec.name: platform.metrics.history(chosen.id, m.spec.name)[-24:] for m in found}
     return [
         {
             **metrics.view(m).model_dump(),
-            "history": [metrics.health(h).model_dump() for h in platform.metrics.history(chosen.id, m.spec.name)[-24:]],
+            "history": [metrics.health(h).model_dump() for h in hours[m.spec.name]],
+            "strip": _hourly_strip(m.spec.name, hours[m.spec.name]),
         }
         for m in found
     ]
+
+
+def _hourly_strip(name: str, hours: Sequence[Health]) -> str:
+    """The level of each hour, by the thresholds of the heat map."""
+    said = f"unhealthy rows by {name} in each of {len(hours)} hours, the newest last"
+    return charts.strip([Cell(sure_level(h.share, h.rows)) for h in hours], said)

@@ -41,7 +41,7 @@ def content(platform: Platform, drawn: healthsource.DrawnBuckets, arguments: Map
     text, state = arguments.get("q", "").strip(), arguments.get("state", "")
     incidents = incidentpages.open_incidents(platform)
     source = healthsource.Source(drawn, span, STRIP, healthsource.BUDGET)
-    by_version = {version: i for i in incidents for version in i.versions}
+    by_version = {version: i for i in reversed(incidents) for version in i.versions}  # the worst one says what is wrong
     services = {s["version"]: s for s in platform.services.select()}
     versions = _current(platform)
     rows = {v.id: _row(platform, v, source, services.get(str(v.id)), by_version.get(str(v.id))) for v in versions}

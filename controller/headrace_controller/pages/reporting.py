@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
+
 from headrace_controller.api import views
 from headrace_controller.pages import links
 from headrace_controller.service.paging import PageRequest
@@ -100,6 +102,19 @@ def runs(platform: Platform, arguments: Mapping[str, str]) -> Json:
     }
 
 
+def _logged(line: str) -> str:
+    """A line of a run's log as people read it: jobs write progress and messages as JSON."""
+    if not line.startswith("{"):
+        return line
+    try:
+        told = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return line
+    if {"done", "total", "what"} <= told.keys():
+        return f"{told['done']}/{told['total']} {told['what']}"
+    return str(told["message"]) if "message" in told else line
+
+
 def run(platform: Platform, job_id: str) -> Json:
     job = platform.jobs.get(job_id)
     shown = views.job(job).model_dump()
@@ -110,7 +125,7 @@ def run(platform: Platform, job_id: str) -> Json:
         link = f"/reports/{version.model}/{version.number}/{kind}/{name}"
     return {
         "job": shown,
-        "log": platform.jobs.log(job_id)[-64_000:],
+        "log": "\n".join(_logged(line) for line in platform.jobs.log(job_id)[-64_000:].splitlines()),
         "link": link,
         "over": shown["state"] in ("done", "failed"),
     }

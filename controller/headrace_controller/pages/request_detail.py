@@ -1,6 +1,8 @@
 """The page of one request: what was asked and answered, held against training, and why."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from headrace_controller import clock
@@ -25,25 +27,34 @@ METHODS = {
 ROWS = 20
 """Rows of a request that the page offers; all of them are in the log."""
 
+AROUND = timedelta(minutes=10)
+"""How far from a request its other rows, its other stages and the values of its metrics are searched for: no answer takes longer."""
+
 Json = dict[str, Any]
+Moments = tuple[datetime, datetime]
 
 
-def content(platform: Platform, version_id: VersionId, request_id: str, row: int) -> Json:
-    """Raises ``NotFound`` where the log has no such request or row."""
-    rows = _rows(platform, version_id, f"request_id = {literal(request_id)}")
-    if not rows:
+def content(platform: Platform, version_id: VersionId, request_id: str, row: int, at: datetime | None = None) -> Json:
+    """Raises ``NotFound`` where the log has no such request or row. ``at`` is about when it came: elsewhere it is searched for last."""
+    near = [LogQuery(at - AROUND, at + AROUND, limit=1)] if at is not None else []
+    wanted = (replace(q, where=f"request_id = {literal(request_id)}") for q in (*near, LogQuery(limit=1)))
+    newest = next((found for query in wanted if (found := platform.logs.rows(version_id, query))), None)
+    if newest is None:
         raise NotFound(
             f"the log of {version_id} has no request {request_id!r}",
             field="request-id",
             hint="a request is in the log about three seconds after its answer",
         )
+    around = (newest[0]["received"] - AROUND, newest[0]["received"] + AROUND)
+    rows = _rows(platform, version_id, request_id, around)
     chosen = next((r for r in rows if r["row"] == row), None)
     if chosen is None:
         raise NotFound(f"request {request_id!r} has {len(rows)} rows, so no row {row}", field="row")
     version = platform.catalog.get(version_id).version
+    served = version is None or version.served
     profile = platform.versions.profile(version_id) if version is not None else None
     failed = set(chosen.get("checks") or ())
-    metrics = [m for m in platform.metrics.of_request(version_id, request_id) if m["row"] == row]
+    metrics = [m for m in platform.metrics.of_request(version_id, request_id, *around) if m["row"] == row]
     explanations = _explanations(platform, version_id, request_id, row)
     return {
         "version": str(version_id),
@@ -51,22 +62,24 @@ def content(platform: Platform, version_id: VersionId, request_id: str, row: int
         "number": version_id.number,
         "request_id": request_id,
         "row": chosen,
+        "callable": served,
         "rows": [r["row"] for r in rows[:ROWS]],
         "total": len(rows),
         "inputs": _fields(version, profile, chosen, failed) if version else [],
         "outputs": _outputs(version, chosen) if version else [],
         "checks": sorted(failed),
-        "traceback": service_log(platform, version_id, request_id) if chosen["outcome"] == "failed" else "",
+        "traceback": service_log(platform, version_id, request_id) if chosen["outcome"] == "failed" and served else "",
         "metrics": metrics,
-        "stages": _stages(platform, chosen),
+        "stages": _stages(platform, chosen, around),
         "neighbours": _neighbours(platform, version_id, chosen),
         "explanations": explanations,
         "methods": [{"name": n, "text": t} for n, t in METHODS.items() if n not in {e["method"] for e in explanations}],
     }
 
 
-def _rows(platform: Platform, version: VersionId, where: str, limit: int = 1000) -> list[Json]:
-    return platform.logs.query(version, LogQuery(where=where, limit=limit, ascending=True))
+def _rows(platform: Platform, version: VersionId, request_id: str, around: Moments) -> list[Json]:
+    where = f"request_id = {literal(request_id)}"
+    return platform.logs.query(version, LogQuery(*around, where, limit=1000, ascending=True))
 
 
 def _fields(version: Version, profile: Profile | None, row: Json, failed: set[str]) -> list[Json]:
@@ -121,7 +134,7 @@ def _outputs(version: Version, row: Json) -> list[Json]:
     return [{"name": f.name, **_shown(row.get(logtable.output_column(f)))} for f in version.signature.outputs]
 
 
-def _stages(platform: Platform, row: Json) -> list[Json]:
+def _stages(platform: Platform, row: Json, around: Moments) -> list[Json]:
     """The exchanges of the same request at every stage of its sequence, in order; none outside one."""
     name = row.get("sequence")
     if not name:
@@ -132,22 +145,26 @@ def _stages(platform: Platform, row: Json) -> list[Json]:
     found = []
     for version in sorted(set(sequence.versions()), key=str):
         try:
-            rows = _rows(platform, version, f"request_id = {literal(row['request_id'])} AND row = 0", 10)
+            rows = [r for r in _rows(platform, version, row["request_id"], around) if r["row"] == 0]
         except HeadraceError:
             continue  # a stage whose log is away is left out of the picture
-        found += [{**{k: r[k] for k in ("received", "latency_ms", "outcome", "status", "stage", "shadow")}, "version": str(version)} for r in rows]  # fmt: skip
+        found += [{**{k: r[k] for k in ("received", "latency_ms", "outcome", "status", "stage", "shadow")}, "version": str(version), "href": links.request(version, row["request_id"], at=r["received"])} for r in rows]  # fmt: skip
     return sorted(found, key=lambda s: (str(s["received"]), s["shadow"]))
 
 
 def _neighbours(platform: Platform, version: VersionId, row: Json) -> Json:
     """Links to the next older and newer request."""
-    at = literal(clock.parse(row["received"], field="received"))
+    at = clock.parse(row["received"], field="received")
+    after = at + timedelta(microseconds=1)
+    queries = {
+        "older": [LogQuery(until=at, where="row = 0", limit=1)],
+        "newer": [LogQuery(after, until, "row = 0", limit=1, ascending=True) for until in (at + AROUND, None)],
+    }
     found: Json = {}
-    for name, sign, ascending in (("older", "<", False), ("newer", ">", True)):
-        query = LogQuery(where=f"received {sign} {at} AND row = 0", columns=("request_id", "received"), limit=1, ascending=ascending)  # fmt: skip
-        rows = platform.logs.query(version, query)
+    for name, tried in queries.items():
+        rows = next((rows for query in tried if (rows := platform.logs.rows(version, query))), [])
         if rows:
-            found[name] = links.request(version, rows[0]["request_id"])
+            found[name] = links.request(version, rows[0]["request_id"], at=clock.show(rows[0]["received"]))
     return found
 
 

@@ -1,20 +1,23 @@
 """The page of requests: the rows behind a number, filtered by an expression, a page of 50 at a time."""
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
 from headrace_controller import clock
 from headrace_controller.access import current
-from headrace_controller.pages import ranges
+from headrace_controller.pages import links, ranges
 from headrace_controller.pages.figures import csv_cell
 from headrace_controller.requestlog.literals import literal
-from headrace_controller.requestlog.reader import LogQuery
+from headrace_controller.requestlog.reader import Found, LogQuery, plain
 from headrace_controller.service.platform import Platform
 from headrace_functions import logtable
 from headrace_functions.errors import InvalidInput
+from headrace_functions.log_conditions import all_of
 from headrace_functions.names import VersionId
 from headrace_functions.version import Version
 
@@ -25,9 +28,13 @@ SAMPLE = 2000
 EXPORTED = 10_000
 """Rows of a CSV file at most."""
 FACET_VALUES = 8
+SECONDS = 0.04
+"""For so long a page searches the log for the rows of a filter; the rest of the range is searched on request (``search=whole``)."""
 MOST_VALUES = 40
 """Different values above which a column is no facet."""
 SHOWN_FIELDS = 4
+WANTED = ("received", "request_id", "row", "outcome", "status", "latency_ms", "error", "checks", "shadow", "sequence")
+"""Columns that every row of the page needs."""
 
 Json = dict[str, Any]
 
@@ -62,19 +69,63 @@ def content(platform: Platform, arguments: Mapping[str, str], now: datetime) -> 
     if found.version is None or not held:
         return {**shown, "empty": True}
     columns = _columns(found.version, held, shown["where"])
+    whole = {"search": "whole"} if arguments.get("search") == "whole" else {}
+    search = _Search(platform, version, span, shown["where"], math.inf if whole or not shown["where"] else SECONDS)
+    faceted = _faceted(found.version, held)
     try:
-        rows = _page(platform, version, span, shown["where"], arguments.get("before", ""), columns)
-        facets = _facets(platform, version, found.version, held, span, shown["where"], chosen)
+        page, these = _rows(search, arguments.get("before", ""), columns, faceted)
+        every = search.newest(faceted, SAMPLE, where="") if shown["where"] else these
     except InvalidInput as error:
         return {**shown, "error": error.message, "hint": error.expected or ""}
-    shown |= {"columns": columns["fields"], "outputs": columns["outputs"], "rows": rows[:ROWS], "facets": facets}
+    rows = [plain(row) for row in page.rows]
+    for row in rows:
+        row["href"] = links.request(version, row["request_id"], row["row"], row["received"])
+    members = {**keys, **span.query()}
+    shown |= {"columns": columns["fields"], "outputs": columns["outputs"], "rows": rows[:ROWS]}
+    shown["numbers"] = _numbers(found.version)
+    shown |= {"facets": _facets(these.rows, every.rows, faceted, search, chosen)}
+    shown |= {"counted": len(these.rows), "counted_of": len(every.rows), "sampled": len(these.rows) == SAMPLE}
     if len(rows) > ROWS:
         last = rows[ROWS - 1]
         place = f"{last['received']}~{last['request_id']}~{last['row']}"
-        shown["older"] = f"/requests?{urlencode({**keys, **span.query(), 'before': place})}"
+        shown["older"] = f"/requests?{urlencode({**members, **whole, 'before': place})}"
+    elif page.searched is not None:
+        shown["searched"] = clock.show(page.searched)
+    if these.searched is not None:
+        shown["counted_since"] = clock.show(these.searched)
+    if these.searched is not None or page.searched is not None:
+        before = {"before": arguments["before"]} if arguments.get("before") else {}
+        shown["further"] = f"/requests?{urlencode({**members, **before, 'search': 'whole'})}"
     if arguments.get("before"):
-        shown["newest"] = f"/requests?{urlencode({**keys, **span.query()})}"
+        shown["newest"] = f"/requests?{urlencode({**members, **whole})}"
     return shown
+
+
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """What a page searches: the log of a version in a range, for at most so many seconds."""
+
+    platform: Platform
+    version: VersionId
+    span: ranges.Range
+    where: str
+    seconds: float
+
+    def newest(self, columns: Sequence[str], limit: int, *, where: str, until: datetime | None = None) -> Found:
+        query = LogQuery(self.span.since, until or self.span.until, where, tuple(columns), limit)
+        return self.platform.logs.search(self.version, query, self.seconds)
+
+
+def _rows(search: _Search, before: str, columns: Json, faceted: Sequence[str]) -> tuple[Found, Found]:
+    """The rows of the page, and those that its facets are counted over: read at once, unless the page is not the first."""
+    shown = (*WANTED, *columns["outputs"], *columns["fields"])
+    if not before:
+        found = search.newest(tuple(dict.fromkeys((*shown, *faceted))), SAMPLE, where=search.where)
+        return Found(found.rows[: ROWS + 1], found.searched), found
+    moment = clock.parse(before.split("~", maxsplit=1)[0], field="before")
+    until = min(search.span.until, moment + timedelta(microseconds=1))  # the condition alone spares no newer files
+    page = search.newest(shown, ROWS + 1, where=all_of(search.where, _after(before)), until=until)
+    return page, search.newest(faceted, SAMPLE, where=search.where)
 
 
 def export(platform: Platform, arguments: Mapping[str, str], now: datetime) -> Iterator[str]:
@@ -101,31 +152,6 @@ def _columns(version: Version, held: Sequence[str], where: str) -> Json:
     return {"fields": fields[:SHOWN_FIELDS], "outputs": [c for c in outputs[:2] if c in held]}
 
 
-def _page(
-    platform: Platform, version: VersionId, span: ranges.Range, where: str, before: str, columns: Json
-) -> list[Json]:
-    wanted = (
-        "received",
-        "request_id",
-        "row",
-        "outcome",
-        "status",
-        "latency_ms",
-        "error",
-        "checks",
-        "shadow",
-        "sequence",
-    )
-    condition = f"({where})" if where.strip() else ""
-    until = span.until
-    if before:
-        condition = " AND ".join(filter(None, (condition, _after(before))))
-        moment = clock.parse(before.split("~", maxsplit=1)[0], field="before")
-        until = min(until, moment + timedelta(microseconds=1))  # the condition alone does not spare the newer files
-    query = LogQuery(span.since, until, condition, (*wanted, *columns["outputs"], *columns["fields"]), ROWS + 1)
-    return platform.logs.query(version, query)
-
-
 def _after(place: str) -> str:
     """The condition of the rows after a place in the order of the page."""
     parts = place.split("~")
@@ -139,16 +165,14 @@ def _after(place: str) -> str:
     return f"(received < {at} OR ({same}))"
 
 
-def _facets(
-    platform: Platform,
-    version_id: VersionId,
-    version: Version,
-    held: Sequence[str],
-    span: ranges.Range,
-    where: str,
-    chosen: str,
-) -> list[Json]:
-    """Values of few kinds with their counts in the newest ``SAMPLE`` rows: of these, and of all in the range."""
+def _numbers(version: Version) -> list[str]:
+    """Columns whose values stand at the right of theirs."""
+    sides = ((version.signature.inputs, logtable.input_column), (version.signature.outputs, logtable.output_column))
+    return [column(f) for fields, column in sides for f in fields if f.dtype.name not in ("string", "bool")]
+
+
+def _faceted(version: Version, held: Sequence[str]) -> list[str]:
+    """Columns of few kinds of values."""
     categories = [
         logtable.input_column(f)
         for f in version.signature.inputs
@@ -157,13 +181,15 @@ def _facets(
     outputs = [
         logtable.output_column(f) for f in version.signature.outputs if f.is_scalar and f.profile == "categorical"
     ]
-    wanted = [c for c in ("outcome", "checks", "sequence", "variant", *categories[:6], *outputs[:2]) if c in held]
-    these = platform.logs.query(version_id, LogQuery(span.since, span.until, where, tuple(wanted), SAMPLE))
-    every = (
-        platform.logs.query(version_id, LogQuery(span.since, span.until, "", tuple(wanted), SAMPLE)) if where else these
-    )
+    return [c for c in ("outcome", "checks", "sequence", "variant", *categories[:6], *outputs[:2]) if c in held]
+
+
+def _facets(
+    these: Sequence[Json], every: Sequence[Json], columns: Sequence[str], search: _Search, chosen: str
+) -> list[Json]:
+    """Values of few kinds with their counts: in these rows, and as shares of the newest of all in the range."""
     found = []
-    for column in wanted:
+    for column in columns:
         mine, usual = _counts(these, column), _counts(every, column)
         if not 1 <= len(mine) <= MOST_VALUES or (len(mine) == 1 and column not in ("outcome", "checks")):
             continue
@@ -173,7 +199,7 @@ def _facets(
                 "count": count,
                 "share": count / max(len(these), 1),
                 "usual": usual[value] / max(len(every), 1),
-                "href": _narrowed(column, value, chosen, where, span),
+                "href": _narrowed(column, value, chosen, search.where, search.span),
             }
             for value, count in mine.most_common(FACET_VALUES)
         ]

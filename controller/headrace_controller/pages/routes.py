@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import orjson
 from markupsafe import Markup, escape
 from werkzeug.wrappers import Response
 
+from headrace_controller import clock
 from headrace_controller.access import current
 from headrace_controller.api import events
 from headrace_controller.api.application import answer_error
@@ -51,7 +53,7 @@ from headrace_controller.pages import (
     streams,
 )
 from headrace_controller.pages.actions import actions
-from headrace_controller.pages.figures import figure, short_time
+from headrace_controller.pages.figures import chance, figure, short_time
 from headrace_controller.pages.frame import Frame
 from headrace_controller.pages.healthsource import DrawnBuckets
 from headrace_controller.service.platform import Platform
@@ -106,9 +108,11 @@ def blueprint(platform: Platform) -> DeclaredRoutes:
         pages, platform, lambda template, shown: views.rendered(template, "Settings", shown, "/access.json")
     )
     pages.register_error_handler(HeadraceError, views.error)
+    pages.app_errorhandler(404)(views.unknown)
     pages.after_request(_compressed)
     pages.app_template_filter("short_time")(short_time)
     pages.app_template_filter("figure")(figure)
+    pages.app_template_filter("chance")(chance)
     pages.app_template_filter("span")(_span)
     pages.app_template_filter("coded")(_coded)
     pages.app_template_filter("query")(
@@ -130,7 +134,8 @@ def _table(platform: Platform, drawn: DrawnBuckets) -> tuple[Page, ...]:
         row = natural(text)
         if row is None:
             raise InvalidInput(f"row: {text[:80]!r} is not a row number", field="row", expected="0, 1, 2 …")
-        return request_detail.content(platform, VersionId(name, number), request_id, row)
+        at = clock.parse(arguments()["at"], field="at") if arguments().get("at") else None
+        return request_detail.content(platform, VersionId(name, number), request_id, row, at)
 
     return (
         Page("/", "overview.html", "Overview", lambda: overview.content(platform, drawn, arguments(), now()), somewhere("view")),
@@ -200,6 +205,13 @@ class _Views:
         response = self.rendered("error.html", "", shown, "/index.json")
         response.status_code = status_of(error)
         return response
+
+    def unknown(self, error: Exception) -> Response:
+        """A browser that asks for a path that nothing is at gets a page with ways on; programs get a problem document."""
+        accepted = flask.request.accept_mimetypes
+        if accepted.quality("text/html") <= accepted.quality("application/json"):
+            return answer_error(error)
+        return self.error(NotFound(f"there is no page {flask.request.path}"))
 
     def _twin_url(self, page: Page) -> str:
         return _asked("/index.json" if page.path == "/" else f"{flask.request.path}.json")
@@ -284,7 +296,12 @@ def _coded(text: Any) -> Markup:
     parts = str(text).split("`")
     if len(parts) % 2 == 0:
         return escape(text)
-    return Markup("").join(Markup("<code>{}</code>").format(p) if n % 2 else escape(p) for n, p in enumerate(parts))
+    return Markup("").join(Markup("<code>{}</code>").format(p) if n % 2 else _timed(p) for n, p in enumerate(parts))
+
+
+def _timed(text: str) -> Markup:
+    """Escaped text in which ``14:05 UTC`` is marked, so that the script may show it in the reader's zone."""
+    return Markup(re.sub(r"\b(\d\d:\d\d UTC)\b", r'<span class="utc">\1</span>', str(escape(text))))  # noqa: S704 - escaped before
 
 
 def _span(seconds: float) -> str:

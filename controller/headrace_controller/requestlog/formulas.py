@@ -82,9 +82,9 @@ def _asked(rows: pa.Table, text: str, formula: str) -> pa.Table:
     with local_table(rows) as table:
         sql = f"SELECT {POSITION}, ({text}) AS value FROM log"  # noqa: S608 - one checked expression
         try:
-            return execute(table, sql).read_all()
-        except InvalidInput as error:
-            raise _refused(formula, error.message.removeprefix("where: ")) from error
+            return execute(table, sql, text).read_all()
+        except InvalidInput as error:  # of the formula by its columns, so a place in it says nothing
+            raise _refused(formula, error.message.removeprefix("where: ").partition(", at character")[0]) from error
         except pa.ArrowException as error:
             raise _refused(formula, of_engine(str(error))) from error
 

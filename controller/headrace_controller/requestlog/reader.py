@@ -1,7 +1,9 @@
 """Queries over the log tables: SQL of DataFusion on Delta. The only reader of ``deltalake`` in the controller's API process."""
 
+import math
+import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Generator, Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,7 +19,7 @@ from headrace_controller import clock
 from headrace_controller.requestlog.literals import literal
 from headrace_controller.requestlog.plain_types import batches_as_logged, plain_batch, plain_schema
 from headrace_functions.errors import InvalidInput, StorageFailed
-from headrace_functions.log_conditions import boolean_expression, not_boolean, of_engine
+from headrace_functions.log_conditions import boolean_expression, refusal
 from headrace_functions.logtable import PARTITION
 from headrace_functions.names import VersionId
 from headrace_functions.storage import layout
@@ -28,7 +30,10 @@ MAX_ROWS = 10_000
 TABLE = "log"
 """Name of the table in a query."""
 _EVERY_ROW = 2**62
-_WIDENING = (timedelta(minutes=5), timedelta(minutes=40), timedelta(hours=6), timedelta(days=2), timedelta(days=14))
+_FIRST, _LONGEST = timedelta(minutes=5), timedelta(days=14)
+"""Time of the first piece that a search reads, and of one after which it reads all the rest."""
+_EARLIEST = datetime.min.replace(tzinfo=UTC)
+_LEAST_GROWTH, _MOST_GROWTH, _SLACK = 0.25, 8.0, 1.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +59,52 @@ class LogQuery:
     def __post_init__(self) -> None:
         if not 1 <= self.limit <= MAX_ROWS:
             raise InvalidInput(f"limit: {self.limit} is not possible", field="limit", expected=f"1 to {MAX_ROWS}")
+        if self.since is not None and self.until is not None and self.since > self.until:
+            raise InvalidInput(
+                f"since: {clock.show(self.since)} is after until, {clock.show(self.until)}",
+                field="since",
+                expected="a time before until",
+            )
 
 
-def widening(query: LogQuery, now: datetime) -> Iterator[LogQuery]:
-    """The query over the last few minutes of its time, then over more and more of it, and at last as it is.
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The newest rows of a query. ``searched`` is how far back it was searched where time ran out, None where that was far enough."""
 
-    The newest rows are asked for most and lie at the end: whoever has enough of them need not read the rest of a month.
+    rows: list[dict[str, Any]]
+    searched: datetime | None = None
+
+
+def backwards(query: LogQuery, top: datetime) -> Generator[LogQuery, float, None]:
+    """Pieces of the query's time, the newest first, which have no moment in common and together are all of it.
+
+    Sent is how many times as long the next piece is. The newest rows are asked for most and lie at the end: whoever has enough of them
+    need not read the rest of a month. ``top`` is its end, or now.
     """
-    end = query.until or now
-    for span in _WIDENING:
-        if query.since is not None and end - span <= query.since:
-            break
-        yield replace(query, since=end - span)
-    yield query
+    end, length, until = top, _FIRST, query.until
+    while _has_before(query, end, length):
+        since = end - length
+        growth = yield replace(query, since=since, until=until)
+        end = until = since
+        length *= growth
+    yield replace(query, until=until)
+
+
+def _has_before(query: LogQuery, end: datetime, length: timedelta) -> bool:
+    """Whether there is time of the query before a piece that is so long."""
+    if query.since is None:
+        return length <= _LONGEST and end - _EARLIEST > length
+    return end - length > query.since
+
+
+def _growth(found: int, limit: int, searched: float, left: float) -> float:
+    """How many times as long the next piece is: as long as the rows that lack should take, and as the time that is left lets it be.
+
+    ``searched`` is the time of the log that was searched, in times of the last piece, and ``left`` the time to search in times of what that
+    piece took.
+    """
+    wanted = _SLACK * (limit - found) * searched / found if found else _MOST_GROWTH
+    return max(_LEAST_GROWTH, min(wanted, left, _MOST_GROWTH))
 
 
 class LogReader:
@@ -90,17 +128,30 @@ class LogReader:
 
     def rows(self, version: VersionId, query: LogQuery) -> list[dict[str, Any]]:
         """As ``query``, with values as they are."""
+        if not query.ascending:
+            return self.search(version, query).rows
+        table = self._table(version)
+        return [] if table is None else _rows(table, query)
+
+    def search(self, version: VersionId, query: LogQuery, seconds: float = math.inf) -> Found:
+        """As ``rows``, the newest first; after so many ``seconds`` those that were found by then, with how far back that is."""
         table = self._table(version)
         found: list[dict[str, Any]] = []
         if table is None:
-            return found
-        order = "ASC" if query.ascending else "DESC"
-        for one in [query] if query.ascending else widening(query, self._now()):
-            sql = f"{select(table, one)} ORDER BY received {order}, request_id, row LIMIT {one.limit}"
-            found = [row for batch in execute(table, sql) for row in batch.to_pylist()]
-            if len(found) >= query.limit:
-                break
-        return found
+            return Found(found)
+        top, began = query.until or self._now(), time.monotonic()
+        pieces, last = backwards(query, top), began
+        piece = next(pieces)
+        while True:
+            found += _rows(table, replace(piece, limit=query.limit - len(found)))
+            if len(found) >= query.limit or piece.since is None or piece.since == query.since:
+                return Found(found)
+            now = time.monotonic()
+            if now - began >= seconds:
+                return Found(found, piece.since)
+            searched, length = ((end - piece.since).total_seconds() for end in (top, piece.until or top))
+            left = (began + seconds - now) / max(now - last, 1e-6)
+            piece, last = pieces.send(_growth(len(found), query.limit, searched / length, left)), now
 
     def count(self, version: VersionId) -> int:
         """Lines of the log."""
@@ -120,7 +171,7 @@ class LogReader:
         if table is None:
             boolean_expression(where, ())
         else:
-            execute(table, f"{select(table, LogQuery(where=where))} LIMIT 0")
+            execute(table, f"{select(table, LogQuery(where=where))} LIMIT 0", where)
 
     def hourly(self, version: VersionId, metric: str, since: datetime) -> list[dict[str, Any]]:
         """Of a table of metric values, ``start``, ``rows``, ``unhealthy`` and ``errors`` of each hour from ``since`` on, the first hour first."""
@@ -178,7 +229,7 @@ class LogReader:
         table = self._table(version)
         if table is None:
             return None
-        reader = execute(table, f"{select(table, query)} LIMIT {limit}")
+        reader = execute(table, f"{select(table, query)} LIMIT {limit}", query.where)
         schema = plain_schema(pa.schema(reader.schema))
         return pa.Table.from_batches([plain_batch(pa.record_batch(batch), schema) for batch in reader], schema)
 
@@ -192,7 +243,7 @@ class LogReader:
         table = self._table(version)
         if table is None:
             raise InvalidInput(f"{version} has no log yet", field="version", hint="send it a request first")
-        reader = execute(table, select(table, query))
+        reader = execute(table, select(table, query), query.where)
         rows = 0
         schema = plain_schema(pa.schema(reader.schema))
         with pq.ParquetWriter(target, schema, compression="zstd") as writer:
@@ -230,6 +281,12 @@ class LogReader:
             raise StorageFailed(f"the log of {version} cannot be read: {first_line(error)}") from error
 
 
+def _rows(table: DeltaTable, query: LogQuery) -> list[dict[str, Any]]:
+    order = "ASC" if query.ascending else "DESC"
+    sql = f"{select(table, query)} ORDER BY received {order}, request_id, row LIMIT {query.limit}"
+    return [row for batch in execute(table, sql, query.where) for row in batch.to_pylist()]
+
+
 def select(table: DeltaTable, query: LogQuery) -> str:
     known = _columns(table)
     for column in query.columns:
@@ -263,12 +320,25 @@ def _columns(table: DeltaTable) -> list[str]:
     return [field.name for field in table.schema().fields]
 
 
-def execute(table: DeltaTable, sql: str) -> pa.RecordBatchReader:
-    """What the table ``log`` answers; raises ``InvalidInput`` in the words that people can use where the engine refuses."""
+def execute(table: DeltaTable, sql: str, where: str = "") -> pa.RecordBatchReader:
+    """What the table ``log`` answers; raises ``InvalidInput`` in the words that people can use where the engine refuses.
+
+    It may refuse while it answers, too: what divides by zero is seen in the row that does. ``where`` is the condition as it was written.
+    """
     try:
-        return batches_as_logged(pa.RecordBatchReader.from_stream(QueryBuilder().register(TABLE, table).execute(sql)))
+        found = batches_as_logged(pa.RecordBatchReader.from_stream(QueryBuilder().register(TABLE, table).execute(sql)))
     except (DeltaError, ValueError, RuntimeError) as error:
-        raise not_boolean(of_engine(str(error))) from error
+        raise refusal(str(error), sql, where, _columns(table)) from error
+    return pa.RecordBatchReader.from_batches(found.schema, _answered(found))
+
+
+def _answered(found: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    try:
+        yield from found
+    except pa.ArrowException as error:
+        if "Arrow error" in str(error):  # of the values of a row, not of the files that hold them
+            raise refusal(str(error), "", "", ()) from error
+        raise
 
 
 def plain(row: dict[str, Any]) -> dict[str, Any]:

@@ -131,7 +131,7 @@ def _where(rows: pa.Table, where: str) -> pa.Table:
     """The rows that satisfy the condition, by the same engine as a query: a page is a table of its own for it."""
     with local_table(rows) as table:
         sql = select(table, LogQuery(where=where, columns=(POSITION,)))
-        places = sorted(number for batch in execute(table, sql) for number in batch.column(0).to_pylist())
+        places = sorted(number for batch in execute(table, sql, where) for number in batch.column(0).to_pylist())
     return rows.take(pa.array(places, pa.int64()))
 
 

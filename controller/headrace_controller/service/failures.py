@@ -75,7 +75,7 @@ class Failures:
             if report.severity in ("medium", "severe"):
                 severity: Severity = "severe" if report.severity == "severe" else "medium"
                 said = REPORTED[report.kind]
-                sentence = f"the newest {said} report is {report.severity}: {report.verdict.replace('_', ' ')}"
+                sentence = f"the newest {said} report of {report.version} is {report.severity}"
                 at = clock.parse(report.written, field="written")
                 yield Movement(
                     str(report.version), report.kind, "", "", at, severity, None, sentence, f"{said} {report.severity}"

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from headrace_controller import clock
@@ -64,9 +64,12 @@ class Metrics:
         last = self.values(version, name, 1)
         return self._hours(version, name, last[0]) if last else []
 
-    def of_request(self, version: VersionId, request_id: str) -> Values:
-        """What the metrics said of each row of a request."""
-        return self._values.query(version, LogQuery(where=f"request_id = {literal(request_id)}", limit=MAX_ROWS))
+    def of_request(
+        self, version: VersionId, request_id: str, since: datetime | None = None, until: datetime | None = None
+    ) -> Values:
+        """What the metrics said of each row of a request that came in this time."""
+        where = f"request_id = {literal(request_id)}"
+        return self._values.query(version, LogQuery(since, until, where, limit=MAX_ROWS))
 
     def attach(self, version: VersionId, spec: MetricSpec) -> MetricState:
         """Score a version by a metric from now on, its log included.

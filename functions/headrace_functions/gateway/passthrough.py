@@ -12,6 +12,8 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _HOP_BY_HOP = {b"connection", b"keep-alive", b"transfer-encoding", b"upgrade", b"te", b"trailer", b"proxy-connection"}
+_EXPECT = b"expect"
+"""Answered by the gateway's own server (100 Continue): passed on, the upstream's interim answer would stand for the final one."""
 _ANSWER_SECONDS = 600.0
 _FORWARDED_FOR = b"x-forwarded-for"
 _LONGEST_PEER = 200
@@ -57,7 +59,8 @@ async def pass_through(
 def _head(scope: Scope, peer: str, *, chunked: bool) -> bytes:
     target = scope["raw_path"] + (b"?" + scope["query_string"] if scope["query_string"] else b"")
     lines = [scope["method"].encode() + b" " + target + b" HTTP/1.1"]
-    lines += [name + b": " + value for name, value in scope["headers"] if name not in _HOP_BY_HOP and name != PEER]
+    left_out = {*_HOP_BY_HOP, _EXPECT, PEER}
+    lines += [name + b": " + value for name, value in scope["headers"] if name not in left_out]
     lines.append(PEER + b": " + peer.encode("latin-1", "replace"))
     if chunked:
         lines.append(b"transfer-encoding: chunked")

@@ -330,7 +330,7 @@ def test_an_attribute_of_an_event_is_a_single_value() -> None:
         half_of(STRUCTURED, structured('"data": {}').replace(b'"id": "a"', b'"id": ' + b"[" * 900 + b"]" * 900), 0.0)
 
 
-def test_an_unknown_service_is_refused(platform: Platform) -> None:
+def test_an_event_of_an_unknown_service_is_refused(platform: Platform) -> None:
     with pytest.raises(NotFound, match="models/nobody"):
         platform.events_of_kserve.take(event(REQUEST, service="nobody"), b"{}")
 

@@ -12,6 +12,7 @@ from fixtures_jobs import given_log
 from headrace_controller.api.application import create_app
 from headrace_controller.definitions import SequenceDefinition
 from headrace_controller.pages import blueprint, links
+from headrace_controller.pages.figures import chance
 from headrace_controller.service.platform import Platform
 
 
@@ -182,10 +183,28 @@ def test_a_request_of_any_id_that_callers_may_choose_has_its_page_its_twin_and_i
     page = client.get(links.request(version, second))
     twin = client.get(unescape(page.text.split("This page as JSON")[0].rsplit('href="', 1)[1].split('"')[0]))
     shown = twin.get_json()
-    older = client.get(shown["neighbours"]["older"] + ".json").get_json()
+    older = client.get(shown["neighbours"]["older"].replace("?at=", ".json?at=")).get_json()
     (of_api,) = client.get(f"/api/v1/logs/m/1/requests/{quote(second, safe='')}").get_json()["rows"]
     nobody = client.get(links.request(version, f"{prefix}-nobody"))
 
     assert (200, second) == (page.status_code, shown["request_id"])
     assert (first, second) == (older["request_id"], of_api["request_id"])
     assert (404, True) == (nobody.status_code, quote(f"{prefix}-nobody") in nobody.text)
+
+
+@pytest.mark.parametrize(("said", "p"), [("–", None), ("< 10⁻¹⁶", 0.0), ("0.003", 0.0031)])
+def test_a_p_value_is_never_shown_as_0(said: str, p: float | None) -> None:
+    assert said == chance(p)
+
+
+def test_a_model_without_training_data_says_that_its_fields_are_not_judged(client: FlaskClient) -> None:
+    assert client.get("/models/a.json").get_json()["unjudged"].startswith("Fields are not judged")
+
+
+def test_a_version_that_was_not_built_says_so_once_and_shows_no_empty_charts(client: FlaskClient) -> None:
+    page = client.get("/models/broken").text
+    assert (1, 0) == (page.count("the pickle &lt;raised&gt;"), page.count("Service and answers"))
+
+
+def test_programs_get_a_problem_document_for_a_path_that_nothing_is_at(client: FlaskClient) -> None:
+    assert "not-found" == client.get("/nothing", headers={"accept": "application/json"}).get_json()["code"]

@@ -1,5 +1,6 @@
 """Log queries: one boolean expression, known columns, times, NaN, export."""
 
+import contextlib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -8,13 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from deltalake import write_deltalake
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from headrace_controller.requestlog.plain_types import plain_batch, plain_schema
-from headrace_controller.requestlog.reader import LogQuery, LogReader, widening
+from headrace_controller.requestlog.reader import LogQuery, LogReader, backwards
 from headrace_functions.errors import InvalidInput
-from headrace_functions.log_conditions import boolean_expression
+from headrace_functions.log_conditions import all_of, boolean_expression
 from headrace_functions.names import VersionId
 from headrace_functions.storage import layout
 from headrace_functions.storage.objects import ObjectStore
@@ -56,27 +57,40 @@ def test_rows_come_newest_first_or_oldest_first_up_to_the_limit(reader: LogReade
     assert ids(reader, limit=2) == ["c", "b"]
 
 
-@given(
-    st.lists(st.integers(0, 20 * 86_400), max_size=30),
-    st.integers(1, 10),
-    st.none() | st.integers(0, 20 * 86_400),
-    st.none() | st.integers(0, 20 * 86_400),
-)
-def test_the_newest_rows_are_the_same_however_far_back_the_time_goes(
-    ages: list[int], limit: int, since: int | None, until: int | None
+AGES = st.integers(0, 40 * 86_400)
+
+
+@given(AGES, st.none() | AGES, st.none() | AGES, st.lists(st.floats(0.25, 8), max_size=60))
+def test_every_moment_of_a_query_is_in_one_of_its_pieces(
+    age: int, since: int | None, until: int | None, growths: list[float]
 ) -> None:
-    """Whatever is asked piece by piece gives what the whole query gives, which holds every row of a piece."""
-    ends = (None if s is None else NOON - timedelta(seconds=s) for s in (since, until))
-    query = LogQuery(*ends, limit=limit)
+    """The pieces join without a gap, from the newest back, whatever their lengths are."""
+    assume(since is None or until is None or since >= until)
+    first, last = (None if s is None else NOON - timedelta(seconds=s) for s in (since, until))
+    pieces = backwards(LogQuery(first, last), last or NOON)
+    found = [next(pieces)]
+    with contextlib.suppress(StopIteration):
+        for growth in growths + [8.0] * 20:
+            found += [pieces.send(growth)]
+    moment = NOON - timedelta(seconds=age)
+    holds = [(p.since is None or p.since <= moment) and (p.until is None or moment < p.until) for p in found]
+    assert ((first is None or first <= moment) and (last is None or moment < last)) == any(holds)
+    assert [last, *(p.since for p in found[:-1])] == [p.until for p in found]
 
-    def asked(one: LogQuery) -> list[int]:
-        first, last = one.since or datetime.min.replace(tzinfo=UTC), one.until or datetime.max.replace(tzinfo=UTC)
-        return [age for age in sorted(ages) if first <= NOON - timedelta(seconds=age) < last][:limit]
 
-    pieces = list(widening(query, NOON))
-    answers = (asked(one) for one in pieces)
-    assert asked(query) == next((a for a in answers if len(a) >= limit), asked(query))
-    assert query == pieces[-1]
+def test_a_search_that_has_no_more_time_says_how_far_back_it_came(reader: LogReader) -> None:
+    end = NOON + timedelta(seconds=1)
+    found = reader.search(VERSION, LogQuery(until=end), seconds=0)
+    assert (["c"], end - timedelta(minutes=5)) == ([r["request_id"] for r in found.rows], found.searched)
+
+
+def test_a_search_that_has_time_is_whole(reader: LogReader) -> None:
+    found = reader.search(VERSION, LogQuery(until=NOON + timedelta(seconds=1), where="in.age = 30"))
+    assert (["a"], None) == ([r["request_id"] for r in found.rows], found.searched)
+
+
+def test_the_earliest_time_that_there_is_may_be_asked_for(reader: LogReader) -> None:
+    assert [] == ids(reader, until=datetime(1, 1, 1, tzinfo=UTC))
 
 
 def test_a_query_of_the_newest_rows_reads_on_until_it_has_enough(reader: LogReader) -> None:
@@ -130,6 +144,41 @@ def test_what_is_not_one_boolean_expression_is_refused(reader: LogReader, where:
     with pytest.raises(InvalidInput) as caught:
         ids(reader, where=where)
     assert caught.value.field == "where"
+
+
+@pytest.mark.parametrize(
+    ("said", "where"),
+    [
+        ("it divides by zero in some row; write a / nullif(b, 0) instead of a / b", "1 / (in.age - in.age) = 1"),
+        ("Cannot cast string 'ok' to value of Int32 type", "cast('ok' as int) = 1"),
+        ("a value or a column is missing before '>', at character 10", "in.age > > 3"),
+        ("a value or a column is missing before '>', at character 29", "latency_ms > 1 AND in.age > > 3"),
+        ("a value or a column is missing before ')', at character 13", "(in.age in ()) and in.age > 1"),
+        ("it ends where a value or a column is missing", "in.age >"),
+        ("it ends where AND is missing", "in.age between 1"),
+        ("it gives text, not true or false", "outcome"),
+        ("it gives a number, not true or false", "in.age"),
+        ("a regular expression in it cannot be read", "outcome ~ '((('"),
+        ("there is no function 'foo'", "foo(in.age) = 1"),
+    ],
+)
+def test_a_condition_is_refused_in_words_with_the_place_where_it_stops_to_make_sense(
+    reader: LogReader, said: str, where: str
+) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        ids(reader, where=where)
+    assert f"where: {said}" == caught.value.message
+
+
+def test_an_end_before_the_beginning_is_refused() -> None:
+    with pytest.raises(InvalidInput, match=r"since: 2026-11-22T12:00:00\.000Z is after until"):
+        LogQuery(since=NOON, until=NOON - timedelta(hours=1))
+
+
+def test_conditions_are_joined_only_if_each_stays_within_its_parentheses() -> None:
+    assert "(a = 1) AND (b = 2)" == all_of("a = 1", "", "b = 2")
+    with pytest.raises(InvalidInput, match="cannot be part of it"):
+        all_of("1=1) or (1=1", "b = 2")
 
 
 @given(st.text(alphabet="ab'\"();- /*.<>=1 ", max_size=30))

@@ -29,6 +29,27 @@ function localTimes(at = document) {
     node.textContent = t.toDateString() === now.toDateString() ? text : `${far ? day(t) : t.toLocaleDateString("en-GB", { weekday: "short" })} ${text}`;
   }
 }
+
+// Axes and sentences say hours of UTC until the script reads them: a place of the axis tells the day of its tick.
+function localHours(at = document) {
+  const range = $("[data-range]");
+  for (const node of $$("text.tick", at)) {
+    const hour = /^(\d\d):(\d\d)$/.exec(node.textContent);
+    if (!hour || !range || node.dataset.utc) continue;
+    const since = +range.dataset.since, place = since + ((+range.dataset.until - since) * parseFloat(node.getAttribute("x"))) / 100;
+    const ofDay = hour[1] * 3600 + hour[2] * 60, moment = Math.round((place - ofDay) / 86400) * 86400 + ofDay;
+    node.dataset.utc = node.textContent;
+    node.textContent = clock(new Date(moment * 1000));
+  }
+  for (const node of $$(".utc", at)) {
+    if (node.title) continue;
+    const [hours, minutes] = node.textContent.split(/[: ]/), t = new Date();
+    t.setUTCHours(hours, minutes);
+    node.title = node.textContent;
+    node.textContent = clock(t);
+  }
+}
+localHours();
 const zone = $("[data-zone]");
 if (zone) zone.textContent = `Times are ${Intl.DateTimeFormat().resolvedOptions().timeZone}.`;
 localTimes();
@@ -196,6 +217,7 @@ function place(found) {
     const template = document.createElement("template");
     template.innerHTML = html;
     localTimes(template.content);
+    localHours(template.content);
     if (template.innerHTML === part.innerHTML) continue;
     part.replaceChildren(template.content);
     $$("details", part).forEach((d, i) => { if (opened[i] !== undefined) d.open = opened[i]; });
