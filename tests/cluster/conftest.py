@@ -52,8 +52,8 @@ def api() -> Iterator[client.ApiClient]:
 def platform(tmp_path_factory: pytest.TempPathFactory, storage: str) -> Iterator[Installed]:
     """A platform that the stories share, installed from ``knative/base``."""
     models = os.environ.get("HEADRACE_TEST_MODEL_SERVER", "dev.local/headrace-test-model-server:test")
-    folder = tmp_path_factory.mktemp("overlay")
-    yield from install(folder, f"{storage}/platform", HEADRACE_ALLOWED_IMAGES=models.rpartition(":")[0] + ":*")
+    allowed = {"HEADRACE_ALLOWED_IMAGES": models.rpartition(":")[0] + ":*", "HEADRACE_BATCH_PLACES": f"{storage}/lake"}
+    yield from install(tmp_path_factory.mktemp("overlay"), f"{storage}/platform", **allowed)
 
 
 @pytest.fixture(scope="session")
