@@ -90,7 +90,7 @@ AFTER = len(encode(record(ONE, "before")))
         (frame(header(received=True)), "'received' is True"),
         (frame(header(shadow=1)), "'shadow' is 1"),
         (frame(header(request_id=None)), "'request_id' is None"),
-        (frame(header(model="unknown")), "records of unknown:1: the version is not in the catalogue"),
+        (frame(header(model="unknown")), "records of unknown:1: the version is not in the catalog"),
         (b"", "it is empty"),
     ],
 )

@@ -167,7 +167,7 @@ class AuditChain:
             self._head = Head(head.number + 1, _digest(body))
             self._remember(self._head)
             return
-        raise Conflict(f"could not add to the audit: {_RACES} other writers were faster")
+        raise Conflict(f"could not append to the audit: {_RACES} other writers were faster")
 
     def _after(self, head: Head) -> Head:
         return Head(head.number + 1, _digest(self._objects.get(layout.audit_entry(head.number + 1))))

@@ -174,7 +174,7 @@ class Gateway:
                 peer = peer_of(scope, forwarded=self._settings.forwarded)
                 await pass_through(self._upstream, self._settings.controller, scope, receive, send, peer=peer)
             else:
-                raise NotFound(f"nothing is served at {path}")
+                raise NotFound(f"there is no route for {path}")
         except HeadraceError as error:
             await self._problem(error, scope, send)
         except Exception as error:
@@ -239,7 +239,7 @@ class Gateway:
         if path == "/metrics":
             text = self._measures.prometheus(self._resolver.unconfirmed)
             return Reply(200, [(b"content-type", b"text/plain; version=0.0.4")], text.encode())
-        raise NotFound(f"nothing is served at {path}", hint="the routes are in docs/http-api.md")
+        raise NotFound(f"there is no route for {path}", hint="docs/http-api.md lists the routes")
 
     async def _v2_model(self, parts: list[str], scope: Scope, receive: Receive, send: Send) -> None:
         reference = Reference.parse(parts[0])
@@ -271,7 +271,7 @@ class Gateway:
         elif not rest:
             await _answer(send, scope, _json(await self._metadata(parts[0], route)))
         else:
-            raise NotFound(f"nothing is served at {scope['path']}", hint="the routes are in docs/http-api.md")
+            raise NotFound(f"there is no route for {scope['path']}", hint="docs/http-api.md lists the routes")
 
     async def _v1_model(self, part: str, scope: Scope, receive: Receive, send: Send) -> None:
         name, _, verb = part.rpartition(":")
@@ -371,7 +371,7 @@ class Gateway:
                 raise TooLarge(
                     "the request body is too large",
                     expected=f"at most {limit} bytes",
-                    hint="send fewer texts a request",
+                    hint="send fewer texts per request",
                 )
             deadline = min(asked.deadline, asyncio.get_running_loop().time() + seconds)
             call = replace(
@@ -537,7 +537,7 @@ def _require_storable(route: Route) -> None:
     for version in versions:
         if is_sensitive(version.signature):
             raise InvalidInput(
-                f"{version.id} has sensitive fields, so its requests cannot wait in the store",
+                f"{version.id} has sensitive fields, so its requests cannot be stored to be answered later",
                 field="prefer",
                 hint="send the request without 'Prefer: respond-async'",
             )
@@ -563,7 +563,7 @@ def _unlogged(headers: Mapping[bytes, bytes]) -> bool:
 def _require(scope: Scope, method: str) -> None:
     got = scope["method"]
     if got != method and not (method == "GET" and got == "HEAD"):
-        raise MethodNotAllowed(f"{scope['path']} takes {method}, not {got}", allowed=method, got=got)
+        raise MethodNotAllowed(f"{scope['path']} accepts {method}, not {got}", allowed=method, got=got)
 
 
 def _json(document: dict[str, Any]) -> Reply:
@@ -573,7 +573,7 @@ def _json(document: dict[str, Any]) -> Reply:
 async def _read(receive: Receive, limit: int, held: HeldBytes) -> bytes:
     message = await receive()
     if message["type"] == "http.disconnect":
-        raise Malformed("the caller went away before the request was whole")
+        raise Malformed("the caller disconnected before the request was complete")
     body: bytes = message.get("body", b"")
     if not message.get("more_body") and len(body) <= limit:
         return body
@@ -582,13 +582,13 @@ async def _read(receive: Receive, limit: int, held: HeldBytes) -> bytes:
     while size <= limit and message.get("more_body"):
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise Malformed("the caller went away before the request was whole")
+            raise Malformed("the caller disconnected before the request was complete")
         pieces.append(message.get("body", b""))
         size += len(pieces[-1])
         held.at_least(size)
     if size > limit:
         raise TooLarge(
-            "the request body is too large", expected=f"at most {limit} bytes", hint="send fewer rows a request"
+            "the request body is too large", expected=f"at most {limit} bytes", hint="send fewer rows per request"
         )
     return b"".join(pieces)
 

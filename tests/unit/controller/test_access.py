@@ -594,7 +594,7 @@ def test_the_audit_is_listed_filtered_and_verified(platform: Platform) -> None:
     assert "revoke_key" in client.get("/audit", headers=headers).text
     # The end is cut off in the store: the home remembers it.
     platform.catalog.documents.objects.delete("audit/000000000/000000000003.json")
-    assert "the end is not there" in client.get("/api/v1/audit/verify", headers=headers).json["fault"]
+    assert "the end does not exist" in client.get("/api/v1/audit/verify", headers=headers).json["fault"]
     assert client.get("/api/v1/audit/verify?head=nonsense", headers=headers).status_code == 400
 
 

@@ -252,7 +252,7 @@ def test_an_object_that_was_replaced_is_another_file_and_one_that_is_gone_is_nam
     assert first != one.fingerprint()
 
     store.delete("in/a.csv")
-    with pytest.raises(NotFound, match=r"s3://bucket/in/a\.csv is no longer there"):
+    with pytest.raises(NotFound, match=r"s3://bucket/in/a\.csv no longer exists"):
         one.fingerprint()
 
 

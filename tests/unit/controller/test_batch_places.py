@@ -40,7 +40,9 @@ def test_what_is_elsewhere_is_refused_with_the_field(tmp_path: Path, place: str)
     (root / "link").symlink_to("/etc")
     for field in ("files", "to"):
         arguments = {"files": str(root), "to": str(root), field: place.format(root=root)}
-        with pytest.raises(InvalidInput, match="is not where batches of this platform may read and write") as caught:
+        with pytest.raises(
+            InvalidInput, match="is outside the places that batches of this platform may read and write"
+        ) as caught:
             check(arguments, [str(root), "s3://lake/out"])
         assert field == caught.value.field
 

@@ -176,7 +176,7 @@ def test_a_version_image_is_for_clusters_and_refused_here_with_what_to_do(platfo
     found = build(platform, project, {"function.py": GOOD_FUNCTION}, image="registry.example/churn:3")
     assert found.state == "failed"
     assert "runs versions as processes, not in images" in found.status.reason
-    assert "list what the image holds under 'requirements'" in found.status.reason
+    assert "list what the image contains under 'requirements'" in found.status.reason
 
 
 def test_the_same_content_is_the_same_version_and_any_other_content_a_new_one(
@@ -244,7 +244,7 @@ class Explosive:
         ({"model.joblib": pickled(Explosive())}, {"framework": "sklearn"}, "ValueError: invalid literal"),
         ({"model.joblib": b""}, {"framework": "sklearn"}, "cut short or no model file"),
         ({"model.pkl": pickled(LinearRegression().fit([[0.0], [1.0]], [0.0, 1.0]))[:-40]}, {"framework": "sklearn"}, "cut short"),
-        ({"model.pkl": pickled({"not": "a model"})}, {"framework": "sklearn"}, "holds no estimator"),
+        ({"model.pkl": pickled({"not": "a model"})}, {"framework": "sklearn"}, "does not contain an estimator"),
         ({"model.weights": b"x"}, {}, "framework: the payload does not say"),
         ({"model.onnx": b"x"}, {"framework": "sklearn"}, "model"),
         ({"function.py": "def other(model): return {}"}, {"framework": "python"}, "predict"),

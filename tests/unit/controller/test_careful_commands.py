@@ -58,7 +58,7 @@ def test_a_home_with_a_short_path_keeps_its_sockets_itself() -> None:
 
 
 def test_where_nobody_can_be_asked_yes_must_be_said() -> None:
-    with pytest.raises(InvalidInput, match=r"Delete x\? There is no terminal to ask on") as caught:
+    with pytest.raises(InvalidInput, match=r"Delete x\? There is no terminal for the question") as caught:
         confirm("Delete x?", yes=False)
     assert "--yes" in (caught.value.hint or "")
     confirm("Delete x?", yes=True)

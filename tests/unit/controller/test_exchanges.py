@@ -196,7 +196,7 @@ def test_lines_parquet_and_arrow_say_the_same(platform: Platform, url: str, tmp_
         (b'{"request_id": "a"}\n{oops\n', "application/x-ndjson", "line 2 is not JSON"),
         (b"PAR1 and nothing", "application/octet-stream", "no Parquet file"),
         (b"nothing", "application/vnd.apache.arrow.stream", "no Arrow stream"),
-        (b"x", "image/png", "'image/png' is not taken"),
+        (b"x", "image/png", "'image/png' is not supported"),
     ],
 )
 def test_a_body_that_cannot_be_read_is_refused_whole(url: str, body: bytes, kind: str, said: str) -> None:

@@ -102,7 +102,7 @@ def test_a_file_is_fetched_by_http_under_its_name_with_its_digest(site: str, tmp
 
 def test_a_digest_is_held_and_other_bytes_are_refused(site: str, tmp_path: Path) -> None:
     fetched(f"{site}/model.onnx#sha256={DIGEST}", tmp_path / "a")
-    with pytest.raises(InvalidInput, match="has other bytes than its digest says") as caught:
+    with pytest.raises(InvalidInput, match="does not match its digest") as caught:
         fetched(f"{site}/model.onnx#sha256={'0' * 64}", tmp_path / "b")
     assert f"sha256={DIGEST}" == caught.value.got
     with pytest.raises(InvalidInput, match="behind #"):
@@ -147,15 +147,15 @@ def test_nobody_there_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        ("hdfs://bucket/model", "hdfs:// is not fetched"),
+        ("hdfs://bucket/model", "hdfs:// is not supported"),
         ("gs://bucket", "needs a bucket and a key"),
-        ("oci://registry.example/churn", "the URL of a registry is not understood"),
-        ("ftp://host/model", "ftp:// is not fetched"),
+        ("oci://registry.example/churn", "the URL of a registry cannot be parsed"),
+        ("ftp://host/model", "ftp:// is not supported"),
         ("https://me:secret@host/model.onnx", "holds credentials"),
         ("s3://bucket", "needs a bucket and a key"),
         ("file://elsewhere/model", "names a host"),
-        ("mlflow://models/churn", "URL of MLflow is not understood"),
-        ("mlflow://churn/3", "URL of MLflow is not understood"),
+        ("mlflow://models/churn", "URL of MLflow cannot be parsed"),
+        ("mlflow://churn/3", "URL of MLflow cannot be parsed"),
     ],
 )
 def test_urls_that_are_not_understood_are_refused_and_no_secret_is_repeated(
@@ -168,7 +168,7 @@ def test_urls_that_are_not_understood_are_refused_and_no_secret_is_repeated(
 
 def test_mlflow_without_a_server_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    with pytest.raises(InvalidInput, match="no MLflow server is named"):
+    with pytest.raises(InvalidInput, match="no MLflow server is configured"):
         fetched("mlflow://models/churn@prod", tmp_path)
 
 

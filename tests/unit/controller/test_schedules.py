@@ -40,7 +40,7 @@ class PlayedJobs:
 
     def start(self, request: JobRequest) -> Job:
         if self.refuses:
-            raise Conflict("100 jobs wait already")
+            raise Conflict("100 jobs are already waiting")
         self.requests.append(request)
         name = f"job-{len(self.requests)}"
         self.jobs[name] = Job(name, request.to_document(), "running", "", "")

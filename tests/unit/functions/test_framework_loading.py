@@ -42,7 +42,7 @@ class TestLoading:
         for name in ("a", "b"):
             joblib.dump(Ridge().fit(X, Y), tmp_path / f"{name}.joblib")
 
-        with pytest.raises(InvalidInput, match="2 model files, one is needed"):
+        with pytest.raises(InvalidInput, match="2 model files, but one is required"):
             load_model(find("sklearn"), tmp_path, {})
         assert load_model(find("sklearn"), tmp_path, {"file": "b.joblib"}) is not None
         with pytest.raises(InvalidInput):

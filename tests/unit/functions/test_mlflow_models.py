@@ -109,8 +109,8 @@ def test_the_input_example_is_what_a_build_tries(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ("flavors: [", "is no YAML"),
-        ("run_id: 1", "names no flavors"),
+        ("flavors: [", "is not YAML"),
+        ("run_id: 1", "lists no flavors"),
         ("flavors: {spark: {}}", "has no python_function flavour"),
     ],
 )

@@ -39,13 +39,13 @@ def test_the_kind_of_an_archive_is_told_by_its_members(tmp_path: Path, members: 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut short", b"not a model"])
 def test_a_file_that_is_none_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "model.pt2").write_bytes(content)
-    with pytest.raises(InvalidInput, match=r"model\.pt2 is cut short or no file of PyTorch"):
+    with pytest.raises(InvalidInput, match=r"model\.pt2 is truncated or not a valid file of PyTorch"):
         kind_of(tmp_path / "model.pt2")
     (tmp_path / "model.keras").write_bytes(content)
-    with pytest.raises(InvalidInput, match=r"model\.keras is cut short or no Keras model"):
+    with pytest.raises(InvalidInput, match=r"model\.keras is truncated or not a valid Keras model"):
         keras_files.check_file(tmp_path / "model.keras")
     (tmp_path / "model.h5").write_bytes(content)
-    with pytest.raises(InvalidInput, match=r"model\.h5 is cut short or no Keras model"):
+    with pytest.raises(InvalidInput, match=r"model\.h5 is truncated or not a valid Keras model"):
         keras_files.check_file(tmp_path / "model.h5")
 
 

@@ -214,7 +214,7 @@ def test_variants_that_give_different_outputs_are_refused() -> None:
 def test_declared_inputs_that_leave_a_need_open_are_refused() -> None:
     only = version("only", inputs=(number("x"), number("z")))
 
-    with pytest.raises(InvalidInput, match="nothing gives the input 'z'"):
+    with pytest.raises(InvalidInput, match="nothing provides the input 'z'"):
         check_satisfied("s", *stages(only), (number("x"),))
 
 

@@ -130,7 +130,7 @@ def test_the_relative_error_is_estimated_only_away_from_nought() -> None:
         (b"def other(actual): return 1", "cost", "no function 'cost'"),
         (b"def cost(rows): return 1", "cost", "cost\\(rows\\)"),
         (b"def cost(): return 1", "cost", "cost\\(\\)"),
-        (b"def accuracy(actual): return 1", "accuracy", "is a metric already"),
+        (b"def accuracy(actual): return 1", "accuracy", "is already a metric"),
         (b"BETTER = 'more'\ndef cost(actual): return 1", "cost", "BETTER is 'more'"),
     ],
 )

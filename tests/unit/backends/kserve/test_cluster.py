@@ -50,7 +50,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.asked.append((self.command, query, json.loads(body or b"{}")))
         if not self.server.script:
             self.server.over.set()
-            self.server.script = [(503, {"message": "the script is over"})]
+            self.server.script = [(503, {"message": "the script has passed"})]
         status, content = self.server.script.pop(0)
         data = (
             b"".join(json.dumps(e).encode() + b"\n" for e in content)
