@@ -195,7 +195,7 @@ class AuditChain:
             number += 1
             if info.key != layout.audit_entry(number):
                 return Verdict(
-                    Head(number - 1, previous), f"entry {number} is not there; {info.key} comes in its place"
+                    Head(number - 1, previous), f"entry {number} is missing; {info.key} is in its place"
                 )
             body = self._objects.get(info.key)
             try:
@@ -212,7 +212,7 @@ class AuditChain:
                 return Verdict(Head(number, previous), f"entry {number} was altered: it had the digest {known.digest}")
         if known is not None and number < known.number:
             return Verdict(
-                Head(number, previous), f"the end is not there: there were {known.number} entries, now {number}"
+                Head(number, previous), f"the end is missing: there were {known.number} entries, now {number}"
             )
         return Verdict(Head(number, previous))
 

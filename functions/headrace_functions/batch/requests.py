@@ -190,7 +190,7 @@ def check_outputs(columns: Sequence[str], outputs: Iterable[str], file: str) -> 
     taken = next((name for name in outputs if name in columns), None)
     if taken is not None:
         raise InvalidInput(
-            f"{file} has a column {taken!r} which would be overwritten by an output",
+            f"{file} has a column {taken!r}, which would be overwritten by an output",
             field=taken,
             expected=f"no column of this name, such as the outputs of an earlier run ({OUTPUT}NAME)",
             hint="rename the column in the file, or leave it out",

@@ -19,7 +19,7 @@ from headrace_functions.storage.objects import ObjectStore
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])
 def test_an_address_that_others_can_reach_needs_to_be_wanted(host: str) -> None:
-    with pytest.raises(InvalidInput, match="nobody is asked who they are") as caught:
+    with pytest.raises(InvalidInput, match="callers are not authenticated") as caught:
         Settings(Path("/h"), host=host)
     assert "--auth" in (caught.value.hint or "")
     assert "--insecure" in (caught.value.hint or "")
@@ -105,5 +105,5 @@ def test_a_start_in_the_background_that_fails_shows_what_it_said_and_not_what_ea
     monkeypatch.setattr(sys, "executable", str(program))
     with pytest.raises(NotReady) as caught:
         _detached(settings)
-    assert caught.value.message.endswith("ends:\ntrouble of today")
+    assert caught.value.message.endswith("platform.log:\ntrouble of today")
     assert "last week" not in caught.value.message

@@ -166,7 +166,7 @@ def test_deleting_what_is_in_use_is_refused_and_says_what_to_do(url: str, platfo
     result = on(url, "version", "delete", "churn:1")
     assert result.exit_code == 1
     assert "in use by alias churn@prod" in result.stderr
-    assert "hint: move or delete first" in result.stderr
+    assert "hint: first move or delete" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ def test_a_clock_that_went_backwards_makes_nothing_due() -> None:
 
 
 def test_a_time_that_no_day_has_is_refused() -> None:
-    with pytest.raises(InvalidInput, match="never comes"):
+    with pytest.raises(InvalidInput, match="never occurs"):
         Schedule("s", "0 0 31 2 *", "m")
     assert Schedule("s", "0 0 29 2 *", "m").cron
 

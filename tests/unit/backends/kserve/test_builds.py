@@ -311,7 +311,7 @@ def test_a_layer_cannot_take_the_place_of_another_one_by_what_its_job_says_of_it
 
 def test_a_layer_whose_job_somebody_removed_is_no_layer(documents: Documents) -> None:
     room = ClusterBuildRoom(ScriptedJobs({"job": None}), CLUSTER, BUILDS, documents)
-    with pytest.raises(NotReady, match="apply it again"):
+    with pytest.raises(NotReady, match="apply the model again"):
         room.prepare(Needs(("pandas",)), lambda _: None)
 
 
