@@ -264,7 +264,7 @@ class Answering:
                 )
                 if double.away:
                     double.away -= 1
-                    self.send_error(503, "the service went away")
+                    self.send_error(503, "the service closed the connection")
                     return
                 self.send_response(500 if double.failure else 200)
                 text = double.failure or answer.body

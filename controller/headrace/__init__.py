@@ -1,6 +1,6 @@
 """Headrace for Python programs: ``from headrace import Client``.
 
-The parts of the platform are ``headrace_controller``, ``headrace_functions`` and ``headrace_jobs``; nothing in them is promised to stay.
+The parts of the platform are ``headrace_controller``, ``headrace_functions`` and ``headrace_jobs``; they have no stable interface.
 """
 
 from headrace_controller.client import Client

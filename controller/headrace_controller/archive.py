@@ -1,4 +1,4 @@
-"""Payloads as archives: the same files always give the same bytes, and unpacking never leaves its folder.
+"""Payloads as archives: the same files always give the same bytes, and unpacking never is outside its folder.
 
 An archive is a zstd-compressed tar of regular files and folders, sorted by path, with time 0, owner 0 and mode 644 or 755.
 Its SHA-256 is the artifact's digest. Functions in a cluster unpack without a controller, so that half is ``storage.unpacking``.
@@ -138,7 +138,7 @@ def _members(paths: Iterable[str], folder: Path) -> Iterator[tuple[str, Path]]:
             )
             if taken.setdefault(name, file) != file:
                 raise InvalidInput(
-                    f"payload: {taken[name]} and {file} would both be {name}",
+                    f"payload: {taken[name]} and {file} would both be stored as {name}",
                     field="payload",
                     hint="rename one of them",
                 )
@@ -156,7 +156,9 @@ def _files(path: Path) -> Iterator[Path]:
         ):
             if not file.resolve().is_relative_to(path):
                 raise InvalidInput(
-                    f"payload: {file} links outside of {path}", field="payload", hint="copy the file into the payload"
+                    f"payload: {file} links to a place outside {path}",
+                    field="payload",
+                    hint="copy the file into the payload",
                 )
             if not file.is_file():
                 raise InvalidInput(f"payload: {file} is not a regular file", field="payload")

@@ -1,4 +1,4 @@
-"""The Python client: the nouns of the platform, typed answers, errors of ``headrace_functions.errors``.
+"""The Python client: typed methods for everything that the API has, with the errors of ``headrace_functions.errors``.
 
 >>> with Client("http://127.0.0.1:8080") as platform:  # doctest: +SKIP
 ...     platform.version("churn:3").state
@@ -52,7 +52,7 @@ class _Authorized(httpx.Auth):
 
 
 class Client:
-    """One platform by its URL. ``timeout`` is in seconds for each request; the answer to an upload may take ``UPLOAD_TIMEOUT``."""
+    """A client for the platform at one URL. ``timeout`` is in seconds per request; uploads may take up to ``UPLOAD_TIMEOUT``."""
 
     def __init__(
         self,
@@ -64,10 +64,10 @@ class Client:
         authorization: Callable[[], str] | None = None,
         key: str | None = None,
     ) -> None:
-        """``key`` is an API key of the platform, ``HEADRACE_API_KEY`` where it is None; ``ca`` a PEM file with the authority of its
-        certificate, ``HEADRACE_CA_FILE`` or the system's authorities where it is None.
+        """``key`` is an API key, by default that in ``HEADRACE_API_KEY``. ``ca`` is a PEM file with the certificate authority of the platform,
+        by default that in ``HEADRACE_CA_FILE``, or else the system's authorities.
 
-        ``tls`` and ``authorization`` (the header's value for the next request) are for what stands before the platform.
+        ``tls`` and ``authorization`` (which returns the header's value for the next request) are for a proxy in front of the platform.
         """
         self.url = url.rstrip("/")
         shown = key if key is not None else os.environ.get("HEADRACE_API_KEY", "")
@@ -96,7 +96,7 @@ class Client:
         self._http.close()
 
     def public_url(self) -> str:
-        """Where callers of models ask: the URL of this client, or the platform's own where something stands before it."""
+        """The URL for callers of models: that of this client, or the platform's own where this client goes through a proxy."""
         return self.url if self._direct else self.status().url
 
     def status(self) -> schemas.StatusView:
@@ -112,26 +112,26 @@ class Client:
         metric: str = "",
         wrong: bool = False,
     ) -> schemas.SegmentsView:
-        """What sets some rows of a version's log apart from the others: those that satisfy ``where``, that ``metric`` calls unhealthy, or
-        whose answer is ``wrong`` by their labels."""
+        """What distinguishes the selected rows of a version's log from the others: rows that satisfy ``where``, that are unhealthy by ``metric``, or
+        whose prediction is ``wrong`` according to their labels."""
         of = version if isinstance(version, VersionId) else VersionId.parse(version)
         path = f"/logs/{of.model}/{of.number}/segments"
         chosen = {"where": where or None, "metric": metric or None, "wrong": "true" if wrong else None}
         return self._get(path, schemas.SegmentsView, **chosen, since=since, until=until)
 
     def sample(self, version: VersionId | str, rows: int = 1, seed: int = 0) -> list[Json]:
-        """Rows of a version's training data, by input; ``NotFound`` where it came without."""
+        """Rows of a version's training data, each a mapping by input. Raises ``NotFound`` for a version without training data."""
         of = version if isinstance(version, VersionId) else VersionId.parse(version)
         return self._get(
             f"/models/{of.model}/versions/{of.number}/sample", schemas.SampleView, rows=rows, seed=seed
         ).rows
 
     def refused_records(self) -> list[schemas.RefusedView]:
-        """What the collector could not log and set aside."""
+        """Records that the collector could not log and has set aside."""
         return self._get("/refused-records", schemas.RefusedList).items
 
     def retry_refused_records(self) -> int:
-        """Offer it to the collector again; how many objects there were."""
+        """Pass records that were set aside to the collector again; returns the number of objects."""
         return self._post("/refused-records/retry", {}, schemas.RetriedView).retried
 
     # Models, versions, aliases
@@ -148,7 +148,7 @@ class Client:
     def versions(
         self, model: str | None = None, *, status: str | None = None, labels: Mapping[str, str] | None = None
     ) -> Iterator[schemas.VersionView]:
-        """Versions of a model or of all, the newest of each model first."""
+        """Versions of one model or of all models; within a model the newest first."""
         label = [f"{k}={v}" for k, v in (labels or {}).items()]
         return self._pages(
             f"/models/{model}/versions" if model else "/versions", schemas.VersionPage, status=status, label=label
@@ -158,7 +158,7 @@ class Client:
         return self._get(_version_path(VersionId.parse(version)), schemas.VersionView)
 
     def resolve(self, reference: str) -> VersionId:
-        """The version that ``churn``, ``churn:3`` or ``churn@prod`` means now."""
+        """The version that ``churn``, ``churn:3`` or ``churn@prod`` currently refers to."""
         parsed = Reference.parse(reference)
         if parsed.number is not None:
             return VersionId(parsed.name, parsed.number)
@@ -176,11 +176,11 @@ class Client:
         self._request("DELETE", API + _version_path(VersionId.parse(version)))
 
     def sign_version(self, version: str) -> None:
-        """Sign a release that the platform did not sign, as it lies in the store."""
+        """Sign a release in the store that the platform has not signed, as it is."""
         self._request("POST", f"{API}{_version_path(VersionId.parse(version))}/signature")
 
     def apply_model(self, package: Package) -> schemas.SubmittedView:
-        """Send a model; answers while it is built, see ``follow_build``."""
+        """Upload a model; returns while the version is being built, see ``follow_build``."""
         with ExitStack() as stack:
             files: dict[str, Any] = {"payload": ("payload.tar.zst", stack.enter_context(package.payload.open("rb")))}
             given = (
@@ -201,7 +201,7 @@ class Client:
         return self._get(f"{_version_path(VersionId.parse(version))}/build-log", schemas.LogPart, offset=offset)
 
     def follow_build(self, version: str, write: Callable[[str], None]) -> schemas.VersionView:
-        """Pass the build log on as it grows; the version once it is released or failed."""
+        """Call ``write`` with the build log as it grows; returns the version once it is released or has failed."""
         part = self.build_log(version)
         write(part.text)
         while not part.done:
@@ -223,14 +223,14 @@ class Client:
         self._request("DELETE", f"{API}/models/{model}/aliases/{name}")
 
     def push_labels(self, version: VersionId, file: Path) -> schemas.LabelsView:
-        """Send labels that came late, a CSV or Parquet file."""
+        """Upload labels for logged requests, as a CSV or Parquet file."""
         with file.open("rb") as content:
             path = f"{API}{_version_path(version)}/labels"
             answer = self._request("POST", path, files={"labels": (file.name, content)})
         return schemas.LabelsView.model_validate_json(answer.content)
 
     def push_exchanges(self, version: VersionId, body: bytes, content_type: str) -> schemas.ExchangesView:
-        """Log what an external version was asked and answered: JSON lines, an Arrow stream or a Parquet file."""
+        """Log requests and responses of an external version, as JSON lines, an Arrow stream or a Parquet file."""
         path = f"{API}{_version_path(version)}/exchanges"
         answer = self._request("POST", path, content=body, headers={"content-type": content_type})
         return schemas.ExchangesView.model_validate_json(answer.content)
@@ -238,7 +238,7 @@ class Client:
     def start_evaluation(
         self, version: VersionId, file: Path, *, require: Sequence[str] = (), baseline: str = "", target: str = ""
     ) -> schemas.EvaluationView:
-        """Ask a version the rows of a labelled CSV or Parquet file and hold its figures against requirements; see ``evaluation``."""
+        """Start evaluating a version on a labelled CSV or Parquet file, and checking the results against requirements; see ``evaluation``."""
         form = {"require": list(require), **_given({"baseline": baseline or None, "target": target or None})}
         with file.open("rb") as content:
             named = file.name if file.suffix in (".csv", ".parquet") else f"{file.name}{_kind_of(content)}"
@@ -249,7 +249,7 @@ class Client:
         return schemas.EvaluationView.model_validate_json(answer.content)
 
     def evaluation(self, version: VersionId, evaluation_id: str) -> schemas.EvaluationView:
-        """How far an evaluation is, and what it came to."""
+        """The progress of an evaluation, and its results."""
         return self._get(f"{_version_path(version)}/evaluations/{evaluation_id}", schemas.EvaluationView)
 
     def evaluations(self, version: VersionId) -> list[schemas.EvaluationView]:
@@ -258,11 +258,11 @@ class Client:
     def compare(
         self, first: str, second: str, *, since: str = "7d", until: str | None = None
     ) -> schemas.ComparisonView:
-        """Two versions (MODEL:NUMBER or MODEL@ALIAS) on the rows that both have answered."""
+        """Compare two versions (MODEL:NUMBER or MODEL@ALIAS) on the rows that both have answered."""
         return self._get("/comparison", schemas.ComparisonView, first=first, second=second, since=since, until=until)
 
     def start_replay(self, source: str, target: str, **more: str | float | None) -> schemas.ReplayView:
-        """Send logged requests of one version to another and compare the answers; ``more``: since, until, rows, rate."""
+        """Send logged requests of one version to another and compare the predictions. ``more`` may have since, until, rows and rate."""
         return self._post("/replays", {"source": source, "target": target, **_given(more)}, schemas.ReplayView)
 
     def replay(self, replay_id: str) -> schemas.ReplayView:
@@ -316,7 +316,7 @@ class Client:
         return self._post(f"/streams/{name}/resume", {}, schemas.StreamView)
 
     def reset_stream(self, name: str, to: str) -> schemas.StreamView:
-        """Read the source again from ``earliest``, ``latest`` or an RFC 3339 time on."""
+        """Read the source topic again, starting at ``earliest``, ``latest`` or an RFC 3339 time."""
         return self._post(f"/streams/{name}/reset", {"to": to}, schemas.StreamView)
 
     def delete_stream(self, name: str) -> None:
@@ -328,7 +328,7 @@ class Client:
         )
 
     def manifests(self, name: str) -> list[Json]:
-        """Kubernetes documents of a version, alias, model or sequence, as the cluster backend would apply them."""
+        """Kubernetes manifests of a version, alias, model or sequence, as the cluster backend would apply them."""
         return self._get(f"/manifests/{name}", schemas.ManifestList).items
 
     # What runs
@@ -340,7 +340,7 @@ class Client:
         return self._get(_service_path(version), schemas.ServiceView)
 
     def service_log(self, version: str, request: str = "") -> str:
-        """The end of what the processes of a version wrote, or what they wrote about one request."""
+        """The end of the log of a version's processes, or what they logged about one request."""
         return self._get(f"{_service_path(version)}/log", schemas.ServiceLogView, request=request or None).text
 
     def wake(self, version: str) -> schemas.ServiceView:
@@ -350,7 +350,7 @@ class Client:
         return self._post(f"{_service_path(version)}/sleep", {}, schemas.ServiceView)
 
     def endpoint_metadata(self, name: str) -> Json:
-        """``GET /v2/models/<name>``: tensors with wire types; a sequence or an alias has one too."""
+        """``GET /v2/models/<name>``: the inputs and outputs with their datatypes, also of a sequence or an alias."""
         found: Json = orjson.loads(self._request("GET", endpoint_path(name)).content)
         return found
 
@@ -361,27 +361,27 @@ class Client:
         return found
 
     def ask(self, name: str, data: Any, *, request_id: str | None = None, timeout: float | None = None) -> Any:
-        """Predictions for a table: ``data`` is a pandas or polars data frame, a mapping of columns, a list of rows as mappings, or an array; the answer is of its kind.
+        """Predictions for a table. ``data`` is a pandas or polars data frame, a mapping of columns, a list of rows as mappings, or an array; the result has the same type.
 
-        ``name`` is a model, ``model:3``, ``model@alias`` or a sequence. More than 10,000 rows are sent in several requests. What the platform did not take (429, 503, nobody there)
-        is sent again under the same ``request_id``, at most five times; nothing that may have been answered is. ``timeout`` is the platform's deadline in seconds. Raises the error of
-        the refusal, such as ``SignatureMismatch``, with the field that does not fit.
+        ``name`` is a model, ``model:3``, ``model@alias`` or a sequence. More than 10,000 rows are sent in several requests. Requests that the platform did not accept (429, 503, no
+        connection) are sent again with the same ``request_id``, at most five times; requests that may have been answered are not. ``timeout`` is the platform's deadline in seconds.
+        Raises the error that the platform reports, such as ``SignatureMismatch``, with the name of the field.
         """
         return self._asker.ask(name, data, request_id=request_id, timeout=timeout)
 
     def post_infer(self, name: str, body: bytes, headers: Mapping[str, str]) -> httpx.Response:
-        """``POST /v2/models/<name>/infer`` as it is, whatever the answer's status. Raises ``Unreachable``."""
+        """``POST /v2/models/<name>/infer`` without changes; returns the response whatever its status. Raises ``Unreachable``."""
         try:
             return self._http.post(f"{endpoint_path(name)}/infer", content=body, headers=dict(headers))
         except httpx.TransportError as error:
             raise errors.Unreachable(str(error) or type(error).__name__) from error
 
     def logs(self, version: VersionId, **query: str | int | None) -> schemas.LogRows:
-        """Rows of a version's log; ``since``, ``until``, ``where``, ``columns``, ``limit``, ``order``."""
+        """Rows of a version's log. ``query`` may have since, until, where, columns, limit and order."""
         return self._get(f"/logs/{version.model}/{version.number}", schemas.LogRows, **query)
 
     def follow_log(self, version: VersionId, after: str = "", where: str = "") -> schemas.LogTailView:
-        """What was logged after a position, each row once; without one, the position of now."""
+        """Rows logged after a position, each once; without a position, no rows and the current position."""
         return self._get(f"/logs/{version.model}/{version.number}/tail", schemas.LogTailView, after=after, where=where)
 
     def export_log(self, version: VersionId, target: Path, **query: str | int | None) -> None:
@@ -468,7 +468,7 @@ class Client:
         bins: bool = False,
         **rows: str | int | None,
     ) -> schemas.VersionHealthView:
-        """``rows`` are ``where``, or ``sequence`` with ``stage`` and ``variant``: only these rows are counted."""
+        """``rows`` may have where, or sequence with stage and variant; only these rows are counted."""
         path = f"/models/{version.model}/versions/{version.number}/health"
         more = {"bins": "true"} if bins else {}
         return self._get(path, schemas.VersionHealthView, since=since, until=until, step=step, **more, **_given(rows))
@@ -515,11 +515,11 @@ class Client:
     # Access
 
     def how_to_log_in(self) -> schemas.LoginView:
-        """At which login provider people log in from a terminal."""
+        """The login provider for logins from a terminal."""
         return self._get("/access/login", schemas.LoginView)
 
     def who_am_i(self) -> schemas.CallerView:
-        """Who this client is to the platform, and what it may do."""
+        """The identity and the permissions of this client."""
         return self._get("/access/whoami", schemas.CallerView)
 
     def api_keys(self) -> list[schemas.KeyView]:
@@ -528,7 +528,7 @@ class Client:
     def create_key(
         self, name: str, roles: list[str], *, owner: str = "", expires: str | None = None
     ) -> schemas.NewKeyView:
-        """Make an API key; ``key`` of the answer is shown this once. ``roles`` are ``ROLE`` or ``ROLE:PATTERN``."""
+        """Create an API key; ``key`` of the result is shown only this once. ``roles`` are ``ROLE`` or ``ROLE:PATTERN``."""
         body = {"name": name, "roles": roles, "owner": owner, "expires": expires}
         return self._post("/access/keys", body, schemas.NewKeyView)
 
@@ -554,15 +554,15 @@ class Client:
         self._request("POST", f"{API}/access/blocks/remove", content=_json({"subject": subject}))
 
     def audit(self, **query: str | int | None) -> list[schemas.AuditEntry]:
-        """Who changed what and who was refused, the newest first: ``who``, ``what``, ``since``, ``outcome``, ``limit``."""
+        """Changes and refusals, the newest first. ``query`` may have who, what, since, outcome and limit."""
         return self._get("/audit", schemas.AuditList, **query).items
 
     def verify_audit(self, head: str = "") -> schemas.AuditVerdict:
-        """Whether an entry of the audit was altered or removed; ``head`` is what an earlier verification told."""
+        """Whether an entry of the audit was altered or removed since ``head``, the result of an earlier verification."""
         return self._get("/audit/verify", schemas.AuditVerdict, head=head)
 
     def retention(self) -> list[schemas.RetentionView]:
-        """For how long things are kept."""
+        """Retention rules: how long logs, metrics and reports are kept."""
         return self._get("/retention", schemas.RetentionList).items
 
     def set_retention(self, name: str = "default", **keep: str | None) -> schemas.RetentionSet:
@@ -573,24 +573,24 @@ class Client:
         self._request("DELETE", f"{API}/retention/{name}")
 
     def run_retention(self, *, dry_run: bool = True) -> schemas.RemovalList:
-        """What is too old; without ``dry_run`` it is removed."""
+        """Remove what has passed its retention; with ``dry_run`` only list it."""
         path = f"/retention/run?dry-run={str(dry_run).lower()}"
         return self._post(path, {}, schemas.RemovalList)
 
     def rotate_secret(self, *, at_once: bool = False) -> schemas.RotatedSecret:
-        """Put another secret of the platform's own processes in the place of the old one."""
+        """Replace the secret that the platform's own processes share."""
         return self._post("/access/secret/rotate", {"at_once": at_once}, schemas.RotatedSecret)
 
     def rotate_hash_key(self) -> schemas.RotatedHashKey:
-        """Hash sensitive fields by another key from now on."""
+        """Hash sensitive fields with a new key from now on."""
         return self._post("/access/hash-key/rotate", {}, schemas.RotatedHashKey)
 
     def plan_erasure(self, field: str, value: str, model: str = "") -> schemas.ErasurePlan:
-        """What ``erase`` would erase now; changes nothing."""
+        """What ``erase`` would remove now; changes nothing."""
         return self._post("/erasures/plan", {"field": field, "value": value, "model": model}, schemas.ErasurePlan)
 
     def erase(self, field: str, value: str, model: str = "") -> schemas.ErasureView:
-        """Begin to erase what is kept of one value of a field; ``erasure`` says how far it is."""
+        """Start erasing everything stored about one value of a field; ``erasure`` returns the progress."""
         return self._post("/erasures", {"field": field, "value": value, "model": model}, schemas.ErasureView)
 
     def erasure(self, erasure_id: str) -> schemas.ErasureView:
@@ -601,7 +601,7 @@ class Client:
         return self._get("/erasures", schemas.ErasureList).items
 
     def end_sessions(self) -> int:
-        """End the sessions of this client's key on the pages; how many there were."""
+        """End the web sessions of this client's key; returns how many there were."""
         return self._post("/access/sessions/end", {}, schemas.EndedView).ended
 
     def _get(self, path: str, answer: type[Found], /, **query: Any) -> Found:

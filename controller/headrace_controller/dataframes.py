@@ -71,7 +71,7 @@ def table_of(data: Any, signature: Signature) -> Table:
         columns = {n: _column([row[n] for row in data]) for n in names if all(n in row for row in data)}
     else:
         raise InvalidInput(
-            "data: it is no table",
+            "data: it is not a table",
             field="data",
             expected="a pandas or polars data frame, a mapping of columns, a list of rows as mappings, or an array",
             got=type(data).__name__,
@@ -82,7 +82,7 @@ def table_of(data: Any, signature: Signature) -> Table:
     lengths = {n: len(np.atleast_1d(c)) for n, c in columns.items()}
     if len(set(lengths.values())) > 1 or 0 in lengths.values():
         raise InvalidInput(
-            "data: columns of one length of at least 1 are wanted",
+            "data: the columns must have the same length, of at least 1",
             field="data",
             got=", ".join(f"{n}: {k}" for n, k in lengths.items()),
         )

@@ -105,9 +105,9 @@ class Settings:
     def __post_init__(self) -> None:
         if self.oidc_issuer and not (self.auth and self.oidc_client_id):
             raise InvalidInput(
-                "oidc-issuer: it goes with --auth and --oidc-client-id",
+                "oidc-issuer: it requires --auth and --oidc-client-id",
                 field="oidc-issuer",
-                expected="all of the three",
+                expected="all three options",
             )
         if not 0 <= self.port <= 65535:
             raise InvalidInput(
@@ -134,11 +134,11 @@ class Settings:
             )
         if not self.insecure and not self.auth and not is_loopback(self.host):
             raise InvalidInput(
-                f"host: {self.host} can be reached from other machines, and nobody is asked who they are",
+                f"host: {self.host} can be reached from other machines, and callers are not authenticated",
                 field="host",
                 expected="a loopback address such as 127.0.0.1",
                 got=self.host,
-                hint="ask callers who they are with --auth, or accept the risk with --insecure",
+                hint="authenticate callers with --auth, or accept the risk with --insecure",
             )
         scheme = urlsplit(self.storage).scheme
         if scheme not in ("", "file", "s3"):
@@ -151,11 +151,13 @@ class Settings:
     def _check_certificates(self) -> None:
         if bool(self.grpc_certificate) != bool(self.grpc_key):
             raise InvalidInput(
-                "grpc-certificate and grpc-key belong together", field="grpc-key", expected="both files, or neither"
+                "grpc-certificate and grpc-key must be given together",
+                field="grpc-key",
+                expected="both files, or neither",
             )
         if bool(self.tls_certificate) != bool(self.tls_key):
             raise InvalidInput(
-                "--tls-cert and --tls-key belong together", field="tls-key", expected="both files, or neither"
+                "--tls-cert and --tls-key must be given together", field="tls-key", expected="both files, or neither"
             )
 
     @property

@@ -24,7 +24,7 @@ def check_name(name: str, *, field: str = "name") -> str:
     """Return ``name`` if it may name a model, alias or sequence, else raise ``InvalidInput``."""
     if not isinstance(name, str) or len(name) > MAX_NAME or not _NAME.fullmatch(name):
         raise InvalidInput(
-            f"{field}: {name!r} is not a usable name",
+            f"{field}: {name!r} is not a valid name",
             field=field,
             expected=f"1 to {MAX_NAME} lower-case letters, digits and '-', starting and ending with a letter or digit",
             got=repr(name),
@@ -44,7 +44,7 @@ def check_field_name(name: str, *, field: str = "name") -> str:
     usable = isinstance(name, str) and 0 < len(name) <= MAX_FIELD and name == name.strip() and _FIELD.fullmatch(name)
     if not usable:
         raise InvalidInput(
-            f"{field}: {name!r} is not a usable field name",
+            f"{field}: {name!r} is not a valid field name",
             field=field,
             expected=f"1 to {MAX_FIELD} printable characters without quotes or surrounding blanks",
             got=repr(name),

@@ -110,7 +110,7 @@ def infer_signature(name: str, stages: tuple[Stage, ...], signatures: Mapping[Ve
     """The signature of a sequence: what its stages need and no earlier stage gives; the last stage's outputs.
 
     Raises ``InvalidInput`` naming the field where a stage's input has another type or shape than the bag will hold,
-    or where variants of one stage do not give the same outputs, so that what follows would depend on the weights.
+    or where variants of one stage do not have the same outputs, so that what follows would depend on the weights.
     """
     needed: dict[str, Field] = {}
     bag: dict[str, Field] = {}
@@ -137,7 +137,7 @@ def check_satisfied(
         held = declared.get(wanted.name)
         if held is None:
             raise InvalidInput(
-                f"sequence {name}: nothing gives the input {wanted.name!r}",
+                f"sequence {name}: nothing provides the input {wanted.name!r}",
                 field=wanted.name,
                 expected=f"{wanted.dtype.name} {list(wanted.shape)} among the sequence's inputs or an earlier stage's outputs",
                 got=", ".join(declared) or "no inputs",
@@ -154,7 +154,7 @@ def _check_fits(name: str, stage: int | None, version: VersionId | None, wanted:
         return
     where = f"stage {stage + 1} ({version})" if stage is not None else "a stage"
     raise InvalidInput(
-        f"sequence {name}: {where} cannot take {wanted.name!r}",
+        f"sequence {name}: {where} cannot accept {wanted.name!r}",
         field=wanted.name,
         expected=f"{wanted.dtype.name} {list(wanted.shape)}",
         got=f"{held.dtype.name} {list(held.shape)}",
@@ -170,7 +170,7 @@ def _outputs_of(name: str, index: int, stage: Stage, signatures: Mapping[Version
         if other != expected:
             field = min(expected ^ other)[0]
             raise InvalidInput(
-                f"sequence {name}: variants of stage {index + 1} do not give the same outputs",
+                f"sequence {name}: variants of stage {index + 1} do not have the same outputs",
                 field=field,
                 expected=f"the outputs of {first}: {', '.join(f.name for f in outputs)}",
                 got=f"{variant.version}: {', '.join(f.name for f in signatures[variant.version].outputs)}",

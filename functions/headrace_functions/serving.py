@@ -45,7 +45,7 @@ class CancelledWithCaller:
         del self._scope[ON_DISCONNECT]
         # Without the caller's hang-up the server stops, and waits no longer.
         if self._gone and isinstance(error, asyncio.CancelledError):
-            raise Cancelled("the caller hung up before the answer") from None
+            raise Cancelled("the caller disconnected before the response") from None
 
     def _hang_up(self) -> None:
         self._gone = True

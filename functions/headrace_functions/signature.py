@@ -134,7 +134,7 @@ class Field:
             raise InvalidInput(
                 f"{name}: {list(shape)} is not a valid shape",
                 field=name,
-                expected="'scalar' or sizes > 0, -1 for a free one",
+                expected="'scalar' or sizes > 0, or -1 for a variable size",
             )
         profile = document.get("profile", "none")
         if profile not in PROFILES:
@@ -164,13 +164,13 @@ def _sensitive(name: str, document: Mapping[str, Any]) -> str:
     kinds = SENSITIVE.get(how)
     if kinds is not None and document["type"] not in kinds:
         raise InvalidInput(
-            f"{name}: values of type {document['type']} cannot be kept by {how}",
+            f"{name}: values of type {document['type']} cannot be stored with {how}",
             field="sensitive",
             expected=f"drop, or a field of type {' or '.join(kinds)}",
         )
     if how and (document.get("categories") is not None or document.get("range") is not None):
         raise InvalidInput(
-            f"{name}: categories and range of a sensitive field would stand in the definition in clear",
+            f"{name}: categories and range of a sensitive field would be readable in the definition",
             field="sensitive",
             hint="leave them out",
         )

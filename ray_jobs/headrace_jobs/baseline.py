@@ -136,7 +136,7 @@ def _training(objects: ObjectStore, version: Version) -> pq.ParquetFile:
         raise InvalidInput(
             f"{version.id} has no training data to compare with",
             field="training-data",
-            hint="give training-data in its definition and apply it again, or compare with --against previous",
+            hint="add training-data to its definition and apply it again, or compare with --against previous",
         )
     return training
 

@@ -39,7 +39,10 @@ def event_times(column: pa.ChunkedArray, received: pa.ChunkedArray) -> pa.Chunke
         _refuse_if_nothing_reads(column, found)
     else:
         raise InvalidInput(
-            f"time: values of type {kind} say no time", field="time", expected="a time, a number or text", got=str(kind)
+            f"time: values of type {kind} are not times",
+            field="time",
+            expected="a time, a number or text",
+            got=str(kind),
         )
     return pc.coalesce(found, received.cast(_KIND))
 
@@ -50,7 +53,7 @@ def _refuse_if_nothing_reads(column: pa.ChunkedArray, found: pa.Array) -> None:
     if written >= ENOUGH and found.null_count == len(found):
         some = next(v for v in column.cast(pa.string()).to_pylist() if v is not None)
         raise InvalidInput(
-            f"time: none of {written} values says a time, e.g. {some[:40]!r}",
+            f"time: none of {written} values is a time, e.g. {some[:40]!r}",
             field="time",
             expected="text in RFC 3339, e.g. 2026-11-22T17:00:00Z",
             got=some[:40],

@@ -168,7 +168,7 @@ def start_here(ray: Any, folder: str) -> None:
             ray.shutdown()
             if not left:
                 raise NotReady(
-                    f"Ray did not start on this machine, {STARTS} times in 30 s", hint="the machine is busy: try again"
+                    f"Ray did not start on this machine, {STARTS} times in 30 s", hint="the machine is busy; try again"
                 ) from error
             log.warning("Ray did not start in 30 s: once more")
         else:

@@ -36,7 +36,7 @@ class Window:
         try:
             return cls(end - span, end, length)
         except OverflowError as error:
-            raise InvalidInput(f"until: {until} is out of reach", field="until", got=until) from error
+            raise InvalidInput(f"until: {until} is out of range", field="until", got=until) from error
 
     @classmethod
     def between(cls, ends: str) -> "Window":
@@ -52,7 +52,7 @@ class Window:
         try:
             return replace(self, since=self.since - (self.until - self.since), until=self.since)
         except OverflowError as error:
-            message = "against: the previous window is out of reach"
+            message = "against: the previous window is out of range"
             raise InvalidInput(message, field="against", got="previous") from error
 
     def chunks(self, length: str) -> "tuple[Window, ...]":

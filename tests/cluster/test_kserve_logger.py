@@ -1,4 +1,4 @@
-"""An InferenceService that is not ours, whose logger posts to the collector: its exchanges are in the log of an external version, once each.
+"""An InferenceService that does not belong to this platform, whose logger posts to the collector: its exchanges are in the log of an external version, once each.
 
 ``HEADRACE_TEST_KSERVE_AGENT`` names an image of KServe's agent that the nodes have; the platform's own cluster for tests has none.
 """

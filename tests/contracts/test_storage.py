@@ -133,7 +133,7 @@ def test_the_last_state_of_a_series_counts_beyond_nine(objects: ObjectStore) -> 
 
 
 def test_a_url_of_another_kind_is_refused() -> None:
-    with pytest.raises(InvalidInput, match="not a URL we know"):
+    with pytest.raises(InvalidInput, match="not a supported URL"):
         ObjectStore("ftp://somewhere/else")
 
 

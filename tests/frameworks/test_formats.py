@@ -126,7 +126,7 @@ CASES = {
     ),
     "a program cut short": Case(
         "torch", "torch", MAKE_TORCH + "torch.export.save(torch.export.export(model, (x,)), 'm'); open('model.pt2', 'wb').write(open('m', 'rb').read()[:-300])",
-        says="cut short or no file of PyTorch",
+        says="truncated or not a valid file of PyTorch",
     ),
     "a Keras file of HDF5": Case("keras", "keras", MAKE_KERAS + "keras.Model(inputs, keras.layers.Dense(2, name='dense')(inputs)).save('model.h5')", {"dense": [2]}),
     "a Sequential of Keras": Case(
@@ -139,7 +139,7 @@ CASES = {
     "a layer of one's own": Case("keras", "keras", MAKE_KERAS + CUSTOM, says="Could not locate class 'Mine'"),
     "a Keras file cut short": Case(
         "keras", "keras", MAKE_KERAS + "keras.Model(inputs, keras.layers.Dense(2)(inputs)).save('m.keras'); open('model.keras', 'wb').write(open('m.keras', 'rb').read()[:-300]); __import__('os').remove('m.keras')",
-        says="cut short or no Keras model",
+        says="truncated or not a valid Keras model",
     ),
     "a SavedModel without a signature": Case("tensorflow", "tensorflow", MAKE_TF + "tf.saved_model.save(tf.Module(), 'model')", says="has no signature"),
     "a SavedModel of two signatures": Case(

@@ -94,5 +94,5 @@ def test_a_registered_model_is_served_by_alias_and_is_another_version_only_if_it
     assert answer.status_code == 200, answer.text
     assert 0 == answer.json()["predictions"][0]["label"]
     assert "MLflow has no mlflow://models/flowers@nobody" in apply("mlflow://models/flowers@nobody")
-    assert "no MLflow model" in apply(f"mlflow://runs/{run}/notes")
+    assert "not an MLflow model" in apply(f"mlflow://runs/{run}/notes")
     assert platform.stop() == 0

@@ -184,7 +184,7 @@ def test_the_last_administrator_cannot_leave(platform: RunningPlatform, admin: C
     for key in admin.api_keys():
         if key.name != "first-admin" and key.state == "active" and "admin:*" in key.roles:
             admin.revoke_key(key.name)
-    with pytest.raises(Conflict, match="nobody who may administer"):
+    with pytest.raises(Conflict, match="nobody who can administer"):
         admin.revoke_key("first-admin")
 
 

@@ -80,7 +80,7 @@ def test_a_backup_that_is_killed_is_finished_by_the_same_command(platform: Runni
     if not (place / "manifest.json").is_file():
         refused = headrace("restore", "--from", str(place), "--home", str(tmp_path / "home"))
         assert 1 == refused.returncode
-        assert "no finished backup" in refused.stderr
+        assert "does not contain a complete backup" in refused.stderr
         assert 0 == headrace(*command[3:]).returncode
     done = headrace("backup", "verify", "--from", str(place), "--json")
     assert [] == orjson.loads(done.stdout)["faults"]

@@ -161,7 +161,7 @@ def test_a_file_that_changes_while_it_is_read_is_told(worded: RunningPlatform, t
     _, said = process.communicate(timeout=60)
 
     assert 1 == process.returncode
-    assert "has changed while it was read" in said
+    assert "changed while it was being read" in said
 
 
 def test_objects_of_a_bucket_are_answered_into_a_bucket(

@@ -154,7 +154,7 @@ def test_places_that_are_not_allowed_are_refused(scoring: RunningPlatform, lake:
 
     for refused in (outside, scheduled):
         assert 1 == refused.returncode
-        assert "is not where batches of this platform may read and write" in refused.stderr
+        assert "is outside the places that batches of this platform may read and write" in refused.stderr
         assert "HEADRACE_BATCH_PLACES" in refused.stderr
 
 

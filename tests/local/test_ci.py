@@ -103,7 +103,7 @@ def test_a_file_that_is_there_is_not_overwritten(project: Project) -> None:
     [
         ((), "no requirement is given"),
         (("--require", "f2>=1"), "there is no figure 'f2'"),
-        (("--require", "f1>=1", "--check", "other.csv"), "other.csv is not there"),
+        (("--require", "f1>=1", "--check", "other.csv"), "other.csv does not exist"),
     ],
 )
 def test_what_cannot_be_written_is_refused_by_field(project: Project, more: tuple[str, ...], said: str) -> None:

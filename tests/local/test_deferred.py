@@ -181,7 +181,7 @@ def test_a_callback_to_the_machine_itself_or_to_link_local_addresses_is_never_ma
     told = until(lambda: objects.exists(key) and orjson.loads(objects.get(key)), "it is given up")
 
     assert (False, 1) == (told["delivered"], told["tries"])
-    assert "callbacks may not go to" in told["said"]
+    assert "callbacks are not allowed to" in told["said"]
 
 
 def test_whatever_is_killed_each_accepted_request_is_answered_once(later: RunningPlatform, receiver: Receiver) -> None:

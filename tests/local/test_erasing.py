@@ -283,5 +283,5 @@ def test_what_is_not_touched_is_named(platform: RunningPlatform) -> None:
     )
     assert (1, True) == (missing.returncode, "there is no model 'nobody'" in missing.stderr)
     asks = headrace("erase", "--url", platform.url, "--field", "customer_id", "--value", "x")
-    assert (1, True) == (asks.returncode, "There is no terminal to ask on" in asks.stderr)
+    assert (1, True) == (asks.returncode, "There is no terminal for the question" in asks.stderr)
     assert "--yes" in asks.stderr

@@ -375,7 +375,7 @@ def test_a_profile_is_made_once(jobs_python: Path, objects: ObjectStore) -> None
         ),
         (("drift", "--model", "churn", "--storage", "STORE"), 2, "not a version"),
         (("drift", "--model", "churn:1", "--window", "soon", "--storage", "STORE"), 2, "not a length of time"),
-        (("drift", "--model", "churn:1", "--storage", "ftp://x"), 2, "not a URL we know"),
+        (("drift", "--model", "churn:1", "--storage", "ftp://x"), 2, "not a supported URL"),
         (("drift", "--storage", "STORE"), 2, "--model"),
         (
             (

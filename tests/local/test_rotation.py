@@ -43,7 +43,9 @@ def test_no_request_is_lost_while_the_secret_is_replaced_and_functions_start_ane
     until(lambda: len(platform.logged("adder:1")) >= len(load.answered()), "every answer is logged")
     assert load.answered() == {r["request_id"] for r in platform.logged("adder:1")}
     new = platform.settings.purpose.read_text()
-    assert (200, 403) == (private(platform, new), private(platform, old)), "two replacements ago, so it is not taken"
+    assert (200, 403) == (private(platform, new), private(platform, old)), (
+        "two replacements ago, so it is not supported"
+    )
     assert 0o600 == platform.settings.purpose.stat().st_mode & 0o777
 
 

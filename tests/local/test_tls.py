@@ -158,10 +158,10 @@ def test_a_renewed_certificate_is_taken_without_a_restart(
 @pytest.mark.parametrize(
     ("cert", "key", "said"),
     [
-        ("cert.pem", "", "--tls-cert and --tls-key belong together"),
+        ("cert.pem", "", "--tls-cert and --tls-key must be given together"),
         ("none.pem", "key.pem", "none.pem"),
         ("cert.pem", "other/key.pem", "is not the key of"),
-        ("key.pem", "key.pem", "holds no certificate"),
+        ("key.pem", "key.pem", "does not contain a certificate"),
         ("cert.pem", "hidden/key.pem", "password"),
     ],
 )

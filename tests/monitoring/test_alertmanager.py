@@ -105,7 +105,7 @@ def test_an_incident_fires_once_however_often_it_is_evaluated_and_ends_when_it_i
     until(lambda: ("firing", "1") in told(receiver), "the team is told")
     story.resolves()
     story.told.step()
-    until(lambda: ("resolved", "1") in told(receiver), "the team is told that it is over")
+    until(lambda: ("resolved", "1") in told(receiver), "the team is told that it has passed")
     until(lambda: not alerts(alertmanager), "nothing fires")
     assert [("firing", "1"), ("resolved", "1")] == told(receiver)
 

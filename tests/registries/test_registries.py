@@ -153,8 +153,8 @@ def test_other_bytes_another_manifest_and_an_absent_tag_are_refused(registry: st
     pushed(f"{registry}/one:1", tmp_path, "model.onnx")
     for number, (name, error, said) in enumerate(
         (
-            (":2", NotFound, "is not there"),
-            (f"@sha256:{'0' * 64}", NotFound, "is not there"),
+            (":2", NotFound, "does not exist"),
+            (f"@sha256:{'0' * 64}", NotFound, "does not exist"),
             ("", InvalidInput, "not understood"),
         )
     ):

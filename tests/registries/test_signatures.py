@@ -121,7 +121,7 @@ def test_what_is_not_signed_changed_added_or_signed_by_somebody_else_is_refused_
     other.mkdir()
     payload = project(tmp_path / "strange", "strange")
     sign(python, payload, key_pair(other, "other"))
-    assert "model/model.sig is a signature of none of the trusted keys" in refused(platform, tmp_path / "strange")
+    assert "model/model.sig is not a signature by any of the trusted keys" in refused(platform, tmp_path / "strange")
 
 
 def test_a_platform_without_the_keys_or_the_library_does_not_start_unchecked(python: Path, tmp_path: Path) -> None:

@@ -73,14 +73,18 @@ class AccessControl:
         check_subject(owner, field="owner")
         if not roles or len(roles) > MAX_ROLES:
             raise InvalidInput(
-                f"roles: a key bears 1 to {MAX_ROLES} roles", field="roles", expected="e.g. caller:churn-*"
+                f"roles: a key takes 1 to {MAX_ROLES} roles", field="roles", expected="e.g. caller:churn-*"
             )
         if expires_in is not None and not 0 < expires_in <= 3660 * DAY:
             raise InvalidInput("expires: not within ten years", field="expires", expected="a duration such as 90d")
         with self._lock:
             self._keys.reload()
             if self._keys.find(name) is not None:
-                raise Conflict(f"there is a key {name!r} already, or was one", field="name", hint="choose another name")
+                raise Conflict(
+                    f"there is a key {name!r} or was one before; names of keys are not reused",
+                    field="name",
+                    hint="choose another name",
+                )
             if len(self._keys.names()) >= MAX_KEYS:
                 raise Conflict(f"there are {MAX_KEYS} keys already", field="name")
             text, now = new_key(), self._now()
@@ -195,8 +199,8 @@ class AccessControl:
         now, people = self._now(), self._people()
         if self.source.policy.administrators(now, people=people) and not after.administrators(now, people=people):
             raise Conflict(
-                f"{what} would leave nobody who may administer the platform",
-                hint="first give the role admin on * to somebody else: headrace access key create NAME --role admin",
+                f"{what} would leave nobody who can administer the platform",
+                hint="first grant the role admin on * to another subject: headrace access key create NAME --role admin",
             )
 
 

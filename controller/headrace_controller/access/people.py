@@ -78,7 +78,7 @@ class PeopleLogin:
         with self._lock:
             self._begun = {s: b for s, b in self._begun.items() if b.ends > now}
             if len(self._begun) >= MOST:
-                raise Overloaded(f"{MOST} logins are under way", retry_after=10)
+                raise Overloaded(f"{MOST} logins are already in progress", retry_after=10)
             self._begun[state] = Begun(verifier, nonce, after, now + LASTS)
         with httpx.Client(timeout=SECONDS) as session:
             url, _ = self._client(session).create_authorization_url(
@@ -91,7 +91,7 @@ class PeopleLogin:
         with self._lock:
             begun = self._begun.pop(state, None)
         if begun is None or begun.ends <= self._clock():
-            raise Unauthenticated("this login was not begun here, or took too long", hint="log in again")
+            raise Unauthenticated("this login was not started here, or took too long", hint="log in again")
         endpoint = self._provider.endpoint("token_endpoint")
         try:
             with httpx.Client(timeout=SECONDS) as session:
@@ -101,13 +101,13 @@ class PeopleLogin:
         except httpx.HTTPError as error:
             raise Unreachable(f"the login provider does not answer: {error}", hint="try again in a moment") from error
         except (OAuth2Error, ValueError) as error:
-            raise Unauthenticated(f"the login provider refuses: {error}", hint="log in again") from error
+            raise Unauthenticated(f"the login provider refused the login: {error}", hint="log in again") from error
         return self._person(answer, begun), begun.after
 
     def _person(self, answer: Mapping[str, Any], begun: Begun) -> Person:
         settings, token = self._provider.settings, answer.get("id_token")
         if not isinstance(token, str):
-            raise Unauthenticated("the login provider answers without an ID token")
+            raise Unauthenticated("the login provider's response has no ID token")
         claims = self._provider.claims(token, settings.client_id)
         if claims.get("nonce") != begun.nonce:
             raise Unauthenticated("the ID token belongs to another login", hint="log in again")

@@ -48,7 +48,7 @@ class Session:
             return caller
         key = policy.keys.get(self.key)
         if key is None:
-            raise Unauthenticated("the API key of this session is not there any more", hint="log in again")
+            raise Unauthenticated("the API key of this session no longer exists", hint="log in again")
         policy.check_key(key, time.time())
         return key.caller
 

@@ -35,7 +35,7 @@ class SubjectBody(Body):
 
 @resource.route("GET", "/access/whoami", answer=schemas.CallerView, access=SIGNED_IN)
 def who_am_i(platform: Platform) -> schemas.CallerView:
-    """Show who asks, and what they may do."""
+    """Show the identity and the permissions of the caller."""
     caller, roles = current.caller(), current.roles()
     return schemas.CallerView(
         subject=caller.subject,
@@ -48,7 +48,7 @@ def who_am_i(platform: Platform) -> schemas.CallerView:
 
 @resource.route("GET", "/access/login", answer=schemas.LoginView, access=PUBLIC)
 def how_to_log_in(platform: Platform) -> schemas.LoginView:
-    """Show at which login provider people log in from a terminal."""
+    """Show the login provider for logins from a terminal."""
     settings = platform.trust.login
     offered = bool(settings.oidc_issuer and settings.oidc_cli_client_id)
     return schemas.LoginView(
@@ -69,19 +69,19 @@ class RotateBody(Body):
     "POST", "/access/secret/rotate", answer=schemas.RotatedSecret, body=RotateBody, access=everywhere("administer")
 )
 def rotate_secret(platform: Platform, body: RotateBody) -> schemas.RotatedSecret:
-    """Put another secret of the platform's own processes in the place of the old one; functions are started anew with it."""
+    """Replace the secret that the platform's own processes share; functions are restarted with it."""
     return schemas.RotatedSecret(old_taken_seconds=platform.rotation.rotate_secret(at_once=body.at_once))
 
 
 @resource.route("POST", "/access/hash-key/rotate", answer=schemas.RotatedHashKey, access=everywhere("administer"))
 def rotate_hash_key(platform: Platform) -> schemas.RotatedHashKey:
-    """Hash sensitive fields by another key from now on; names the versions that have such fields."""
+    """Hash sensitive fields with a new key from now on; returns the versions that have such fields."""
     return schemas.RotatedHashKey(versions=platform.rotation.rotate_hash_key())
 
 
 @resource.route("GET", "/access/keys", answer=schemas.KeyList, access=everywhere("administer"))
 def list_keys(platform: Platform) -> schemas.KeyList:
-    """List API keys, the revoked ones too; the keys themselves are not kept."""
+    """List API keys, including revoked ones; the keys themselves are not stored."""
     control = platform.trust.control
     used = control.uses.last()
     return schemas.KeyList(items=[key_view(key, used.get(key.name)) for key in control.every_key()])
@@ -91,7 +91,7 @@ def list_keys(platform: Platform) -> schemas.KeyList:
     "POST", "/access/keys", answer=schemas.NewKeyView, body=KeyBody, status=201, access=everywhere("administer")
 )
 def create_key(platform: Platform, body: KeyBody) -> schemas.NewKeyView:
-    """Make an API key; the answer shows it, and nothing ever shows it again."""
+    """Create an API key; the response shows it, and it is never shown again."""
     seconds = parse_duration(body.expires) if body.expires else None
     roles = tuple(RoleOn.parse(text, field="roles") for text in body.roles)
     made = platform.trust.control.create_key(body.name, body.owner or _owner(), roles, seconds)
@@ -100,7 +100,7 @@ def create_key(platform: Platform, body: KeyBody) -> schemas.NewKeyView:
 
 @resource.route("DELETE", "/access/keys/<name>", access=everywhere("administer"))
 def revoke_key(platform: Platform, name: str) -> None:
-    """Revoke an API key for good: within five seconds nobody takes it; refused (409) for the last administrator's."""
+    """Revoke an API key permanently, effective within five seconds; refused (409) for the key of the last administrator."""
     platform.trust.control.revoke_key(name)
 
 
@@ -118,7 +118,7 @@ def get_grant(platform: Platform, name: str) -> schemas.GrantView:
 
 @resource.route("PUT", _GRANT, answer=schemas.GrantApplied, body=GrantDefinition, access=everywhere("administer"))
 def apply_grant(platform: Platform, name: str, body: GrantDefinition) -> schemas.GrantApplied:
-    """Make or change a grant; refused (409) where nobody could administer the platform any more."""
+    """Create or change a grant; refused (409) if nobody could administer the platform afterwards."""
     if body.name != name:
         raise InvalidInput(
             f"name: the path says {name!r} and the body {body.name!r}", field="name", expected="the same name in both"
@@ -130,7 +130,7 @@ def apply_grant(platform: Platform, name: str, body: GrantDefinition) -> schemas
 
 @resource.route("DELETE", _GRANT, access=everywhere("administer"))
 def delete_grant(platform: Platform, name: str) -> None:
-    """Delete a grant; refused (409) where nobody could administer the platform any more."""
+    """Delete a grant; refused (409) if nobody could administer the platform afterwards."""
     platform.trust.control.delete_grant(name)
 
 
@@ -149,13 +149,13 @@ def block_subject(platform: Platform, body: SubjectBody) -> None:
 
 @resource.route("POST", "/access/blocks/remove", body=SubjectBody, status=204, access=everywhere("administer"))
 def unblock_subject(platform: Platform, body: SubjectBody) -> None:
-    """Take a subject's credentials again."""
+    """Accept a subject's credentials again."""
     platform.trust.control.unblock(body.subject)
 
 
 @resource.route("POST", "/access/sessions/end", answer=schemas.EndedView, access=SIGNED_IN)
 def end_own_sessions(platform: Platform) -> schemas.EndedView:
-    """Log out everywhere: end every session of who asks."""
+    """Log out everywhere: end every session of the caller."""
     return schemas.EndedView(ended=platform.trust.sessions.end_all(current.caller().subject))
 
 

@@ -200,9 +200,11 @@ def _own_metric(platform: Platform, body: JobBody) -> dict[str, str]:
     if body.metric_file is None and body.metric is None:
         return {}
     if body.metric_file is None or body.metric is None:
-        raise InvalidInput("metric: it takes a file and a function", field="metric", hint="give metric_file and metric")
+        raise InvalidInput(
+            "metric: both a file and a function are required", field="metric", hint="give metric_file and metric"
+        )
     if body.kind != "performance":
-        raise InvalidInput("metric_file: only performance takes it", field="metric_file", hint="leave it out")
+        raise InvalidInput("metric_file: only performance accepts it", field="metric_file", hint="leave it out")
     objects = platform.catalog.documents.objects
     return {"metric-function": keep_function(objects, body.metric_file, body.metric)}
 
@@ -211,7 +213,7 @@ def _own_rules(platform: Platform, body: JobBody) -> dict[str, str]:
     """The option of data-quality rules of this run, held against the version's signature."""
     if body.kind != "quality":
         if body.rules is not None:
-            raise InvalidInput("rules: only quality takes them", field="rules", hint="leave them out")
+            raise InvalidInput("rules: only quality accepts them", field="rules", hint="leave them out")
         return {}
     found = platform.versions.resolve(Reference.parse(body.model))
     if not body.rules:
@@ -238,24 +240,22 @@ def _own_rules(platform: Platform, body: JobBody) -> dict[str, str]:
     status=202,
 )
 def start_job(platform: Platform, body: JobBody) -> schemas.JobView:
-    """Queue an analysis; answers at once."""
+    """Queue an analysis; responds immediately."""
     if body.kind == "explain":
-        raise InvalidInput(
-            "kind: explanations have a route of their own", field="kind", hint="POST /api/v1/explanations"
-        )
+        raise InvalidInput("kind: explanations have their own route", field="kind", hint="POST /api/v1/explanations")
     names = ("window", "until", "where", "time", "output", *DRIFT_OPTIONS)
     arguments = {name: value for name in names if (value := getattr(body, name)) is not None}
     refused = [name for name in DRIFT_OPTIONS if name in arguments and body.kind != "drift"]
     if refused:
-        raise InvalidInput(f"{refused[0]}: only drift takes it", field=refused[0], hint="leave it out")
+        raise InvalidInput(f"{refused[0]}: only drift accepts it", field=refused[0], hint="leave it out")
     for name, kind in OWN_OPTIONS.items():
         if (value := getattr(body, name)) is not None:
             if body.kind != kind:
-                raise InvalidInput(f"{name}: only {kind} takes it", field=name, hint="leave it out")
+                raise InvalidInput(f"{name}: only {kind} accepts it", field=name, hint="leave it out")
             arguments[name.replace("_", "-")] = str(value)
     if body.output is not None and body.kind not in ("performance", "fairness", "attribution"):
         raise InvalidInput(
-            "output: only performance, fairness and attribution take it", field="output", hint="leave it out"
+            "output: only performance, fairness and attribution accept it", field="output", hint="leave it out"
         )
     arguments |= _own_metric(platform, body) | _own_rules(platform, body)
     if body.window is not None and not ROWS.fullmatch(body.window):
@@ -282,13 +282,13 @@ def get_job(platform: Platform, job: str) -> schemas.JobView:
 
 @resource.route("GET", "/jobs/<job>/log", access=on("diagnose", "the model of the run", of_job), answer=schemas.JobLog)
 def get_job_log(platform: Platform, job: str) -> schemas.JobLog:
-    """Show what an analysis run wrote."""
+    """Show the log of an analysis run."""
     return schemas.JobLog(text=platform.jobs.log(job))
 
 
 @resource.route("DELETE", "/jobs/<job>", access=on("analyze", "the model of the run", of_job), answer=schemas.JobView)
 def cancel_job(platform: Platform, job: str) -> schemas.JobView:
-    """Stop an analysis that waits or runs."""
+    """Stop an analysis that is waiting or running."""
     return views.job(platform.jobs.cancel(job))
 
 
@@ -306,7 +306,7 @@ def list_schedules(platform: Platform) -> schemas.ScheduleList:
     body=ScheduleBody,
 )
 def put_schedule(platform: Platform, name: str, body: ScheduleBody) -> schemas.ScheduleView:
-    """Make or change a schedule of jobs."""
+    """Create or change a schedule."""
     schedule = Schedule(
         name,
         body.cron,
@@ -342,7 +342,7 @@ def list_schedule_runs(platform: Platform, name: str) -> schemas.RunList:
     "POST", "/schedules/<name>/tick", access=everywhere("operate"), answer=schemas.RunView, body=TickBody, status=202
 )
 def tick_schedule(platform: Platform, name: str, body: TickBody) -> schemas.RunView:
-    """Run a tick of a schedule that has no run yet; who watches the clock for the platform calls this, in a cluster a CronJob."""
+    """Run a tick of a schedule that has no run yet. In a cluster a CronJob calls this."""
     run = platform.schedules.tick(name, clock.parse(body.at, field="at"), datetime.now(UTC))
     return views.run(run)
 
@@ -381,7 +381,7 @@ def delete_schedule(platform: Platform, name: str) -> None:
     status=202,
 )
 def start_explanation(platform: Platform, body: ExplanationBody) -> schemas.JobView:
-    """Explain one row of a logged request; answers with the job at once."""
+    """Explain one row of a logged request; responds immediately with the job."""
     request = ExplanationRequest(
         Reference.parse(body.model), body.request_id, body.row, body.output, body.budget, body.method, body.engine
     )

@@ -38,14 +38,14 @@ class HeadQuery(Query):
 
 @resource.route("GET", "/audit", answer=schemas.AuditList, query=AuditQuery, access=everywhere("administer"))
 def list_audit(platform: Platform, query: AuditQuery) -> schemas.AuditList:
-    """List who changed what and who was refused, the newest first."""
+    """List changes and refusals with the caller of each, the newest first."""
     since = moment(query.since, "since") if query.since else None
     return schemas.AuditList(items=select(platform, query, since))
 
 
 @resource.route("GET", "/audit/verify", answer=schemas.AuditVerdict, query=HeadQuery, access=everywhere("administer"))
 def verify_audit(platform: Platform, query: HeadQuery) -> schemas.AuditVerdict:
-    """Read the whole audit and say whether an entry was altered or removed."""
+    """Read the whole audit and check whether an entry was altered or removed."""
     known = _head(query.head) if query.head else platform.trust.known_head()
     found = platform.trust.audit.verify(known)
     return schemas.AuditVerdict(entries=found.head.number, head=str(found.head), fault=found.fault)
@@ -73,6 +73,8 @@ def _head(text: str) -> Head:
     number = natural(said)
     if number is None or not colon or len(digest) != 64:
         raise InvalidInput(
-            f"head: {text[:100]!r} is not a head", field="head", expected="NUMBER:DIGEST, as verify tells it"
+            f"head: {text[:100]!r} is not an audit head",
+            field="head",
+            expected="NUMBER:DIGEST, as printed by headrace audit verify",
         )
     return Head(number, digest)

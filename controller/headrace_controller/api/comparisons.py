@@ -35,7 +35,7 @@ class ReplayBody(Body):
     "GET", "/comparison", access=version_in("read", "first", "second"), answer=schemas.ComparisonView, query=WindowQuery
 )
 def compare_versions(platform: Platform, query: WindowQuery) -> schemas.ComparisonView:
-    """Compare two versions on the rows that both have answered, e.g. as variant and shadow: answers, latency, metrics, quality."""
+    """Compare two versions on the rows that both have answered, e.g. as variant and shadow: predictions, latency, metrics, quality."""
     first, second = (_resolved(platform, text) for text in (query.first, query.second))
     until = moment(query.until, "until") if query.until else None
     found = platform.comparisons.of_log(first, second, moment(query.since, "since"), until)
@@ -54,7 +54,7 @@ def compare_versions(platform: Platform, query: WindowQuery) -> schemas.Comparis
     status=202,
 )
 def start_replay(platform: Platform, body: ReplayBody) -> schemas.ReplayView:
-    """Send logged requests of one version to another, unrecorded and at a bounded rate, and compare the answers."""
+    """Send logged requests of one version to another, without logging them and at a limited rate, and compare the predictions."""
     since, until = moment(body.since, "since"), moment(body.until, "until") if body.until else None
     source, target = (_resolved(platform, text) for text in (body.source, body.target))
     return view(platform.replays.start(ReplayRequest(source, target, since, until, body.rows, body.rate)))
@@ -64,7 +64,7 @@ def start_replay(platform: Platform, body: ReplayBody) -> schemas.ReplayView:
     "GET", "/replays/<id>", access=on("read", "source and target of the replay", of_replay), answer=schemas.ReplayView
 )
 def get_replay(platform: Platform, id: str) -> schemas.ReplayView:  # noqa: A002 - the path's own name
-    """Show a replay: how far it is, and the comparison where it is over."""
+    """Show a replay: its progress, and the comparison once it has finished."""
     return view(platform.replays.get(id))
 
 
@@ -75,7 +75,7 @@ def get_replay(platform: Platform, id: str) -> schemas.ReplayView:  # noqa: A002
     answer=schemas.ReplayView,
 )
 def cancel_replay(platform: Platform, id: str) -> schemas.ReplayView:  # noqa: A002 - the path's own name
-    """End a replay after the row that is on; what was answered until then is compared."""
+    """Stop a replay after the current row; the rows answered until then are compared."""
     return view(platform.replays.cancel(id))
 
 

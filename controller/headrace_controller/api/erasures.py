@@ -21,7 +21,7 @@ class ErasureBody(Body):
 
 @resource.route("POST", "/erasures/plan", answer=schemas.ErasurePlan, body=ErasureBody, access=everywhere("administer"))
 def plan_erasure(platform: Platform, body: ErasureBody) -> schemas.ErasurePlan:
-    """Say what would be erased, what it would wait for, and what would stay."""
+    """Show what would be erased, what the erasure would wait for, and what would remain."""
     found = platform.erasures.look(body.field, body.value, body.model)
     return schemas.ErasurePlan(
         field=body.field,
@@ -38,19 +38,19 @@ def plan_erasure(platform: Platform, body: ErasureBody) -> schemas.ErasurePlan:
     "POST", "/erasures", answer=schemas.ErasureView, status=202, body=ErasureBody, access=everywhere("administer")
 )
 def start_erasure(platform: Platform, body: ErasureBody) -> schemas.ErasureView:
-    """Begin to erase; joins an erasure of the same that runs."""
+    """Start an erasure, or join one of the same value that is running."""
     return view(platform.erasures.start(body.field, body.value, body.model))
 
 
 @resource.route("GET", "/erasures", answer=schemas.ErasureList, access=everywhere("administer"))
 def list_erasures(platform: Platform) -> schemas.ErasureList:
-    """List erasures, the newest first. No value is in it."""
+    """List erasures, the newest first. The list contains no erased values."""
     return schemas.ErasureList(items=[view(e) for e in platform.erasures.select()])
 
 
 @resource.route("GET", "/erasures/<erasure>", answer=schemas.ErasureView, access=everywhere("administer"))
 def get_erasure(platform: Platform, erasure: str) -> schemas.ErasureView:
-    """Show an erasure: what it erased so far, what it waits for, what it does not touch."""
+    """Show an erasure: what it has erased so far, what it is waiting for, and what it does not change."""
     return view(platform.erasures.get(erasure))
 
 

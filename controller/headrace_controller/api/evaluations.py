@@ -23,7 +23,7 @@ _EVALUATIONS = "/models/<model>/versions/<int:number>/evaluations"
 
 @resource.route("POST", _EVALUATIONS, access=(named("call"), named("view")), answer=schemas.EvaluationView, status=202)
 def start_evaluation(platform: Platform, model: str, number: int) -> schemas.EvaluationView:
-    """Ask a version the rows of a labelled file, unrecorded, and hold its figures against requirements.
+    """Evaluate a version on a labelled file, without logging the requests, and check the results against requirements.
 
     Multipart parts: 'data' (a CSV or Parquet file of inputs and labels), 'require' (FIGURE>=NUMBER, repeated), optional 'baseline' and 'target'.
     """
@@ -49,7 +49,7 @@ def list_evaluations(platform: Platform, model: str, number: int) -> schemas.Eva
 
 @resource.route("GET", f"{_EVALUATIONS}/<id>", access=named("view"), answer=schemas.EvaluationView)
 def get_evaluation(platform: Platform, model: str, number: int, id: str) -> schemas.EvaluationView:  # noqa: A002 - the path's own name
-    """Show an evaluation: how far it is, and its figures and findings where it is over."""
+    """Show an evaluation: its progress, and its results once it has finished."""
     return view(platform.evaluations.get(VersionId(model, number), id))
 
 

@@ -26,7 +26,7 @@ _streams = threading.BoundedSemaphore(MAX_STREAMS)
 def follow_events(platform: Platform) -> Response:
     """Follow changes as server-sent events: 'change' whenever a model, sequence, service or job changed."""
     if not _streams.acquire(blocking=False):
-        raise Overloaded(f"at most {MAX_STREAMS} event streams can be open", retry_after=10)
+        raise Overloaded(f"{MAX_STREAMS} event streams are open, which is the maximum", retry_after=10)
     response = Response(_events(platform), content_type="text/event-stream", headers={"cache-control": "no-store"})
     response.call_on_close(_streams.release)
     return response

@@ -22,9 +22,9 @@ resource = Resource("exchanges")
     status=202,
 )
 def push_exchanges(platform: Platform, model: str, number: int) -> schemas.ExchangesView:
-    """Log exchanges of an external version: JSON lines, an Arrow stream or a Parquet file, with request ids; an id is logged once.
+    """Log exchanges of an external version: JSON lines, an Arrow stream or a Parquet file, with request ids; each id is logged once.
 
-    Rows that do not fit the signature are refused by themselves and named; the others are kept.
+    Rows that do not match the signature are refused individually and listed; the others are logged.
     """
     flask.request.max_content_length = MAX_BODY
     exchanges = read_exchanges(flask.request.get_data(), flask.request.headers.get("content-type", ""))
@@ -39,6 +39,6 @@ def push_exchanges(platform: Platform, model: str, number: int) -> schemas.Excha
 
 @resource.route("POST", "/cloudevents", access=everywhere("call"), status=202)
 def take_event(platform: Platform) -> None:
-    """Take a CloudEvent of KServe's logger: a request or a response of an InferenceService that a model is registered for."""
+    """Accept a CloudEvent of KServe's logger: a request or a response of an InferenceService for which a model is registered."""
     flask.request.max_content_length = MAX_BODY
     platform.events_of_kserve.take(dict(flask.request.headers.items()), flask.request.get_data())

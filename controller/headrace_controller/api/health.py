@@ -46,7 +46,7 @@ class HealthQuery(Query):
 
 @resource.route("GET", _HEALTH, access=named("view"), answer=schemas.VersionHealthView, query=HealthQuery)
 def show_health(platform: Platform, model: str, number: int, query: HealthQuery) -> schemas.VersionHealthView:
-    """Show the health of a version: requests, latency, fields and metrics by bucket of time, the empty ones included."""
+    """Show the health of a version: requests, latency, fields and metrics per time bucket, including empty buckets."""
     known = platform.versions.get(VersionId(model, number))
     version = known.id
     since = moment(query.since, "since")
@@ -78,7 +78,7 @@ def show_health(platform: Platform, model: str, number: int, query: HealthQuery)
 
 @resource.route("POST", f"{_HEALTH}/rebuild", access=named("operate"), answer=schemas.RebuiltView)
 def rebuild_health(platform: Platform, model: str, number: int) -> schemas.RebuiltView:
-    """Count the health of a version anew from its whole log; what was counted before is shown until that is done."""
+    """Recompute the health of a version from its whole log; the previous figures are shown until that is done."""
     version = platform.versions.get(VersionId(model, number)).id
     return schemas.RebuiltView(rows=HealthWriter(platform.catalog.documents.objects).rebuild(version))
 

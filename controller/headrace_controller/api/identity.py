@@ -59,7 +59,7 @@ class Gate:
             return  # there is no such route, which the answer says
         requirement = self._declared.get(endpoint)
         if requirement is None:
-            raise Forbidden(f"the route {endpoint} declares no permission, so nobody may use it")
+            raise Forbidden(f"the route {endpoint} declares no permission, so nobody can use it")
         wanted = permissions.every(requirement)
         caller = self._caller(public=all(access.scope == "anybody" for access in wanted))
         current.begin(caller, self._trust.authentication.policy)
@@ -107,7 +107,7 @@ class Gate:
             return trust.authentication.identify(credentials)
         if flask.request.method not in SAFE and not from_our_pages():
             raise Forbidden(
-                "a change by a session is taken from this platform's own pages alone",
+                "changes with a session are accepted only from this platform's own pages",
                 hint="programs send 'Authorization: Bearer KEY'",
             )
         session = trust.sessions.find(token)

@@ -43,7 +43,7 @@ def list_incidents(platform: Platform, query: IncidentQuery) -> schemas.Incident
     "GET", _INCIDENT, access=on("view", "each model of the incident", of_incident), answer=schemas.IncidentView
 )
 def show_incident(platform: Platform, number: int) -> schemas.IncidentView:
-    """Show an incident: what moved in which order, what was changed before, and what was done about it."""
+    """Show an incident: what changed in which order, what was deployed before, and what was done about it."""
     return view(platform.incidents.get(number))
 
 
@@ -55,7 +55,7 @@ def show_incident(platform: Platform, number: int) -> schemas.IncidentView:
     body=WordBody,
 )
 def acknowledge_incident(platform: Platform, number: int, body: WordBody) -> schemas.IncidentView:
-    """Say that somebody looks after it."""
+    """Acknowledge an incident."""
     return view(platform.incidents.acknowledge(number, body.by, body.text))
 
 
@@ -67,7 +67,7 @@ def acknowledge_incident(platform: Platform, number: int, body: WordBody) -> sch
     body=SilenceBody,
 )
 def silence_incident(platform: Platform, number: int, body: SilenceBody) -> schemas.IncidentView:
-    """Tell no target of it until a time."""
+    """Send no notifications about an incident until a given time."""
     try:
         until = clock.ago(-parse_duration(body.until))
     except InvalidInput:
@@ -83,7 +83,7 @@ def silence_incident(platform: Platform, number: int, body: SilenceBody) -> sche
     body=WordBody,
 )
 def resolve_incident(platform: Platform, number: int, body: WordBody) -> schemas.IncidentView:
-    """Say that it is over; it opens again if its cause comes again after it was quiet."""
+    """Mark an incident as resolved; it reopens if its cause returns after it had disappeared."""
     return view(platform.incidents.resolve(number, body.by, body.text))
 
 
@@ -95,7 +95,7 @@ def resolve_incident(platform: Platform, number: int, body: WordBody) -> schemas
     body=WordBody,
 )
 def note_incident(platform: Platform, number: int, body: WordBody) -> schemas.IncidentView:
-    """Add a note."""
+    """Add a note to an incident."""
     return view(platform.incidents.note(number, body.text, body.by))
 
 

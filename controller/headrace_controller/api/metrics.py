@@ -30,12 +30,12 @@ class MetricBody(Body):
         default="", description="in place of a model: a formula over inputs and outputs, e.g. amount / income > 0.4"
     )
     threshold: float | None = Field(default=None, description="left out for an expression that is true or false")
-    operator: str = Field(default="<=", description="a row is healthy iff value OPERATOR threshold")
+    operator: str = Field(default="<=", description="a row is healthy if and only if value OPERATOR threshold")
 
 
 @resource.route("GET", f"/metrics/{_VERSION}", access=named("view"), answer=schemas.MetricList)
 def list_metrics(platform: Platform, model: str, number: int) -> schemas.MetricList:
-    """List the metrics of a version, with what their newest values say."""
+    """List the metrics of a version with a summary of their newest values."""
     return schemas.MetricList(items=[view(m) for m in platform.metrics.select(VersionId(model, number))])
 
 
@@ -73,7 +73,7 @@ def delete_metric(platform: Platform, model: str, number: int, name: str) -> Non
 
 @resource.route("GET", f"/logs/{_VERSION}/requests/<path:request_id>", access=named("read"), answer=schemas.RequestView)
 def get_request(platform: Platform, model: str, number: int, request_id: str) -> schemas.RequestView:
-    """Show the rows of one logged request, and what the metrics said of them."""
+    """Show the rows of one logged request with the values of the metrics."""
     version = VersionId(model, number)
     where = f"request_id = {literal(request_id)}"
     rows = platform.logs.query(version, LogQuery(where=where, limit=MAX_ROWS, ascending=True))
@@ -81,7 +81,7 @@ def get_request(platform: Platform, model: str, number: int, request_id: str) ->
         raise NotFound(
             f"the log of {version} has no request {request_id!r}",
             field="request-id",
-            hint="a request is in the log within seconds; see: headrace log query",
+            hint="requests appear in the log within a few seconds; see: headrace log query",
         )
     return schemas.RequestView(rows=rows, metrics=[dict(v) for v in platform.metrics.of_request(version, request_id)])
 

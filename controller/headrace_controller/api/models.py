@@ -71,7 +71,7 @@ def list_models(platform: Platform, query: PageQuery) -> schemas.ModelPage:
 
 @resource.route("GET", "/models/<model>", access=named("view"), answer=schemas.ModelView)
 def get_model(platform: Platform, model: str) -> schemas.ModelView:
-    """Show a model: its newest version, what its bare name means, its aliases."""
+    """Show a model: its newest version, the version that its name refers to, its aliases."""
     return views.model(platform.versions.model(model))
 
 
@@ -98,7 +98,7 @@ def list_versions(platform: Platform, model: str, query: VersionQuery) -> schema
 def create_version(platform: Platform, model: str) -> schemas.SubmittedView:
     """Build a version from multipart parts: 'definition' (JSON), 'payload' (tar.zst or tar.gz), optional 'training-data', 'sample' and 'reference-data' files.
 
-    Answers at once; follow the build log until it is done.
+    Responds immediately; follow the build log until it is done.
     """
     flask.request.max_content_length = MAX_UPLOAD
     flask.request.max_form_memory_size = MAX_DEFINITION
@@ -133,27 +133,27 @@ def delete_version(platform: Platform, model: str, number: int) -> None:
 
 @resource.route("POST", f"{_VERSION}/signature", status=204, access=everywhere("administer"))
 def sign_version(platform: Platform, model: str, number: int) -> None:
-    """Sign a release that this platform did not sign, as it lies in the store; until then it is not started. In a cluster only."""
+    """Sign a release in the store that this platform has not signed, as it is; until then it is not started. Only in a cluster."""
     platform.versions.sign(VersionId(model, number))
 
 
 @resource.route("GET", f"{_VERSION}/build-log", access=named("diagnose"), answer=schemas.LogPart, query=OffsetQuery)
 def read_build_log(platform: Platform, model: str, number: int, query: OffsetQuery) -> schemas.LogPart:
-    """Read the build log from a byte on; ask again from the answered offset until 'done'."""
+    """Read the build log from a byte offset; continue from the returned offset until 'done'."""
     part = platform.builds.log(VersionId(model, number), query.offset)
     return schemas.LogPart(text=part.text, offset=part.offset, done=part.done)
 
 
 @resource.route("GET", f"{_VERSION}/profile", access=named("view"), produces="application/json")
 def get_profile(platform: Platform, model: str, number: int) -> Response:
-    """Show the statistics of the training data; 'null' for a version that came without."""
+    """Show the statistics of the training data; 'null' for a version without training data."""
     found = platform.versions.profile(VersionId(model, number))
     return flask.jsonify(found.to_document() if found else None)
 
 
 @resource.route("POST", f"{_VERSION}/labels", access=named("analyze"), answer=schemas.LabelsView, status=201)
 def push_labels(platform: Platform, model: str, number: int) -> schemas.LabelsView:
-    """Keep labels that came late: a multipart part 'labels' with a CSV or Parquet file of request_id, row and target columns."""
+    """Store labels for logged requests: a multipart part 'labels' with a CSV or Parquet file of request_id, row and target columns."""
     flask.request.max_content_length = labels.MAX_FILE + CHUNK
     part = flask.request.files.get("labels")
     if part is None:
@@ -166,14 +166,14 @@ def push_labels(platform: Platform, model: str, number: int) -> schemas.LabelsVi
 
 @resource.route("GET", f"{_VERSION}/labels", access=named("read"), answer=schemas.LabelFileList)
 def list_labels(platform: Platform, model: str, number: int) -> schemas.LabelFileList:
-    """List the files of labels that were pushed, the first one first."""
+    """List the label files that were pushed, the oldest first."""
     found = platform.labels.files(VersionId(model, number))
     return schemas.LabelFileList(items=[schemas.LabelFileView.model_validate(asdict(kept)) for kept in found])
 
 
 @resource.route("DELETE", f"{_VERSION}/labels/<int:file>", access=named("analyze"))
 def remove_labels(platform: Platform, model: str, number: int, file: int) -> None:
-    """Forget a file of labels; what was pushed before for its rows counts again."""
+    """Remove a label file; labels that were pushed earlier for its rows apply again."""
     platform.labels.remove(VersionId(model, number), file)
 
 
@@ -194,13 +194,13 @@ def get_alias(platform: Platform, model: str, name: str) -> schemas.AliasView:
     "PUT", "/models/<model>/aliases/<name>", access=named("operate"), answer=schemas.AliasView, body=AliasBody
 )
 def move_alias(platform: Platform, model: str, name: str, body: AliasBody) -> schemas.AliasView:
-    """Point an alias at a released version; it is made if it is not there."""
+    """Point an alias at a released version; creates the alias if necessary."""
     return views.alias(platform.aliases.move(model, name, body.version))
 
 
 @resource.route("GET", "/models/<model>/aliases/<name>/history", access=named("view"), answer=schemas.AliasList)
 def get_alias_history(platform: Platform, model: str, name: str) -> schemas.AliasList:
-    """List every position that an alias had, the first one first."""
+    """List all versions that an alias has pointed at, the oldest first."""
     return schemas.AliasList(items=[views.alias(a) for a in platform.aliases.history(model, name)])
 
 
@@ -246,5 +246,5 @@ def _given(folder: Path) -> Given:
 
 @resource.route("GET", f"{_VERSION}/sample", access=named("read"), answer=schemas.SampleView, query=SampleQuery)
 def get_sample(platform: Platform, model: str, number: int, query: SampleQuery) -> schemas.SampleView:
-    """Show rows of a version's training data as somebody would send them; 404 where it came without."""
+    """Show rows of a version's training data in the form of a request; 404 for a version without training data."""
     return schemas.SampleView(rows=platform.samples.rows(VersionId(model, number), query.rows, query.seed))

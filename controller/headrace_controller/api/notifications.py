@@ -31,26 +31,26 @@ class TargetBody(Body):
 
 @resource.route("GET", "/notification-targets", access=everywhere("view"), answer=schemas.TargetList)
 def list_targets(platform: Platform) -> schemas.TargetList:
-    """List the targets."""
+    """List notification targets."""
     return schemas.TargetList(items=[view(s) for s in platform.notifications.select()])
 
 
 @resource.route("PUT", _TARGET, access=everywhere("operate"), answer=schemas.TargetView, body=TargetBody)
 def put_target(platform: Platform, name: str, body: TargetBody) -> schemas.TargetView:
-    """Add or change a target; it is told of what happens from then on."""
+    """Create or change a notification target; it is notified of what happens from then on."""
     document = {**body.model_dump(), "name": name}
     return view(platform.notifications.put(Target.from_document(document)))
 
 
 @resource.route("DELETE", _TARGET, access=everywhere("operate"))
 def delete_target(platform: Platform, name: str) -> None:
-    """Tell a target of nothing any more."""
+    """Delete a notification target."""
     platform.notifications.remove(name)
 
 
 @resource.route("POST", f"{_TARGET}/test", access=everywhere("operate"), answer=schemas.TestedView)
 def test_target(platform: Platform, name: str) -> schemas.TestedView:
-    """Send a target an example; 409 says why it was not taken."""
+    """Send a test notification to a target; 409 with the reason if it is not accepted."""
     return schemas.TestedView(answer=platform.notifications.test(name))
 
 

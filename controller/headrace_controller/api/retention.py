@@ -26,7 +26,7 @@ class RunQuery(Query):
 
 @resource.route("GET", "/retention", answer=schemas.RetentionList, access=somewhere("view"))
 def list_retention(platform: Platform) -> schemas.RetentionList:
-    """List for how long things are kept: 'default' and the models with rules of their own."""
+    """List retention rules: 'default' and the models with rules of their own."""
     return schemas.RetentionList(items=[view(rule) for rule in platform.retention.select()])
 
 
@@ -34,20 +34,20 @@ def list_retention(platform: Platform) -> schemas.RetentionList:
     "PUT", "/retention/<name>", answer=schemas.RetentionSet, body=RetentionBody, access=everywhere("administer")
 )
 def set_retention(platform: Platform, name: str, body: RetentionBody) -> schemas.RetentionSet:
-    """Say for how long things of a model are kept, or of all ('default'); warns of schedules that look back further."""
+    """Set the retention of a model, or of all models ('default'); warns about schedules with longer windows."""
     rule = read_rule(name, {"log": body.log, "metrics": body.metrics, "reports": body.reports})
     return schemas.RetentionSet(rule=view(rule), warnings=platform.retention.put(rule))
 
 
 @resource.route("DELETE", "/retention/<name>", access=everywhere("administer"))
 def delete_retention(platform: Platform, name: str) -> None:
-    """Take a rule back."""
+    """Delete a retention rule."""
     platform.retention.delete(name)
 
 
 @resource.route("POST", "/retention/run", answer=schemas.RemovalList, query=RunQuery, access=everywhere("administer"))
 def run_retention(platform: Platform, query: RunQuery) -> schemas.RemovalList:
-    """Say what is too old, or remove it now; it is removed once a day anyway."""
+    """List what has passed its retention, or remove it now; it is also removed once a day."""
     found = platform.retention.plan() if query.dry_run else platform.retention.run()
     return schemas.RemovalList(removed=not query.dry_run, items=[removal(r) for r in found])
 

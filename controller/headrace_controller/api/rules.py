@@ -29,7 +29,7 @@ class FieldQuery(Query):
 
 @resource.route("GET", "/rules", access=somewhere("view"), answer=schemas.LimitsList)
 def list_rules(platform: Platform) -> schemas.LimitsList:
-    """List the limits that people set, by model."""
+    """List the limits that were set, by model."""
     return schemas.LimitsList(items=[view(model, limits) for model, limits in platform.rules.select()])
 
 
@@ -44,7 +44,7 @@ def put_rule(platform: Platform, model: str, rule: str, body: LimitsBody) -> sch
 
 @resource.route("DELETE", _RULE, access=named("respond"), query=FieldQuery)
 def delete_rule(platform: Platform, model: str, rule: str, query: FieldQuery) -> None:
-    """Go back to the default of a rule."""
+    """Reset a rule to its default limits."""
     platform.rules.remove(model, rule, query.field)
 
 

@@ -80,7 +80,7 @@ def get_status(platform: Platform) -> schemas.StatusView:
 
 @resource.route("GET", "/services", access=somewhere("view"), answer=schemas.ServiceList)
 def list_services(platform: Platform) -> schemas.ServiceList:
-    """List services: what runs, sleeps or failed now."""
+    """List services with their current states."""
     return schemas.ServiceList(items=[views.service(s) for s in platform.services.select()])
 
 
@@ -94,7 +94,7 @@ def get_service(platform: Platform, model: str, number: int) -> schemas.ServiceV
     "GET", f"/services/{_VERSION}/log", access=named("diagnose"), answer=schemas.ServiceLogView, query=ServiceLogQuery
 )
 def read_service_log(platform: Platform, model: str, number: int, query: ServiceLogQuery) -> schemas.ServiceLogView:
-    """Read the end of what the processes of a version wrote, or what they wrote about one request."""
+    """Read the end of the log of a version's processes, or what they logged about one request."""
     version = VersionId(model, number)
     platform.catalog.get(version)
     return schemas.ServiceLogView(text=servicelog.read(platform.home / "log", version, query.request))
@@ -102,13 +102,13 @@ def read_service_log(platform: Platform, model: str, number: int, query: Service
 
 @resource.route("POST", f"/services/{_VERSION}/wake", access=named("operate"), answer=schemas.ServiceView, status=202)
 def wake_service(platform: Platform, model: str, number: int) -> schemas.ServiceView:
-    """Start the service of a version if it is asleep; answers at once."""
+    """Start the service of a version if it is asleep; responds immediately."""
     return views.service(platform.services.wake(VersionId(model, number)))
 
 
 @resource.route("POST", f"/services/{_VERSION}/sleep", access=named("operate"), answer=schemas.ServiceView, status=202)
 def put_service_to_sleep(platform: Platform, model: str, number: int) -> schemas.ServiceView:
-    """Stop the service of a version if nobody uses it; the next request wakes it."""
+    """Stop the service of a version if it is idle; the next request wakes it."""
     return views.service(platform.services.sleep(VersionId(model, number)))
 
 
@@ -122,7 +122,7 @@ def query_log(platform: Platform, model: str, number: int, query: RowsQuery) -> 
 
 @resource.route("GET", f"/logs/{_VERSION}/tail", access=named("read"), answer=schemas.LogTailView, query=TailQuery)
 def tail_log(platform: Platform, model: str, number: int, query: TailQuery) -> schemas.LogTailView:
-    """Follow the request log of a version: what was logged after a position, each row once."""
+    """Follow the request log of a version: the rows logged after a position, each once."""
     version = VersionId(model, number)
     if not query.after:
         return schemas.LogTailView(rows=[], next=str(platform.tail.now(version, query.where)), behind=False)
@@ -159,7 +159,7 @@ def export_log(platform: Platform, model: str, number: int, query: ExportQuery) 
     "GET", f"/logs/{_VERSION}/segments", access=named("read"), answer=schemas.SegmentsView, query=SegmentsQuery
 )
 def find_segments(platform: Platform, model: str, number: int, query: SegmentsQuery) -> schemas.SegmentsView:
-    """Show what sets some rows (a condition, unhealthy by a metric, or wrong by their labels) apart from the others of that time."""
+    """Show what sets some rows (a condition, unhealthy by a metric, or wrong by their labels) apart from the others of the same period."""
     since, until = (
         moment(text, name) if text else None for text, name in ((query.since, "since"), (query.until, "until"))
     )
@@ -173,7 +173,7 @@ def find_segments(platform: Platform, model: str, number: int, query: SegmentsQu
 
 @resource.route("GET", "/refused-records", access=everywhere("diagnose"), answer=schemas.RefusedList)
 def list_refused_records(platform: Platform) -> schemas.RefusedList:
-    """List what the collector could not log and set aside, with the reasons."""
+    """List records that the collector could not log and has set aside, with the reasons."""
     found = platform.intake.refused()
     return schemas.RefusedList(
         items=[schemas.RefusedView(key=r.key, size=r.size, reason=r.reason, at=r.at) for r in found]
@@ -182,7 +182,7 @@ def list_refused_records(platform: Platform) -> schemas.RefusedList:
 
 @resource.route("POST", "/refused-records/retry", access=everywhere("operate"), answer=schemas.RetriedView)
 def retry_refused_records(platform: Platform) -> schemas.RetriedView:
-    """Offer everything that was set aside to the collector again, e.g. after an upgrade; each record is logged once."""
+    """Pass all records that were set aside to the collector again, e.g. after an upgrade; each is logged once."""
     return schemas.RetriedView(retried=platform.intake.retry())
 
 

@@ -22,9 +22,9 @@ class RuntimeView(Answer):
 
     kind: Literal["environment", "image", "image and layer", "own image"]
     image: str | None = Field(description="exact reference; null for a version that was built on one machine")
-    lock: str | None = Field(description="SHA-256 of the lock that the image was made from")
+    lock: str | None = Field(description="SHA-256 of the lock that the image was built from")
     layer: str | None = Field(description="SHA-256 of the archive of libraries that the image lacks")
-    requirements: list[str] = Field(description="the user's, the artifact's own and the function server's")
+    requirements: list[str] = Field(description="those of the definition, of the artifact and of the function server")
     lacking: list[str] = Field(description="requirements that the image does not satisfy, each with the reason")
     why: str
 
@@ -36,13 +36,13 @@ class VersionView(Answer):
     state: Literal["assembling", "released", "failed"]
     reason: str = Field(description="why the build failed")
     created: str = Field(description="RFC 3339 in UTC, when the version was applied")
-    framework: str | None = Field(description="null until the build has found it")
+    framework: str | None = Field(description="null until the build has determined it")
     signature: Json | None = Field(description="inputs and outputs of one row; null until the version is released")
     environment: str | None
     runtime: RuntimeView | None = Field(default=None, description="null until the version is released")
     artifact: str = Field(description="SHA-256 of the artifact archive")
-    content: str = Field(description="digest of everything that was given; the same content is the same version")
-    training: bool = Field(description="whether the version came with training data")
+    content: str = Field(description="digest of everything that was uploaded; the same content gives the same version")
+    training: bool = Field(description="whether the version has training data")
     target: list[str]
     batch: bool
     options: Json
@@ -60,15 +60,15 @@ class VersionPage(Answer):
 
 class SubmittedView(Answer):
     version: VersionView
-    created: bool = Field(description="false where the same content was a version already")
+    created: bool = Field(description="false if the same content already was a version")
 
 
 class ModelView(Answer):
     name: str
-    count: int = Field(description="versions that are not deleted")
+    count: int = Field(description="number of versions, without deleted ones")
     latest: int
     state: str = Field(description="build state of the latest version")
-    released: int | None = Field(description="what the bare name means: the newest released version")
+    released: int | None = Field(description="the newest released version, which the name without a number refers to")
     created: str
     aliases: dict[str, int]
 
@@ -87,7 +87,7 @@ class LogPart(Answer):
 class AliasView(Answer):
     model: str
     name: str
-    version: int | None = Field(description="null where the alias was deleted")
+    version: int | None = Field(description="null if the alias was deleted")
     at: str
 
 
@@ -117,13 +117,13 @@ class StreamView(Answer):
     paused: bool
     group: str = Field(description="consumer group")
     resets: int
-    lag: int | None = Field(description="messages that are not answered yet; null where nobody has looked")
+    lag: int | None = Field(description="messages that have not been processed; null if unknown")
     partitions: dict[str, int] = Field(description="lag by partition")
     answered: int = Field(
-        description="messages since the process that counts began: of streams, in a cluster the controller"
+        description="messages since the counting process started: that of the streams, in a cluster the controller"
     )
     refused: int = Field(description="messages sent to the error topic since then")
-    replicas: int | None = Field(description="pods that read it; null where it is no cluster")
+    replicas: int | None = Field(description="pods that read it; null outside a cluster")
 
 
 class StreamList(Answer):
@@ -146,7 +146,7 @@ class RevisionList(Answer):
 
 class SequenceApplied(Answer):
     sequence: RevisionView
-    changed: bool = Field(description="false where the current revision said the same already")
+    changed: bool = Field(description="false if the current revision already was the same")
 
 
 class DeploymentView(Answer):
@@ -179,37 +179,37 @@ class ServiceList(Answer):
 
 
 class ManifestList(Answer):
-    items: list[Json] = Field(description="Kubernetes documents, one a version")
+    items: list[Json] = Field(description="Kubernetes manifests, one per version")
 
 
 class LogRows(Answer):
-    columns: list[str] = Field(description="all columns of the log; empty where nothing was logged yet")
+    columns: list[str] = Field(description="all columns of the log; empty if nothing has been logged")
     rows: list[Json]
 
 
 class LogTailView(Answer):
     rows: list[Json] = Field(description="in the order in which they were logged")
-    next: str = Field(description="position to go on from")
-    behind: bool = Field(description="whether there is more right now")
+    next: str = Field(description="position to continue from")
+    behind: bool = Field(description="whether more rows are available now")
 
 
 class LabelsView(Answer):
     version: str
-    number: int = Field(description="number of the file that was kept")
-    rows: int = Field(description="labels that it holds")
-    logged: int = Field(description="labels of rows that the log has answers for by now")
+    number: int = Field(description="number of the stored file")
+    rows: int = Field(description="number of labels in the file")
+    logged: int = Field(description="labels whose rows are answered in the log")
     replaced: int = Field(default=0, description="labels that a later row of the same file replaced")
     repeated: int = Field(
-        default=0, description="labels of rows that were answered several times; the newest answer gets it"
+        default=0, description="labels of rows that were answered several times; they apply to the newest"
     )
     assumed: int = Field(
-        default=0, description="labels kept for row 0, without 'row', of requests that have several rows"
+        default=0, description="labels without 'row' of requests that have several rows, stored for row 0"
     )
 
 
 class LabelFileView(Answer):
     number: int
-    rows: int = Field(description="labels that it holds; 0 where it cannot be read")
+    rows: int = Field(description="number of labels in the file; 0 if it cannot be read")
     columns: list[str]
     size: int = Field(description="bytes")
     pushed: str
@@ -266,21 +266,21 @@ class ScheduleView(Answer):
     model: str
     window: str
     engine: str
-    every_rows: int = Field(default=0, description="0 where cron makes it due")
+    every_rows: int = Field(default=0, description="0 for a schedule with cron")
     missed: str = Field(default="skip", description="what happens to ticks that were missed: skip or catch-up")
     options: dict[str, str] = Field(default_factory=dict, description="further options of the job")
-    next: str | None = Field(description="when it runs next; null where rows make it due")
+    next: str | None = Field(description="time of the next run; null for a schedule with every-rows")
 
 
 class RunView(Answer):
-    slot: str = Field(description="the tick, or the number of the rows")
+    slot: str = Field(description="the tick, or the row count")
     state: Literal["claimed", "starting", "running", "failed", "done", "given-up"]
     until: str = Field(description="end of the window")
     at: str
     attempt: int
     job: str
     reason: str
-    retry: str | None = Field(description="when a failed run is tried again")
+    retry: str | None = Field(description="time of the next attempt of a failed run")
 
 
 class RunList(Answer):
@@ -288,7 +288,7 @@ class RunList(Answer):
 
 
 class BackfillView(Answer):
-    claimed: int = Field(description="windows that will run; those that have a run already are left alone")
+    claimed: int = Field(description="windows that will run; those that already have a run are skipped")
 
 
 class ScheduleList(Answer):
@@ -302,7 +302,7 @@ class HealthView(Answer):
     rows: int
     unhealthy: int
     errors: int = Field(description="rows without a value")
-    share: float | None = Field(description="unhealthy of those with a value; null without any")
+    share: float | None = Field(description="unhealthy share of the rows with a value; null without any")
 
 
 class MetricView(Answer):
@@ -335,9 +335,9 @@ class TrafficView(Answer):
 
     exchanges: int = Field(description="exchanges with services, shadows included")
     failed_exchanges: int = Field(description="of these, answered with a status of 500 or above")
-    unlogged_records: int = Field(description="records that neither disk nor store would take")
+    unlogged_records: int = Field(description="records that could be written neither to disk nor to the store")
     dropped_shadows: int = Field(description="copies for shadows that were not sent because too many were open")
-    waiting_bytes: int = Field(description="bytes of records that are on their way to the log")
+    waiting_bytes: int = Field(description="bytes of records in transit to the log")
 
 
 class StatusView(Answer):
@@ -347,7 +347,7 @@ class StatusView(Answer):
     storage: str
     started: str
     storage_error: str = Field(default="", description="why the store cannot be used now; the counts are then null")
-    problems: list[str] = Field(default=[], description="what is wrong with the platform itself, a sentence each")
+    problems: list[str] = Field(default=[], description="problems of the platform itself, one sentence each")
     models: int | None
     sequences: int | None
     schedules: int | None
@@ -356,17 +356,17 @@ class StatusView(Answer):
 
 
 class SegmentView(Answer):
-    where: str = Field(description="the condition, as a filter of the log has it")
-    share: float = Field(description="of the selected rows, those that satisfy it")
-    usual: float = Field(description="of the other rows")
+    where: str = Field(description="the condition, in the syntax of log filters")
+    share: float = Field(description="share of the selected rows that satisfy it")
+    usual: float = Field(description="share of the other rows that satisfy it")
     rows: int = Field(description="selected rows that satisfy it")
-    p: float = Field(description="probability of so much difference by chance, corrected for every condition looked at")
+    p: float = Field(description="probability of such a difference by chance, corrected for all conditions tried")
 
 
 class SegmentsView(Answer):
-    rows: int = Field(description="rows that were looked at, the newest")
+    rows: int = Field(description="rows that were examined, the newest ones")
     selected: int = Field(description="rows of them that satisfy 'where'")
-    segments: list[SegmentView] = Field(description="the most telling first; empty where nothing sets them apart")
+    segments: list[SegmentView] = Field(description="the most distinctive first; empty if nothing sets them apart")
 
 
 class SampleView(Answer):
@@ -385,7 +385,7 @@ class RefusedList(Answer):
 
 
 class RetriedView(Answer):
-    retried: int = Field(description="objects that were offered to the collector again")
+    retried: int = Field(description="objects that were passed to the collector again")
 
 
 class Problem(Answer):
@@ -408,7 +408,7 @@ def as_mapping(answer: Answer) -> Mapping[str, Any]:
 
 
 class HealthFieldView(Answer):
-    """What is counted of one view of an input or output in every bucket."""
+    """One view of an input or output, as counted in every bucket."""
 
     name: str = Field(description="such as amount, p[yes] or comment length")
     side: Literal["input", "output"]
@@ -416,7 +416,7 @@ class HealthFieldView(Answer):
     kind: Literal["number", "category"]
     edges: list[float] = Field(description="bins of numbers: below the first, between two, above the last")
     labels: list[str | int | float | bool] = Field(
-        description="bins of categories: one each, then the rarer known ones, then those that training did not have"
+        description="bins of categories: one each, then the rarer known ones, then those absent from training"
     )
     trained: list[float] = Field(description="shares of the training rows by bin; empty without training data")
 
@@ -461,13 +461,11 @@ class IncidentView(Answer):
     silenced_until: str | None
     acknowledged_by: str
     chain: list[Json] = Field(
-        description="what is out of order, in the order of beginning: version, what, field, side, first, severity, share, sentence"
+        description="findings in the order in which they began: version, what, field, side, first, severity, share, sentence"
     )
-    changes_before: list[Json] = Field(
-        description="what was changed in the two hours before: at, kind, subject, sentence"
-    )
+    changes_before: list[Json] = Field(description="changes in the two hours before: at, kind, subject, sentence")
     segments: list[Json] = Field(
-        description="what set its rows apart when it opened: where, share, usual (of the others), rows"
+        description="what distinguished its rows when it opened: where, share, usual (of the others), rows"
     )
     events: list[Json] = Field(description="at, kind, by (empty for the platform), text")
     deliveries: list[Json] = Field(description="at, target, event, delivered, text")
@@ -489,8 +487,8 @@ class FigureView(Answer):
     second: float
     difference: EstimateView = Field(description="the second less the first")
     rows: int
-    needed: int | None = Field(description="rows it would take to tell a difference of this size, where it is not told")
-    better: str = Field(description="first, second, or empty where it is not told")
+    needed: int | None = Field(description="rows needed to detect a difference of this size, if it is not significant")
+    better: str = Field(description="first, second, or empty if the difference is not significant")
 
 
 class OutputComparisonView(Answer):
@@ -505,9 +503,11 @@ class ComparisonView(Answer):
     first: str
     second: str
     sentence: str
-    rows: int = Field(description="that both have answered")
+    rows: int = Field(description="rows that both have answered")
     outputs: list[OutputComparisonView]
-    latency: FigureView | None = Field(description="median milliseconds; null for a replay, which times otherwise")
+    latency: FigureView | None = Field(
+        description="median milliseconds; null for a replay, whose timing is not comparable"
+    )
     metrics: list[FigureView] = Field(description="share of unhealthy rows, of metrics that both have")
     quality: FigureView | None = Field(description="accuracy, or mean absolute error, of the rows that have labels")
     differing: list[Json] = Field(
@@ -523,7 +523,7 @@ class ReplayView(Answer):
     at: str
     total: int
     asked: int
-    failed: int = Field(description="rows that the target answered with an error")
+    failed: int = Field(description="rows for which the target returned an error")
     reason: str
     result: ComparisonView | None
 
@@ -531,7 +531,7 @@ class ReplayView(Answer):
 class RequirementView(Answer):
     requirement: str
     value: float | None = Field(description="the figure of the version")
-    limit: float | None = Field(description="what it was held against")
+    limit: float | None = Field(description="the limit of the requirement")
     held: bool
     note: str = Field(description="why there is no value or no limit")
 
@@ -542,16 +542,16 @@ class EvaluationView(Answer):
     file: str
     baseline: str | None = Field(description="MODEL:NUMBER; null where there is none, or none yet")
     state: Literal["running", "done", "failed", "interrupted"]
-    passed: bool | None = Field(description="whether every requirement holds; null until it is done")
+    passed: bool | None = Field(description="whether every requirement is met; null until it is done")
     at: str
     rows: int
     asked: int
-    refused: int = Field(description="rows that the version answered with an error")
+    refused: int = Field(description="rows for which the version returned an error")
     first_refused: list[Json] = Field(description="row (from 1), field and reason of the first twenty")
     figures: dict[str, float]
     baseline_figures: dict[str, float]
     requirements: list[RequirementView]
-    reason: str = Field(description="what is wrong, a sentence for each requirement that does not hold")
+    reason: str = Field(description="one sentence for each requirement that is not met")
 
 
 class EvaluationList(Answer):
@@ -560,9 +560,7 @@ class EvaluationList(Answer):
 
 class ExchangesView(Answer):
     version: str
-    accepted: int = Field(
-        description="on their way into the log, where an id that is there already is not logged again"
-    )
+    accepted: int = Field(description="accepted for the log, in which each request id is logged once")
     refused: int
     first_refused: list[Json] = Field(description="row (from 1), field and reason of the first hundred")
 
@@ -571,9 +569,7 @@ class LimitsView(Answer):
     model: str
     rule: str
     field: str = Field(description="empty for every field")
-    levels: dict[str, float] = Field(
-        description="from where it is low, medium, severe: a share, milliseconds or minutes"
-    )
+    levels: dict[str, float] = Field(description="limits of low, medium and severe: a share, milliseconds or minutes")
     wanted: int
     looks: int
     off: bool
@@ -586,7 +582,7 @@ class LimitsList(Answer):
 class TargetView(Answer):
     name: str
     way: Literal["webhook", "slack", "alertmanager", "email"]
-    address: str = Field(description="without what may be a secret: its path and who logs in")
+    address: str = Field(description="without its path and user name, which may be secret")
     severity: Literal["low", "medium", "severe"]
     models: list[str]
     to: list[str]
@@ -604,32 +600,32 @@ class TestedView(Answer):
 
 
 class LoginView(Answer):
-    """At which login provider people log in from a terminal; empty texts where they cannot."""
+    """The login provider for logins from a terminal; empty if there is none."""
 
-    authentication: bool = Field(description="whether the platform asks its callers who they are")
+    authentication: bool = Field(description="whether the platform authenticates its callers")
     issuer: str
     client_id: str
     scopes: str
 
 
 class CallerView(Answer):
-    subject: str = Field(description="key:NAME, user:NAME, machine:NAME; empty where nobody is asked who they are")
+    subject: str = Field(description="key:NAME, user:NAME, machine:NAME; empty without authentication")
     owner: str
     groups: list[str]
     roles: list[str] = Field(description="ROLE:PATTERN, of the credential itself and by grants")
-    authentication: bool = Field(description="whether the platform asks its callers who they are")
+    authentication: bool = Field(description="whether the platform authenticates its callers")
 
 
 class KeyView(Answer):
     name: str
-    id: str = Field(description="how the key is looked up: the part between hrk_ and the secret")
+    id: str = Field(description="the public part of the key, between hrk_ and the secret")
     owner: str
     roles: list[str] = Field(description="ROLE:PATTERN")
     state: Literal["active", "expired", "revoked"]
     created: str
     expires: str | None
     revoked: str | None
-    last_used: str | None = Field(description="to a minute; null for never")
+    last_used: str | None = Field(description="accurate to a minute; null for never")
 
 
 class KeyList(Answer):
@@ -637,7 +633,7 @@ class KeyList(Answer):
 
 
 class NewKeyView(KeyView):
-    key: str = Field(description="the key, shown this once")
+    key: str = Field(description="the key; it is shown only this once")
 
 
 class GrantView(Answer):
@@ -654,7 +650,7 @@ class GrantList(Answer):
 class GrantApplied(Answer):
     grant: GrantView
     changed: bool
-    matches: int = Field(description="models and sequences that the patterns fit now")
+    matches: int = Field(description="models and sequences that currently match the patterns")
 
 
 class SubjectList(Answer):
@@ -668,16 +664,16 @@ class EndedView(Answer):
 class AuditEntry(Answer):
     number: int
     at: str
-    who: str = Field(description="key:NAME, user:NAME…; empty where nobody is asked; hrk_… for a key that is not known")
-    what: str = Field(description="the operation, or the permission that was lacking at the gateway")
+    who: str = Field(description="key:NAME, user:NAME…; empty without authentication; hrk_… for an unknown key")
+    what: str = Field(description="the operation, or the missing permission at the gateway")
     on: str = Field(description="the path of the request, or a name")
     outcome: Literal["done", "refused", "failed"]
     status: int
     request_id: str
     origin: str = Field(description="the address that the request came from")
     reason: str
-    times: int = Field(description="how often the same was refused within ten seconds")
-    changes: list[Json] = Field(description="kind, name, before and after of each document that was changed")
+    times: int = Field(description="how often the same request was refused within ten seconds")
+    changes: list[Json] = Field(description="kind, name, before and after of each changed document")
 
 
 class AuditList(Answer):
@@ -687,14 +683,14 @@ class AuditList(Answer):
 class AuditVerdict(Answer):
     entries: int
     head: str = Field(
-        description="NUMBER:DIGEST of the last entry; kept elsewhere, it proves that the end was not cut off"
+        description="NUMBER:DIGEST of the last entry; stored elsewhere, it proves that no entries were cut off at the end"
     )
     fault: str = Field(description="the first entry that was altered or removed; empty where there is none")
 
 
 class RetentionView(Answer):
     name: str = Field(description="a model, or default")
-    log: str | None = Field(default=None, description="a duration; null for ever, or as default says")
+    log: str | None = Field(default=None, description="a duration; null for unlimited, or for the default rule")
     metrics: str | None = None
     reports: str | None = None
 
@@ -705,16 +701,16 @@ class RetentionList(Answer):
 
 class RetentionSet(Answer):
     rule: RetentionView
-    warnings: list[str] = Field(description="schedules that look back further than the log is kept")
+    warnings: list[str] = Field(description="schedules whose windows are longer than the retention of the log")
 
 
 class RemovalView(Answer):
     version: str
     kind: str = Field(description="log, metrics or reports")
-    before: str = Field(description="from then on everything stays")
+    before: str = Field(description="everything from this time on stays")
     rows: int = Field(description="rows, or objects of reports")
     bytes: int
-    error: str = Field(description="why it could not be removed; it is tried again")
+    error: str = Field(description="why it could not be removed; removal is retried")
 
 
 class RemovalList(Answer):
@@ -724,27 +720,27 @@ class RemovalList(Answer):
 
 class ErasureCounts(Answer):
     log_rows: int
-    refused_bodies: int = Field(description="requests that were not read into rows: their bodies and messages")
+    refused_bodies: int = Field(description="refused requests: their bodies and messages")
     metric_values: int
     labels: int
     results: int = Field(description="reports, explanations and replays")
     deferred: int = Field(description="requests that are answered later, with their results")
     set_aside: int = Field(description="objects that the collector had set aside")
-    documents: int = Field(description="incidents, notifications and analyses that said the value")
+    documents: int = Field(description="incidents, notifications and analyses that contained the value")
     process_logs: int = Field(description="log files of processes of this home")
-    old_files: int = Field(description="replaced files, and figures of files, that still held it")
+    old_files: int = Field(description="replaced files, and statistics of files, that still contained it")
 
 
 class ErasurePlan(Answer):
     """What would be erased now."""
 
     field: str
-    digest: str = Field(description="stands for the value: keyed by the platform's hash key")
+    digest: str = Field(description="represents the value: a hash with the platform's hash key")
     model: str
     versions: int = Field(description="versions with the field")
     counts: ErasureCounts
-    waits: list[str] = Field(description="what has to go away first, a sentence each")
-    kept: list[str] = Field(description="keys of objects that say the value and are not touched")
+    waits: list[str] = Field(description="what the erasure has to wait for, one sentence each")
+    kept: list[str] = Field(description="keys of objects that contain the value and are not changed")
 
 
 class ErasureView(Answer):
@@ -765,8 +761,10 @@ class ErasureList(Answer):
 
 
 class RotatedSecret(Answer):
-    old_taken_seconds: float = Field(description="for how long the old secret is still taken; 0 for not any more")
+    old_taken_seconds: float = Field(description="seconds for which the old secret is still accepted; 0 for none")
 
 
 class RotatedHashKey(Answer):
-    versions: list[str] = Field(description="versions with hashed fields: equal values have other hashes from now on")
+    versions: list[str] = Field(
+        description="versions with hashed fields: equal values get different hashes from now on"
+    )

@@ -34,7 +34,7 @@ def list_sequences(platform: Platform, query: PageQuery) -> schemas.SequencePage
     body=SequenceDefinition,
 )
 def apply_sequence(platform: Platform, name: str, body: SequenceDefinition) -> schemas.SequenceApplied:
-    """Make or change a sequence; aliases become the versions that they mean now."""
+    """Create or change a sequence; aliases are replaced by the versions that they point at."""
     _same_name(name, body.name)
     applied = platform.sequences.apply(body)
     return schemas.SequenceApplied(sequence=views.revision(applied.revision), changed=applied.changed)
@@ -54,7 +54,7 @@ def delete_sequence(platform: Platform, name: str) -> None:
 
 @resource.route("GET", "/sequences/<name>/revisions", access=named("view", "name"), answer=schemas.RevisionList)
 def list_revisions(platform: Platform, name: str) -> schemas.RevisionList:
-    """List every revision of a sequence, the first one first."""
+    """List all revisions of a sequence, the oldest first."""
     return schemas.RevisionList(items=[views.revision(r) for r in platform.sequences.history(name)])
 
 
@@ -66,7 +66,7 @@ def list_revisions(platform: Platform, name: str) -> schemas.RevisionList:
     body=RollbackBody,
 )
 def rollback_sequence(platform: Platform, name: str, body: RollbackBody) -> schemas.RevisionView:
-    """Make an earlier revision the current one, by a copy of it."""
+    """Make a copy of an earlier revision the current one."""
     return views.revision(platform.sequences.rollback(name, body.to))
 
 
@@ -85,7 +85,7 @@ def list_deployments(platform: Platform) -> schemas.DeploymentList:
     body=DeploymentConfiguration,
 )
 def put_deployment(platform: Platform, name: str, body: DeploymentConfiguration) -> schemas.DeploymentView:
-    """Make or change a deployment configuration."""
+    """Create or change a deployment configuration."""
     _same_name(name, body.name)
     state, _changed = platform.deployments.put(body)
     return views.deployment(name, state)
@@ -99,7 +99,7 @@ def get_deployment(platform: Platform, name: str) -> schemas.DeploymentView:
 
 @resource.route("DELETE", "/deployment-configurations/<name>", access=everywhere("operate"))
 def delete_deployment(platform: Platform, name: str) -> None:
-    """Delete a deployment configuration; refused (409) while a sequence names it."""
+    """Delete a deployment configuration; refused (409) while a sequence uses it."""
     platform.deployments.delete(name)
 
 

@@ -33,7 +33,7 @@ def list_streams(platform: Platform) -> schemas.StreamList:
     body=StreamDefinition,
 )
 def apply_stream(platform: Platform, name: str, body: StreamDefinition) -> schemas.StreamApplied:
-    """Make or change a stream."""
+    """Create or change a stream."""
     if name != body.name:
         raise InvalidInput(
             f"name: the path says {name!r} and the body {body.name!r}", field="name", expected="the same name in both"
@@ -63,7 +63,7 @@ def delete_stream(platform: Platform, name: str) -> None:
     answer=schemas.StreamView,
 )
 def pause_stream(platform: Platform, name: str) -> schemas.StreamView:
-    """Stop reading after the batch that is being answered."""
+    """Pause a stream after the current batch."""
     return views.stream(platform.streams.pause(name, paused=True))
 
 
@@ -74,7 +74,7 @@ def pause_stream(platform: Platform, name: str) -> schemas.StreamView:
     answer=schemas.StreamView,
 )
 def resume_stream(platform: Platform, name: str) -> schemas.StreamView:
-    """Go on where a paused stream has stopped."""
+    """Continue a paused stream where it stopped."""
     return views.stream(platform.streams.pause(name, paused=False))
 
 
@@ -86,5 +86,5 @@ def resume_stream(platform: Platform, name: str) -> schemas.StreamView:
     body=ResetBody,
 )
 def reset_stream(platform: Platform, name: str, body: ResetBody) -> schemas.StreamView:
-    """Read the source again from a place on, by a new consumer group."""
+    """Read the source topic again from a given position, with a new consumer group."""
     return views.stream(platform.streams.reset(name, body.to))

@@ -68,8 +68,8 @@ class Manifest:
     def from_document(cls, document: Mapping[str, Any]) -> "Manifest":
         if document["schema"] > SCHEMA:
             raise DamagedDocument(
-                f"the backup has format {document['schema']}, and this release reads up to {SCHEMA}",
-                hint="use the release that made it, or a newer one",
+                f"the backup has format {document['schema']}, but this release can read formats up to {SCHEMA}",
+                hint="use the release that created it, or a newer one",
             )
         return cls(
             str(document["cut"]),
@@ -89,9 +89,9 @@ def read_manifest(backup: ObjectStore) -> tuple[Manifest, str]:
     except NotFound:
         if next(iter(backup.walk("")), None) is not None:
             raise Conflict(
-                f"{backup.url} holds no finished backup: it has no {MANIFEST}",
+                f"{backup.url} does not contain a complete backup: it has no {MANIFEST}",
                 field="from",
-                hint="the same 'headrace backup --to' finishes one that was cut short",
+                hint="the same 'headrace backup --to' completes one that was interrupted",
             ) from None
         raise NotFound(f"there is no backup at {backup.url}", field="from") from None
     return parse(MANIFEST, body, Manifest.from_document), hashlib.sha256(body).hexdigest()

@@ -71,9 +71,9 @@ def put_hash_keys(backup: ObjectStore, manifest: Manifest, home: Path) -> bool:
         _check(item, Item(item.key, len(data), hashlib.sha256(data).hexdigest()))
         if file.is_file() and file.read_bytes().strip() != data.strip():
             raise Conflict(
-                f"{file} is another key than that of the backup",
+                f"{file} differs from the hash key of the backup",
                 field="home",
-                hint="restore to a new home, or move that file away if nothing was hashed by it",
+                hint="restore to a new home, or move that file away if no values were hashed with it",
             )
         files.append((file, data))
     for file, data in files:
@@ -91,7 +91,9 @@ def _claim(target: ObjectStore, manifest: Manifest, digest: str) -> None:
         return
     if mark is not None:
         raise Conflict(
-            f"{target.url} has an unfinished restore of another backup", field="storage", hint="choose an empty store"
+            f"{target.url} contains an unfinished restore of another backup",
+            field="storage",
+            hint="choose an empty store",
         )
     counts = Counter(info.key.split("/")[0] for info in target.walk(""))
     if counts:
@@ -99,7 +101,7 @@ def _claim(target: ObjectStore, manifest: Manifest, digest: str) -> None:
         raise Conflict(
             f"{target.url} is not empty; it has {shown}",
             field="storage",
-            expected="a store without any object",
+            expected="an empty store",
             hint="choose another --storage or --home",
         )
     target.create(layout.RESTORING, orjson.dumps({"schema": 1, "manifest": digest, "cut": manifest.cut}))
@@ -115,5 +117,5 @@ def _mark(target: ObjectStore) -> str | None:
 def _check(item: Item, got: Item) -> None:
     if (got.size, got.sha256) != (item.size, item.sha256):
         raise DamagedDocument(
-            f"{item.key} of the backup is not what its manifest says", field=item.key, hint="headrace backup verify"
+            f"{item.key} of the backup differs from its manifest", field=item.key, hint="headrace backup verify"
         )

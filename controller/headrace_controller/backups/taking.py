@@ -96,7 +96,7 @@ def _check_places(source: ObjectStore, backup: ObjectStore) -> None:
     inner, outer = backup.url.rstrip("/") + "/", source.url.rstrip("/") + "/"
     if inner.startswith(outer) or outer.startswith(inner):
         raise InvalidInput(
-            f"to: {backup.url} and the store {source.url} lie within one another",
+            f"to: {backup.url} and the store {source.url} overlap: one contains the other",
             field="to",
             expected="another directory, or another bucket or prefix",
         )
@@ -114,7 +114,9 @@ def _begin(source: ObjectStore, backup: ObjectStore) -> _Known:
         return _Known()
     if backup.exists(MANIFEST):
         raise Conflict(
-            f"there is a backup at {backup.url} already", field="to", hint="choose another place, one for each backup"
+            f"there is a backup at {backup.url} already",
+            field="to",
+            hint="choose another place; each backup needs its own",
         )
     try:
         begun = orjson.loads(backup.get(_BEGUN))
@@ -213,7 +215,9 @@ class _Taking:
             items = self.objects(infos) if len(infos) == len(state.keys) else []
             if len(items) == len(state.keys):
                 return items
-        raise StorageFailed(f"files of the table {table} vanish while it is copied", hint="run the same command again")
+        raise StorageFailed(
+            f"files of the table {table} disappeared while it was being copied", hint="run the same command again"
+        )
 
     def _copy_if_there(self, info: ObjectInfo) -> tuple[Item, float] | None:
         try:
@@ -240,7 +244,7 @@ def _take_hash_keys(backup: ObjectStore, home: Path | None) -> tuple[Item, ...]:
             raise InvalidInput(
                 f"with-hash-key: {home / name} cannot be read: {error.strerror}",
                 field="with-hash-key",
-                hint="name the home that has it: --home",
+                hint="name the home that contains it: --home",
             ) from error
         backup.put(HOME + name, data)
         found.append(Item(HOME + name, len(data), hashlib.sha256(data).hexdigest()))

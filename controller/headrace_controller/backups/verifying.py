@@ -27,7 +27,7 @@ def verify(backup: ObjectStore) -> Verdict:
     faults = sorted(fault for fault in each(partial(_fault, backup), every) if fault)
     if not faults:
         chain = AuditChain(ObjectStore(f"{backup.url.rstrip('/')}/{CONTENT.rstrip('/')}")).verify()
-        faults += [f"the audit is not whole: {chain.fault}"] if chain.fault else []
+        faults += [f"the audit is not intact: {chain.fault}"] if chain.fault else []
     return Verdict(manifest, digest, faults)
 
 
@@ -36,5 +36,5 @@ def _fault(backup: ObjectStore, entry: tuple[str, Item]) -> str:
     try:
         found = digest_of(backup, key, item.size)
     except NotFound:
-        return f"{key} is not there"
+        return f"{key} does not exist"
     return f"{key} was altered: its SHA-256 is {found}, not {item.sha256}" if found != item.sha256 else ""

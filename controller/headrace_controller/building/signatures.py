@@ -43,9 +43,9 @@ def check(payload: Path, keys: Sequence[Path], log: Log) -> None:
     for file in sorted(p for p in payload.rglob("*") if p.is_file()):
         if not any(file.is_relative_to(folder) for folder in covered):
             raise InvalidInput(
-                f"payload: {file.relative_to(payload)} is not signed, and this platform takes signed payloads alone",
+                f"payload: {file.relative_to(payload)} is not signed, and this platform accepts only signed payloads",
                 field="payload",
-                expected=f"a file {NAME} in its folder or above, by one of {', '.join(k.name for k in keys)}",
+                expected=f"a file {NAME} in its folder or a parent folder, by one of {', '.join(k.name for k in keys)}",
                 hint=_HOW,
             )
 
@@ -67,11 +67,11 @@ def _verify(payload: Path, signature: Path, keys: Sequence[Path], log: Log) -> N
     place, file = signature.relative_to(payload), _FILE.search(said)
     other = f"payload: {file[1] if file else 'a file'} is not what {place} was made for"
     raise InvalidInput(
-        other if said.startswith(_CHANGED) else f"payload: {place} is a signature of none of the trusted keys",
+        other if said.startswith(_CHANGED) else f"payload: {place} is not a signature by any of the trusted keys",
         field="payload",
-        expected=f"a signature by one of {', '.join(k.name for k in keys)} of the files as they are",
+        expected=f"a signature by one of {', '.join(k.name for k in keys)} of the current files",
         got=said[:300],
-        hint=f"sign again: {_HOW}",
+        hint=f"sign them again: {_HOW}",
     )
 
 

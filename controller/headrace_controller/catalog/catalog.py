@@ -112,7 +112,7 @@ class Catalog:
                 raise Conflict(
                     f"{name!r} is the name of a {holder}",
                     field="name",
-                    hint="models and sequences share one name space, and a name stays with its kind: choose another name",
+                    hint="models and sequences share one namespace, and a name keeps its kind; choose another name",
                 ) from None
 
     # Versions
@@ -208,7 +208,7 @@ class Catalog:
     def sign_release(self, version: VersionId) -> None:
         """Sign a release as it lies in the store. ``NotFound`` where there is none, ``Conflict`` on a platform that signs nothing."""
         if self._release_key is None:
-            raise Conflict("this platform signs no releases", hint="platforms in a cluster do")
+            raise Conflict("this platform does not sign releases", hint="only platforms in a cluster do")
         if self.documents.find(layout.definition(version)) is None:
             raise NotFound(f"no version {version}", field="version", hint=self._near(version))
         content = self.documents.objects.get(layout.version_document(version))
@@ -309,7 +309,9 @@ class Catalog:
         if not objects.exists(layout.version_document(version)) and not objects.names(layout.status(version)):
             return None
         key = layout.definition(version)
-        raise DamagedDocument(f"{key} is missing: others than this platform have put a version there", field=key)
+        raise DamagedDocument(
+            f"{key} is missing: something other than this platform has written a version there", field=key
+        )
 
     def _read_given(self, version: VersionId, given: dict[str, Any]) -> ModelVersion:
         folder = layout.status(version)

@@ -52,5 +52,5 @@ class CatalogSnapshot:
     def _version(self, version: VersionId | None, reference: Reference) -> Version:
         found = self.versions.get(version) if version is not None else None
         if found is None:
-            raise NotFound(f"{reference} was not known when the store was last read")
+            raise NotFound(f"{reference} did not exist when the store was last read")
         return found

@@ -38,7 +38,7 @@ def who_am_i(client: Client, as_json: bool) -> None:
     if as_json:
         print_json(found)
     elif not found.authentication:
-        click.echo("the platform asks nobody who they are: everybody may do everything")
+        click.echo("the platform does not use authentication: every caller may do everything")
     else:
         print_facts(found.model_dump(exclude={"authentication"}))
 
@@ -129,7 +129,7 @@ def block(client: Client, subject: str) -> None:
 def unblock(client: Client, subject: str) -> None:
     """Unblock SUBJECT, so that its credentials are accepted again."""
     client.unblock(subject)
-    click.echo(f"{subject} is not blocked any more")
+    click.echo(f"{subject} is no longer blocked")
 
 
 @access.command("blocked")
@@ -158,7 +158,7 @@ def rotate_secret(client: Client, *, at_once: bool, yes: bool, as_json: bool) ->
     if as_json:
         print_json(found)
         return
-    click.echo("the platform has another secret; functions start anew with it")
+    click.echo("the platform has a new secret; functions restart with it")
     if found.old_taken_seconds:
         progress(f"analyses that are running may show the old one for {found.old_taken_seconds:.0f} s")
 
@@ -179,7 +179,7 @@ def rotate_hash_key(client: Client, *, yes: bool, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    click.echo("fields are hashed by another key; functions start anew with it")
+    click.echo("fields are hashed with a new key; functions restart with it")
     for version in found.versions:
         progress(f"{version} has hashed fields: apply it again, so that its training data is hashed by the new key too")
 

@@ -128,7 +128,7 @@ def _function(place: str) -> dict[str, str | None]:
     path, separator, name = place.rpartition(":")
     if not separator:
         raise InvalidInput(
-            f"--metric-file: {place!r} names no function", field="--metric-file", expected="FILE.py:FUNCTION"
+            f"--metric-file: {place!r} does not name a function", field="--metric-file", expected="FILE.py:FUNCTION"
         )
     try:
         return {"metric_file": Path(path).read_text(), "metric": name}
@@ -170,7 +170,7 @@ def _rules(file: Path) -> list[Any]:
             found = found[key]
     if not isinstance(found, list):
         raise InvalidInput(
-            f"--rules: {file} has no list of rules",
+            f"--rules: {file} does not contain a list of rules",
             field="--rules",
             expected="e.g. - {rule: range, field: age, min: 0}",
         )

@@ -91,7 +91,7 @@ def build(client: Client, definition: ModelDefinition, source: Source, *, quiet:
         if quiet:
             progress("\n".join("".join(log).splitlines()[-LOG_END:]))
         raise FunctionFailed(
-            f"{version.id} failed: {version.reason}", hint=f"the whole log: headrace version log {version.id}"
+            f"{version.id} failed: {version.reason}", hint=f"for the complete log: headrace version log {version.id}"
         )
     return version, submitted.created
 

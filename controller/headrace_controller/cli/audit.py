@@ -41,11 +41,11 @@ def list_audit(
 @json_option
 @connected
 def verify(client: Client, head: str, as_json: bool) -> None:
-    """Read the whole audit and say whether an entry was altered or removed. Exit code 1 if so."""
+    """Read the whole audit and check whether an entry was altered or removed. Exit code 1 if so."""
     found = client.verify_audit(head)
     if as_json:
         print_json(found)
     if found.fault:
-        raise Conflict(f"the audit is not whole: {found.fault}", hint="compare the store with a backup")
+        raise Conflict(f"the audit is not intact: {found.fault}", hint="compare the store with a backup")
     if not as_json:
         click.echo(f"{found.entries} entries, none altered or removed; head {found.head}")

@@ -59,10 +59,12 @@ def backup(
     """
     if context.invoked_subcommand is not None:
         if place:
-            raise InvalidInput("--to goes without a verb", field="to", hint="headrace backup --to PLACE")
+            raise InvalidInput(
+                "--to cannot be combined with a subcommand", field="to", hint="headrace backup --to PLACE"
+            )
         return
     if not place:
-        raise InvalidInput("--to says where the backup goes", field="to", hint="headrace backup --to PLACE")
+        raise InvalidInput("--to is required: the place for the backup", field="to", hint="headrace backup --to PLACE")
     settings = _settings(home, storage)
     order = taking.Order(
         left_out(without),
@@ -89,10 +91,10 @@ def verify(place: str, *, as_json: bool) -> None:
         print_json(_facts(found.manifest, found.digest) | {"faults": found.faults})
     if found.faults:
         more = f" and {len(found.faults) - 5} more" if len(found.faults) > 5 else ""
-        raise Conflict(f"the backup is not whole: {'; '.join(found.faults[:5])}{more}", hint="use another backup")
+        raise Conflict(f"the backup is not intact: {'; '.join(found.faults[:5])}{more}", hint="use another backup")
     if not as_json:
         facts = _facts(found.manifest, found.digest)
-        click.echo(f"{facts['objects']} objects, {facts['bytes']} bytes as of {facts['cut']}, all as they were")
+        click.echo(f"{facts['objects']} objects, {facts['bytes']} bytes as of {facts['cut']}, all intact")
         progress(f"manifest {found.digest}")
 
 
@@ -111,7 +113,9 @@ def restore(place: str, home: Path | None, storage: str, *, as_json: bool) -> No
     holder = holder_of(settings)
     if holder is not None:
         raise Conflict(
-            f"a platform is up on {settings.home}, at {holder.url}", field="home", hint="stop it first: headrace down"
+            f"a platform is running on {settings.home}, at {holder.url}",
+            field="home",
+            hint="stop it first: headrace down",
         )
     source, target = ObjectStore(place), ObjectStore(settings.storage_url)
     manifest, _ = read_manifest(source)

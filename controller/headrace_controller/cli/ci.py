@@ -56,7 +56,9 @@ def init(folder: Path, kind: str, check: str, require: tuple[str, ...], target: 
     """
     check_requirements(require)
     if not (folder / check).is_file():
-        raise NotFound(f"check: {folder / check} is not there", field="check", expected="a labelled file below FOLDER")
+        raise NotFound(
+            f"check: {folder / check} does not exist", field="check", expected="a labelled file below FOLDER"
+        )
     model = _model(folder)
     file = pipelines.write(
         pipelines.Pipeline(kind, model, folder, check, [r.replace(" ", "") for r in require], target)

@@ -50,7 +50,7 @@ def check(ctx: click.Context, as_json: bool) -> None:
 def _store_error(named: bool) -> HeadraceError | None:
     """Why the platform cannot read its store; None where it does. Listing reports goes to the store each time."""
     if not named:
-        return InvalidInput("the platform is asked only where --context names it")
+        return InvalidInput("a running platform can be checked only with --context")
     try:
         with open_client(None, None) as client:
             next(client.reports(), None)

@@ -62,7 +62,7 @@ def replay(client: Client, source: str, target: str, as_json: bool, **options: A
         print_json(found)
         return
     if found.result is None:
-        raise FunctionFailed(f"replay {found.id} {found.state}: {found.reason or 'no answer was compared'}")
+        raise FunctionFailed(f"replay {found.id} {found.state}: {found.reason or 'no responses were compared'}")
     if found.failed:
         click.echo(f"{found.target} answered {found.failed} of {found.asked} rows with an error; they are left out\n")
     show(found.result)

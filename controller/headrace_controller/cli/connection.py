@@ -49,7 +49,7 @@ def find_place(url: str | None, environment: Mapping[str, str] = os.environ) -> 
     given = click.get_current_context().find_root().params if click.get_current_context(silent=True) else {}
     context = given.get("context")
     if context and url:
-        raise InvalidInput("--context and --url name two platforms", field="context", expected="one of them")
+        raise InvalidInput("--context and --url name two different platforms", field="context", expected="one of them")
     if not context and (url or environment.get("HEADRACE_URL")):
         return None
     context = context or environment.get("HEADRACE_CONTEXT")
@@ -72,7 +72,7 @@ def find_target(url: str | None, home: Path | None, environment: Mapping[str, st
     except (OSError, orjson.JSONDecodeError, KeyError, TypeError):
         raise NotFound(
             f"no platform is up on {folder}",
-            hint="start one with: headrace up, or name one with --url, or one in a cluster with headrace --context",
+            hint="start one with: headrace up; or name one with --url, or with --context for one in a cluster",
         ) from None
 
 

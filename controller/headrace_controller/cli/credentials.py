@@ -96,7 +96,7 @@ def _read(file: Path) -> dict[str, Any]:
             f"{file} cannot be read: {error}", field="credentials", hint="remove it and log in again"
         ) from error
     if not isinstance(found, dict):
-        raise InvalidInput(f"{file} holds no keys", field="credentials", hint="remove it and log in again")
+        raise InvalidInput(f"{file} does not contain any keys", field="credentials", hint="remove it and log in again")
     return found
 
 

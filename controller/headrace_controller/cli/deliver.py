@@ -109,7 +109,7 @@ def _model(path: str) -> tuple[ModelDefinition, Source]:
             f"{path} defines {names or 'nothing'}",
             field="file",
             expected="one document of kind Model",
-            hint="apply the others with: headrace apply",
+            hint="apply other documents with: headrace apply",
         )
     return models[0]
 
@@ -119,7 +119,9 @@ def _check_aliases(staging: str, alias: str) -> None:
     check_name(alias, field="alias")
     if staging == alias:
         raise InvalidInput(
-            f"staging: {staging!r} is the alias that is delivered to", field="staging", expected="another one"
+            f"staging: {staging!r} is the alias that the version is delivered to",
+            field="staging",
+            expected="another one",
         )
 
 
@@ -144,6 +146,6 @@ def _tell(made: Delivery, found: EvaluationView, *, as_json: bool) -> None:
         stays = f"stays {made.before}" if made.before else "is not made"
         click.echo(f"not delivered: {made.reason}; {name} {stays}")
     elif made.before == made.version:
-        click.echo(f"{name} is {made.version} already")
+        click.echo(f"{name} is already {made.version}")
     else:
         click.echo(f"delivered: {name} is {made.version}{f', it was {made.before}' if made.before else ''}")

@@ -34,7 +34,9 @@ def dev(path: Path, model: str | None, host: str, port: int, verbose: bool, home
         sock = listener(host, port)
     except OSError as error:
         raise InvalidInput(
-            f"{host}:{port} cannot be listened on: {error.strerror}", field="port", hint="choose another with --port"
+            f"{host}:{port} cannot be used to listen on: {error.strerror}",
+            field="port",
+            hint="choose another with --port",
         ) from error
     progress("building …")
 

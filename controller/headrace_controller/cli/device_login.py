@@ -46,7 +46,7 @@ class Login:
         try:
             return cls(**json.loads(text))
         except (TypeError, ValueError) as error:
-            raise Unauthenticated("the login that is kept cannot be read", hint="headrace login --provider") from error
+            raise Unauthenticated("the stored login cannot be read", hint="headrace login --provider") from error
 
     @property
     def ends(self) -> float:
@@ -87,7 +87,7 @@ class DeviceLogin:
         device, token = document.get("device_authorization_endpoint"), document.get("token_endpoint")
         if not device or not token:
             raise InvalidInput(
-                f"the login provider {issuer} has no logins from a terminal",
+                f"the login provider {issuer} does not support logins from a terminal",
                 field="provider",
                 hint="ask an administrator for an API key: headrace access key create NAME --owner user:YOU",
             )
@@ -95,7 +95,7 @@ class DeviceLogin:
             _check(url)
         status, found = self._post(str(device), {"client_id": client_id, "scope": f"{scopes} offline_access"})
         if status != httpx.codes.OK or not {"device_code", "user_code", "verification_uri"} <= found.keys():
-            raise Unauthenticated(f"the login provider refuses: {_said(found, status)}")
+            raise Unauthenticated(f"the login provider refused the login: {_said(found, status)}")
         url = str(found.get("verification_uri_complete") or found["verification_uri"])
         lasts = min(float(found.get("expires_in", _LONGEST)), _LONGEST)
         interval = max(float(found.get("interval", _SLOWER)), 0.0)
@@ -125,11 +125,11 @@ class DeviceLogin:
                 case "slow_down":
                     interval += _SLOWER
                 case "access_denied":
-                    raise Unauthenticated("the login was refused at the login provider")
+                    raise Unauthenticated("the login was denied at the login provider")
                 case "expired_token":
                     break
                 case _:
-                    raise Unauthenticated(f"the login provider refuses: {_said(found, status)}")
+                    raise Unauthenticated(f"the login provider refused the login: {_said(found, status)}")
         raise Unauthenticated("nobody logged in at the login provider in time", hint="headrace login --provider")
 
     def current(self, login: Login) -> Login:
@@ -138,12 +138,12 @@ class DeviceLogin:
             return login
         again = "headrace login --provider"
         if not login.refresh_token:
-            raise Unauthenticated("the login has ended", hint=again)
+            raise Unauthenticated("the login has expired", hint=again)
         _check(login.token_endpoint)
         form = {"grant_type": "refresh_token", "refresh_token": login.refresh_token, "client_id": login.client_id}
         status, found = self._post(login.token_endpoint, form)
         if status != httpx.codes.OK:
-            raise Unauthenticated(f"the login has ended: {_said(found, status)}", hint=again)
+            raise Unauthenticated(f"the login has expired: {_said(found, status)}", hint=again)
         fresh = _login(login.issuer, login.client_id, login.token_endpoint, found)
         return fresh if fresh.refresh_token else replace(fresh, refresh_token=login.refresh_token)
 
@@ -162,14 +162,14 @@ class DeviceLogin:
         except (httpx.HTTPError, ValueError) as error:
             raise Unreachable(f"the login provider does not answer at {url}: {error}") from error
         if not isinstance(found, dict):
-            raise Unreachable(f"the login provider answers no JSON object at {url}")
+            raise Unreachable(f"the login provider did not return a JSON object at {url}")
         return answer.status_code, found
 
 
 def _login(issuer: str, client_id: str, token_endpoint: str, found: Mapping[str, Any]) -> Login:
     token = found.get("id_token")
     if not isinstance(token, str):
-        raise Unauthenticated("the login provider answers without an ID token", hint="ask for the scope openid")
+        raise Unauthenticated("the login provider's response has no ID token", hint="ask for the scope openid")
     return Login(issuer, client_id, token_endpoint, token, str(found.get("refresh_token") or ""))
 
 
@@ -177,7 +177,7 @@ def _check(url: str) -> None:
     """Codes and tokens travel by TLS, or stay on this machine."""
     parts = urlsplit(url)
     if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
-        raise InvalidInput(f"the login provider names {url}, which is not encrypted", field="provider")
+        raise InvalidInput(f"the login provider refers to {url}, which is not encrypted", field="provider")
 
 
 def _said(found: Mapping[str, Any], status: int) -> str:

@@ -100,7 +100,7 @@ def _value(given: str | None) -> str:
     value = sys.stdin.readline().rstrip("\n") if given == "-" else given
     if not value:
         raise InvalidInput(
-            "--value says what to erase", field="value", hint="give --value VALUE, or --value - to read it"
+            "--value is required: the value to erase", field="value", hint="give --value VALUE, or --value - to read it"
         )
     return value
 

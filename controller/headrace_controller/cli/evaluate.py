@@ -96,7 +96,7 @@ def check_target(definition: ModelDefinition, file: Path, given: str) -> None:
     if not given and len(definition.target) != 1:
         has = f"has the targets {', '.join(definition.target)}" if definition.target else "has no target"
         raise InvalidInput(
-            f"{definition.name} {has}", field="target", hint="name the label column of the file: --target COLUMN"
+            f"{definition.name} {has}", field="target", hint="name the label column of the file with --target COLUMN"
         )
     labelled.check_column(file, given or definition.target[0])
 
@@ -110,4 +110,4 @@ def show(found: EvaluationView) -> None:
         progress(f"row {one['row']} was refused: {one['reason']}")
     for finding in found.requirements:
         beside = f" ({finding.note})" if finding.note else ""
-        click.echo(f"{'held' if finding.held else 'NOT HELD'}: {finding.requirement}{beside}")
+        click.echo(f"{'met' if finding.held else 'NOT MET'}: {finding.requirement}{beside}")

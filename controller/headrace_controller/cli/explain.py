@@ -56,7 +56,7 @@ def explain(client: Client, model: str, request_id: str, as_json: bool, **option
     asked = client.explain(model, request_id, **options)
     job = wait_for(client, asked, verbose=not as_json)
     if job.report is None:
-        raise FunctionFailed(f"{job.id} wrote no report", hint=f"its log: headrace analyze log {job.id}")
+        raise FunctionFailed(f"{job.id} did not write a report", hint=f"its log: headrace analyze log {job.id}")
     document = client.report(job.report)
     if as_json:
         print_json(document)

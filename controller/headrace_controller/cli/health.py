@@ -65,7 +65,7 @@ def show_health(
         if b.rows
     ]
     columns = ["start", "requests", "errors", "p50_ms", "p95_ms", "failed_checks", "moved"]
-    print_table(rows, columns, empty=f"no request of {found.version} in this time")
+    print_table(rows, columns, empty=f"no request of {found.version} in this period")
 
 
 @health.command("rebuild")

@@ -62,7 +62,9 @@ def _read(file: Path) -> Imported:
         raise InvalidInput(f"{file}: not YAML: {' '.join(str(error).split())[:200]}", field="file") from error
     services = [s for d in documents for s in _items(d)]
     if not services:
-        raise InvalidInput(f"{file}: no {KIND} in it", field="file", expected=f"one or more documents of kind {KIND}")
+        raise InvalidInput(
+            f"{file}: it contains no {KIND}", field="file", expected=f"one or more documents of kind {KIND}"
+        )
     whole = Imported()
     for service in services:
         one = convert(service)

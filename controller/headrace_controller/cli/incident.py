@@ -100,7 +100,7 @@ def acknowledge_incident(client: Client, number: int, by: str, text: str) -> Non
 def silence_incident(client: Client, number: int, until: str, by: str, text: str) -> None:
     """Send no notifications about an incident until a given time."""
     found = client.tell_incident(number, "silence", by=by, text=text, until=until)
-    click.echo(f"incident {found.number} is silent until {found.silenced_until}")
+    click.echo(f"incident {found.number} is silenced until {found.silenced_until}")
 
 
 @incident.command("resolve")

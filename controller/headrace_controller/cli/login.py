@@ -49,7 +49,7 @@ def login(url: str | None, home: Path | None, ca: Path | None, *, provider: bool
     with open_client(url, home, ca, key) as client:
         who = client.who_am_i()
     if not who.authentication:
-        raise InvalidInput(f"{client.url} asks nobody who they are, so no key is needed", field="url")
+        raise InvalidInput(f"{client.url} does not use authentication, so no key is needed", field="url")
     _keep(client.url, key, who)
 
 
@@ -57,12 +57,12 @@ def _at_provider(url: str | None, home: Path | None, ca: Path | None) -> None:
     with open_client(url, home, ca, _NOTHING) as client:
         found = client.how_to_log_in()
     if not found.authentication:
-        raise InvalidInput(f"{client.url} asks nobody who they are, so no login is needed", field="url")
+        raise InvalidInput(f"{client.url} does not use authentication, so no login is needed", field="url")
     if not found.issuer:
         raise InvalidInput(
-            f"{client.url} takes no logins at a login provider from a terminal",
+            f"{client.url} does not accept logins from a terminal through a login provider",
             field="provider",
-            hint="it is started with --oidc-issuer and --oidc-cli-client-id for that; or log in with an API key",
+            hint="that requires headrace up with --oidc-issuer and --oidc-cli-client-id; or log in with an API key",
         )
     with httpx.Client() as http:
         flow = DeviceLogin(http)
@@ -77,7 +77,7 @@ def _at_provider(url: str | None, home: Path | None, ca: Path | None) -> None:
 def _keep(url: str, text: str, who: CallerView) -> None:
     place = credentials.keep(url, text)
     click.echo(f"logged in at {url} as {who.subject} ({', '.join(who.roles) or 'no role'})")
-    click.echo(f"the login is kept in {place}", err=True)
+    click.echo(f"the login is stored in {place}", err=True)
 
 
 @click.command()
@@ -91,5 +91,5 @@ def logout(url: str | None, home: Path | None, ca: Path | None, *, everywhere: b
         if everywhere:
             click.echo(f"ended {client.end_sessions()} sessions")
     if not credentials.forget(client.url):
-        raise InvalidInput(f"no key is kept for {client.url}", field="url")
+        raise InvalidInput(f"no key is stored for {client.url}", field="url")
     click.echo(f"forgot the key for {client.url}")

@@ -61,7 +61,7 @@ def confirm(question: str, *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise InvalidInput(
-            f"{question} There is no terminal to ask on", field="yes", hint="add --yes to do it without asking"
+            f"{question} There is no terminal for the question", field="yes", hint="add --yes to confirm"
         )
     click.confirm(question, abort=True)
 

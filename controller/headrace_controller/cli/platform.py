@@ -270,4 +270,4 @@ def _detached(settings: Settings) -> Holder:
             return holder
         time.sleep(0.02)
     child.terminate()
-    raise NotReady(f"the platform did not start; {log} ends:\n{log_tail(log, since=before)}")
+    raise NotReady(f"the platform did not start; the end of {log}:\n{log_tail(log, since=before)}")

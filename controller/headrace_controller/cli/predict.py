@@ -172,4 +172,4 @@ def _read(file: Path) -> str:
     except OSError as error:
         raise NotFound(f"{file} cannot be read: {error.strerror}", field="file") from error
     except UnicodeDecodeError as error:
-        raise InvalidInput(f"{file} is not text", field="file", expected="CSV or JSON") from error
+        raise InvalidInput(f"{file} is not a text file", field="file", expected="CSV or JSON") from error

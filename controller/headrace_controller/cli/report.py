@@ -72,7 +72,7 @@ def open_report(client: Client, report_id: str | None, target: Path | None) -> N
 def _newest(client: Client) -> str:
     newest = next(client.reports(), None)
     if newest is None:
-        raise NotFound("there is no report yet", hint="make one with: headrace analyze drift MODEL:NUMBER")
+        raise NotFound("there are no reports yet", hint="create one with: headrace analyze drift MODEL:NUMBER")
     return newest.id
 
 

@@ -20,7 +20,7 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Dif
     """
     if before.get("kind") != after.get("kind"):
         raise InvalidInput(
-            f"report: a {before.get('kind')} and a {after.get('kind')} report have no members in common",
+            f"report: a {before.get('kind')} and a {after.get('kind')} report have no fields in common",
             field="report",
             expected="two reports of one kind",
         )

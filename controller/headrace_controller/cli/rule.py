@@ -76,4 +76,4 @@ def set_rule(client: Client, model: str, rule: str, as_json: bool, **limits: flo
 def reset_rule(client: Client, model: str, rule: str, field: str) -> None:
     """Reset a rule to its default."""
     client.delete_rule(model, rule, field)
-    click.echo(f"{model}: {rule} has its default again")
+    click.echo(f"{model}: {rule} has its default limits again")

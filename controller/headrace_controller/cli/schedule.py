@@ -84,7 +84,7 @@ def list_runs(client: Client, name: str, as_json: bool) -> None:
 def backfill(client: Client, name: str, since: str, until: str | None) -> None:
     """Run every scheduled time of a range that has no run yet, a few at a time."""
     found = client.backfill(name, since, until)
-    click.echo(f"{found.claimed} runs are to come; see: headrace schedule runs {name}")
+    click.echo(f"{found.claimed} runs are queued; see: headrace schedule runs {name}")
 
 
 @schedule.command("rm")

@@ -59,7 +59,7 @@ def show_stream(client: Client, name: str, as_json: bool) -> None:
 def pause_stream(client: Client, name: str) -> None:
     """Stop reading after the current batch."""
     client.pause_stream(name)
-    click.echo(f"{name} is paused; go on with: headrace stream resume {name}")
+    click.echo(f"{name} is paused; continue with: headrace stream resume {name}")
 
 
 @stream.command("resume")
@@ -68,7 +68,7 @@ def pause_stream(client: Client, name: str) -> None:
 def resume_stream(client: Client, name: str) -> None:
     """Resume a paused stream where it stopped."""
     client.resume_stream(name)
-    click.echo(f"{name} goes on")
+    click.echo(f"{name} is running again")
 
 
 @stream.command("reset")
@@ -78,7 +78,7 @@ def resume_stream(client: Client, name: str) -> None:
 def reset_stream(client: Client, name: str, to: str) -> None:
     """Read the source again from a given position. Messages from there on are answered and logged again."""
     found = client.reset_stream(name, to)
-    click.echo(f"{name} reads from {to} on, as group {found.group}")
+    click.echo(f"{name} reads from {to}, as group {found.group}")
 
 
 @stream.command("rm")

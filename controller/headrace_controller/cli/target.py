@@ -61,7 +61,7 @@ def add_target(
 ) -> None:
     """Add or change a target. It is notified of events from then on."""
     found = client.put_target(name, models=list(models), events=list(events or ["incident"]), to=list(to), **more)
-    click.echo(f"{found.name} is told by {found.way}; try it: headrace target test {found.name}")
+    click.echo(f"{found.name} is notified by {found.way}; try it with: headrace target test {found.name}")
 
 
 @target.command("test")
@@ -69,7 +69,7 @@ def add_target(
 @connected
 def test_target(client: Client, name: str) -> None:
     """Send a test notification to a target."""
-    click.echo(f"{name} was told: {client.test_target(name).answer}")
+    click.echo(f"{name} answered: {client.test_target(name).answer}")
 
 
 @target.command("rm")
@@ -78,4 +78,4 @@ def test_target(client: Client, name: str) -> None:
 def remove_target(client: Client, name: str) -> None:
     """Remove a target."""
     client.delete_target(name)
-    click.echo(f"{name} is told of nothing any more")
+    click.echo(f"{name} no longer receives notifications")

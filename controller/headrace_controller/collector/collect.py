@@ -273,7 +273,7 @@ class Collector:
             key = layout.version_document(version)
             document = self._documents.find(key)
             if document is None:
-                raise NotFound("the version is not in the catalogue")
+                raise NotFound("the version is not in the catalog")
             self._versions[version] = interpret(key, document, Version.from_document)
         return self._versions[version]
 

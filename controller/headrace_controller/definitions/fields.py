@@ -48,7 +48,7 @@ def parse_duration(value: Any) -> float:
             f"{value!r} is not a duration", expected="a number of seconds or e.g. 500ms, 60s, 5m, 1h30m, 7d"
         )
     if not 0 < seconds < float("inf"):
-        raise InvalidInput(f"a duration of {value!r} is not possible", expected="more than 0 seconds")
+        raise InvalidInput(f"the duration {value!r} is not possible", expected="more than 0 seconds")
     return seconds
 
 

@@ -131,7 +131,7 @@ class ExternalDefinition(Document):
         if value is not None and not _URL.fullmatch(value):
             secret = ", without user and password" if "@" in value else ""
             raise refuse(
-                "it is no URL of a model" if secret else f"{value!r} is no URL of a model",
+                "it is not the URL of a model" if secret else f"{value!r} is not the URL of a model",
                 expected=f"e.g. http://models:8080/v2/models/churn, or https://models.example.org/v1 of protocol: openai{secret}",
             )
         return value

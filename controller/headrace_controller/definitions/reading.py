@@ -119,7 +119,9 @@ def read_text(text: str, file: str = "<input>", folder: Path | None = None) -> l
         raise InvalidInput(f"{file}: it is nested too deeply", field="file") from error
     if not found:
         raise InvalidInput(
-            f"{file}: no definition in it", field="file", expected="one or more YAML documents with 'kind' and 'name'"
+            f"{file}: it contains no definition",
+            field="file",
+            expected="one or more YAML documents with 'kind' and 'name'",
         )
     return found
 

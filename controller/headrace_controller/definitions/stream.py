@@ -44,7 +44,7 @@ def start_of(value: Any) -> str:
         return clock.parse(text, field="start").isoformat()
     except InvalidInput as error:
         raise InvalidInput(
-            f"{text!r} is not a place to start from", expected="earliest, latest or a time such as 2026-11-01T00:00:00Z"
+            f"{text!r} is not a starting position", expected="earliest, latest or a time such as 2026-11-01T00:00:00Z"
         ) from error
 
 

@@ -60,7 +60,7 @@ class Narrator:
             click.echo(f"      … {len(lines) - shown} more lines")
         if done.returncode != 0:
             click.echo(done.stderr, err=True)
-            raise CheckFailedError(f"headrace {arguments[0]} ended with {done.returncode}")
+            raise CheckFailedError(f"headrace {arguments[0]} exited with {done.returncode}")
         return done.stdout
 
     def ask(self, *arguments: str) -> Any:

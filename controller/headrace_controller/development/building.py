@@ -43,7 +43,7 @@ def definition_of(path: Path, name: str | None = None) -> tuple[ModelDefinition,
     models = [(d, s) for d, s in read(str(path)) if isinstance(d, ModelDefinition) and name in (None, d.name)]
     if len(models) != 1:
         raise InvalidInput(
-            f"{path} has {len(models)} models{f' called {name}' if name else ''}; one is served at a time",
+            f"{path} has {len(models)} models{f' called {name}' if name else ''}; only one can be served at a time",
             field="file",
             expected="one kind: Model",
             got=", ".join(d.name for d, _ in models) or "none",
@@ -70,9 +70,9 @@ class Bench:
     def _build(self, path: Path, name: str | None, log: Log) -> Built:
         definition, source = definition_of(path, name)
         if definition.external is not None:
-            raise InvalidInput("external: a model that runs elsewhere has nothing to reload", field="external")
+            raise InvalidInput("external: a model that runs elsewhere cannot be reloaded", field="external")
         if definition.container is not None:
-            raise InvalidInput("container: a model in an image has nothing to reload", field="container")
+            raise InvalidInput("container: a model in an image cannot be reloaded", field="container")
         self._builds += 1
         store = Documents(ObjectStore(str(self._work / f"build-{self._builds}")))
         room = LocalBuildRoom(self._provisioning, RuntimeProbe())

@@ -68,7 +68,7 @@ class Front:
         started = time.perf_counter()
         try:
             if built is None or at is None:
-                raise NotReady("nothing is served yet: the first build is not over, or has failed")
+                raise NotReady("nothing is served yet: the first build has not finished, or has failed")
             target = scope["raw_path"].decode("latin-1") + (
                 f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else ""
             )

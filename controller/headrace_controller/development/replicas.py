@@ -50,7 +50,7 @@ class Replicas:
         try:
             identity = identify(await zygote.fork(told.to_document()))
             if identity is None:
-                raise NotReady(f"the process ended at once; its log ends:\n{log_tail(self.log)}")
+                raise NotReady(f"the process ended immediately; the end of its log:\n{log_tail(self.log)}")
             watched = Watched(identity)
             word: dict[str, Any] = await first_word(ready, watched, self.log, built.version.limits.start_timeout)
         except BaseException:

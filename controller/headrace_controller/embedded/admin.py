@@ -75,7 +75,7 @@ class GatewayAdmin:
     def _check_proof(self, headers: Mapping[bytes, bytes]) -> None:
         """Model code runs as the same user and may open this socket, so that is no proof."""
         if not self._secret.is_proof(headers.get(PROOF)):
-            raise Forbidden("the gateway's private side is for the platform's own processes")
+            raise Forbidden("the gateway's private port is only for the platform's own processes")
 
     async def _remove_deleted(self, model: str) -> None:
         """Level-triggered: stop what runs of a model's versions that are no longer there."""
@@ -138,4 +138,4 @@ class GatewayAdmin:
             case ("GET", "summary"):
                 waiting = sum(f.stat().st_size for f in self._spool.glob("*/*/*.*") if f.is_file())
                 return {**self._measures.summary(), "waiting_bytes": waiting}
-        raise NotFound(f"the gateway's private side has no {method} /{'/'.join(parts)}")
+        raise NotFound(f"the gateway's private port has no route for {method} /{'/'.join(parts)}")

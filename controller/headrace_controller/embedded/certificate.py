@@ -38,7 +38,7 @@ def load(context: ssl.SSLContext, settings: Settings) -> None:
         except OSError as error:
             raise InvalidInput(f"{field}: {file} cannot be read: {error.strerror}", field=field) from error
         if field == "tls-cert" and b"-----BEGIN CERTIFICATE-----" not in text:
-            raise InvalidInput(f"{field}: {file} holds no certificate", field=field, expected="a PEM file")
+            raise InvalidInput(f"{field}: {file} does not contain a certificate", field=field, expected="a PEM file")
     try:
         trial = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         trial.load_cert_chain(certificate, key, password=_refuse_password)

@@ -65,7 +65,7 @@ class HomeLock:
                 else "a platform that is starting or stopping"
             )
             raise Conflict(
-                f"the home {settings.home} is held by {who}", field="home", hint="stop it with: headrace down"
+                f"the home {settings.home} is in use by {who}", field="home", hint="stop it with: headrace down"
             ) from error
 
     def announce(self, url: str, settings: Settings, grpc: str = "") -> None:
@@ -94,7 +94,7 @@ def _make_sockets(settings: Settings) -> None:
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
         raise StorageFailed(
-            f"{folder} is needed for the sockets of this home, and somebody else made it",
+            f"{folder} is needed for the sockets of this home, but belongs to another user",
             field="home",
             hint="remove it, or choose a home with a shorter path",
         )
@@ -161,7 +161,7 @@ def keep_port(settings: Settings) -> socket.socket:
         raise Conflict(
             f"cannot serve gRPC on {settings.host}:{settings.grpc_port}: {error.strerror}",
             field="grpc-port",
-            hint="another program listens there; choose another with --grpc-port, or 0 for any free one",
+            hint="if another program uses the port, choose another with --grpc-port, or 0 for any free one",
         ) from error
     return kept
 

@@ -72,7 +72,7 @@ class RemoteGateway:
             response = self._client.request(method, path)
         except httpx.TransportError as error:
             raise Unreachable(
-                f"the gateway does not answer: {error}", hint="it is started again when it ends; see log/gateway.log"
+                f"the gateway does not answer: {error}", hint="it is restarted when it ends; see log/gateway.log"
             ) from error
         document = response.json()
         if response.status_code == httpx.codes.NOT_FOUND:

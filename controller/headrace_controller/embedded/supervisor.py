@@ -177,7 +177,7 @@ class Supervisor:
                 continue
             return
         if not self._stop.is_set():
-            raise NotReady("the gateway does not start", hint=f"see {self._settings.logs / 'gateway.log'}")
+            raise NotReady("the gateway did not start", hint=f"see {self._settings.logs / 'gateway.log'}")
 
     def _command(self, module: str, *arguments: str) -> list[str]:
         return [

@@ -61,7 +61,7 @@ class Transports:
                 return
             time.sleep(0.02)
         if not stop.is_set():
-            raise NotReady("the gRPC server does not start", hint=f"see {self._settings.logs / 'grpc.log'}")
+            raise NotReady("the gRPC server did not start", hint=f"see {self._settings.logs / 'grpc.log'}")
 
     def keep(self) -> None:
         """Start again what ended."""

@@ -102,7 +102,7 @@ def read(text: str, reference: Callable[[str], str], *, where: str) -> tuple[Run
         raise InvalidInput(
             f"{where} is not a list of runtime images: {error}",
             field=VARIABLE,
-            hint="make it with: python -m headrace_controller.environments.listing (docs/cluster-builds.md)",
+            hint="create it with: python -m headrace_controller.environments.listing (docs/cluster-builds.md)",
         ) from error
     return images
 
@@ -116,9 +116,9 @@ def choose(images: Sequence[RuntimeImage], requirements: Sequence[str]) -> Choic
     choices = [Choice(image, tuple(_lacking(image, wanted))) for image in images]
     if not choices:
         raise InvalidInput(
-            "no runtime images are listed",
+            "no runtime images are configured",
             field=VARIABLE,
-            hint="name the file with the platform's images, see docs/cluster-builds.md",
+            hint="set the file that lists the platform's images; see docs/cluster-builds.md",
         )
     return min(choices, key=lambda c: (len(c.lacking), len(c.image.packages), c.image.name))
 
@@ -129,7 +129,7 @@ def parse(line: str) -> Requirement:
         return Requirement(line)
     except InvalidRequirement as error:
         raise InvalidInput(
-            f"requirements: {line!r} is not understood: {error}".splitlines()[0],
+            f"requirements: {line!r} cannot be parsed: {error}".splitlines()[0],
             field="requirements",
             expected="e.g. scikit-learn==1.5.2",
             got=line,

@@ -45,8 +45,8 @@ def python_for(engine: Engine) -> str:
     found = interpreter(versions)
     if found is None:
         raise InvalidInput(
-            f"engine: {engine} needs a Python {versions}; this platform runs on {running()}, and no other was found here",
+            f"engine: {engine} needs a Python {versions}; this platform runs on {running()}, and no other was found",
             field="engine",
-            hint="install Python 3.12 beside it, or take the engine native",
+            hint="install Python 3.12 as well, or use the engine native",
         )
     return found

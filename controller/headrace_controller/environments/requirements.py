@@ -30,7 +30,7 @@ def check(lines: Iterable[str]) -> list[str]:
                 f"requirements: {line!r} does not name a package",
                 field="requirements",
                 expected="e.g. scikit-learn==1.5.2",
-                hint="configure package indexes for uv on the platform; options and local paths are not honoured here",
+                hint="configure package indexes for uv on the platform; options and local paths are not supported here",
             )
     return checked
 

@@ -43,11 +43,11 @@ class Subject:
 
     def __post_init__(self) -> None:
         if not 0 < len(self.value) <= MAX_VALUE:
-            raise InvalidInput(
-                "value: it has no character or too many", field="value", expected=f"1 to {MAX_VALUE} characters"
-            )
+            raise InvalidInput("value: it is empty or too long", field="value", expected=f"1 to {MAX_VALUE} characters")
         if not self.field:
-            raise InvalidInput("field: the name of an input or output", field="field", expected="as in the contract")
+            raise InvalidInput(
+                "field: the name of an input or output is required", field="field", expected="as in the contract"
+            )
 
     @cached_property
     def digest(self) -> str:

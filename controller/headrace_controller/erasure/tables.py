@@ -81,7 +81,7 @@ def change_rows(objects: ObjectStore, folder: str, columns: Sequence[str], chang
             return Rewritten(found.removed, found.silenced, len(found.removes))
         for add in found.adds:
             objects.delete(f"{folder}/{unquote(str(add['path']))}")
-    raise StorageFailed(f"{folder} is compacted faster than it can be rewritten")
+    raise StorageFailed(f"{folder} is being compacted faster than it can be rewritten")
 
 
 @dataclass(slots=True)
@@ -103,7 +103,7 @@ def _committed(objects: ObjectStore, folder: str, found: _Commit) -> bool:
             key = f"{folder}/{_LOG}{int(table.version()) + 1:020d}.json"
             objects.create(key, _commit(found.adds, found.removes))
             return True
-    raise StorageFailed(f"{folder} is written to faster than a change of it can be committed")
+    raise StorageFailed(f"{folder} is being written to faster than a change can be committed")
 
 
 def _changed_file(objects: ObjectStore, key: str, columns: Sequence[str], change: Change) -> pa.Table | None:

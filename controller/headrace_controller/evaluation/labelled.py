@@ -44,7 +44,7 @@ def target_of(version: Version, given: str | None) -> str:
     if len(version.target) != 1:
         has = f"has the targets {', '.join(version.target)}" if version.target else "has no target"
         raise InvalidInput(
-            f"{version.id} {has}", field="target", hint="name the label column of the file: --target COLUMN"
+            f"{version.id} {has}", field="target", hint="name the label column of the file with --target COLUMN"
         )
     return version.target[0]
 

@@ -31,7 +31,7 @@ def figures_of(version: Version, data: Labelled, answers: Answers) -> Mapping[st
     column = number_column(outputs, numbers) if numbers is not None else None
     if column is None or numbers is None:
         raise InvalidInput(
-            f"no output of {version.id} is a class or a number that the labels could be",
+            f"no output of {version.id} is a class or a number that labels can be compared with",
             field="target",
             expected="a categorical output, probabilities with columns, or a number and labels that are numbers",
         )

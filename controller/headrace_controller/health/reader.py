@@ -190,7 +190,7 @@ def bucket_starts(since: datetime, until: datetime, step: int) -> range:
 
 def _range(since: datetime, until: datetime, step: int) -> tuple[int, int]:
     if step < STEP or step % STEP:
-        raise InvalidInput(f"step: {step} is not possible", field="step", expected="a multiple of 60 seconds")
+        raise InvalidInput(f"step: {step} is not allowed", field="step", expected="a multiple of 60 seconds")
     first = int(since.timestamp()) // step * step
     last = -(-int(until.timestamp()) // step) * step
     if first >= last:

@@ -28,9 +28,9 @@ def health_of_rows(
     rows = logs.table_of(version.id, query, MOST_ROWS + 1)
     if rows is not None and rows.num_rows > MOST_ROWS:
         raise InvalidInput(
-            f"where: more than {MOST_ROWS:,} rows of this time satisfy the condition",
+            f"where: more than {MOST_ROWS:,} rows of this period satisfy the condition",
             field="since",
-            expected="a shorter time, or a narrower condition",
+            expected="a shorter period, or a narrower condition",
         )
     frame = of_log(plan, version.signature, rows, step) if rows is not None and rows.num_rows else None
     return list(buckets_of(plan, frame, starts, step).values())
@@ -44,7 +44,7 @@ def of_stage(sequence: str, stage: int | None, variant: str | None) -> str:
     if not sequence:
         if stage is not None or variant:
             field = "stage" if stage is not None else "variant"
-            raise InvalidInput(f"{field}: it needs a sequence", field=field, hint="name the sequence too")
+            raise InvalidInput(f"{field}: a sequence is required", field=field, hint="name the sequence as well")
         return ""
     parts = [f"sequence = {literal(sequence)}"]
     if stage is not None:

@@ -150,10 +150,10 @@ class HealthTables:
         try:
             DeltaTable.create(url, SCHEMA, mode="error", partition_by=[PARTITION], storage_options=options)
         except (DeltaError, OSError) as error:
-            raise StorageFailed(f"cannot make the table of the health of {version}: {error}") from error
+            raise StorageFailed(f"cannot create the health table of {version}: {error}") from error
         table = self.open(version, number)
         if table is None:
-            raise StorageFailed(f"the table of the health of {version} was removed")
+            raise StorageFailed(f"the health table of {version} was removed")
         return table
 
 

@@ -35,7 +35,7 @@ COMMITS = 200
 
 
 class Gone(Exception):
-    """A commit that was not counted is no longer there to count."""
+    """A commit that was not counted no longer exists to count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,12 +200,12 @@ class HealthWriter:
             files = commits.added(self._objects, folder, number)
             if files is None:
                 if number <= commits.checkpoint(self._objects, folder):
-                    raise Gone(f"commit {number} of {folder} is no longer there")
+                    raise Gone(f"commit {number} of {folder} no longer exists")
                 return
             try:
                 tables = [rows for file in files for rows in batches(self._objects, file.key)]
             except NotFound as error:
-                raise Gone(f"a file of commit {number} of {folder} is no longer there") from error
+                raise Gone(f"a file of commit {number} of {folder} no longer exists") from error
             yield number, pa.concat_tables(tables, promote_options="default") if tables else pa.table({})
 
     def _roll_up(self, counted: _Counted) -> None:

@@ -45,7 +45,7 @@ class Limits:
             )
         if not 1 <= self.wanted <= self.looks <= MOST_LOOKS:
             raise InvalidInput(
-                f"wanted: {self.wanted} of {self.looks} looks is not possible",
+                f"wanted: {self.wanted} of {self.looks} looks is not allowed",
                 field="wanted",
                 expected=f"1 <= wanted <= looks <= {MOST_LOOKS}",
             )
@@ -56,10 +56,14 @@ class Limits:
             return
         if self.rule in SWITCHES:
             raise InvalidInput(
-                f"{self.rule} has no limits", field="off", expected="off: true, or remove what was set for it"
+                f"{self.rule} has no limits",
+                field="off",
+                expected="off: true, or remove the limits that were set for it",
             )
         if not self.levels:
-            raise InvalidInput(f"{self.rule}: no limit", field="low", expected="at least one of low, medium and severe")
+            raise InvalidInput(
+                f"{self.rule}: no limit is set", field="low", expected="at least one of low, medium and severe"
+            )
         most = {"latency": math.inf, "silence": MOST_MINUTES}.get(self.rule, 1.0)
         before = 0.0
         for level in (name for name in LEVELS if name in self.levels):
@@ -67,7 +71,7 @@ class Limits:
             if not (math.isfinite(value) and before < value <= most):
                 more = f", and more than the level before it ({before:g})" if before else ""
                 raise InvalidInput(
-                    f"{level}: {value:g} is not possible", field=level, expected=f"{UNITS[self.rule]}{more}"
+                    f"{level}: {value:g} is not allowed", field=level, expected=f"{UNITS[self.rule]}{more}"
                 )
             before = value
 

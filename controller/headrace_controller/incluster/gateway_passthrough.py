@@ -79,7 +79,7 @@ class Front:
     def _for_gateways(self, path: str, environ: dict[str, Any]) -> Response:
         try:
             if not self._secret.is_proof(environ.get(_PROOF_VARIABLE, "").encode("latin-1")):
-                raise Forbidden("this is answered to gateways alone")
+                raise Forbidden("this is available only to gateways")
             if path == tokens.PATH:
                 token = Request(environ).stream.read(_MAX_TOKEN).decode("latin-1")
                 caller, until = self._verify(token)
@@ -93,7 +93,9 @@ class Front:
     def _follow(self, request: Request) -> Response:
         """The stream of a live page, from the gateway that holds it; for who looks at pages by a port-forward."""
         if not self._streams.acquire(blocking=False):
-            return _refusal(Overloaded(f"{MAX_STREAMS} pages are followed here already", retry_after=10))
+            return _refusal(
+                Overloaded(f"{MAX_STREAMS} pages are already being followed here, which is the maximum", retry_after=10)
+            )
         headers = {n: v for n in (*_CREDENTIALS, "cookie") if (v := request.headers.get(n)) is not None}
         proof = {PROOF.decode(): self._secret.value}
         target = f"/events?{request.query_string.decode('latin-1')}"
@@ -102,7 +104,9 @@ class Front:
             answer = self._client.send(asked, stream=True)
         except httpx.TransportError as error:
             self._streams.release()
-            return _refusal(Unreachable(f"the gateway does not answer: {error}", hint="is the Service ready?"))
+            return _refusal(
+                Unreachable(f"the gateway does not answer: {error}", hint="check that the Service is ready")
+            )
         kept = [(name, answer.headers[name]) for name in ("content-type", "cache-control") if name in answer.headers]
         pieces = _Pieces(answer, self._streams.release)
         return Response(pieces, status=answer.status_code, headers=kept, direct_passthrough=True)
@@ -118,7 +122,9 @@ class Front:
         try:
             answer = self._client.request(request.method, target, content=request.get_data(), headers=headers)
         except httpx.TransportError as error:
-            return _refusal(Unreachable(f"the gateway does not answer: {error}", hint="is the Service ready?"))
+            return _refusal(
+                Unreachable(f"the gateway does not answer: {error}", hint="check that the Service is ready")
+            )
         kept = [(name, answer.headers[name]) for name in _PASSED_BACK if name in answer.headers]
         return Response(answer.content, status=answer.status_code, headers=kept)
 
@@ -170,7 +176,7 @@ def for_platform_alone(application: Application, runs_users_code: Callable[[str]
 
     def answer(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         if runs_users_code(environ.get("REMOTE_ADDR", "")):
-            error = Forbidden("the management API does not answer pods that run users' code")
+            error = Forbidden("the management API is not available to pods that run users' code")
             return _refusal(error)(environ, start_response)
         return application(environ, start_response)
 

@@ -89,7 +89,7 @@ def platform_keys(
         if not found.get(key):
             raise NotReady(
                 f"the Secret {PLATFORM_SECRET} lacks {key}",
-                hint="give it both keys, or remove it and the controller makes it",
+                hint="add both keys, or remove the Secret and the controller creates it",
             )
     if not found.get(HASH_KEY):
         secrets.merge(PLATFORM_SECRET, {HASH_KEY: randomness.token_hex(32)})
@@ -100,7 +100,7 @@ def platform_keys(
             raise InvalidInput(
                 f"{DOCUMENTS} in the Secret {PLATFORM_SECRET} says {said!r}",
                 field=DOCUMENTS,
-                expected=f"{SIGNED}, or {ADOPT} to trust once more what the store holds",
+                expected=f"{SIGNED}, or {ADOPT} to trust the current contents of the store once",
             )
         adopt_documents(ReleaseKey(found[RELEASE_KEY]), others=said == ADOPT)
         secrets.merge(PLATFORM_SECRET, {DOCUMENTS: SIGNED})
@@ -132,7 +132,7 @@ def _check_hash_key(key: str) -> None:
         length = 0
     if length < _SHORTEST:
         raise InvalidInput(
-            f"a key of hashes in the Secret {PLATFORM_SECRET} cannot be used",
+            f"a hash key in the Secret {PLATFORM_SECRET} cannot be used",
             field=HASH_KEY,
             expected=f"at least {2 * _SHORTEST} hexadecimal digits",
         )

@@ -161,7 +161,7 @@ def configurations(catalog: Catalog) -> Configured:
                 try:
                     document = catalog.deployments.get(name).document["definition"]
                 except NotFound:
-                    log.warning("%s asks for deployment configuration %s, which is not there", version, name)
+                    log.warning("%s asks for deployment configuration %s, which does not exist", version, name)
                     continue
                 except DamagedDocument as error:
                     unreadable[version] = f"its deployment configuration {name} cannot be read: {error.message}"

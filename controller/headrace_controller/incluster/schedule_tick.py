@@ -34,7 +34,9 @@ def tick_of(job: str) -> datetime:
     """The tick for which the CronJob controller made a Job."""
     minutes = job.rpartition("-")[2]
     if not minutes.isdigit():
-        raise InvalidInput(f"{job!r} is no Job of a CronJob", field=JOB_NAME, expected="NAME-<minutes since the epoch>")
+        raise InvalidInput(
+            f"{job!r} is not a Job of a CronJob", field=JOB_NAME, expected="NAME-<minutes since the epoch>"
+        )
     return datetime.fromtimestamp(int(minutes) * 60, UTC)
 
 

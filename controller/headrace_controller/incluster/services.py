@@ -58,8 +58,8 @@ class ClusterServices:
 
     def sleep(self, service: str) -> None:
         raise Conflict(
-            f"{VersionId.of_service(service)} is put to sleep by Knative, not by hand",
-            hint="it sleeps when it has had no request for its idle-timeout; change that in its scaling",
+            f"{VersionId.of_service(service)} is put to sleep by Knative, not by a command",
+            hint="it sleeps when it has had no requests for its idle-timeout, which is set under scaling",
         )
 
     def runs_users_code(self, address: str) -> bool:

@@ -48,7 +48,7 @@ class InCluster:
         auth, audience = switched_on(environment, AUTH), environment.get(TOKEN_AUDIENCE, "")
         if audience and not auth:
             raise InvalidInput(
-                f"{TOKEN_AUDIENCE}: nobody is asked for a token", field=TOKEN_AUDIENCE, expected=f"{AUTH}=1 with it"
+                f"{TOKEN_AUDIENCE}: callers are not authenticated", field=TOKEN_AUDIENCE, expected=f"{AUTH}=1 with it"
             )
         # Inside its pod, where network policies and the API server's own checks decide who reaches it.
         platform = Settings(

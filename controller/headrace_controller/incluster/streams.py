@@ -147,11 +147,11 @@ class ClusterStreams:
         for key in definition.properties:
             if key.endswith(".location"):
                 raise InvalidInput(
-                    f"properties: {key} names a file, and pods of streams have none of yours",
+                    f"properties: {key} names a file, and pods of streams have no files of yours",
                     field="properties",
-                    expected="the text itself by a variable, e.g. ssl.ca.pem: ${KAFKA_CA}",
+                    expected="the text itself from a variable, e.g. ssl.ca.pem: ${KAFKA_CA}",
                     got=key,
-                    hint=f"put the file's text under that name into the Secret {SECRET}",
+                    hint=f"put the file's contents under that name into the Secret {SECRET}",
                 )
 
     def changed(self) -> None:

@@ -74,7 +74,7 @@ class MetricSpec:
             raise InvalidInput(
                 f"{self.name}: {self.expression!r} gives numbers, so it needs a threshold",
                 field="threshold",
-                expected="a number; a row is healthy iff value OPERATOR threshold",
+                expected="a number; a row is healthy if and only if value OPERATOR threshold",
             )
 
     def healthy(self, value: float) -> bool:
@@ -157,7 +157,7 @@ def rate_of(config: Mapping[str, Any]) -> float:
     rate = _number(config.get(RATE, 0.01), RATE)
     if not 0 < rate <= 0.5:
         raise InvalidInput(
-            f"{RATE}: {rate} is not a rate of false alarms", field=RATE, expected="more than 0, at most 0.5"
+            f"{RATE}: {rate} is not a valid false-alarm rate", field=RATE, expected="more than 0, at most 0.5"
         )
     return rate
 

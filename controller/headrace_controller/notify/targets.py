@@ -62,9 +62,9 @@ class Target:
                 )
         if self.way != "webhook" and self.events != ("incident",):
             raise InvalidInput(
-                f"events: {self.way} is told of incidents alone",
+                f"events: {self.way} receives only incidents",
                 field="events",
-                expected="way webhook for other events",
+                expected="way: webhook for other events",
             )
 
     def wants_change(self, change: Change) -> bool:
@@ -105,9 +105,11 @@ def _check_url(address: str, schemes: tuple[str, ...]) -> None:
     except ValueError:
         usable = False
     if not usable or len(address) > MAX_URL or any(c.isspace() for c in address):
-        raise InvalidInput("address: it is no URL of this way", field="address", expected=expected)
+        raise InvalidInput("address: it is not a URL of this kind", field="address", expected=expected)
 
 
 def _check_mail(address: str, field: str) -> None:
     if parseaddr(address)[1] != address or "@" not in address or any(c.isspace() for c in address):
-        raise InvalidInput(f"{field}: {address!r} is not a mail address", field=field, expected="e.g. team@example.org")
+        raise InvalidInput(
+            f"{field}: {address!r} is not an email address", field=field, expected="e.g. team@example.org"
+        )

@@ -43,7 +43,9 @@ def keys_and_grants(platform: Platform) -> Json:
 def entries(platform: Platform, arguments: Mapping[str, str]) -> Json:
     outcome = arguments.get("outcome", "")
     if outcome and outcome not in OUTCOMES:
-        raise InvalidInput(f"outcome: {outcome!r} is none", field="outcome", expected=f"one of {', '.join(OUTCOMES)}")
+        raise InvalidInput(
+            f"outcome: {outcome!r} is not an outcome", field="outcome", expected=f"one of {', '.join(OUTCOMES)}"
+        )
     who, what = arguments.get("who", ""), arguments.get("what", "")
     query = audit.AuditQuery.model_validate({"who": who, "what": what, "outcome": outcome, "limit": SHOWN})
     found = [e.model_dump() for e in audit.select(platform, query, None)]

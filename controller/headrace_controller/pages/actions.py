@@ -137,7 +137,7 @@ def field(name: str) -> str:
     """A member of the posted form; ``InvalidInput`` where it is missing."""
     value = flask.request.form.get(name)
     if value is None:
-        raise InvalidInput(f"{name}: the form lacks it", field=name)
+        raise InvalidInput(f"{name}: it is missing from the form", field=name)
     return value
 
 

@@ -168,7 +168,7 @@ def actions(pages: DeclaredRoutes, platform: Platform, field: Callable[[str], st
     def note(number: int) -> Response:
         text = field("text").strip()
         if not text or len(text) > LONGEST_NOTE:
-            raise InvalidInput("text: a note has 1 to 2000 characters", field="text")
+            raise InvalidInput("text: a note must have 1 to 2000 characters", field="text")
         platform.incidents.note(number, text, WHO)
         return back(number)
 

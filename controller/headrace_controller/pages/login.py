@@ -49,7 +49,7 @@ class _Logins:
         """With an API key."""
         trust = self._trust
         if not trust.required:
-            raise InvalidInput("this platform asks nobody who they are", hint="start it with: headrace up --auth")
+            raise InvalidInput("this platform does not use authentication", hint="start it with: headrace up --auth")
         text = flask.request.form.get("key", "").strip()[:LONGEST]
         try:
             key = trust.authentication.policy.key_of(text, trust.control.source.clock())
@@ -97,10 +97,10 @@ class _Logins:
             raise NotFound("this platform has no login provider")
         if given.get("error"):
             said = given.get("error_description") or given["error"]
-            raise Unauthenticated(f"the login provider refuses: {said[:LONGEST]}")
+            raise Unauthenticated(f"the login provider refused the login: {said[:LONGEST]}")
         state = given.get("state", "")
         if not state or not hmac.compare_digest(state.encode(), ours.encode()):
-            raise Unauthenticated("this login was not begun in this browser", hint="log in again")
+            raise Unauthenticated("this login was not started in this browser", hint="log in again")
         person, after = self._trust.people.finish(state, given.get("code", ""))
         self._trust.authentication.policy.check_blocked(person.subject, *(f"group:{g}" for g in person.groups))
         return person, after

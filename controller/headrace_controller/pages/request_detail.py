@@ -43,13 +43,13 @@ def content(platform: Platform, version_id: VersionId, request_id: str, row: int
         raise NotFound(
             f"the log of {version_id} has no request {request_id!r}",
             field="request-id",
-            hint="a request is in the log about three seconds after its answer",
+            hint="a request is in the log about three seconds after its response",
         )
     around = (newest[0]["received"] - AROUND, newest[0]["received"] + AROUND)
     rows = _rows(platform, version_id, request_id, around)
     chosen = next((r for r in rows if r["row"] == row), None)
     if chosen is None:
-        raise NotFound(f"request {request_id!r} has {len(rows)} rows, so no row {row}", field="row")
+        raise NotFound(f"request {request_id!r} has {len(rows)} rows, so there is no row {row}", field="row")
     version = platform.catalog.get(version_id).version
     served = version is None or version.served
     profile = platform.versions.profile(version_id) if version is not None else None

@@ -157,7 +157,7 @@ def _after(place: str) -> str:
     parts = place.split("~")
     if len(parts) < 3 or not parts[-1].isdigit():
         raise InvalidInput(
-            f"before: {place!r} is not a place in the list", field="before", expected="a link of the page"
+            f"before: {place!r} is not a position in the list", field="before", expected="a link on the page"
         )
     moment = clock.parse(parts[0], field="before")
     at, request = literal(moment), literal("~".join(parts[1:-1]))

@@ -114,7 +114,7 @@ def definition(platform: Platform, name: str, draft: Draft) -> SequenceDefinitio
     assert now is not None
     if not draft.stages:
         raise InvalidInput(
-            "the sequence has no stage", field="stages", expected="at least one version, as MODEL:NUMBER"
+            "the sequence has no stages", field="stages", expected="at least one version, as MODEL:NUMBER"
         )
     pipeline = [
         {"variants": [_variant(row, deployments, f"Stage {s}, version {v}") for v, row in enumerate(stage, 1)]}

@@ -34,7 +34,7 @@ def requests_of(file: Path, metadata: Mapping[str, Any]) -> Iterator[tuple[int, 
         for tensor in inputs:
             if tensor["name"] not in csv.names:
                 raise InvalidInput(
-                    f"{file.name} lacks a column for the input {tensor['name']!r}",
+                    f"{file.name} has no column for the input {tensor['name']!r}",
                     field=tensor["name"],
                     expected=", ".join(t["name"] for t in inputs),
                     got=", ".join(csv.names[:20]),

@@ -176,7 +176,7 @@ def shifted(rows: Sequence[Json], shifts: Sequence[str]) -> list[Json]:
         match = _SHIFT.fullmatch(how)
         if match is None:
             raise InvalidInput(
-                f"shift: {text!r} does not parse", field="shift", expected="FIELD=x1.5, FIELD=+10 or FIELD=-2sd"
+                f"shift: {text!r} cannot be parsed", field="shift", expected="FIELD=x1.5, FIELD=+10 or FIELD=-2sd"
             )
         if not values:
             known = ", ".join(n for n, v in (rows[0] if rows else {}).items() if isinstance(v, int | float))

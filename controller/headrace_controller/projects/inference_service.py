@@ -50,7 +50,7 @@ class _Part:
 
     def __init__(self, value: Any, path: str) -> None:
         if not isinstance(value, Mapping):
-            raise InvalidInput(f"{path}: a mapping is wanted", field=path, got=type(value).__name__)
+            raise InvalidInput(f"{path}: a mapping is required", field=path, got=type(value).__name__)
         self.path = path
         self._value = dict(value)
 
@@ -81,7 +81,7 @@ def convert(document: Any) -> Imported:
     """The definitions of one InferenceService. ``InvalidInput`` names the key that makes it none, or two."""
     if not isinstance(document, Mapping) or document.get("kind") != KIND:
         raise InvalidInput(
-            "it is no InferenceService",
+            "it is not an InferenceService",
             field="kind",
             expected=KIND,
             got=str(document.get("kind") if isinstance(document, Mapping) else document)[:60],
@@ -93,7 +93,7 @@ def convert(document: Any) -> Imported:
     labels = metadata.take("labels", {})
     spec = _Part(document.get("spec") or {}, "spec")
     if "predictor" not in spec:
-        raise InvalidInput("spec.predictor: it is required", field="spec.predictor", expected="one predictor")
+        raise InvalidInput("spec.predictor is required", field="spec.predictor", expected="one predictor")
     predictor = spec.part("predictor")
     transformer = spec.part("transformer") if "transformer" in spec else None
     canary = predictor.take("canaryTrafficPercent")
@@ -129,7 +129,7 @@ def _model(name: str, predictor: _Part, made: Imported) -> dict[str, Any]:
     which = [k for k in predictor.names() if k in ("model", "containers", *_FORMATS, *_OTHER_FORMATS)]
     if len(which) != 1:
         raise InvalidInput(
-            f"spec.predictor: {'two predictors' if len(which) > 1 else 'no predictor that is known'}",
+            f"spec.predictor: {'two predictors' if len(which) > 1 else 'no supported predictor'}",
             field="spec.predictor",
             expected=f"one of model, containers, {', '.join(_FORMATS)}",
             got=", ".join(which) or ", ".join(predictor.names()) or "nothing",
@@ -155,11 +155,11 @@ def _by_format(told: _Part, kind: str, model: dict[str, Any], made: Imported) ->
             )
     if kind not in _FORMATS:
         raise InvalidInput(
-            f"{told.path}: the format {kind!r} has no loader here",
+            f"{told.path}: the format {kind!r} is not supported here",
             field=f"{told.path}.modelFormat.name",
             expected=", ".join(_FORMATS),
             got=kind,
-            hint="leave it where it is and watch it as an external model (docs/external-models.md)",
+            hint="leave it where it runs and monitor it as an external model (docs/external-models.md)",
         )
     model["framework"] = _FORMATS[kind]
     model["payload"] = [_payload(told, made)]
@@ -194,7 +194,7 @@ def _container(predictor: _Part, model: dict[str, Any], made: Imported, which: s
     containers = predictor.take("containers")
     if not isinstance(containers, list) or len(containers) != 1:
         raise InvalidInput(
-            f"{predictor.path}.containers: one container is wanted",
+            f"{predictor.path}.containers: exactly one container is required",
             field=f"{predictor.path}.containers",
             got=str(len(containers)) if isinstance(containers, list) else type(containers).__name__,
         )
@@ -249,7 +249,7 @@ def _sequence(name: str, model: str, canary: Any, transformed: bool, made: Impor
         share = int(canary)
         if not 0 <= share <= 100:
             raise InvalidInput(
-                "spec.predictor.canaryTrafficPercent: a share is wanted",
+                "spec.predictor.canaryTrafficPercent: a percentage is required",
                 field="spec.predictor.canaryTrafficPercent",
                 expected="0 to 100",
                 got=str(canary),

@@ -65,13 +65,13 @@ def pull(url: str, folder: Path, seconds: float) -> Pulled:
     asked = _URL.fullmatch(url)
     if asked is None:
         raise InvalidInput(
-            "payload: the URL of a registry is not understood", field="payload", expected=EXPECTED, got=url
+            "payload: the URL of a registry cannot be parsed", field="payload", expected=EXPECTED, got=url
         )
     blobs = folder / "blobs"
     blobs.mkdir()
     status = _run(url, asked["host"], blobs, seconds)
     if status == 404:
-        raise NotFound(f"payload: {url} is not there", field="payload")
+        raise NotFound(f"payload: {url} does not exist", field="payload")
     if status != 200:
         hint = "log in with: docker login, or oras login" if status in (401, 403) else None
         raise Unreachable(f"payload: {url} answered {status}", field="payload", hint=hint)
@@ -96,7 +96,7 @@ def _run(url: str, host: str, blobs: Path, seconds: float) -> int:
     if done.returncode != 0:
         said = [line for line in done.stderr.strip().splitlines() if line.strip()]
         raise Unreachable(
-            f"payload: {url} cannot be fetched: {said[-1][:300] if said else 'it said nothing'}", field="payload"
+            f"payload: {url} cannot be fetched: {said[-1][:300] if said else 'no message'}", field="payload"
         )
     return int(json.loads(done.stdout.strip().splitlines()[-1])["status"])
 
@@ -107,7 +107,7 @@ def _placed(url: str, manifest: Mapping[str, Any], blobs: Path, target: Path) ->
     if not layers:
         kind = "an index of several manifests" if "manifests" in manifest else "an artifact without files"
         raise InvalidInput(
-            f"payload: {url} is {kind}", field="payload", expected="an artifact of files, as oras push makes them"
+            f"payload: {url} is {kind}", field="payload", expected="an artifact of files, as created by oras push"
         )
     size = sum(int(layer["size"]) for layer in layers)
     if size > MAX_UNPACKED or len(layers) > MAX_FILES:
@@ -128,7 +128,7 @@ def _place(url: str, layer: Mapping[str, Any], blob: Path, target: Path) -> Path
             if title
             else f"payload: {url} is an image, not an artifact of files",
             field="payload",
-            expected=f"layers with a name ({_TITLE}), as oras push makes them",
+            expected=f"layers with a name ({_TITLE}), as created by oras push",
         )
     with blob.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
@@ -148,13 +148,13 @@ def _folder_of(blob: Path, inside: PurePosixPath) -> Path:
         with gzip.open(blob) as plain:
             extract(plain, extracted)
     except (tarfile.TarError, EOFError, OSError) as error:
-        raise InvalidInput(f"payload: {inside} is cut short or no archive: {error}", field="payload") from error
+        raise InvalidInput(f"payload: {inside} is truncated or not an archive: {error}", field="payload") from error
     return next((p for p in (extracted / inside, extracted / inside.name) if p.is_dir()), extracted)
 
 
 def _changed(url: str, said: str) -> InvalidInput:
     return InvalidInput(
-        f"payload: {url} has other bytes than its digest says: {said}",
+        f"payload: {url} does not match its digest: {said}",
         field="payload",
-        hint="somebody changed it; nothing of it was used",
+        hint="it was changed; nothing of it was used",
     )

@@ -102,14 +102,14 @@ def _requirements(definition: ModelDefinition, source: Source) -> list[str] | No
     file = source.folder / named
     if not file.is_file():
         raise NotFound(
-            f"{source.place(('requirements',))}requirements: {named} is not there",
+            f"{source.place(('requirements',))}requirements: {named} does not exist",
             field="requirements",
             hint="correct the path, or list the packages",
         )
     try:
         return requirements.parse(file.read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:
-        raise InvalidInput(f"requirements: {named} is not text", field="requirements") from error
+        raise InvalidInput(f"requirements: {named} is not a text file", field="requirements") from error
 
 
 def _file(name: str | None, source: Source, key: str) -> Path | None:
@@ -118,8 +118,8 @@ def _file(name: str | None, source: Source, key: str) -> Path | None:
     file = source.folder / name
     if not file.is_file():
         raise NotFound(
-            f"{source.place((key,))}{key}: {name} is not there",
+            f"{source.place((key,))}{key}: {name} does not exist",
             field=key,
-            hint="correct the path, it starts from the definition's folder",
+            hint="correct the path; it is relative to the folder of the definition",
         )
     return file

@@ -67,13 +67,13 @@ def is_url(entry: str) -> bool:
 def fetch(entry: str, folder: Path, log: Log) -> Fetched:
     """Bring what a URL leads to into ``folder``, which is there and empty.
 
-    ``InvalidInput`` for a URL that is not understood or bytes that are not those of its digest, ``NotFound``, ``TooLarge``, ``Unreachable``, ``DeadlineExceeded``; nothing
+    ``InvalidInput`` for a URL that cannot be parsed or bytes that are not those of its digest, ``NotFound``, ``TooLarge``, ``Unreachable``, ``DeadlineExceeded``; nothing
     half is left to be packed.
     """
     parts = urlsplit(entry)
     if parts.scheme not in SCHEMES:
         raise InvalidInput(
-            f"payload: {parts.scheme}:// is not fetched",
+            f"payload: {parts.scheme}:// is not supported",
             field="payload",
             expected=", ".join(f"{s}://" for s in SCHEMES),
             got=_plain(entry),
@@ -81,24 +81,24 @@ def fetch(entry: str, folder: Path, log: Log) -> Fetched:
         )
     if "@" in parts.netloc:
         raise InvalidInput(
-            "payload: the URL holds credentials",
+            "payload: the URL contains credentials",
             field="payload",
             expected="a URL without user and password",
             got=_plain(entry),
-            hint="put them into ~/.netrc or the environment; a definition is kept and shown",
+            hint="put them into ~/.netrc or the environment; definitions are stored and shown",
         )
     pin = _pin(entry, parts.fragment)
     log(f"fetching {_plain(entry)}")
     found = _FETCHERS[parts.scheme](entry.partition("#")[0], folder)
     if pin and found.sha256 != pin:
         raise InvalidInput(
-            f"payload: {found.url} has other bytes than its digest says"
+            f"payload: {found.url} does not match its digest"
             if found.sha256
             else f"payload: {found.url} is a folder and has no digest",
             field="payload",
             expected=f"sha256={pin}",
             got=f"sha256={found.sha256}" if found.sha256 else "a folder",
-            hint="somebody changed it, or the digest is of another file; nothing of it was used",
+            hint="it was changed, or the digest belongs to another file; nothing of it was used",
         )
     return Fetched(_unpacked(found.path, folder), found.url, found.sha256)
 
@@ -114,7 +114,7 @@ def _pin(entry: str, fragment: str) -> str:
     match = _PIN.fullmatch(fragment)
     if match is None:
         raise InvalidInput(
-            f"payload: what stands behind # is not understood: {fragment[:80]!r}",
+            f"payload: the part after # cannot be parsed: {fragment[:80]!r}",
             field="payload",
             expected="#sha256= and 64 hexadecimal digits",
             got=_plain(entry),
@@ -167,7 +167,7 @@ def _pieces(client: httpx.Client, url: str) -> Iterator[bytes]:
                 at = to
                 continue
             if answer.status_code in (404, 410):
-                raise NotFound(f"payload: {_plain(at)} is not there", field="payload")
+                raise NotFound(f"payload: {_plain(at)} does not exist", field="payload")
             if answer.status_code != httpx.codes.OK:
                 raise Unreachable(
                     f"payload: {_plain(at)} answered {answer.status_code} {answer.reason_phrase}", field="payload"
@@ -193,7 +193,7 @@ def _local(url: str, folder: Path) -> Fetched:
         raise InvalidInput("payload: file:// names a host", field="payload", expected="file:///path", got=_plain(url))
     path = Path(unquote(parts.path))
     if not path.exists():
-        raise NotFound(f"payload: {path} is not there", field="payload")
+        raise NotFound(f"payload: {path} does not exist", field="payload")
     return Fetched(path, _plain(url), _digest(path) if path.is_file() else "")
 
 
@@ -220,7 +220,7 @@ def _bucket(url: str, folder: Path) -> Fetched:
     found = [o for o in store.walk(f"{key}/") if o.key.startswith(f"{key}/")]
     if not found:
         raise NotFound(
-            f"payload: {_plain(url)} is not there",
+            f"payload: {_plain(url)} does not exist",
             field="payload",
             expected="an object, or a prefix with objects below it",
         )
@@ -231,7 +231,7 @@ def _bucket(url: str, folder: Path) -> Fetched:
     for one in found:
         inside = PurePosixPath(one.key[len(key) + 1 :])
         if ".." in inside.parts or inside.is_absolute():
-            raise InvalidInput(f"payload: {one.key} leaves its folder", field="payload")
+            raise InvalidInput(f"payload: {one.key} is outside its folder", field="payload")
         (root / inside).parent.mkdir(parents=True, exist_ok=True)
         store.download(one.key, root / inside)
     return Fetched(root, _plain(url))
@@ -252,14 +252,17 @@ def _registered(url: str, folder: Path) -> Fetched:
         uri, name = f"runs:/{run['run']}/{run['path']}", PurePosixPath(run["path"]).name
     else:
         raise InvalidInput(
-            "payload: the URL of MLflow is not understood",
+            "payload: the MLflow URL cannot be parsed",
             field="payload",
             expected="mlflow://models/NAME/VERSION, mlflow://models/NAME@ALIAS or mlflow://runs/RUN/PATH",
             got=url,
         )
     if not os.environ.get("MLFLOW_TRACKING_URI"):
         raise InvalidInput(
-            "payload: no MLflow server is named", field="payload", expected="its URL in MLFLOW_TRACKING_URI", got=url
+            "payload: no MLflow server is configured",
+            field="payload",
+            expected="its URL in MLFLOW_TRACKING_URI",
+            got=url,
         )
     target = folder / (name if re.fullmatch(r"[\w.-]+", name) else "model")
     command = [
@@ -292,7 +295,7 @@ def _registered(url: str, folder: Path) -> Fetched:
     if done.returncode != 0:
         said = [line for line in done.stderr.strip().splitlines() if line.strip()]
         raise NotFound(
-            f"payload: MLflow has no {url}: {said[-1][:300] if said else 'it said nothing'}", field="payload", got=uri
+            f"payload: MLflow has no {url}: {said[-1][:300] if said else 'no message'}", field="payload", got=uri
         )
     _bound(sum(p.stat().st_size for p in target.rglob("*") if p.is_file()), url)
     return Fetched(target, _plain(url))
@@ -330,7 +333,7 @@ def _unpacked(path: Path, folder: Path) -> Path:
     except HeadraceError:
         raise
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, FileExistsError) as error:
-        raise InvalidInput(f"payload: {path.name} is cut short or no archive: {error}", field="payload") from error
+        raise InvalidInput(f"payload: {path.name} is truncated or not an archive: {error}", field="payload") from error
     return into
 
 
@@ -344,7 +347,8 @@ def _unzip(path: Path, into: Path) -> None:
             link = (member.external_attr >> 16) & 0o170000 == 0o120000
             if link or inside.is_absolute() or ".." in inside.parts:
                 raise InvalidInput(
-                    f"payload: the archive holds {member.filename!r}, which is a link or outside of it", field="payload"
+                    f"payload: the archive holds {member.filename!r}, which is a link or outside the archive",
+                    field="payload",
                 )
             target = into / inside
             target.parent.mkdir(parents=True, exist_ok=True)

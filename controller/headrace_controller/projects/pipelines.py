@@ -34,7 +34,7 @@ def write(pipeline: Pipeline) -> Path:
     file = source.name.replace(NAME, name).replace(NAME.replace("-", "_"), name)
     target = _place(pipeline) / file
     if target.exists():
-        raise Conflict(f"{target} is there already", field="folder", hint="delete it, or change it by hand")
+        raise Conflict(f"{target} is there already", field="folder", hint="delete it, or edit it yourself")
     text = source.read_text(encoding="utf-8")
     values = _values(pipeline)
     filled = _PLACEHOLDER.sub(lambda found: values[found[0]], text)

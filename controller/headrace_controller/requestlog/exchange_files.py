@@ -33,7 +33,7 @@ def read_exchanges(body: bytes, content_type: str) -> list[Any]:
     if kind in LINES or not kind:
         return _lines(body)
     raise InvalidInput(
-        f"content-type: {kind!r} is not taken",
+        f"content-type: {kind!r} is not supported",
         field="content-type",
         expected=f"application/x-ndjson (JSON lines), {ARROW} or {PARQUET}",
     )
@@ -56,7 +56,7 @@ def _parquet(body: bytes) -> pa.Table:
         _refuse_big(sum(file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups)))
         return file.read()
     except (pa.ArrowException, OSError) as error:
-        raise Malformed(f"body: it is no Parquet file: {error}", field="body") from error
+        raise Malformed(f"body: it is not a Parquet file: {error}", field="body") from error
 
 
 def _arrow(body: bytes) -> pa.Table:
@@ -64,7 +64,7 @@ def _arrow(body: bytes) -> pa.Table:
         with pa.ipc.open_stream(body) as reader:
             table = reader.read_all()
     except (pa.ArrowException, OSError) as error:
-        raise Malformed(f"body: it is no Arrow stream: {error}", field="body") from error
+        raise Malformed(f"body: it is not an Arrow stream: {error}", field="body") from error
     _refuse_big(table.nbytes)
     return table
 

@@ -176,5 +176,5 @@ def _refused(formula: str, why: str, *, expected: str = "") -> InvalidInput:
         f"expression: {formula!r}: {why}",
         field="expression",
         expected=expected
-        or "SQL over inputs and outputs that gives a number, or true or false, e.g. amount / income > 0.4",
+        or "SQL over inputs and outputs that results in a number, or in true or false, e.g. amount / income > 0.4",
     )

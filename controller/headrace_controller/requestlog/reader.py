@@ -58,7 +58,7 @@ class LogQuery:
 
     def __post_init__(self) -> None:
         if not 1 <= self.limit <= MAX_ROWS:
-            raise InvalidInput(f"limit: {self.limit} is not possible", field="limit", expected=f"1 to {MAX_ROWS}")
+            raise InvalidInput(f"limit: {self.limit} is not allowed", field="limit", expected=f"1 to {MAX_ROWS}")
         if self.since is not None and self.until is not None and self.since > self.until:
             raise InvalidInput(
                 f"since: {clock.show(self.since)} is after until, {clock.show(self.until)}",
@@ -242,7 +242,7 @@ class LogReader:
         """Write all rows of the query as Parquet, batch by batch, and return their number; ``limit`` does not count."""
         table = self._table(version)
         if table is None:
-            raise InvalidInput(f"{version} has no log yet", field="version", hint="send it a request first")
+            raise InvalidInput(f"{version} has no log yet", field="version", hint="send a request to it first")
         reader = execute(table, select(table, query), query.where)
         rows = 0
         schema = plain_schema(pa.schema(reader.schema))

@@ -38,7 +38,9 @@ class Position:
         found = _POSITION.fullmatch(text)
         if found is None:
             raise InvalidInput(
-                f"after: {text!r} is not a position", field="after", expected="'next' of an answer, or nothing for now"
+                f"after: {text!r} is not a position",
+                field="after",
+                expected="'next' of a response, or nothing to start now",
             )
         return cls(int(found[1]), int(found[2]))
 
@@ -137,7 +139,7 @@ def _where(rows: pa.Table, where: str) -> pa.Table:
 
 def _lost(version: VersionId) -> InvalidInput:
     return InvalidInput(
-        f"after: rows of {version} after this position have been compacted since",
+        f"after: rows of {version} after this position have been compacted since then",
         field="after",
-        hint="follow from now on, and read what came meanwhile with: headrace log query",
+        hint="follow from now on, and read the rows in between with: headrace log query",
     )

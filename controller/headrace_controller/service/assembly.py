@@ -177,7 +177,10 @@ class Assembly:
         found = archive.digest(given.payload)
         if found != given.payload_digest:
             raise Malformed(
-                "payload: the archive changed on its way", field="payload", expected=given.payload_digest, got=found
+                "payload: the archive changed during transfer",
+                field="payload",
+                expected=given.payload_digest,
+                got=found,
             )
         folder = self._room.artifact(given.payload_digest, given.payload, given.folder)
         if self._trusted_keys and not given.own:
@@ -285,9 +288,9 @@ def needed(definition: ModelDefinition, framework: str, folder: Path, log: Log) 
         return Needs((), definition.image)
     if isinstance(definition.requirements, str):
         raise InvalidInput(
-            "requirements: a list is needed here",
+            "requirements: a list is required here",
             field="requirements",
-            hint="'headrace apply' reads the file that is named",
+            hint="'headrace apply' reads the file and sends the list",
         )
     own = requirements.check(definition.requirements or [])
     frameworks.check(framework)

@@ -39,20 +39,22 @@ def check(arguments: Mapping[str, str], places: Sequence[str]) -> None:
         if most is not None and not (value.isascii() and value.isdigit() and 1 <= int(value) <= most):
             raise InvalidInput(f"{name}: {value!r} is out of range", field=name, expected=f"1 to {most:,}", got=value)
         if name in _CHOICES and value not in _CHOICES[name]:
-            raise InvalidInput(f"{name}: {value!r} is no choice", field=name, expected=" or ".join(_CHOICES[name]))
+            raise InvalidInput(f"{name}: {value!r} is not an option", field=name, expected=" or ".join(_CHOICES[name]))
     for name in ("files", "to"):
         place = arguments.get(name, "")
         if not place:
-            raise InvalidInput(f"{name}: a batch needs one", field=name, expected="a folder or s3://BUCKET/PREFIX")
+            raise InvalidInput(
+                f"{name}: it is required for a batch", field=name, expected="a folder or s3://BUCKET/PREFIX"
+            )
         if not any(_is_below(place, allowed) for allowed in places):
             raise InvalidInput(
-                f"{name}: {place} is not where batches of this platform may read and write",
+                f"{name}: {place} is outside the places that batches of this platform may read and write",
                 field=name,
                 expected=f"a place below one of {', '.join(places)}"
                 if places
-                else "a place that the platform allows; it allows none",
+                else "a place that the platform allows (it allows none at the moment)",
                 got=place,
-                hint=f"an operator allows it in {PLACES}; without --submit the command runs here, with your own reach",
+                hint=f"an operator can allow it in {PLACES}; without --submit the command runs here, with your own reach",
             )
 
 

@@ -33,7 +33,7 @@ class Comparisons:
         pairs = paired_rows(self._logs, first, second, outputs, (since, until))
         if not pairs:
             raise NotFound(
-                f"{first} and {second} have answered no request in common in this time",
+                f"{first} and {second} have answered no request in common in this period",
                 field="second",
                 hint=f"make one of them a shadow of the other in a sequence, or: headrace replay {first} --to {second}",
             )
@@ -55,7 +55,9 @@ class Comparisons:
 
     def versions(self, first: VersionId, second: VersionId) -> tuple[Version, Version]:
         if first == second:
-            raise InvalidInput(f"second: {second} is the first one, too", field="second", expected="another version")
+            raise InvalidInput(
+                f"second: {second} is also the first version", field="second", expected="another version"
+            )
         return self._released(first), self._released(second)
 
     @staticmethod
@@ -64,9 +66,9 @@ class Comparisons:
         found = common_outputs(a, b)
         if not found:
             raise InvalidInput(
-                f"{a.id} and {b.id} have no output of one name, type and shape",
+                f"{a.id} and {b.id} have no output with the same name, type and shape",
                 field="second",
-                expected=f"a version that gives one of {', '.join(f.name for f in a.signature.outputs)}",
+                expected=f"a version with one of the outputs {', '.join(f.name for f in a.signature.outputs)}",
             )
         return found
 

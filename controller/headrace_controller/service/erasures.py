@@ -128,9 +128,7 @@ class Erasures:
         known = erasure_id.replace("-", "").isalnum()
         document = self._documents.last(folder) if known else None
         if document is None:
-            raise NotFound(
-                f"no erasure {erasure_id!r}", field="id", hint="'headrace erasure list' shows what there was"
-            )
+            raise NotFound(f"no erasure {erasure_id!r}", field="id", hint="'headrace erasure list' shows all erasures")
         return interpret(folder, document, Erasure.from_document)
 
     def select(self) -> list[Erasure]:

@@ -136,7 +136,7 @@ class Evaluations:
         with self._lock:
             if len(self._open) >= MOST_OPEN:
                 raise Overloaded(
-                    f"{MOST_OPEN} evaluations run or wait already", retry_after=5.0, hint="ask again later"
+                    f"{MOST_OPEN} evaluations are already running or waiting", retry_after=5.0, hint="try again later"
                 )
             self._open[made.id] = made
         try:
@@ -177,7 +177,7 @@ class Evaluations:
                 f"{version} is {found.state}, so it cannot be evaluated", hint=f"see: headrace version log {version}"
             )
         if not found.version.served:
-            raise InvalidInput(f"{version} answers nobody here, so it cannot be evaluated", field="version")
+            raise InvalidInput(f"{version} is not served here, so it cannot be evaluated", field="version")
         return found.version
 
     def _baseline(self, request: EvaluationRequest) -> Version | None:
@@ -192,7 +192,7 @@ class Evaluations:
         model = request.version.model
         if reference.name != model or (reference.number is None and reference.alias is None):
             raise InvalidInput(
-                f"baseline: {request.baseline!r} is no version or alias of {model}",
+                f"baseline: {request.baseline!r} is not a version or alias of {model}",
                 field="baseline",
                 expected=f"{model}:NUMBER or {model}@ALIAS",
             )

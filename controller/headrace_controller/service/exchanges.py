@@ -118,7 +118,7 @@ class Exchanges:
     def _external(self, version_id: VersionId) -> Version:
         found = self._catalog.get(version_id)
         if found.version is None:
-            raise NotReady(f"{version_id} is {found.state}, so it takes no exchanges")
+            raise NotReady(f"{version_id} is {found.state}, so it does not accept exchanges")
         if found.version.framework != EXTERNAL:
             raise InvalidInput(
                 f"{version_id} is served here and logs its own exchanges",
@@ -131,7 +131,7 @@ class Exchanges:
 def record_of(version: Version, exchange: Any, now: datetime) -> Record:
     """One exchange as a record; ``InvalidInput`` names what does not fit."""
     if not isinstance(exchange, Mapping):
-        raise InvalidInput("it is no object", field="", expected=f"an object with {', '.join(_MEMBERS)}")
+        raise InvalidInput("it is not an object", field="", expected=f"an object with {', '.join(_MEMBERS)}")
     unknown = [name for name in exchange if name not in _MEMBERS]
     if unknown:
         raise InvalidInput(
@@ -205,7 +205,7 @@ def _body(side: str, fields: Sequence[Field], values: Mapping[str, Any], *, batc
 def _flat(one: Field, value: Any) -> list[Any]:
     if not isinstance(value, Sequence | np.ndarray) or isinstance(value, str | bytes):
         raise InvalidInput(
-            f"{one.name}: {value!r} is no list", field=one.name, expected=f"a list of shape {list(one.shape)}"
+            f"{one.name}: {value!r} is not a list", field=one.name, expected=f"a list of shape {list(one.shape)}"
         )
     found: list[Any] = []
     pending = list(reversed(list(value)))
@@ -237,7 +237,7 @@ def _received(given: Any, now: datetime) -> int:
     elif isinstance(given, str):
         moment = clock.parse(given, field="received")
     else:
-        raise InvalidInput(f"received: {given!r} is no time", field="received", expected="RFC 3339")
+        raise InvalidInput(f"received: {given!r} is not a time", field="received", expected="RFC 3339")
     microseconds = round((moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1e6)
     if microseconds < 0:
         raise InvalidInput(f"received: {given} is before 1970", field="received", expected="RFC 3339")

@@ -30,12 +30,14 @@ class ExplanationRequest:
 
     def __post_init__(self) -> None:
         if self.engine == "alibi" and self.method != "anchors":
-            raise InvalidInput("engine: alibi explains by anchors alone", field="engine", hint="give --method anchors")
+            raise InvalidInput(
+                "engine: the alibi engine supports only anchors", field="engine", hint="give --method anchors"
+            )
         if not 0 < len(self.request_id) <= MAX_REQUEST_ID or self.request_id.startswith("-"):
             raise InvalidInput(
                 "request-id: not a request id",
                 field="request-id",
-                expected=f"1 to {MAX_REQUEST_ID} characters, as the log has it",
+                expected=f"1 to {MAX_REQUEST_ID} characters, as in the log",
             )
         if self.method not in METHODS:
             raise InvalidInput(
@@ -48,7 +50,7 @@ class ExplanationRequest:
                 f"row: {self.row} is not a valid row", field="row", expected="0 for the first row of the request"
             )
         if self.budget is not None and not 1 <= self.budget <= MAX_BUDGET:
-            raise InvalidInput(f"budget: {self.budget} is not possible", field="budget", expected=f"1 to {MAX_BUDGET}")
+            raise InvalidInput(f"budget: {self.budget} is not allowed", field="budget", expected=f"1 to {MAX_BUDGET}")
 
 
 class Explanations:

@@ -61,7 +61,7 @@ class Incidents:
         self._unresolved(number)
         if until <= self._now():
             raise InvalidInput(
-                f"until: {clock.show(until)} is over",
+                f"until: {clock.show(until)} has passed",
                 field="until",
                 expected="a time in the future, or a duration such as 2h",
             )
@@ -74,7 +74,7 @@ class Incidents:
 
     def note(self, number: int, text: str, by: str = "") -> Incident:
         if not text.strip():
-            raise InvalidInput("text: a note says something", field="text")
+            raise InvalidInput("text: a note must not be empty", field="text")
         self.get(number)
         return self._write(number, "note", by, text)
 

@@ -202,8 +202,10 @@ class Jobs:
         try:
             self._queues[request.kind == "explain"].put_nowait((job_id, request))
         except queue.Full:
-            self._enter(job_id, "failed", f"{MAX_QUEUED} jobs wait already")
-            raise Conflict(f"{MAX_QUEUED} jobs wait already", hint="wait for some of them, or cancel them") from None
+            self._enter(job_id, "failed", f"{MAX_QUEUED} jobs are already waiting")
+            raise Conflict(
+                f"{MAX_QUEUED} jobs are already waiting", hint="wait for some to finish, or cancel them"
+            ) from None
         return job
 
     def check(self, kind: Kind, arguments: Mapping[str, str]) -> None:

@@ -9,7 +9,7 @@ def require_clear_inputs(version: Version | None, what: str) -> None:
     names = [f.name for f in version.signature.inputs if f.sensitive] if version is not None else []
     if names:
         raise InvalidInput(
-            f"{what}: the log does not keep what {version.id if version else ''} was asked in {', '.join(names)}, which the contract calls sensitive",
+            f"{what}: the log does not keep what {version.id if version else ''} received in {', '.join(names)}, which the contract marks as sensitive",
             field="model",
-            hint="a version without sensitive inputs can be asked again",
+            hint="only versions without sensitive inputs can be called again with logged values",
         )

@@ -63,7 +63,7 @@ def half_of(headers: Mapping[str, str], body: bytes, now: float) -> Half:
         given, body = _structured(body)
     kind = given.get("type", "")
     if kind not in (REQUEST, RESPONSE):
-        raise InvalidInput(f"ce-type: {kind!r} is not taken", field="ce-type", expected=f"{REQUEST} or {RESPONSE}")
+        raise InvalidInput(f"ce-type: {kind!r} is not supported", field="ce-type", expected=f"{REQUEST} or {RESPONSE}")
     name = given.get("inferenceservicename", "")
     if not name:
         raise InvalidInput("ce-inferenceservicename: missing", field="ce-inferenceservicename")
@@ -172,7 +172,7 @@ class EventJoin:
         if key in self._waiting:
             return  # it came twice
         if len(self._waiting) >= MAX_WAITING or self._bytes + len(half.body) > MAX_WAITING_BYTES:
-            raise Overloaded("too many events wait for the other half of their exchange")
+            raise Overloaded("too many events are waiting for the other half of their exchange")
         self._waiting[key] = half
         self._bytes += len(half.body)
 

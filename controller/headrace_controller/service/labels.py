@@ -86,7 +86,7 @@ class Labels:
         return [_described(objects, info) for info in objects.walk(layout.labels(version)) if _number(info.key)]
 
     def remove(self, version: VersionId, number: int) -> None:
-        """Forget a file of labels; what was pushed before for its rows counts again. ``NotFound`` where there is none."""
+        """Remove a label file; labels that were pushed earlier for its rows apply again. ``NotFound`` where there is none."""
         self._catalog.get(version)
         key, objects = layout.label_file(version, number), self._catalog.documents.objects
         if number < 1 or not objects.exists(key):
@@ -98,7 +98,7 @@ class Labels:
     def _labelled(self, version: VersionId) -> Version:
         found = self._catalog.get(version)
         if found.version is None:
-            raise NotReady(f"{version} is {found.state}, so it has no request to label")
+            raise NotReady(f"{version} is {found.state}, so it has no requests to label")
         if not found.version.target:
             raise InvalidInput(
                 f"{version} has no target",
@@ -121,7 +121,7 @@ class Labels:
                 number += 1
                 continue
             return number
-        raise Conflict(f"labels of {version} could not be kept: {_RACES} other writers were faster")
+        raise Conflict(f"labels of {version} could not be stored: {_RACES} other writers were faster")
 
 
 def checked(columns: tables.Columns, target: tuple[str, ...]) -> tables.Columns:
@@ -135,7 +135,7 @@ def checked(columns: tables.Columns, target: tuple[str, ...]) -> tables.Columns:
         if name not in columns:
             raise InvalidInput(f"labels: there is no column {name!r}", field=name, expected=expected)
         if columns[name].ndim > 1 or any(isinstance(v, np.ndarray) for v in columns[name][:1]):
-            raise InvalidInput(f"labels: {name!r} holds lists", field=name, expected="one value in each row")
+            raise InvalidInput(f"labels: {name!r} contains lists", field=name, expected="one value in each row")
         missing = _missing(columns[name])
         if len(missing):
             said = f"labels: {len(missing)} rows of {name!r} are empty, the first is row {missing[0] + 1:,}"
@@ -151,7 +151,7 @@ def _requests(column: tables.Array) -> tables.Array:
         return np.array([str(value) for value in column.tolist()], object)
     if column.dtype != object:
         said = f"labels: {REQUEST!r} is neither text nor a whole number"
-        raise InvalidInput(said, field=REQUEST, expected="the x-request-id of each reply", got=str(column.dtype))
+        raise InvalidInput(said, field=REQUEST, expected="the x-request-id of each response", got=str(column.dtype))
     return column
 
 
@@ -165,7 +165,7 @@ def _rows(column: tables.Array) -> tables.Array:
         raise InvalidInput(
             f"labels: row {at + 1:,}: {ROW!r} is {str(column[at])!r}, which is not a row of a request",
             field=ROW,
-            expected="whole numbers from 0 on",
+            expected="whole numbers, starting at 0",
             got=str(column[at]),
         )
     return np.asarray(column.astype(np.int32))
@@ -180,7 +180,7 @@ def _first_rows(requests: tables.Array) -> tables.Array:
             raise InvalidInput(
                 f"labels: row {at + 1:,}: request {request!r} is in row {before + 1:,} too, and there is no column {ROW!r}",
                 field=ROW,
-                expected=f"a column {ROW!r} with the place of each label in its request, from 0 on",
+                expected=f"a column {ROW!r} with the place of each label in its request, starting at 0",
             )
     return np.zeros(len(requests), np.int32)
 

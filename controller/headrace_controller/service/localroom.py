@@ -23,17 +23,17 @@ class LocalBuildRoom:
     def prepare(self, needs: Needs, log: Log) -> Ground:
         if needs.image:
             raise InvalidInput(
-                "image: this platform runs versions as processes, not in images",
+                "image: this platform runs versions as processes and not in images",
                 field="image",
                 got=needs.image,
-                hint="list what the image holds under 'requirements', or apply it to a platform in a cluster",
+                hint="list what the image contains under 'requirements', or apply it to a platform in a cluster",
             )
         if needs.container:
             raise InvalidInput(
                 "container: this platform runs versions as processes and starts no containers",
                 field="container",
                 got=needs.container,
-                hint="apply it to a platform in a cluster; or start the container yourself and watch it by external: {url: …} (docs/external-models.md)",
+                hint="apply it to a platform in a cluster; or start the container yourself and monitor it with external: {url: …} (docs/external-models.md)",
             )
         lock = self._provisioning.resolve(list(needs.requirements), log)
         self._provisioning.python(lock.key, log)

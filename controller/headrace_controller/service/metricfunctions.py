@@ -24,7 +24,7 @@ def keep_function(objects: ObjectStore, source: str, name: str) -> str:
     try:
         compile(content, f"{name}.py", "exec")
     except (SyntaxError, ValueError) as error:
-        raise InvalidInput(f"{FIELD}: it is no Python: {error}", field=FIELD) from error
+        raise InvalidInput(f"{FIELD}: it is not valid Python: {error}", field=FIELD) from error
     digest = hashlib.sha256(content).hexdigest()
     with contextlib.suppress(Conflict):  # the key is the content's digest: what is there is what we would write
         objects.create(layout.metric_function(digest), content)

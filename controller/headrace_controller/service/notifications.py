@@ -113,7 +113,7 @@ class Notifications:
         try:
             return self._send(self.get(name).target, incident, incident.events[0], self._endpoint)
         except NotTold as error:
-            raise Conflict(f"{name} was not told: {error}", field="address") from error
+            raise Conflict(f"{name} did not receive the message: {error}", field="address") from error
 
     # Telling
 
@@ -182,7 +182,7 @@ class Notifications:
             text, delivered = send(), True
         except NotTold as error:
             text, delivered = str(error), False
-            log.warning("%s was not told: %s", what, error)
+            log.warning("%s did not receive the message: %s", what, error)
         state = {"schema": 1, "state": "delivered" if delivered else "failed", "at": clock.show(self._now())}
         self._documents.append(folder, {**state, "text": text})
         if delivered:

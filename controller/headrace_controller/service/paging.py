@@ -26,7 +26,7 @@ class PageRequest:
 
     def __post_init__(self) -> None:
         if not 1 <= self.limit <= MAX_LIMIT:
-            raise InvalidInput(f"limit: {self.limit} is not possible", field="limit", expected=f"1 to {MAX_LIMIT}")
+            raise InvalidInput(f"limit: {self.limit} is not allowed", field="limit", expected=f"1 to {MAX_LIMIT}")
 
 
 def page(items: Iterable[Item], request: PageRequest, key: Callable[[Item], str]) -> Page[Item]:

@@ -298,7 +298,7 @@ def create_platform(
 def _refuse_half_restored(documents: Documents) -> None:
     if documents.objects.exists(layout.RESTORING):
         raise Conflict(
-            f"a backup is being restored to {documents.objects.url}, or that was cut short",
+            f"a backup is being restored to {documents.objects.url}, or a restore was interrupted",
             field="storage",
             hint="finish it with the same command: headrace restore --from …",
         )

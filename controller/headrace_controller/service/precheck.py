@@ -23,13 +23,15 @@ def check(definition: ModelDefinition, given: Given) -> None:
             _check_targets(definition, one, name)
     if given.reference is not None and definition.external is not None and definition.external.url is None:
         raise InvalidInput(
-            "reference-data: a model that runs elsewhere and has no url cannot be asked about these rows",
+            "reference-data: a model that runs elsewhere and has no url cannot predict these rows",
             field="reference-data",
-            hint="give the url of the model, or leave out reference-data",
+            hint="set the url of the model, or leave out reference-data",
         )
     if given.reference is not None and not definition.target:
         raise InvalidInput(
-            "reference-data: there is no target", field="target", hint="name the label column of the file as 'target'"
+            "reference-data: the definition has no target",
+            field="target",
+            hint="name the label column of the file as 'target'",
         )
 
 

@@ -46,7 +46,7 @@ def keep_reference_data(
                 f"{KEY}: {file.name} has no column {name!r}",
                 field=KEY,
                 expected="a column for each input and target",
-                hint="give rows like those of training-data, which the model has not learnt from",
+                hint="use rows like those of training-data that the model was not trained on",
             )
     whole = file.parent / "reference-data-typed.parquet"
     rows = data.keep(inputs, version.target, whole, str(version.id), limit=ROWS).rows

@@ -47,7 +47,7 @@ class Rendering:
         found = self._versions.resolve(reference, field="name")
         if found.version is None:
             raise NotFound(
-                f"version {found.id} is {found.state}, a cluster cannot run it",
+                f"version {found.id} is {found.state}, so it cannot be rendered",
                 field="name",
                 hint=f"see: headrace version log {found.id}",
             )

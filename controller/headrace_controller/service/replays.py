@@ -57,10 +57,10 @@ class ReplayRequest:
 
     def __post_init__(self) -> None:
         if not 1 <= self.rows <= MAX_ROWS:
-            raise InvalidInput(f"rows: {self.rows} is not possible", field="rows", expected=f"1 to {MAX_ROWS}")
+            raise InvalidInput(f"rows: {self.rows} is not allowed", field="rows", expected=f"1 to {MAX_ROWS}")
         if not 0 < self.rate <= MAX_RATE:
             raise InvalidInput(
-                f"rate: {self.rate:g} is not possible",
+                f"rate: {self.rate:g} is not allowed",
                 field="rate",
                 expected=f"more than 0, at most {MAX_RATE:g} rows a second",
             )
@@ -114,12 +114,12 @@ class Replays:
         require_clear_inputs(a, "replay")
         columns = columns_for_inputs(b, a)
         if isinstance(columns, str):
-            raise InvalidInput(columns, field="target", expected=f"a version that takes inputs of {a.id}")
+            raise InvalidInput(columns, field="target", expected=f"a version that accepts the inputs of {a.id}")
         table = self._rows(a, request)
         replay = Replay(uuid.uuid4().hex[:12], request, "running", clock.now(), total=table.num_rows)
         with self._lock:
             if len(self._running) >= MOST_AT_ONCE:
-                raise Conflict(f"{MOST_AT_ONCE} replays run already", hint="wait for one, or cancel it")
+                raise Conflict(f"{MOST_AT_ONCE} replays are already running", hint="wait for one, or cancel it")
             self._running[replay.id] = replay
         self._keep(replay)
         arguments = (replay.id, a, b, columns, table)
@@ -148,14 +148,14 @@ class Replays:
     def _rows(self, version: Version, request: ReplayRequest) -> pa.Table:
         rows = self.logs.rows(version.id, LogQuery(request.since, request.until, "outcome = 'ok'", limit=request.rows))
         if not rows:
-            raise NotFound(f"the log of {version.id} has no answered request in this time", field="source")
+            raise NotFound(f"the log of {version.id} has no answered requests in this period", field="source")
         return pa.Table.from_pylist(rows)
 
     def _run(self, replay_id: str, a: Version, b: Version, columns: Mapping[str, str], table: pa.Table) -> None:
         try:
             pairs = self._ask_all(replay_id, a, b, columns, table)
             if not pairs:
-                raise NotFound(f"{b.id} has answered none of {table.num_rows} rows")
+                raise NotFound(f"{b.id} answered none of the {table.num_rows} rows")
             request = self._running[replay_id].request
             completed = self.comparisons.completed(a, b, pairs, request.since)
             found = compare(self.comparisons.outputs(a, b), completed, latency=False)

@@ -74,7 +74,7 @@ def read_rule(name: str, given: Mapping[str, str | None]) -> Rule:
         keep[kind] = seconds
     if not keep:
         raise InvalidInput(
-            "a rule says how long something is kept", field="log", expected=f"some of {', '.join(KINDS)}"
+            "a retention rule needs at least one period", field="log", expected=f"some of {', '.join(KINDS)}"
         )
     return Rule(name, keep)
 

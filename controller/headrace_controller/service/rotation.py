@@ -68,9 +68,9 @@ class Rotation:
         """
         if self.renew is None:
             raise InvalidInput(
-                "keys: the secret of a platform in a cluster is not replaced by a command",
+                "keys: the secret of a platform in a cluster cannot be replaced with this command",
                 field="keys",
-                hint="put another one into the Secret headrace-platform: docs/operate-a-cluster.md, The platform's keys",
+                hint="change it in the Secret headrace-platform; see docs/operate-a-cluster.md, The platform's keys",
             )
         value = secrets.token_hex(16)
         _replace(self._files.purpose, value)
@@ -83,7 +83,7 @@ class Rotation:
     def rotate_hash_key(self) -> list[str]:
         """Another key for hashes of sensitive fields; the versions that have such fields."""
         if self.renew is None and self.elsewhere is None:
-            raise InvalidInput("keys: this platform has no functions that hash", field="keys")
+            raise InvalidInput("keys: this platform has no hash key", field="keys")
         old = self._files.hash_key.read_text().strip() if self._files.hash_key.is_file() else ""
         value, retired = secrets.token_hex(32), [*retired_keys(self._files.retired), *filter(None, [old])]
         if self.elsewhere is not None:

@@ -59,7 +59,7 @@ class RuleLimits:
             return
         if limits.rule not in ("moved", "checks", "metric"):
             raise InvalidInput(
-                f"field: rule {limits.rule!r} is about the version as a whole", field="field", expected="no field"
+                f"field: rule {limits.rule!r} applies to the version as a whole", field="field", expected="no field"
             )
         if limits.rule == "metric":
             return

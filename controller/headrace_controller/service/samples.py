@@ -33,13 +33,13 @@ class Samples:
         found = self._catalog.get(version_id)
         version = found.version
         if version is None or version.training is None:
-            raise NotFound(f"{version_id} came without training data", field="version")
+            raise NotFound(f"{version_id} has no training data", field="version")
         file = self._file(version_id)
         names = [f.name for f in version.signature.inputs if f.name in file.schema_arrow.names]
         chance = random.Random(seed)  # noqa: S311 -- examples, not secrets
         groups = [n for n in range(file.num_row_groups) if file.metadata.row_group(n).num_rows]
         if not groups or not names:
-            raise NotFound(f"the training data of {version_id} has no row of its inputs", field="version")
+            raise NotFound(f"the training data of {version_id} has no row with all of its inputs", field="version")
         table = file.read_row_group(chance.choice(groups), columns=names)
         return [table.slice(chance.randrange(table.num_rows), 1).to_pylist()[0] for _ in range(count)]
 
@@ -48,7 +48,5 @@ class Samples:
         if objects.directory is not None:
             return pq.ParquetFile(objects.directory / key)
         if objects.size(key) > MAX_BYTES:
-            raise NotFound(
-                f"the training data of {version} is larger than {MAX_BYTES} bytes, so no rows are taken from it"
-            )
+            raise NotFound(f"the training data of {version} is larger than {MAX_BYTES} bytes, so it cannot be sampled")
         return pq.ParquetFile(io.BytesIO(objects.get(key)))

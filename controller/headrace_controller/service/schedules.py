@@ -63,13 +63,13 @@ class Schedule:
         check_name(self.name)
         if bool(self.cron) == bool(self.every_rows):
             raise InvalidInput(
-                "cron: a schedule has either cron or every-rows", field="cron", expected="one of the two"
+                "cron: a schedule needs either cron or every-rows", field="cron", expected="one of the two"
             )
         if self.every_rows:
             _check_rows(self.every_rows)
         elif len(self.cron.split()) != 5 or not croniter.is_valid(self.cron):
             raise InvalidInput(
-                f"cron: {self.cron!r} does not parse",
+                f"cron: {self.cron!r} cannot be parsed",
                 field="cron",
                 expected="minute hour day month weekday, e.g. '0 * * * *' for every full hour (UTC)",
             )
@@ -88,7 +88,9 @@ class Schedule:
                     f"{name}: {value!r} is not a valid {name}", field=name, expected=f"one of {', '.join(allowed)}"
                 )
         if self.kind == "fairness" and "group" not in self.options:
-            raise InvalidInput("group: fairness needs one", field="group", expected="the input whose values are groups")
+            raise InvalidInput(
+                "group: it is required for fairness", field="group", expected="the input whose values are groups"
+            )
 
     def to_document(self) -> dict[str, Any]:
         return {
@@ -144,7 +146,7 @@ def _check_comes(cron: str) -> None:
         croniter(cron, datetime.now(UTC)).get_next(datetime)
     except (CroniterError, ValueError, OverflowError) as error:
         raise InvalidInput(
-            f"cron: {cron!r} never comes", field="cron", expected="a time that some day has, e.g. '0 0 28 2 *'"
+            f"cron: {cron!r} never occurs", field="cron", expected="a time that exists on some day, e.g. '0 0 28 2 *'"
         ) from error
 
 
@@ -227,7 +229,9 @@ class Schedules:
         """Claim every tick in ``(since, until]`` that has no run yet; returns how many. They run in order, a few at a time."""
         schedule = self.get(name)
         if not schedule.cron:
-            raise InvalidInput(f"{name} has no cron expression, so there are no scheduled times to fill", field="name")
+            raise InvalidInput(
+                f"{name} has no cron expression, so there are no scheduled times to backfill", field="name"
+            )
         ticks = schedule.ticks(since, min(until, now), BACKFILLED + 1)
         if len(ticks) > BACKFILLED:
             raise InvalidInput(f"more than {BACKFILLED} ticks in that range", field="since", expected="a shorter range")
@@ -303,7 +307,7 @@ def _arguments(schedule: Schedule) -> dict[str, str]:
 
 def _check_rows(rows: int) -> None:
     if rows < MIN_ROWS:
-        raise InvalidInput(f"every-rows: {rows} are too few", field="every-rows", expected=f"at least {MIN_ROWS}")
+        raise InvalidInput(f"every-rows: {rows} rows are too few", field="every-rows", expected=f"at least {MIN_ROWS}")
 
 
 def _check_window(window: str) -> None:

@@ -85,7 +85,7 @@ class Segmentation:
         found = {key for key, said in health.items() if said.get(selection.metric) is False}
         if not any(selection.metric in said for said in health.values()):
             raise InvalidInput(
-                f"metric: {version} has no value of a metric {selection.metric!r} in this time",
+                f"metric: {version} has no value of a metric {selection.metric!r} in this period",
                 field="metric",
                 hint=f"headrace metric list {version}",
             )
@@ -98,7 +98,7 @@ class Segmentation:
         wrong = wrong_answers(version.signature.outputs, known, [labels[r["request_id"], r["row"]] for r in known])
         if not known or wrong is None:
             raise InvalidInput(
-                f"wrong: no label says which answers of {version.id} are wrong in this time",
+                f"wrong: no label says which answers of {version.id} are wrong in this period",
                 field="wrong",
                 hint=f"headrace labels push {version.id} FILE",
             )

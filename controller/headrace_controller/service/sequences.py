@@ -72,9 +72,9 @@ class Sequences:
         current = self._catalog.sequences.find(definition.name)
         if since is not None and (current is None or current.number != since):
             raise Conflict(
-                f"{definition.name} is at {f'revision {current.number}' if current is not None else 'no revision'} by now; you began with revision {since}",
+                f"{definition.name} is at {f'revision {current.number}' if current is not None else 'no revision'} now; you started from revision {since}",
                 field="revision",
-                hint="look at what was changed, then save again to replace it by what is written here",
+                hint="review what was changed, then save again to replace it with what is written here",
             )
         if current is not None and _content(current.document) == document:
             return Applied(_revision(definition.name, current), changed=False)

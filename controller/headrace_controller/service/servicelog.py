@@ -20,7 +20,7 @@ def read(logs: Path, version: VersionId, request: str = "") -> str:
         raise NotFound(
             f"{version} has no log on this machine",
             field="version",
-            hint="it never ran here; in a cluster: kubectl logs -l serving.kserve.io/inferenceservice="
+            hint="it has never run here; in a cluster: kubectl logs -l serving.kserve.io/inferenceservice="
             f"{version.service} -c kserve-container",
         )
     text = "".join(parts)
@@ -33,9 +33,9 @@ def read(logs: Path, version: VersionId, request: str = "") -> str:
     ]
     if not found:
         raise NotFound(
-            f"the log of {version} says nothing of request {request}",
+            f"the log of {version} has nothing about request {request}",
             field="request",
-            hint=f"failures alone are told there, for a while; the request itself: headrace log show {version} {request}",
+            hint=f"only failures are logged there, for a limited time; for the request itself: headrace log show {version} {request}",
         )
     return "".join(found)
 

@@ -54,7 +54,7 @@ class ServiceViews:
                 return service
         found = self._catalog.get(version)
         if not found.released:
-            raise NotFound(f"version {version} is {found.state}, it has no service", field="version")
+            raise NotFound(f"version {version} is {found.state}, so it has no service", field="version")
         return {"name": version.service, "version": str(version), "state": "asleep", "reason": "", "replicas": 0}
 
     def wake(self, version: VersionId) -> dict[str, Any]:

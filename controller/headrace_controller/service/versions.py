@@ -145,4 +145,4 @@ class Versions:
 
 def _in_use(name: str, users: list[str]) -> Conflict:
     listed = ", ".join(dict.fromkeys(users))
-    return Conflict(f"{name} is in use by {listed}", field="version", hint=f"move or delete first: {listed}")
+    return Conflict(f"{name} is in use by {listed}", field="version", hint=f"first move or delete: {listed}")

@@ -107,7 +107,7 @@ class Lanes:
                 found = self._consumer.list_topics(topic, timeout=_BROKER_SECONDS).topics[topic]
                 if found.error is not None:
                     raise NotFound(
-                        f"topic {topic}: {found.error.str()}", field="source", hint="create it at the brokers first"
+                        f"topic {topic}: {found.error.str()}", field="source", hint="create it on the brokers first"
                     )
             if self._exactly_once:
                 self._producer.init_transactions(_TRANSACTION_SECONDS)
@@ -175,7 +175,7 @@ class Lanes:
             else:
                 self._produce(outgoing)
                 if self._producer.flush(_FLUSH_SECONDS):
-                    raise Unreachable("the brokers did not take the answers in time")
+                    raise Unreachable("the brokers did not accept the responses in time")
                 self._raise_refused()
                 self._consumer.commit(offsets=offsets, asynchronous=False)
         except KafkaException as error:
@@ -325,7 +325,7 @@ def filled(key: str, value: str, environment: Mapping[str, str]) -> str:
             raise InvalidInput(
                 f"{key} needs the environment variable {found[1]}, which the platform does not have",
                 field=key,
-                hint="set it where headrace up is started; in a cluster in the Secret headrace-streams",
+                hint="set it in the environment of headrace up; in a cluster, in the Secret headrace-streams",
             )
         return environment[found[1]]
 

@@ -33,7 +33,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A message that can be asked about: ``row`` is one object, ``rows`` a list of them, ``v2`` a body of the Open Inference Protocol.
+    """A message that can be asked about: ``row`` is one object, ``rows`` a list of them, ``v2`` an Open Inference Protocol request.
 
     ``json_length`` is that of a v2 body with binary tensors behind its JSON.
     """
@@ -89,7 +89,7 @@ def _question(message: Message, decode: Decode | None) -> Question:
         raise Malformed(
             f"the message is not JSON: {error}",
             field="value",
-            expected="an object a row, a list of them, or a body of the Open Inference Protocol",
+            expected="one object per row, a list of objects, or an Open Inference Protocol request",
             got=f"{len(message.value)} bytes",
         ) from error
     if isinstance(said, dict):
@@ -107,7 +107,7 @@ def _question(message: Message, decode: Decode | None) -> Question:
     raise Malformed(
         "the message is neither an object nor a list of objects",
         field="value",
-        expected="an object a row, a list of them, or a body of the Open Inference Protocol",
+        expected="one object per row, a list of objects, or an Open Inference Protocol request",
         got=type(said).__name__,
     )
 
@@ -147,10 +147,10 @@ def _binary(message: Message, value: bytes, length: int) -> Question:
         raise Malformed(
             f"the message's first {length} bytes are not JSON: {error}",
             field="value",
-            expected="a body of the Open Inference Protocol",
+            expected="an Open Inference Protocol request",
         ) from error
     if not isinstance(head, dict) or not isinstance(head.get("inputs"), list):
-        raise Malformed("the message has no inputs", field="inputs", expected="a body of the Open Inference Protocol")
+        raise Malformed("the message has no inputs", field="inputs", expected="an Open Inference Protocol request")
     return Question(message, "v2", (head,), length)
 
 
@@ -196,9 +196,9 @@ def replies(group: Sequence[Question], body: bytes, outputs: Sequence[str], vers
     try:
         predictions = orjson.loads(body)["predictions"]
     except (ValueError, KeyError, TypeError) as error:
-        raise Unreachable("the gateway answered what is no prediction") from error
+        raise Unreachable("the gateway's response is not a prediction") from error
     if not isinstance(predictions, list) or len(predictions) != sum(one.count for one in group):
-        raise Unreachable("the answer has another number of rows than the request")
+        raise Unreachable("the response has a different number of rows than the request")
     if len(outputs) == 1:
         predictions = [{outputs[0]: value} for value in predictions]
     found: list[Reply] = []

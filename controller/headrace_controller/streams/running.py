@@ -249,9 +249,9 @@ class StreamRun:
         )
         while True:
             error = TooLarge(
-                "the broker takes no message of this size",
+                "the broker does not accept messages of this size",
                 field="value",
-                expected="a smaller answer",
+                expected="a smaller response",
                 got=f"{largest} bytes",
             )
             found = [

@@ -46,7 +46,7 @@ class SchemaRegistry:
             raise Malformed(
                 "the message is not Avro with a schema id",
                 field="value",
-                expected="a zero byte, four bytes of id, the record",
+                expected="a zero byte, a four-byte id, and the record",
                 got=f"{len(value)} bytes",
             )
         (number,) = struct.unpack(">I", value[1:HEAD])

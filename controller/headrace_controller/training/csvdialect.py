@@ -32,7 +32,7 @@ def check_encoding(head: bytes, name: str, field: str) -> None:
         encoding = "UTF-16 or binary data"
     if encoding is not None:
         raise InvalidInput(
-            f"{field}: {name} is not UTF-8 but {encoding}",
+            f"{field}: {name} is encoded as {encoding}, not UTF-8",
             field=field,
             expected=EXPECTED,
             hint=f"{SAVE_AS}, or convert it: iconv -f UTF-16 -t UTF-8" if "16" in encoding else SAVE_AS,

@@ -202,7 +202,7 @@ class CsvFile:
                     raise TooLarge(
                         f"{self._field}: {self._file.name} has a line of more than {MAX_LINE} bytes",
                         field=self._field,
-                        hint="is it CSV? a quote that is opened must be closed",
+                        hint="check that the file is CSV; check for an opening quote that is never closed",
                     )
                 if block[:cut].strip(b"\r\n"):
                     yield block[:cut]

@@ -30,7 +30,7 @@ def infer_fields(columns: Mapping[str, Summary], target: Iterable[str]) -> tuple
         )
     fields = tuple(complete(_bare(name, column), column) for name, column in columns.items() if name not in labels)
     if not fields:
-        raise InvalidInput("target: the training data has no column that is not a target", field="target")
+        raise InvalidInput("target: the training data has no column besides the target", field="target")
     return fields
 
 

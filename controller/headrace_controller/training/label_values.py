@@ -90,7 +90,7 @@ def _refused(name: str, at: int, value: Any, kind: Kind) -> InvalidInput:
         field=name,
         expected=f"one of {listed}",
         got=str(value),
-        hint="correct the row or leave it out; a class that is new to the model needs a version that was trained with it",
+        hint="correct the row or leave it out; a new class requires a version that was trained with it",
     )
 
 

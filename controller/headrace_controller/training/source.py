@@ -80,7 +80,9 @@ def _room() -> Iterator[None]:
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
-        raise StorageFailed("the disk has no room for the training data", hint="free some disk of the home") from error
+        raise StorageFailed(
+            "the disk has too little free space for the training data", hint="free some disk space in the home"
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +131,7 @@ def open_source(
     if size * FREE_SHARE > free:
         raise StorageFailed(
             f"{field}: a build of {size / 1e9:.1f} GB needs {size * FREE_SHARE / 1e9:.1f} GB of disk, {free / 1e9:.1f} GB are free",
-            hint="free some disk of the home, or give a random sample of the rows",
+            hint="free some disk space in the home, or use a random sample of the rows",
         )
     name = file.name
     if file.suffix == ".csv":

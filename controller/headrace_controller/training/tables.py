@@ -105,9 +105,9 @@ def check_file(file: Path, field: str) -> None:
     """Raises ``NotFound``, and ``InvalidInput`` for a name that says neither CSV nor Parquet."""
     if not file.is_file():
         raise NotFound(
-            f"{field}: {file} is not there",
+            f"{field}: {file} does not exist",
             field=field,
-            hint="correct the path, it starts from the definition's folder",
+            hint="correct the path; it is relative to the folder of the definition",
         )
     if file.suffix not in SUFFIXES:
         raise InvalidInput(
@@ -126,7 +126,7 @@ def values_of(found: pq.FileMetaData, most: int, field: str) -> int:
             f"{field}: {found.num_rows:,} rows have {values:,} values, more than {most:,}",
             field=field,
             got=str(values),
-            hint=f"give a random sample of at most {found.num_rows * most // values:,} rows",
+            hint=f"use a random sample of at most {found.num_rows * most // values:,} rows",
         )
     return values
 
@@ -140,7 +140,7 @@ def _check_memory(needed: float, field: str) -> None:
             field=field,
             expected=f"at most {left:,} bytes of memory",
             got=f"about {needed:,.0f}",
-            hint=f"give a random sample of at most {left / needed:.0%} of the rows, or the controller more memory",
+            hint=f"use a random sample of at most {left / needed:.0%} of the rows, or give the controller more memory",
         )
 
 
@@ -177,9 +177,9 @@ def _whole_with_gaps(name: str, column: pa.ChunkedArray, field: str) -> Array:
         return np.asarray(pc.cast(column, pa.float64()).to_numpy())
     except pa.ArrowInvalid as error:
         raise InvalidInput(
-            f"{field}: column {name!r} has gaps and whole numbers beyond 2**53, which would be changed",
+            f"{field}: column {name!r} has gaps and whole numbers beyond 2**53, which would lose precision",
             field=name,
-            expected="numbers up to 9,007,199,254,740,992 where some are missing, or text",
+            expected="numbers up to 9,007,199,254,740,992 if some are missing, or text",
             hint="declare the column as type: string if it holds identifiers",
         ) from error
 

@@ -167,7 +167,7 @@ class AuditChain:
             self._head = Head(head.number + 1, _digest(body))
             self._remember(self._head)
             return
-        raise Conflict(f"could not add to the audit: {_RACES} other writers were faster")
+        raise Conflict(f"could not append to the audit: {_RACES} other writers were faster")
 
     def _after(self, head: Head) -> Head:
         return Head(head.number + 1, _digest(self._objects.get(layout.audit_entry(head.number + 1))))
@@ -195,7 +195,7 @@ class AuditChain:
             number += 1
             if info.key != layout.audit_entry(number):
                 return Verdict(
-                    Head(number - 1, previous), f"entry {number} is not there; {info.key} comes in its place"
+                    Head(number - 1, previous), f"entry {number} is missing; {info.key} is in its place"
                 )
             body = self._objects.get(info.key)
             try:
@@ -212,7 +212,7 @@ class AuditChain:
                 return Verdict(Head(number, previous), f"entry {number} was altered: it had the digest {known.digest}")
         if known is not None and number < known.number:
             return Verdict(
-                Head(number, previous), f"the end is not there: there were {known.number} entries, now {number}"
+                Head(number, previous), f"the end is missing: there were {known.number} entries, now {number}"
             )
         return Verdict(Head(number, previous))
 

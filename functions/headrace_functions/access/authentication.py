@@ -68,7 +68,7 @@ class Authentication:
         self._source = source
         self._secret = secret
         self.tokens = tokens
-        """Verifies what is no API key; None where this platform takes no bearer tokens. The composition root may set it later."""
+        """Verifies what is no API key; None where this platform does not accept bearer tokens. The composition root may set it later."""
         self._used = used
         self._known: dict[bytes, tuple[Caller, float]] = {}
         self._of: Policy | None = None
@@ -107,8 +107,8 @@ class Authentication:
         shown = credentials.authorization if credentials.authorization is not None else credentials.key
         if shown is None:
             raise Unauthenticated(
-                "this platform asks who you are, and the request has no credentials",
-                hint="send 'Authorization: Bearer KEY'; the command line takes HEADRACE_API_KEY or: headrace login",
+                "authentication is required, and the request has no credentials",
+                hint="send 'Authorization: Bearer KEY'; on the command line set HEADRACE_API_KEY, or: headrace login",
             )
         policy = self._source.policy
         if policy is not self._of:
@@ -131,7 +131,7 @@ class Authentication:
     def verify_token(self, token: str) -> tuple[Caller, float]:
         """Who shows a bearer token, whatever it may be asked for, and until when that holds. ``Unauthenticated`` says what is wrong."""
         if self.tokens is None:
-            raise Unauthenticated("this platform takes no bearer tokens", hint="show an API key")
+            raise Unauthenticated("this platform does not accept bearer tokens", hint="use an API key")
         return self.tokens.verify(token)
 
     def who(self, credentials: Credentials) -> str:

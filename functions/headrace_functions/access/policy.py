@@ -37,7 +37,7 @@ class Policy:
         key = self._by_id.get(id_of(text) or "")
         if key is None or not key.matches(text):
             raise Unauthenticated(
-                "the API key is not known", hint="check HEADRACE_API_KEY, or log in again: headrace login"
+                "the API key is unknown", hint="check HEADRACE_API_KEY, or log in again: headrace login"
             )
         self.check_key(key, now)
         return key

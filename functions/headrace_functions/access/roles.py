@@ -79,7 +79,7 @@ def check_pattern(pattern: Any, *, field: str = "names") -> str:
         raise InvalidInput(
             f"{field}: {pattern!r} is not a pattern of names",
             field=field,
-            expected=f"a name of a model or sequence in which * stands for any characters, e.g. churn or team-a-*, at most {MAX_NAME} characters",
+            expected=f"the name of a model or sequence, in which * matches any characters, e.g. churn or team-a-*, at most {MAX_NAME} characters",
             got=str(pattern)[:100],
         )
     return pattern

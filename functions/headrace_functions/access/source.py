@@ -43,7 +43,7 @@ class PolicySource:
         found = self._policy
         if found is None:
             raise StorageFailed(
-                "the store could not be read yet, so nobody's credentials can be checked", hint="try again in a moment"
+                "the store could not be read yet, so credentials cannot be checked", hint="try again in a moment"
             )
         return found
 

@@ -102,7 +102,7 @@ class Provider:
         self._looked = self.clock()
         document = _get(issuer.rstrip("/") + "/.well-known/openid-configuration")
         if document.get("issuer") != issuer:
-            raise Unreachable(f"{issuer} says that it is {document.get('issuer')!r}", hint="correct --oidc-issuer")
+            raise Unreachable(f"{issuer} identifies itself as {document.get('issuer')!r}", hint="correct --oidc-issuer")
         for name in ("jwks_uri", "authorization_endpoint", "token_endpoint"):
             check_url(str(document.get(name, "")), name)
         found = _get(document["jwks_uri"])
@@ -186,9 +186,7 @@ class ProviderTokens:
             claims = self._provider.claims(token, settings.cli_client_id)
             return Caller(person(settings, claims), self._provider.groups(claims)), float(claims["exp"])
         if not settings.audience:
-            raise Unauthenticated(
-                "this platform takes no bearer tokens", hint="it is started with --oidc-audience for that"
-            )
+            raise Unauthenticated("this platform does not accept bearer tokens", hint="that requires --oidc-audience")
         claims = self._provider.claims(token, settings.audience)
         subject = f"machine:{claims['sub']}"
         if not is_subject(subject):
@@ -201,8 +199,8 @@ def person(settings: ProviderSettings, claims: Mapping[str, Any]) -> str:
     name = claims.get(settings.name_claim)
     if not isinstance(name, str) or not name:
         raise Unauthenticated(
-            f"the login provider names no {settings.name_claim!r}",
-            hint="ask for that scope, or choose --oidc-name-claim",
+            f"the login provider's token has no {settings.name_claim!r}",
+            hint="request that scope, or set --oidc-name-claim",
         )
     if settings.name_claim == "email" and claims.get("email_verified") is False:
         raise Unauthenticated(f"the login provider has not verified the address {name!r}")
@@ -227,7 +225,7 @@ def _get(url: str, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise Unreachable(f"{url} does not answer: {error}") from error
     if not isinstance(found, dict):
-        raise Unreachable(f"{url} answers no JSON object")
+        raise Unreachable(f"{url} did not return a JSON object")
     return found
 
 

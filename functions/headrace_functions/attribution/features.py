@@ -40,7 +40,7 @@ def features_of(signature: Signature) -> tuple[Feature, ...]:
             features.append(Feature(field))
         elif field.size is None or not field.dtype.is_number:
             raise InvalidInput(
-                f"{field.name}: inputs of free size or of several words cannot be explained yet",
+                f"{field.name}: inputs of variable size or of several texts cannot be explained",
                 field=field.name,
                 expected="scalars, or numbers of fixed shape",
             )

@@ -37,11 +37,11 @@ def inputs(pattern: str) -> list[Path]:
     else:
         found = sorted(Path(p) for p in glob.glob(pattern))  # noqa: PTH207 -- a pattern may be absolute
     if not found:
-        raise NotFound(f"--in {pattern}: there is no such file", field="in", hint="name a file, a folder or a pattern")
+        raise NotFound(f"--in {pattern}: no such file", field="in", hint="name a file, a folder or a pattern")
     for file in found:
         check_suffix(str(file))
     if len({f.name for f in found}) < len(found):
-        raise Conflict("two of the files have one name, and so would their answers", field="in")
+        raise Conflict("two of the files have the same name, and so would their outputs", field="in")
     return found
 
 
@@ -55,7 +55,7 @@ def check_suffix(place: str) -> None:
     if not readable(place):
         suffix = Path(place).suffix
         raise InvalidInput(
-            f"{place}: {suffix or 'no suffix'} is not a format that is read here",
+            f"{place}: {suffix or 'no suffix'} is not a supported format",
             field="in",
             expected=", ".join(SUFFIXES),
             got=suffix,

@@ -82,7 +82,7 @@ class StoredObject:
         try:
             now = self.store.info(self.info.key)
         except NotFound as error:
-            raise NotFound(f"{self.place} is no longer there", field="in") from error
+            raise NotFound(f"{self.place} no longer exists", field="in") from error
         return {"size": now.size, "modified": round(now.modified * 1e9), "tag": now.tag}
 
     @contextmanager
@@ -172,7 +172,7 @@ def inputs(pattern: str, work: Path, within: Sequence[str] = ()) -> list[Input]:
     for one in made:
         files.check_suffix(one.place)
     if len({one.name for one in made}) < len(made):
-        raise Conflict("two of the files have one name, and so would their answers", field="in")
+        raise Conflict("two of the files have the same name, and so would their outputs", field="in")
     return made
 
 
@@ -181,7 +181,7 @@ def check_within(path: Path, within: Sequence[str], option: str) -> None:
     real = path.resolve()
     if not any(real.is_relative_to(Path(folder).resolve()) for folder in within if not folder.startswith(S3)):
         raise InvalidInput(
-            f"--{option} {path} leads to {real}, where batches of this platform may not read and write",
+            f"--{option} {path} leads to {real}, which is outside the places that batches of this platform may read and write",
             field=option,
             expected=f"a place below one of {', '.join(within)}",
             got=str(path),

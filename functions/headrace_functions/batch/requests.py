@@ -86,7 +86,7 @@ class Asker:
         twice = next((name for name in columns if columns.count(name) > 1), None)
         if twice is not None:
             raise InvalidInput(
-                f"{file} has two columns {twice!r}", field=twice, hint="rename one of them, or leave it out"
+                f"{file} has two columns named {twice!r}", field=twice, hint="rename one of them, or leave it out"
             )
         check_outputs(columns, [OUTPUT + t["name"] for t in self._outputs], file)
         missing = [t["name"] for t in self._inputs if t["name"] not in columns]
@@ -141,7 +141,9 @@ class Asker:
                     return reply
                 said = str(reply.json().get("detail", reply.status_code))
             self._sleep(_PAUSES[min(tries, len(_PAUSES) - 1)])
-        raise Unreachable(f"nobody answers: {said}", hint="run the same command again to go on where it stopped")
+        raise Unreachable(
+            f"there is no response: {said}", hint="run the same command again to continue where it stopped"
+        )
 
     def _body(self, part: pa.Table) -> tuple[bytes, int]:
         inputs: list[Json] = []
@@ -188,9 +190,9 @@ def check_outputs(columns: Sequence[str], outputs: Iterable[str], file: str) -> 
     taken = next((name for name in outputs if name in columns), None)
     if taken is not None:
         raise InvalidInput(
-            f"{file} has a column {taken!r} already, which the answers would be written to",
+            f"{file} has a column {taken!r}, which would be overwritten by an output",
             field=taken,
-            expected=f"no column of this name, such as earlier answers ({OUTPUT}NAME)",
+            expected=f"no column of this name, such as the outputs of an earlier run ({OUTPUT}NAME)",
             hint="rename the column in the file, or leave it out",
         )
 

@@ -61,7 +61,7 @@ class BatchRun:
         for one in inputs:
             if self._out.holds(one):
                 raise Conflict(
-                    f"{one.place} would be overwritten by its answers", field="out", hint="choose another folder"
+                    f"{one.place} would be overwritten by its outputs", field="out", hint="choose another folder"
                 )
             self._input(one, totals, restart=restart)
             totals.files += 1
@@ -87,7 +87,7 @@ class BatchRun:
                 self._parts(folder, one, itertools.chain([first], parts), totals, ahead)
                 if one.fingerprint() != began:
                     raise Conflict(
-                        f"{one.place} has changed while it was read", field="in", hint="run again with --restart"
+                        f"{one.place} changed while it was being read", field="in", hint="run again with --restart"
                     )
         self._finish(folder, one.name, totals, written=ahead.written)
 
@@ -232,7 +232,7 @@ def _check_claim(folder: Path, wanted: Mapping[str, object]) -> None:
     if not told.exists() or not any(folder.glob("*.arrow")) or json.loads(told.read_text()) == wanted:
         return
     raise Conflict(
-        f"{folder} has parts of another run: another model, --rows, or the file has changed since",
+        f"{folder} contains parts of a different run: the model, --rows or the file has changed since then",
         field="out",
         hint="run again with --restart, or choose another --out",
     )

@@ -29,7 +29,7 @@ def ask(environment: Mapping[str, str]) -> None:
     store = open_store(environment)
     question: dict[str, Any] = orjson.loads(store.get(environment[job_contract.QUESTION]))
     if question["module"] not in MODULES:
-        raise Malformed(f"{question['module']!r} answers no questions", field="module", expected=", ".join(MODULES))
+        raise Malformed(f"{question['module']!r} is not a build module", field="module", expected=", ".join(MODULES))
     request = question["request"]
     layer = layers.fetched(environment)
     unpacking.unpack(checked_archive(store, question["artifact"], question["digest"]), Path(request["artifact"]))
@@ -51,11 +51,11 @@ def check_image(environment: Mapping[str, str]) -> None:
     found = hashlib.sha256(lock.read_bytes()).hexdigest() if lock.is_file() else "no lock"
     if found != wanted:
         raise InvalidInput(
-            "the runtime image was made from another lock than the platform's list of images says",
+            "the runtime image was built from a different lock than the platform's list of images states",
             field="HEADRACE_RUNTIME_IMAGES",
             expected=wanted,
             got=found,
-            hint="make the list and the image from the same files, see docs/cluster-builds.md",
+            hint="create the list and the image from the same files; see docs/cluster-builds.md",
         )
 
 

@@ -92,7 +92,7 @@ def install(requirements: list[str], work: Path, site: Path, environment: Mappin
         raise InvalidInput(
             "the requirements could not be installed; the build log says why",
             field="requirements",
-            hint="in a network without the public index, name yours in the index secret (docs/cluster-builds.md)",
+            hint="in a network without the public index, configure your own in the index secret (docs/cluster-builds.md)",
         )
 
 
@@ -126,7 +126,7 @@ def pack(site: Path, archive: Path) -> int:
             f"requirements: a layer has at most {job_contract.MAX_LAYER} bytes in {layers.MAX_FILES} files",
             field="requirements",
             got=f"{size} bytes in {len(files)} files",
-            hint="build an image with these libraries and name it under 'image'",
+            hint="build an image with these libraries and set it as 'image'",
         )
     with (
         archive.open("wb") as sink,

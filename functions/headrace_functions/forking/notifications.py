@@ -57,5 +57,5 @@ async def first_word(ready: asyncio.Future[Word], watched: Watched, log: Path, s
         return word
     tail = log_tail(log)
     if watched.exited.is_set():
-        raise NotReady(f"the process ended while it loaded; its log ends:\n{tail}")
-    raise NotReady(f"not ready {seconds:.0f} s after its start; its log ends:\n{tail}")
+        raise NotReady(f"the process ended while it was loading; the end of its log:\n{tail}")
+    raise NotReady(f"not ready {seconds:.0f} s after its start; the end of its log:\n{tail}")

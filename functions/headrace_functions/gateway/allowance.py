@@ -70,5 +70,7 @@ class Allowance:
 
 def _refused(limit: str, wait: float) -> Overloaded:
     return Overloaded(
-        f"this caller has used its allowance of {limit}", retry_after=wait, hint="send less, or more rows in a request"
+        f"this caller has used up its limit of {limit}",
+        retry_after=wait,
+        hint="send fewer requests, or more rows in each",
     )

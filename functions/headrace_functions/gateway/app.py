@@ -6,60 +6,52 @@ would be answered.
 """
 
 import asyncio
-import contextlib
 import logging
 import math
-import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import unquote
 
-import orjson
-
-from headrace_functions.access.audit import Entry, refusal
+from headrace_functions.access.audit import Entry
 from headrace_functions.access.authentication import Authentication, Credentials
-from headrace_functions.access.roles import EVERYTHING, Permission
+from headrace_functions.access.roles import EVERYTHING
 from headrace_functions.errors import (
     Cancelled,
-    Forbidden,
     HeadraceError,
     InvalidInput,
-    Malformed,
     MethodNotAllowed,
     NotFound,
-    Overloaded,
     TooLarge,
-    Unauthenticated,
 )
 from headrace_functions.gateway import embeddings, hydrosphere
 from headrace_functions.gateway.allowance import Allowance
-from headrace_functions.gateway.calls import REQUEST_ID, SOURCE, UNLOGGED, Call, Verb
+from headrace_functions.gateway.calls import Call, Verb
 from headrace_functions.gateway.calls import Protocol as WireProtocol
 from headrace_functions.gateway.deferred import Deferred
 from headrace_functions.gateway.deferred_http import LATER, accepted, looked_up, wants_later
-from headrace_functions.gateway.edge import TIMING
 from headrace_functions.gateway.exchange import Exchange
 from headrace_functions.gateway.execution import SequenceRunner, not_explained
 from headrace_functions.gateway.generation import Generation
+from headrace_functions.gateway.guard import Guard
 from headrace_functions.gateway.lines import as_lines, from_lines
 from headrace_functions.gateway.live_updates import LiveUpdates
 from headrace_functions.gateway.metrics import GatewayMetrics
 from headrace_functions.gateway.passthrough import Receive, Scope, Send, pass_through, peer_of
+from headrace_functions.gateway.replies import DEFINITIONS, answer, answer_problem, json_reply, request_id_of
+from headrace_functions.gateway.request_reading import RequestReader
 from headrace_functions.gateway.resolve import Resolver
 from headrace_functions.gateway.routes import Route, SequenceRoute
 from headrace_functions.gateway.tracing import Tracing, Untraced
 from headrace_functions.gateway.uploads import as_object, from_upload, is_upload
 from headrace_functions.gateway.upstream import Reply, Upstream
-from headrace_functions.names import Reference, natural, usable_request_id
+from headrace_functions.names import Reference, natural
 from headrace_functions.platform_secret import PROOF, PlatformSecret
 from headrace_functions.protection import is_sensitive
 from headrace_functions.protocol import metadata, openapi
-from headrace_functions.protocol.budget import OPEN_BYTES, ByteBudget, HeldBytes
-from headrace_functions.protocol.encodings import decoded
-from headrace_functions.protocol.headers import JSON_LENGTH, number
+from headrace_functions.protocol.budget import OPEN_BYTES
 from headrace_functions.protocol.ndjson import is_lines
-from headrace_functions.protocol.problems import problem, status_of
+from headrace_functions.protocol.problems import status_of
 from headrace_functions.serving import CancelledWithCaller
 from headrace_functions.signature import Signature
 from headrace_functions.version import Limits, Version
@@ -68,32 +60,9 @@ log = logging.getLogger("headrace.gateway")
 
 MAX_BODY = Limits().max_body
 """Bytes of a request body before the name is resolved to a version's own limit."""
-MAX_OPEN = 10_000
-"""Requests open at once in one gateway; one more is refused with 429."""
-
 STREAM_SECONDS = 3600.0
 """How much longer than one answer a stream may take; the function's own limit is the time between two pieces."""
 MAX_PATHS = 20_000  # parsed inference paths that are remembered
-
-LOG = b"x-headrace-log"
-"""``off`` asks for a request to be left out of the log, by who may analyze the model."""
-DEFINITIONS = b"x-headrace-definitions"
-"""``last-known`` on an answer that was routed by a definition which could not be confirmed, because the store is away."""
-_PASSED_ON = {
-    b"content-type",
-    b"content-length",
-    JSON_LENGTH,
-    b"retry-after",
-    b"x-headrace-version",
-    b"allow",
-    b"server-timing",
-    b"location",
-    b"preference-applied",
-    b"www-authenticate",
-    DEFINITIONS,
-    UNLOGGED,
-}
-_JSON = [(b"content-type", b"application/json")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +118,11 @@ class Gateway:
         )
         self.deferred: Deferred | None = None
         """Takes requests that want to be answered later; None answers them at once."""
-        self._generation = Generation(exchange, runner, _answer, _PASSED_ON)
-        self._open = 0
-        self._bytes = ByteBudget(settings.open_bytes)
+        self._generation = Generation(exchange, runner)
+        self._requests = RequestReader(settings.secret, settings.open_bytes)
+        self._guard = Guard(
+            settings.authentication, settings.allowance, settings.secret, settings.refused, forwarded=settings.forwarded
+        )
         self._inference: dict[bytes, tuple[Reference, WireProtocol]] = {}
 
     def close(self) -> None:
@@ -174,13 +145,13 @@ class Gateway:
                 peer = peer_of(scope, forwarded=self._settings.forwarded)
                 await pass_through(self._upstream, self._settings.controller, scope, receive, send, peer=peer)
             else:
-                raise NotFound(f"nothing is served at {path}")
+                raise NotFound(f"there is no route for {path}")
         except HeadraceError as error:
-            await self._problem(error, scope, send)
+            await answer_problem(send, scope, error)
         except Exception as error:
             # The edge: whatever went wrong, the caller gets an answer with an id and the log says what it was.
-            log.exception("request %s failed", _request_id(scope))
-            await self._problem(error, scope, send)
+            log.exception("request %s failed", request_id_of(scope))
+            await answer_problem(send, scope, error)
 
     def _may_follow(self, scope: Scope) -> bool:
         if b"page=" not in scope["query_string"]:
@@ -206,40 +177,18 @@ class Gateway:
             await self._embeddings(scope, receive, send)
         else:
             if path == "/metrics":
-                self._admit(scope, EVERYTHING, "view")
-            await _answer(send, scope, self._fixed(path))
-
-    def _admit(self, scope: Scope, name: str, *permissions: Permission) -> None:
-        """Raise where whoever sent the request has none of the permissions on the name; before anything tells whether it is there.
-
-        To be asked (``call``) without a log takes the permission to analyze too.
-        """
-        headers = dict(scope["headers"])
-        credentials = Credentials.of(headers)
-        try:
-            caller = self._settings.authentication.admit(credentials, name, *permissions)
-        except (Unauthenticated, Forbidden) as error:
-            who = self._settings.authentication.who(credentials)
-            peer = peer_of(scope, forwarded=self._settings.forwarded)
-            entry = refusal(error, who, permissions[0], name, peer, _request_id(scope), status_of(error))
-            self._settings.refused(entry)
-            raise
-        scope["caller"] = caller.subject
-        if permissions[0] == "call" and scope["method"] == "POST":
-            if self._settings.allowance is not None:
-                self._settings.allowance.take_for(scope, caller.subject, self._settings.secret)
-            if _unlogged(headers):
-                self._admit(scope, name, "analyze")
+                self._guard.admit(scope, EVERYTHING, "view")
+            await answer(send, scope, self._fixed(path))
 
     def _fixed(self, path: str) -> Reply:
         if path == "/v2":
-            return _json(metadata.server_metadata(self._settings.version))
+            return json_reply(metadata.server_metadata(self._settings.version))
         if path in ("/v2/health/live", "/v2/health/ready"):
-            return _json({path.rsplit("/", 1)[1]: True})
+            return json_reply({path.rsplit("/", 1)[1]: True})
         if path == "/metrics":
             text = self._measures.prometheus(self._resolver.unconfirmed)
             return Reply(200, [(b"content-type", b"text/plain; version=0.0.4")], text.encode())
-        raise NotFound(f"nothing is served at {path}", hint="the routes are in docs/http-api.md")
+        raise NotFound(f"there is no route for {path}", hint="docs/http-api.md lists the routes")
 
     async def _v2_model(self, parts: list[str], scope: Scope, receive: Receive, send: Send) -> None:
         reference = Reference.parse(parts[0])
@@ -262,16 +211,16 @@ class Gateway:
             )
             return
         _require(scope, "GET")
-        self._admit(scope, reference.name, "call", "view")
+        self._guard.admit(scope, reference.name, "call", "view")
         route = self._resolver.known(reference) or await self._resolver.resolve(reference)
         if rest == ["ready"]:
-            await _answer(send, scope, _json(metadata.model_ready(parts[0], ready=True)))
+            await answer(send, scope, json_reply(metadata.model_ready(parts[0], ready=True)))
         elif rest == ["openapi.json"]:
-            await _answer(send, scope, _json(_described(parts[0], reference, route)))
+            await answer(send, scope, json_reply(_described(parts[0], reference, route)))
         elif not rest:
-            await _answer(send, scope, _json(await self._metadata(parts[0], route)))
+            await answer(send, scope, json_reply(await self._metadata(parts[0], route)))
         else:
-            raise NotFound(f"nothing is served at {scope['path']}", hint="the routes are in docs/http-api.md")
+            raise NotFound(f"there is no route for {scope['path']}", hint="docs/http-api.md lists the routes")
 
     async def _v1_model(self, part: str, scope: Scope, receive: Receive, send: Send) -> None:
         name, _, verb = part.rpartition(":")
@@ -283,9 +232,9 @@ class Gateway:
             return
         _require(scope, "GET")
         reference = Reference.parse(part)
-        self._admit(scope, reference.name, "call", "view")
+        self._guard.admit(scope, reference.name, "call", "view")
         await self._resolver.resolve(reference)
-        await _answer(send, scope, _json(metadata.v1_model(part, ready=True)))
+        await answer(send, scope, json_reply(metadata.v1_model(part, ready=True)))
 
     async def _metadata(self, name: str, route: Route) -> dict[str, Any]:
         if isinstance(route, SequenceRoute):
@@ -315,10 +264,10 @@ class Gateway:
         explain: bool = False,
     ) -> None:
         _require(scope, "POST")
-        self._admit(scope, reference.name, "call")
-        with self._room() as held:
+        self._guard.admit(scope, reference.name, "call")
+        with self._requests.room() as held:
             route = self._resolver.known(reference) or await self._resolver.resolve(reference)
-            call = await self._call(route, protocol, scope, receive, held)
+            call = await self._requests.read(protocol, *_bounds(route), scope, receive, held)
             if explain:
                 if isinstance(route, SequenceRoute):
                     raise not_explained(route.sequence.name)
@@ -340,7 +289,7 @@ class Gateway:
                 reply = as_object(reply, _signature(route))
             if self._resolver.is_unconfirmed(reference):
                 reply.headers.append((DEFINITIONS, b"last-known"))
-            await _answer(send, scope, reply, call.request_id)
+            await answer(send, scope, reply, call.request_id)
 
     async def ask(self, reference: Reference, call: Call) -> Reply:
         """Answer a call of a deferred request within its definition's own time."""
@@ -350,19 +299,19 @@ class Gateway:
 
     async def _later(self, request_id: str, deferred: Deferred, scope: Scope, send: Send) -> None:
         """What became of a deferred request, or its end."""
-        caller = self._settings.authentication.identify(Credentials.of(dict(scope["headers"]))).subject
-        await _answer(send, scope, await looked_up(deferred, request_id, caller, scope["method"]))
+        await answer(send, scope, await looked_up(deferred, request_id, self._guard.identify(scope), scope["method"]))
 
     async def _embeddings(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Texts to vectors: asked as v2, and logged as such. What is no success is answered as it came."""
         _require(scope, "POST")
-        # Who asks is told before anything is read; what they may do, once the body names the model.
-        scope["caller"] = self._settings.authentication.identify(Credentials.of(dict(scope["headers"]))).subject
-        with self._room() as held:
-            asked = await self._read_call("v2", MAX_BODY, math.inf, scope, receive, held)
+        self._guard.identify(
+            scope
+        )  # before anything is read; what the caller may do is known once the body names the model
+        with self._requests.room() as held:
+            asked = await self._requests.read("v2", MAX_BODY, math.inf, scope, receive, held)
             wanted = embeddings.read(asked.body)
             reference = Reference.parse(wanted.model)
-            self._admit(scope, reference.name, "call")
+            self._guard.admit(scope, reference.name, "call")
             route = self._resolver.known(reference) or await self._resolver.resolve(reference)
             signature = _signature(route)
             fields = embeddings.fields_of(wanted.model, signature, batch=route.batch)
@@ -371,7 +320,7 @@ class Gateway:
                 raise TooLarge(
                     "the request body is too large",
                     expected=f"at most {limit} bytes",
-                    hint="send fewer texts a request",
+                    hint="send fewer texts per request",
                 )
             deadline = min(asked.deadline, asyncio.get_running_loop().time() + seconds)
             call = replace(
@@ -387,15 +336,15 @@ class Gateway:
             reply.body = (
                 embeddings.answer(wanted, reply.body) if reply.status == 200 else embeddings.refusal(reply.body)
             )
-            await _answer(send, scope, reply, call.request_id)
+            await answer(send, scope, reply, call.request_id)
 
     async def _generate(self, reference: Reference, verb: Verb, scope: Scope, receive: Receive, send: Send) -> None:
         """One row, answered whole or piece by piece; each piece is sent on as it comes."""
         _require(scope, "POST")
-        self._admit(scope, reference.name, "call")
-        with self._room() as held:
+        self._guard.admit(scope, reference.name, "call")
+        with self._requests.room() as held:
             route = self._resolver.known(reference) or await self._resolver.resolve(reference)
-            call = await self._call(route, "v2", scope, receive, held)
+            call = await self._requests.read("v2", *_bounds(route), scope, receive, held)
             call = replace(call, verb=verb, accept=dict(scope["headers"]).get(b"accept"))
             if verb == "generate_stream":
                 gap = max(0.001, call.deadline - asyncio.get_running_loop().time())
@@ -425,10 +374,10 @@ class Gateway:
     async def _application(self, reference: Reference, scope: Scope, receive: Receive, send: Send) -> None:
         """Inputs by name in, outputs by name out: asked as v1, and logged as such."""
         _require(scope, "POST")
-        self._admit(scope, reference.name, "call")
-        with self._room() as held:
+        self._guard.admit(scope, reference.name, "call")
+        with self._requests.room() as held:
             route = self._resolver.known(reference) or await self._resolver.resolve(reference)
-            asked = await self._call(route, "v1", scope, receive, held)
+            asked = await self._requests.read("v1", *_bounds(route), scope, receive, held)
             call = replace(
                 asked, body=hydrosphere.question(asked.body), content_type=b"application/json", json_length=None
             )
@@ -438,20 +387,7 @@ class Gateway:
             if reply.status == 200:
                 signature = _signature(route)
                 reply.body = hydrosphere.answer(reply.body, signature, batch=route.batch)
-            await _answer(send, scope, reply, call.request_id)
-
-    @contextlib.contextmanager
-    def _room(self) -> Iterator[HeldBytes]:
-        """A place among the open requests, with the bytes of its body."""
-        if self._open >= MAX_OPEN:
-            raise Overloaded(f"{MAX_OPEN} requests are open in this gateway")
-        self._open += 1
-        held = self._bytes.hold()
-        try:
-            yield held
-        finally:
-            self._open -= 1
-            held.release()
+            await answer(send, scope, reply, call.request_id)
 
     async def _sequence(self, route: SequenceRoute, call: Call) -> Reply:
         try:
@@ -464,50 +400,6 @@ class Gateway:
             raise
         self._measures.sequence(route.sequence.name, reply.status)
         return reply
-
-    async def _call(
-        self, route: Route, protocol: WireProtocol, scope: Scope, receive: Receive, held: HeldBytes
-    ) -> Call:
-        return await self._read_call(protocol, *_bounds(route), scope, receive, held)
-
-    async def _read_call(
-        self, protocol: WireProtocol, limit: int, seconds: float, scope: Scope, receive: Receive, held: HeldBytes
-    ) -> Call:
-        received = time.time_ns()
-        headers = dict(scope["headers"])
-        request_id = scope["request_id"] = usable_request_id(headers.get(REQUEST_ID, b"").decode("latin-1"))
-        wanted = number(headers.get(b"x-headrace-timeout"))
-        if wanted is not None:
-            seconds = min(seconds, wanted / 1000)
-        deadline = asyncio.get_running_loop().time() + seconds
-        held.at_least(min(number(headers.get(b"content-length")) or 0, limit))
-        body = decoded(await _read(receive, limit, held), headers.get(b"content-encoding"), limit)
-        held.at_least(len(body))
-        return Call(
-            request_id,
-            protocol,
-            body,
-            deadline,
-            received,
-            headers.get(b"content-type", b"application/json"),
-            headers.get(JSON_LENGTH),
-            headers.get(b"traceparent"),
-            headers.get(b"x-headrace-time"),
-            timed=TIMING in headers,
-            unrecorded=headers.get(LOG) == b"off"
-            or self._settings.secret.is_purpose(headers.get(b"x-headrace-purpose")),
-            caller=scope["caller"],
-            source=headers.get(SOURCE)
-            if SOURCE in headers and self._settings.secret.is_proof(headers.get(PROOF))
-            else None,
-        )
-
-    async def _problem(self, error: Exception, scope: Scope, send: Send) -> None:
-        request_id = _request_id(scope)
-        answer = problem(error, request_id)
-        headers = [(name.encode(), value.encode()) for name, value in answer.headers]
-        body = embeddings.refusal(answer.body) if scope["path"] == embeddings.PATH else answer.body
-        await _answer(send, scope, Reply(answer.status, headers, body), request_id)
 
 
 def _described(name: str, reference: Reference, route: Route) -> dict[str, Any]:
@@ -524,20 +416,13 @@ def _bounds(route: Route) -> tuple[int, float]:
     return MAX_BODY, route.sequence.timeout
 
 
-def _request_id(scope: Scope) -> str:
-    if "request_id" not in scope:
-        scope["request_id"] = usable_request_id(dict(scope["headers"]).get(REQUEST_ID, b"").decode("latin-1"))
-    request_id: str = scope["request_id"]
-    return request_id
-
-
 def _require_storable(route: Route) -> None:
     """A request that is answered later waits in the store, where values of sensitive fields must not be."""
     versions = [route] if isinstance(route, Version) else list(route.versions.values())
     for version in versions:
         if is_sensitive(version.signature):
             raise InvalidInput(
-                f"{version.id} has sensitive fields, so its requests cannot wait in the store",
+                f"{version.id} has sensitive fields, so its requests cannot be stored to be answered later",
                 field="prefer",
                 hint="send the request without 'Prefer: respond-async'",
             )
@@ -547,55 +432,7 @@ def _signature(route: Route) -> Signature:
     return route.sequence.signature if isinstance(route, SequenceRoute) else route.signature
 
 
-def _unlogged(headers: Mapping[bytes, bytes]) -> bool:
-    """Whether the caller asks for the request to be left out of the log."""
-    wanted = headers.get(LOG, b"on")
-    if wanted not in (b"on", b"off"):
-        raise InvalidInput(
-            "x-headrace-log is neither on nor off",
-            field="x-headrace-log",
-            expected="on or off",
-            got=repr(wanted.decode("latin-1")[:40]),
-        )
-    return wanted == b"off"
-
-
 def _require(scope: Scope, method: str) -> None:
     got = scope["method"]
     if got != method and not (method == "GET" and got == "HEAD"):
-        raise MethodNotAllowed(f"{scope['path']} takes {method}, not {got}", allowed=method, got=got)
-
-
-def _json(document: dict[str, Any]) -> Reply:
-    return Reply(200, list(_JSON), orjson.dumps(document))
-
-
-async def _read(receive: Receive, limit: int, held: HeldBytes) -> bytes:
-    message = await receive()
-    if message["type"] == "http.disconnect":
-        raise Malformed("the caller went away before the request was whole")
-    body: bytes = message.get("body", b"")
-    if not message.get("more_body") and len(body) <= limit:
-        return body
-    pieces = [body]
-    size = len(body)
-    while size <= limit and message.get("more_body"):
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise Malformed("the caller went away before the request was whole")
-        pieces.append(message.get("body", b""))
-        size += len(pieces[-1])
-        held.at_least(size)
-    if size > limit:
-        raise TooLarge(
-            "the request body is too large", expected=f"at most {limit} bytes", hint="send fewer rows a request"
-        )
-    return b"".join(pieces)
-
-
-async def _answer(send: Send, scope: Scope, reply: Reply, request_id: str | None = None) -> None:
-    headers = [h for h in reply.headers if h[0] in _PASSED_ON and h[0] != b"content-length"]
-    headers.append((b"content-length", str(len(reply.body)).encode()))
-    headers.append((REQUEST_ID, (request_id or _request_id(scope)).encode()))
-    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-    await send({"type": "http.response.body", "body": reply.body})
+        raise MethodNotAllowed(f"{scope['path']} accepts {method}, not {got}", allowed=method, got=got)

@@ -46,7 +46,7 @@ class Callback:
         """Checked; ``InvalidInput`` names the header."""
         if len(url) > MAX_URL or not _is_to_be_called(url):
             raise InvalidInput(
-                "x-headrace-callback is no URL to call",
+                "x-headrace-callback is not a usable URL",
                 field="x-headrace-callback",
                 expected=f"http:// or https://, at most {MAX_URL} characters, without credentials",
                 got=url[:80],
@@ -136,12 +136,12 @@ class Callbacks:
         try:
             found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
-            raise Unreachable(f"{host} is not known: {error}") from error
+            raise Unreachable(f"{host} cannot be resolved: {error}") from error
         addresses = [str(entry[4][0]) for entry in found]
         for address in addresses:
             if host in self._trusted or is_public_enough(address):
                 return address
-        raise Forbidden(f"callbacks may not go to {host} ({', '.join(dict.fromkeys(addresses))})")
+        raise Forbidden(f"callbacks are not allowed to {host} ({', '.join(dict.fromkeys(addresses))})")
 
 
 async def _sent(url: str, body: bytes, headers: Mapping[str, str], host: str) -> int:

@@ -153,7 +153,9 @@ class Deferred:
         """Keep the request; its id. ``Overloaded`` where too many wait, ``StorageFailed`` where it cannot be kept."""
         if len(self._waiting) >= MAX_REQUESTS or sum(self._waiting.values()) + len(call.body) > MAX_BYTES:
             raise Overloaded(
-                f"{len(self._waiting)} requests wait to be answered later", retry_after=10.0, hint="ask again later"
+                f"{len(self._waiting)} requests are already waiting to be answered later",
+                retry_after=10.0,
+                hint="try again later",
             )
         accepted = Accepted(f"{time.time_ns():020d}-{os.urandom(6).hex()}", reference, call, caller, callback)
         self._waiting[accepted.id] = len(call.body)

@@ -48,7 +48,7 @@ async def looked_up(deferred: Deferred, request_id: str, caller: str, method: st
         state = "cancelled" if kept is None or kept.status == CANCELLED else "answered"
         return Reply(200, [_JSON], _status(request_id, state))
     if method not in ("GET", "HEAD"):
-        raise MethodNotAllowed(f"{LATER}ID takes GET or DELETE, not {method}", allowed="GET, DELETE", got=method)
+        raise MethodNotAllowed(f"{LATER}ID accepts GET or DELETE, not {method}", allowed="GET, DELETE", got=method)
     found = await deferred.result(request_id, caller)
     if found is not None:
         return found

@@ -37,21 +37,23 @@ def read(body: bytes) -> Request:
         raise InvalidInput("model: it is required", field="model", expected="the name of a model, e.g. sentences")
     unknown = next((k for k in document if k not in _KNOWN), None)
     if unknown is not None:
-        raise InvalidInput(f"{unknown}: it is not known here", field=unknown, expected=", ".join(_KNOWN), got=unknown)
+        raise InvalidInput(
+            f"{unknown}: it is not supported here", field=unknown, expected=", ".join(_KNOWN), got=unknown
+        )
     texts = [given] if isinstance(given, str) else given
     if not isinstance(texts, list) or not texts or not all(isinstance(t, str) for t in texts):
         raise InvalidInput(
-            "input: texts are wanted",
+            "input: texts are required",
             field="input",
             expected="a text, or a list of texts",
             got="lists of tokens" if isinstance(texts, list) and texts else type(given).__name__,
         )
     if len(texts) > MAX_TEXTS:
-        raise TooLarge(f"input: at most {MAX_TEXTS} texts a request", field="input", got=str(len(texts)))
+        raise TooLarge(f"input: at most {MAX_TEXTS} texts per request", field="input", got=str(len(texts)))
     form = document.get("encoding_format", "float")
     if form not in ("float", "base64"):
         raise InvalidInput(
-            "encoding_format: it is not known",
+            "encoding_format: it is not supported",
             field="encoding_format",
             expected="float or base64",
             got=jsontext.shown(form),
@@ -59,7 +61,7 @@ def read(body: bytes) -> Request:
     wanted = document.get("dimensions")
     if wanted is not None and (not isinstance(wanted, int) or isinstance(wanted, bool) or wanted < 1):
         raise InvalidInput(
-            "dimensions: a whole number of at least 1 is wanted", field="dimensions", got=jsontext.shown(wanted)
+            "dimensions: a whole number of at least 1 is required", field="dimensions", got=jsontext.shown(wanted)
         )
     return Request(model, texts, form == "base64", wanted)
 
@@ -77,11 +79,11 @@ def fields_of(name: str, signature: Signature, *, batch: bool) -> tuple[Field, F
     )
     if not fits or not batch:
         raise InvalidInput(
-            f"{name} gives no embeddings",
+            f"{name} does not return embeddings",
             field="model",
-            expected="a model of one text whose output is one vector of numbers",
+            expected="a model with one text input and one vector of numbers as output",
             got=", ".join(f.name for f in inputs) + " → " + ", ".join(f.name for f in outputs),
-            hint="ask it at /v2/models/NAME/infer",
+            hint="call it at /v2/models/NAME/infer",
         )
     return inputs[0], outputs[0]
 
@@ -105,7 +107,7 @@ def answer(request: Request, body: bytes) -> bytes:
         (output,) = orjson.loads(body)["outputs"]
         vectors = np.asarray(output["data"], np.float64).reshape(output["shape"])
     except (orjson.JSONDecodeError, KeyError, ValueError, TypeError) as error:
-        raise Malformed(f"the model answered no vectors: {error}") from error
+        raise Malformed(f"the model did not return vectors: {error}") from error
     data: list[Mapping[str, Any]] = [
         {"object": "embedding", "index": i, "embedding": _written(v, as_base64=request.as_base64)}
         for i, v in enumerate(vectors)

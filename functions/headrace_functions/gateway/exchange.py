@@ -207,7 +207,7 @@ class Exchange:
         elif (
             not sending.begun
         ):  # a function that has the call hears of the hang-up by its connection, and records it itself
-            gone = Cancelled("the caller hung up before the service was ready")
+            gone = Cancelled("the caller disconnected before the service was ready")
             self._record_failure(version, call, gone, seconds)
 
     def _record_failure(

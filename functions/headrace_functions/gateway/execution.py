@@ -148,10 +148,10 @@ class SequenceRunner:
 def not_explained(sequence: str) -> InvalidInput:
     """The refusal to explain the answer of a sequence with the answer itself."""
     return InvalidInput(
-        f"{sequence} is a sequence, whose answer is that of several models",
+        f"{sequence} is a sequence, whose response comes from several models",
         field="explain",
         expected="a model, version or alias",
-        hint="ask one of its stages, or explain a logged request: headrace explain",
+        hint="explain one of its stages, or a logged request: headrace explain",
     )
 
 

@@ -1,36 +1,28 @@
 """Calls of one row whose answers are passed on piece by piece."""
 
-from collections.abc import Awaitable, Callable, Collection
-
 from headrace_functions.errors import HeadraceError
 from headrace_functions.gateway.calls import REQUEST_ID, Call
 from headrace_functions.gateway.exchange import Exchange
 from headrace_functions.gateway.execution import SequenceRunner
 from headrace_functions.gateway.passthrough import Scope, Send
+from headrace_functions.gateway.replies import PASSED_ON, answer
 from headrace_functions.gateway.routes import Route, SequenceRoute
 from headrace_functions.gateway.upstream import Reply
 from headrace_functions.protocol.generate import framed_problem
 from headrace_functions.protocol.problems import problem
 
-AnswerWhole = Callable[[Send, Scope, Reply, str | None], Awaitable[None]]
-
 
 class Generation:
-    def __init__(
-        self, exchange: Exchange, runner: SequenceRunner, answer: AnswerWhole, passed_on: Collection[bytes]
-    ) -> None:
-        """``answer`` sends a whole answer; ``passed_on`` are the headers of a service's answer that callers see."""
+    def __init__(self, exchange: Exchange, runner: SequenceRunner) -> None:
         self._exchange = exchange
         self._runner = runner
-        self._answer = answer
-        self._passed_on = passed_on
 
     async def pass_on(self, route: Route, call: Call, scope: Scope, send: Send) -> None:
         """Answer ``call``; what goes wrong before the first piece is raised, what goes wrong later is told by an event."""
         if isinstance(route, SequenceRoute):
             found = await self._runner.last_stage(route, call)
             if isinstance(found, Reply):
-                await self._answer(send, scope, found, call.request_id)
+                await answer(send, scope, found, call.request_id)
                 return
             version, call = found
         else:
@@ -40,9 +32,9 @@ class Generation:
             async with self._exchange.ask_stream(version, call) as (reply, chunks):
                 if reply.status != 200 or call.verb == "generate":
                     reply.body = b"".join([chunk async for chunk in chunks])
-                    await self._answer(send, scope, reply, call.request_id)
+                    await answer(send, scope, reply, call.request_id)
                     return
-                headers = [h for h in reply.headers if h[0] in self._passed_on and h[0] != b"content-length"]
+                headers = [h for h in reply.headers if h[0] in PASSED_ON and h[0] != b"content-length"]
                 headers += [(REQUEST_ID, call.request_id.encode()), (b"cache-control", b"no-cache")]
                 begun = True
                 await send({"type": "http.response.start", "status": 200, "headers": headers})

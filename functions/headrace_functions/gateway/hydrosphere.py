@@ -27,5 +27,5 @@ def answer(body: bytes, signature: Signature, *, batch: bool) -> bytes:
         rows = [{names[0]: p} for p in predictions] if len(names) == 1 else predictions
         columns: dict[str, Any] = {n: [row[n] for row in rows] for n in names}
     except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-        raise Malformed(f"the answer has no predictions: {error}") from error
+        raise Malformed(f"the response has no predictions: {error}") from error
     return orjson.dumps(columns if batch else {n: c[0] for n, c in columns.items()})

@@ -91,7 +91,7 @@ class InCluster:
         auth, pages = switched_on(environment, AUTH), switched_on(environment, PAGES)
         if pages and not auth:
             raise InvalidInput(
-                f"{PAGES}: whoever reaches the gateway could change the platform",
+                f"{PAGES}: anyone who can reach the gateway could change the platform",
                 field=PAGES,
                 expected=f"{AUTH}=1 with it",
             )

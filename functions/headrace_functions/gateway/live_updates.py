@@ -108,7 +108,7 @@ class LiveUpdates:
         if self._secret is not None:
             await self._parts(target)  # who may not see the page gets no stream
         if self.viewers >= MAX_VIEWERS or (target not in self._pages and len(self._pages) >= MAX_PAGES):
-            raise Overloaded(f"{self.viewers} pages are followed already", retry_after=10)
+            raise Overloaded(f"{self.viewers} pages are already being followed, which is the maximum", retry_after=10)
         viewer = _Viewer()
         page = self._pages.setdefault(target, _Page())
         page.viewers.add(viewer)
@@ -198,7 +198,7 @@ class LiveUpdates:
         if reply.status == _UNAUTHENTICATED:
             raise Unauthenticated("the session has ended", hint="log in again")
         if reply.status == _FORBIDDEN:
-            raise Forbidden("this page is not for you")
+            raise Forbidden("you may not see this page")
         if reply.status != _OK:
             return {}  # the page says what is wrong when it is loaded again
         found: dict[str, str] = orjson.loads(reply.body)
@@ -256,7 +256,9 @@ def _target(query: bytes) -> str:
     page, parts = members.get("page", [""])[0], members.get("parts", [""])[0]
     page = quote(page, safe="/?&=%:+,;@!$'()*~-._[]")
     if not _TARGET.fullmatch(page) or len(page) > MAX_TARGET or page.startswith("/api/"):
-        raise InvalidInput("page: not a page of this platform", field="page", expected=f"a path of at most {MAX_TARGET} characters")  # fmt: skip
+        raise InvalidInput("page: it is not a page of this platform", field="page", expected=f"a path of at most {MAX_TARGET} characters")  # fmt: skip
     if not _PARTS.fullmatch(parts):
-        raise InvalidInput("parts: not names of parts", field="parts", expected="names separated by commas, at most 20")
+        raise InvalidInput(
+            "parts: they are not names of parts", field="parts", expected="names separated by commas, at most 20"
+        )
     return f"{page}{'&' if '?' in page else '?'}parts={parts}"

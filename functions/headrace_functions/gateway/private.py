@@ -24,7 +24,7 @@ class GatewayPrivate:
             return
         try:
             if not self._secret.is_proof(dict(scope["headers"]).get(PROOF)):
-                raise Unauthenticated("the gateway's private side answers the controller alone")
+                raise Unauthenticated("the gateway's private port is only for the controller")
             status, body = 200, orjson.dumps(self._answer(scope["method"], scope["path"]))
         except HeadraceError as error:
             answer = problem(error)
@@ -40,4 +40,4 @@ class GatewayPrivate:
                 return {}
             case "GET", "/summary":
                 return self._measures.summary()
-        raise NotFound(f"the gateway's private side has no {method} {path}")
+        raise NotFound(f"the gateway's private port has no route for {method} {path}")

@@ -231,8 +231,8 @@ class Resolver:
         found = self._release(version)
         if not found.served:
             raise NotFound(
-                f"version {version} is external: it answers elsewhere, and its definition has no external.url",
-                hint="its exchanges are logged by POST /api/v1/models/MODEL/versions/NUMBER/exchanges",
+                f"version {version} is external, and its definition has no external.url",
+                hint="log its exchanges with POST /api/v1/models/MODEL/versions/NUMBER/exchanges",
             )
         return self._versions.setdefault(version, found)
 

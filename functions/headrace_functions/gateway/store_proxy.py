@@ -127,7 +127,9 @@ class StoreProxy:
                 await self._upload(holder, key, scope, receive, held)
                 await _send(send, 201, b"", [])
             case method:
-                raise MethodNotAllowed(f"the store proxy has no {method}", allowed="GET, HEAD, PUT", got=method)
+                raise MethodNotAllowed(
+                    f"the store proxy does not support {method}", allowed="GET, HEAD, PUT", got=method
+                )
 
     async def _check_release(self, version: VersionId, key: str, release_key: ReleaseKey) -> None:
         if key == layout.version_document(version):
@@ -135,11 +137,11 @@ class StoreProxy:
 
     def _holder(self, scope: Scope) -> Holder:
         if not self._secret.value:
-            raise NotReady("the gateway does not know the platform's secret yet")
+            raise NotReady("the gateway does not have the platform's secret yet")
         credentials = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
         found = self._secret.holder_of(credentials.removeprefix("Bearer "))
         if found is None:
-            raise Unauthenticated("the store proxy answers pods of this platform alone, each by its token")
+            raise Unauthenticated("the store proxy is only for pods of this platform, each with its token")
         return Holder(*found)
 
     @contextmanager
@@ -230,7 +232,7 @@ class StoreProxy:
 def _body_length(headers: dict[bytes, bytes], most: int) -> int:
     given = headers.get(b"content-length", b"")
     if not given.isdigit():
-        raise InvalidInput("the body has no length", field="content-length", expected="a number of bytes")
+        raise InvalidInput("the body has no Content-Length", field="content-length", expected="a number of bytes")
     if int(given) > most:
         raise TooLarge(
             "the body is too large", field="content-length", expected=f"at most {most} bytes", got=given.decode()
@@ -243,7 +245,7 @@ async def _body(receive: Receive, length: int) -> AsyncIterator[bytes]:
     while length > 0:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise Malformed(f"the connection ended {length} bytes before the body")
+            raise Malformed(f"the connection ended {length} bytes before the end of the body")
         piece = message.get("body", b"")
         length -= len(piece)
         if piece:

@@ -74,7 +74,7 @@ class VerifiedByController:
             if len(self._asking) >= MAX_QUESTIONS:
                 if known is not None and now < known.until:
                     return
-                raise Overloaded(f"{MAX_QUESTIONS} bearer tokens are being verified already", retry_after=1)
+                raise Overloaded(f"{MAX_QUESTIONS} bearer tokens are already being verified", retry_after=1)
             asking = self._asking[token] = self._loop.create_task(self._ask(token))
             asking.add_done_callback(lambda _done: self._asking.pop(token, None))
         try:
@@ -86,7 +86,7 @@ class VerifiedByController:
             log.warning("a bearer token cannot be verified: %s", why)
             raise Unreachable(
                 f"bearer tokens cannot be verified at the moment: {why}",
-                hint="try again in a moment, or show an API key",
+                hint="try again in a moment, or use an API key",
             ) from error
         self._known[token] = found
         self._known.move_to_end(token)
@@ -97,7 +97,7 @@ class VerifiedByController:
         """Who shows the token, and until when that holds. ``Unauthenticated`` where ``learn`` heard that it is refused, or nothing yet."""
         known = self._known.get(token)
         if known is None or self._clock() >= known.until:
-            raise Unauthenticated("the token is not verified yet", hint="send the request again")
+            raise Unauthenticated("the token has not been verified yet", hint="send the request again")
         if known.caller is None:
             raise Unauthenticated(known.why, hint=known.hint)
         return known.caller, known.until

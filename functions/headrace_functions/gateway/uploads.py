@@ -81,7 +81,9 @@ def _form(body: bytes, content_type: bytes, signature: Signature) -> Mapping[str
                 f"the part {name!r} is no input", field=name, expected=", ".join(list(fields)[:20]), got=name
             )
         if name in values:
-            raise Malformed(f"the part {name!r} comes twice", field=name, expected="each input once", got="two of them")
+            raise Malformed(
+                f"the part {name!r} appears twice", field=name, expected="each input once", got="two of them"
+            )
         values[name] = _value(field, value, is_file=is_file)
     missing = [name for name in fields if name not in values]
     if missing:
@@ -140,7 +142,7 @@ def _parts(body: bytes, content_type: bytes, most: int) -> list[tuple[str, bytes
     _, options = parse_options_header(content_type)
     boundary = options.get(b"boundary")
     if not boundary:
-        raise Malformed("the form names no boundary", field="content-type", expected="multipart/form-data; boundary=…")
+        raise Malformed("the form has no boundary", field="content-type", expected="multipart/form-data; boundary=…")
     in_memory = {"MAX_MEMORY_FILE_SIZE": len(body) + 1}  # it is there already
     try:
         parser = FormParser("multipart/form-data", field, file, boundary=boundary, config=in_memory)
@@ -151,5 +153,5 @@ def _parts(body: bytes, content_type: bytes, most: int) -> list[tuple[str, bytes
             f"the form cannot be read: {error}", field="body", expected="parts between boundaries"
         ) from error
     if not body.rstrip().endswith(b"--" + boundary + b"--"):
-        raise Malformed("the form is cut short", field="body", expected="the closing boundary at its end")
+        raise Malformed("the form is incomplete", field="body", expected="the closing boundary at its end")
     return found

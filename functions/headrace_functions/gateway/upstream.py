@@ -74,7 +74,7 @@ class _Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
-            self._fail(Unreachable(f"the service sent what is not HTTP: {error}"))
+            self._fail(Unreachable(f"the service's response is not HTTP: {error}"))
             self.close()
 
     def pause_writing(self) -> None:
@@ -87,7 +87,7 @@ class _Connection(asyncio.Protocol):
         self.closed = True
         self._writable.set()
         self._on_lost(self)
-        self._fail(Unreachable(f"the service went away{f': {exc}' if exc else ''}"))
+        self._fail(Unreachable(f"the service closed the connection{f': {exc}' if exc else ''}"))
 
     # -- httptools
 
@@ -147,7 +147,7 @@ class _Connection(asyncio.Protocol):
         assert self._transport is not None
         await self._writable.wait()
         if self.closed:
-            raise Unreachable("the service went away")
+            raise Unreachable("the service closed the connection")
         self._transport.write(data)
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -164,7 +164,7 @@ class _Connection(asyncio.Protocol):
         async for chunk in self.chunks():
             yield chunk
         if not self.complete:
-            raise Unreachable("the service went away in the middle of its answer")
+            raise Unreachable("the service closed the connection in the middle of its answer")
 
     def close(self) -> None:
         self.closed = True

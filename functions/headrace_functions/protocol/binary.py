@@ -47,7 +47,7 @@ def _unpack_bytes(data: memoryview, size: int, name: str) -> Array:
         at += length
     if at != len(data) or len(elements) != size:
         raise Malformed(
-            f"tensor {name!r}: BYTES data is torn",
+            f"tensor {name!r}: BYTES data is incomplete",
             field=name,
             expected=f"{size} elements, each with a 4-byte little-endian length in front",
             got=f"{len(elements)} whole elements in {len(data)} bytes",

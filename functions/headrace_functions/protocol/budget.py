@@ -32,8 +32,8 @@ class HeldBytes:
         others = self._budget.open - self._held
         if others and others + size > self._budget.limit:
             raise Overloaded(
-                f"request bodies of {others} bytes are open already, and at most {self._budget.limit} are taken",
-                hint="send smaller requests, or fewer at once",
+                f"request bodies of {others} bytes are being processed, and the limit is {self._budget.limit}",
+                hint="send smaller requests, or fewer at a time",
             )
         self._held = size
         self._budget.open += more

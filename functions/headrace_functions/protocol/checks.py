@@ -45,7 +45,7 @@ def check_outputs(tensors: Any, signature: Signature, batch: bool = True, rows: 
         return tensors
     if not isinstance(tensors, dict):
         raise FunctionFailed(
-            "the function did not answer with a dict",
+            "the function did not return a dict",
             expected="a dict of arrays by output name",
             got=type(tensors).__name__,
         )
@@ -61,7 +61,7 @@ def check_outputs(tensors: Any, signature: Signature, batch: bool = True, rows: 
             check_rows(checked, rows, "output")
     except HeadraceError as error:
         raise FunctionFailed(
-            f"the function's answer does not fit its signature: {error.message}",
+            f"the function's output does not match its signature: {error.message}",
             field=error.field,
             expected=error.expected,
             got=error.got,

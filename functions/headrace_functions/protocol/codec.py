@@ -95,7 +95,10 @@ def _as_field(array: Array, field: Field, batch: bool) -> Array:
     if have != want:
         if not np.can_cast(have, want, "same_kind"):
             raise Malformed(
-                f"output {field.name!r} has another type", field=field.name, expected=field.dtype.wire, got=str(have)
+                f"output {field.name!r} has a different type",
+                field=field.name,
+                expected=field.dtype.wire,
+                got=str(have),
             )
         array = array.astype(want)
     if field.is_scalar and array.shape[int(batch) :] == (1,):

@@ -106,7 +106,7 @@ def wanted_type(accept: str) -> str:
         return NDJSON_TYPE
     if given and not any(kind in given for kind in (SSE_TYPE, "*/*", "text/*", "application/json")):
         raise Malformed(
-            f"Accept {accept[:60]!r} cannot be met",
+            f"Accept {accept[:60]!r} is not supported",
             field="accept",
             expected=f"{SSE_TYPE} or {NDJSON_TYPE}",
             got=accept[:60],

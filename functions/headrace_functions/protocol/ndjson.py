@@ -32,14 +32,14 @@ def to_v1(body: bytes) -> bytes:
             ) from error
         if not isinstance(row, dict):
             raise Malformed(
-                f"line {number} is no object",
+                f"line {number} is not an object",
                 field=f"line {number}",
                 expected="an object by input name",
                 got=type(row).__name__,
             )
         rows.append(row)
     if not rows:
-        raise Malformed("there is no line", field="body", expected="at least one line of JSON")
+        raise Malformed("there are no lines", field="body", expected="at least one line of JSON")
     return rewritten({"instances": rows})
 
 
@@ -48,6 +48,6 @@ def from_v1(body: bytes, outputs: Sequence[str]) -> bytes:
     try:
         predictions = orjson.loads(body)["predictions"]
     except (ValueError, KeyError, TypeError) as error:
-        raise Unreachable("the function answered what is no prediction") from error
+        raise Unreachable("the function's response is not a prediction") from error
     rows = predictions if len(outputs) != 1 else [{outputs[0]: value} for value in predictions]
     return b"".join(orjson.dumps(row) + b"\n" for row in rows)

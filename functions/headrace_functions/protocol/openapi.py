@@ -70,7 +70,7 @@ def document(
 
 _PROBLEMS = {
     "400": "the body cannot be read",
-    "401": "who asks is not known",
+    "401": "authentication is required",
     "403": "who asks may not ask this model",
     "404": "there is no such model",
     "413": "the body is too large",

@@ -17,7 +17,7 @@ _TABLE: dict[type[errors.HeadraceError], tuple[int, str]] = {
     errors.MethodNotAllowed: (405, "The method is not allowed here"),
     errors.UnsupportedEncoding: (415, "The body's encoding is not supported"),
     errors.TooLarge: (413, "The body is too large"),
-    errors.Unauthenticated: (401, "Who asks is not known"),
+    errors.Unauthenticated: (401, "Authentication is required"),
     errors.Forbidden: (403, "Not allowed"),
     errors.NotFound: (404, "Not found"),
     errors.Conflict: (409, "Conflict: it is in use, or somebody else changed it"),
@@ -48,7 +48,7 @@ def status_of(error: BaseException) -> int:
 
 
 def problem(error: BaseException, request_id: str = "", *, instance: str = "") -> Problem:
-    """The problem document of an error; one that is not ours says nothing of itself but the request id.
+    """The problem document of an error; one that does not belong to this platform says nothing of itself but the request id.
 
     Members: ``type`` (``urn:headrace:problem:<code>``), ``title``, ``status``, ``detail``, ``code``, ``request_id``,
     and where they are known ``field``, ``expected``, ``got``, ``hint``, ``instance``. ``error`` is the detail once more: clients of the

@@ -33,7 +33,7 @@ def decode_request(body: bytes, content_type: str, signature: Signature, batch: 
     if "inputs" in document:
         return _columns(document["inputs"], plan, batch), _info(document)
     raise Malformed(
-        "neither 'instances' nor 'inputs' is there",
+        "neither 'instances' nor 'inputs' is present",
         field="instances",
         expected='{"instances": […]} with rows or {"inputs": {…}} with columns',
         got=", ".join(document) or "an empty object",
@@ -124,7 +124,7 @@ def _columns(inputs: Any, plan: Plan, batch: bool) -> Tensors:
                 raise Malformed(
                     f"column {name!r} is not a list",
                     field=name,
-                    expected="a list of values, one a row",
+                    expected="a list of values, one per row",
                     got=_kind(column),
                 )
         return _checked(inputs, plan, batch)

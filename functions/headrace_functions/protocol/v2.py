@@ -88,7 +88,9 @@ def read_tensors(document: Mapping[str, Any], side: str, tail: memoryview, field
     for item in items:
         name, wire, shape = _head(item, side)
         if name in tensors:
-            raise Malformed(f"tensor {name!r} comes twice", field=name, expected="each tensor once", got="two of them")
+            raise Malformed(
+                f"tensor {name!r} appears twice", field=name, expected="each tensor once", got="two of them"
+            )
         size = item["parameters"].get("binary_data_size") if type(item.get("parameters")) is dict else None
         if size is None:
             tensors[name] = _from_data(item, name, wire, shape, fields.get(name))
@@ -115,7 +117,7 @@ def _head(item: Any, side: str) -> tuple[str, DType, tuple[int, ...]]:
         raise Malformed(f"an entry of {side!r} is not a tensor", field=side, expected="an object", got=_kind(item))
     name, shape, wire = item.get("name"), item.get("shape"), item.get("datatype")
     if type(name) is not str:
-        raise Malformed(f"a tensor of {side!r} has no name", field=side, expected="a text 'name'", got=_kind(name))
+        raise Malformed(f"a tensor of {side!r} has no name", field=side, expected="a 'name' as text", got=_kind(name))
     if type(shape) is not list or not all(type(n) is int and n >= 0 for n in shape):
         raise Malformed(
             f"tensor {name!r}: 'shape' is not a list of sizes", field=name, expected="a list of sizes", got=_kind(shape)
@@ -166,7 +168,7 @@ def read_info(document: Mapping[str, Any], plan: Plan) -> RequestInfo:
         )
     request_id = document.get("id") or ""
     if type(request_id) is not str:
-        raise Malformed("'id' is not a text", field="id", expected="a text", got=_kind(request_id))
+        raise Malformed("'id' is not text", field="id", expected="a text", got=_kind(request_id))
     binary = parameters.get("binary_data_output") is True
     return RequestInfo(request_id, _wanted(document.get("outputs"), plan, binary), binary, parameters)
 
@@ -239,7 +241,7 @@ def encode_response(
     try:
         return _encode(document, "outputs", chosen)
     except UnicodeDecodeError as error:
-        raise FunctionFailed("an output holds bytes that are not UTF-8", hint="ask for it as binary data") from error
+        raise FunctionFailed("an output holds bytes that are not UTF-8", hint="request it as binary data") from error
     except (TypeError, UnicodeEncodeError) as error:
         raise not_utf8() from error
 

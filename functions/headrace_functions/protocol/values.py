@@ -54,7 +54,7 @@ def flatten(data: Any, shape: tuple[int, ...], name: str) -> list[Any]:
         size *= n
     if len(flat) != size or level > max(len(shape) - 1, 0):
         raise Malformed(
-            f"{name!r}: data does not fit its shape",
+            f"{name!r}: data does not match its shape",
             field=name,
             expected=f"{size} elements for shape {list(shape)}, flat or nested as the shape",
             got=f"{len(flat)} elements" if len(flat) != size else f"{level + 1} levels of nesting",

@@ -56,7 +56,7 @@ class Shipper:
             with _held(self._root / _SWEEP_LOCK) as held:
                 return sum(self._ship_service(service) for service in _folders(self._root)) if held else 0
         except OSError as error:
-            raise StorageFailed(f"cannot ship from {self._root}: {error}") from error
+            raise StorageFailed(f"cannot deliver records from {self._root}: {error}") from error
 
     def _ship_service(self, service: Path) -> int:
         shipped = 0

@@ -246,4 +246,4 @@ def read(kind: Any, data: bytes) -> Any:
     try:
         return kind.FromString(data)
     except DecodeError as error:
-        raise Malformed(f"the message is no {kind.DESCRIPTOR.name}") from error
+        raise Malformed(f"the message is not a {kind.DESCRIPTOR.name}") from error

@@ -44,7 +44,9 @@ class RpcSettings:
 
     def __post_init__(self) -> None:
         if (self.certificate is None) != (self.key is None):
-            raise InvalidInput("a certificate and its key go together", field="key", expected="both files, or neither")
+            raise InvalidInput(
+                "a certificate and its key must be given together", field="key", expected="both files, or neither"
+            )
 
 
 class RpcServer:

@@ -42,7 +42,7 @@ def http_body(request: Any, data: bytes) -> tuple[bytes, int]:
     raw: Sequence[bytes] = request.raw_input_contents
     if raw and len(raw) != len(request.inputs):
         raise Malformed(
-            "raw_input_contents and inputs differ in number",
+            "raw_input_contents and inputs have different lengths",
             field="raw_input_contents",
             expected=f"{len(request.inputs)}, one for each tensor, or none",
             got=str(len(raw)),
@@ -106,7 +106,7 @@ def _raw(tensor: Any, raw: bytes | None, data: bytes, at: int) -> bytes:
     member, element = known
     if any(name != member for name in held):
         raise Malformed(
-            f"tensor {tensor.name!r}: contents do not fit its datatype",
+            f"tensor {tensor.name!r}: contents do not match its datatype",
             field=tensor.name,
             expected=f"{member} for {tensor.datatype}",
             got=", ".join(held),
@@ -170,7 +170,7 @@ def infer_response(body: bytes, json_length: int | None) -> Any:
         document = orjson.loads(body if json_length is None else memoryview(body)[:json_length])
         outputs = document["outputs"]
     except (ValueError, KeyError, TypeError) as error:
-        raise Unreachable("the gateway answered what is no inference response") from error
+        raise Unreachable("the gateway's response is not an inference response") from error
     response = InferResponse(
         model_name=document.get("model_name", ""),
         model_version=document.get("model_version", ""),

@@ -128,7 +128,7 @@ class Batcher:
     def close(self) -> None:
         """Fail what waits and start nothing more; runs under way are left to end."""
         while self._waiting:
-            self._waiting.popleft().settle(Overloaded("the server is stopping"))
+            self._waiting.popleft().settle(Overloaded("the server is shutting down"))
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _give_up(self, waiting: Waiting) -> None:

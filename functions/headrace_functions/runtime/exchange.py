@@ -91,7 +91,7 @@ async def read_body(receive: Receive, headers: Headers, limit: int) -> bytes:
         while message.get("more_body"):
             message = await receive()
             if message["type"] == "http.disconnect":
-                raise Malformed("the caller went away before the body was complete", field="body")
+                raise Malformed("the caller disconnected before the body was complete", field="body")
             parts.append(message.get("body", b""))
             size += len(parts[-1])
             if size > limit:

@@ -77,11 +77,11 @@ def checked_document(store: prefetch.Store, key: str, digest: str) -> bytes:
         raise Malformed(f"{key} is not a version: {error}", field="version") from error
     if named != digest:
         raise Malformed(
-            f"{key} speaks of another artifact than this pod was made for",
+            f"{key} refers to a different artifact than the one this pod was created for",
             field=ARTIFACT,
             expected=digest,
             got=named,
-            hint="does HEADRACE_STORAGE name the store of the platform that made this pod?",
+            hint="check that HEADRACE_STORAGE names the store of the platform that created this pod",
         )
     return content
 
@@ -92,7 +92,7 @@ def checked_archive(store: prefetch.Store, key: str, digest: str) -> bytes:
     found = hashlib.sha256(content).hexdigest()
     if found != digest:
         raise Malformed(
-            f"{key} is not what was released: its SHA-256 differs",
+            f"{key} differs from what was released: its SHA-256 does not match",
             field="artifact",
             expected=digest,
             got=found,

@@ -64,7 +64,7 @@ def _fetch(store: PodStore, key: str, digest: str, folder: Path) -> None:
     found = store.download(key, archive)
     if found != digest:
         raise Malformed(
-            f"{key} is not what was built: its SHA-256 differs",
+            f"{key} differs from what was built: its SHA-256 does not match",
             field=LAYER,
             expected=digest,
             got=found,

@@ -114,14 +114,14 @@ def _explained(error: BaseException) -> InvalidInput:
             f"loading the artifact needs the module {error.name!r}, which the environment lacks",
             field="requirements",
             got=said,
-            hint=f"{distribution}, or the file that holds it to the payload",
+            hint=f"{distribution}, or the file that contains it to the payload",
         )
     if isinstance(error, _DAMAGED):
-        return InvalidInput(f"the artifact is cut short or no model file: {said}", field="payload", got=said)
+        return InvalidInput(f"the artifact is truncated or not a valid model file: {said}", field="payload", got=said)
     if isinstance(error, AttributeError) and "__main__" in str(error):
         return InvalidInput(
-            f"the artifact refers to a definition in the script that made it: {said}",
+            f"the artifact refers to a definition in the script that created it: {said}",
             field="payload",
-            hint="move the class or function to a module and give it with the payload or the requirements",
+            hint="move the class or function to a module, and add the module to the payload or the requirements",
         )
     return InvalidInput(f"loading the artifact failed: {said}", field="payload", got=said)

@@ -153,10 +153,12 @@ class FunctionServer:
             return found()
         if found is not None or path in self._infer or path in self._explain or path in self._generate:
             allowed = "GET" if found is not None else "POST"
-            refusal = MethodNotAllowed(f"{path} takes {allowed}, not {method}", allowed=allowed, got=method)
+            refusal = MethodNotAllowed(f"{path} accepts {allowed}, not {method}", allowed=allowed, got=method)
             told = problem(refusal, request_id)
             return told.status, PROBLEM_TYPE, told.body
-        told = problem(NotFound(f"there is nothing at {path}", hint=f"this server runs {self.version.id}"), request_id)
+        told = problem(
+            NotFound(f"there is no route for {path}", hint=f"this server runs {self.version.id}"), request_id
+        )
         return told.status, PROBLEM_TYPE, told.body
 
     def _metadata(self) -> dict[str, Any]:

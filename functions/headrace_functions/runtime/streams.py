@@ -70,7 +70,9 @@ class Runs:
                 return
             if not isinstance(chunk, Mapping):
                 raise FunctionFailed(
-                    "the function yielded what is no dict", expected="a dict of outputs", got=type(chunk).__name__
+                    "the function yielded something other than a dict",
+                    expected="a dict of outputs",
+                    got=type(chunk).__name__,
                 )
             yield check_outputs(dict(chunk), self._function.signature, self._function.batch, rows)
 

@@ -105,10 +105,10 @@ def _inputs_of(sample: Mapping[str, list[Any]] | None) -> tuple[Field, ...]:
     """Fields for the columns of a sample, where neither the definition nor the model names the inputs."""
     if not sample:
         raise InvalidInput(
-            "the inputs are not known",
+            "the inputs are unknown",
             field="contract",
             expected="inputs in the contract",
-            hint="declare them, or give training data",
+            hint="declare them, or provide training data",
         )
     return tuple(_field_of(name, np.asarray(column)) for name, column in sample.items())
 
@@ -171,13 +171,13 @@ def _outputs_of(
         answer = function.function(tensors)
     except BaseException as error:
         raise InvalidInput(
-            f"the outputs are not known, and the function failed on the rows tried: {type(error).__name__}: {error}",
+            f"the outputs are unknown, and the function failed on the rows tried: {type(error).__name__}: {error}",
             field="contract",
-            hint="declare the outputs, or give training data to try",
+            hint="declare the outputs, or provide training data to try the function on",
         ) from error
     if not isinstance(answer, Mapping) or not answer:
         raise InvalidInput(
-            "the function did not answer with a dict",
+            "the function did not return a dict",
             field="payload",
             expected="a dict of arrays by name",
             got=type(answer).__name__,
@@ -188,7 +188,7 @@ def _outputs_of(
 def _output(name: str, array: Array, batch: bool) -> Field:
     if batch and array.ndim == 0:
         raise InvalidInput(
-            f"output {name!r} has no rows", field=name, expected="an array with a value a row", got="a single value"
+            f"output {name!r} has no rows", field=name, expected="an array with one value per row", got="a single value"
         )
     shape = array.shape[1:] if batch else array.shape
     kind = dtype_of(array)

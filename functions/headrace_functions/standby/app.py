@@ -64,7 +64,7 @@ class StandbyApp:
         elif method == "GET" and path in ("/v2/health/live", "/v2/health/ready"):
             await _answer(send, 200, b"{}")
         else:
-            raise NotFound(f"a standby serves nothing at {method} {path}")
+            raise NotFound(f"a standby has no route for {method} {path}")
 
     async def _infer(self, wanted: Wanted, scope: Scope, receive: Receive, send: Send) -> None:
         left = number(dict(scope["headers"]).get(b"x-headrace-timeout"))
@@ -79,7 +79,7 @@ class StandbyApp:
 
 def _wanted(version: str, digest: str, token: str) -> Wanted:
     if len(digest) != _SHA256 or not set(digest) <= set("0123456789abcdef"):
-        raise Malformed("the artifact's digest is no SHA-256", field="artifact", got=digest[:100])
+        raise Malformed("the artifact's digest is not a SHA-256", field="artifact", got=digest[:100])
     return Wanted(VersionId.parse(version), digest, token)
 
 

@@ -83,7 +83,7 @@ class Stock:
             except (HeadraceError, OSError) as error:
                 await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
                 if isinstance(error, OSError):
-                    raise StorageFailed(f"the standby's disk does not take {wanted.version}: {error}") from error
+                    raise StorageFailed(f"the standby's disk has no room for {wanted.version}: {error}") from error
                 raise
             for name in self._surplus({*used, wanted.name}):
                 await asyncio.to_thread(shutil.rmtree, self._folder / name, ignore_errors=True)
@@ -114,7 +114,7 @@ class Stock:
         found = store.download(key, archive)
         if found != wanted.artifact:
             raise Malformed(
-                f"{key} is not what was released: its SHA-256 differs",
+                f"{key} differs from what was released: its SHA-256 does not match",
                 field="artifact",
                 expected=wanted.artifact,
                 got=found,

@@ -143,7 +143,7 @@ class Children:
             return None
         idle = [child for child in self._ready.values() if child.open == 0]
         if not idle:
-            raise Overloaded(f"the standby answers for {self._settings.versions} versions already")
+            raise Overloaded(f"the standby already serves {self._settings.versions} versions")
         oldest = min(idle, key=lambda child: child.used)
         del self._ready[oldest.wanted]
         return oldest
@@ -187,7 +187,7 @@ class Children:
         runtime = version.runtime
         if runtime is None or runtime.lock != self._settings.lock or runtime.layer:
             raise Conflict(
-                f"{version.id} was built for another environment than this image's",
+                f"{version.id} was built for a different environment than that of this image",
                 expected=f"the lock {self._settings.lock} and no layer",
             )
 
@@ -211,7 +211,7 @@ class Children:
         try:
             identity = identify(await self._zygote.fork(settings.to_document()))
             if identity is None:
-                raise NotReady(f"the process ended at once; its log ends:\n{log_tail(file)}")
+                raise NotReady(f"the process ended immediately; the end of its log:\n{log_tail(file)}")
             watched = Watched(identity)
             word = await first_word(ready, watched, file, stocked.version.limits.start_timeout)
         except BaseException:

@@ -33,5 +33,5 @@ class KeptTokens:
         try:
             token = (self._folder / service).read_text()
         except OSError as error:
-            raise StorageFailed(f"nothing is known by which records of {service} are handed over: {error}") from error
+            raise StorageFailed(f"the token for delivering records of {service} is missing: {error}") from error
         self._inbox_of(token).create(key, data)

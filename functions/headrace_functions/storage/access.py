@@ -48,7 +48,7 @@ class Access:
 
 
 def access(bucket: str, environment: Mapping[str, str]) -> Access:
-    """How ``bucket`` is reached. ``StorageFailed`` where the authority's file cannot be read or holds no certificate."""
+    """How ``bucket`` is reached. ``StorageFailed`` where the authority's file cannot be read or does not contain a certificate."""
     endpoint = environment.get(_ENDPOINT, "").rstrip("/")
     if endpoint and _true(environment.get(_VIRTUAL, "")):
         parts = urlsplit(endpoint)
@@ -73,7 +73,10 @@ def _authority(environment: Mapping[str, str]) -> str:
         raise StorageFailed(f"{name}: {value} cannot be read: {error}", field=name) from error
     if _PEM not in text:
         raise StorageFailed(
-            f"{name}: {value} holds no certificate", field=name, expected=f"PEM text with {_PEM}", got=text[:40]
+            f"{name}: {value} does not contain a certificate",
+            field=name,
+            expected=f"PEM text with {_PEM}",
+            got=text[:40],
         )
     return text
 

@@ -53,7 +53,7 @@ class Documents:
                 number += 1
                 continue
             return number
-        raise Conflict(f"could not add to {folder}: {_RACES} other writers were faster")
+        raise Conflict(f"could not append to {folder}: {_RACES} other writers were faster")
 
     def numbers(self, folder: str) -> list[int]:
         """The numbers of a series in order."""

@@ -60,6 +60,7 @@ def _safe_target(member: tarfile.TarInfo, folder: Path) -> Path:
     path = PurePosixPath(member.name)
     if not (member.isfile() or member.isdir()) or path.is_absolute() or ".." in path.parts:
         raise InvalidInput(
-            f"payload: the archive holds {member.name!r}, which is a link, a device or outside of it", field="payload"
+            f"payload: the archive holds {member.name!r}, which is a link, a device or outside the archive",
+            field="payload",
         )
     return folder / path

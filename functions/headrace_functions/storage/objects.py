@@ -236,12 +236,14 @@ def _open(url: str, *, impatient: bool) -> tuple[str, Any]:
         try:
             root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StorageFailed(f"storage {root} cannot be made: {error.strerror}", field="storage") from error
+            raise StorageFailed(f"storage {root} cannot be created: {error.strerror}", field="storage") from error
         return f"file://{root}", LocalStore(root)
     if parts.scheme == "s3":
         return url, _bucket(parts.netloc, parts.path.strip("/"), impatient=impatient)
     raise InvalidInput(
-        f"storage: {url!r} is not a URL we know", field="storage", expected="a path, file:///path or s3://bucket/prefix"
+        f"storage: {url!r} is not a supported URL",
+        field="storage",
+        expected="a path, file:///path or s3://bucket/prefix",
     )
 
 

@@ -152,7 +152,8 @@ def _refused(answer: HTTPResponse, key: str) -> Exception:
             return Conflict(f"{key} exists already")
         case 401 | 403:
             return StorageFailed(
-                f"cannot reach {key}: {told}", hint="was the platform's secret changed since this pod started?"
+                f"cannot reach {key}: {told}",
+                hint="check whether the platform's secret has changed since this pod started",
             )
         case 429 | 500 | 502 | 503 | 504:
             return _Away(str(told))

@@ -39,7 +39,7 @@ class ReleaseKey:
         found = parse(layout.release_signature(version), signature, lambda d: str(d["signature"]))
         if not hmac.compare_digest(found.encode(), self._digest(version, content).encode()):
             raise DamagedDocument(
-                f"{key} is not what was signed: it was changed or put there by others", field=key, hint=hint
+                f"{key} differs from what was signed: something else changed or wrote it", field=key, hint=hint
             )
 
     def _digest(self, version: VersionId, content: bytes) -> str:

@@ -57,9 +57,9 @@ class DocumentKey:
         if not isinstance(found, str) or not hmac.compare_digest(found.encode(), self._digest(key, content).encode()):
             what = "is not signed by this platform" if found is None else "is not what was signed"
             raise DamagedDocument(
-                f"{key} {what}: others wrote or changed it",
+                f"{key} {what}: something else wrote or changed it",
                 field=key,
-                hint="set again what it holds; docs/security.md, Signed documents",
+                hint="set it again; see docs/security.md, Signed documents",
             )
         return content
 

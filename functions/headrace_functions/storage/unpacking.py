@@ -32,7 +32,7 @@ def unpack(archive: Path | bytes, folder: Path, *, max_files: int = MAX_FILES) -
         raise Malformed(
             f"payload: not a tar.zst archive: {error}",
             field="payload",
-            hint="send the archive that 'headrace apply' makes",
+            hint="send the archive that 'headrace apply' creates",
         ) from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)

@@ -56,7 +56,7 @@ def training_rows(objects: ObjectStore, version: Version, count: int) -> tuple[A
     """Features ``(n, d)`` of training rows that the build asked about, and the answers; ``InvalidInput`` where none were kept."""
     training, answers = inputs.read_training(objects, version), inputs.read_answers(objects, version.id)
     if training is None or answers is None:
-        raise InvalidInput(f"{version.id}: no answers on training data were kept", field="training-data")
+        raise InvalidInput(f"{version.id}: no predictions on training data were stored", field="training-data")
     kept = spread_rows(answers.metadata.num_rows, count)
     places = spread_rows(training.metadata.num_rows, answers.metadata.num_rows)[kept]
     columns = {}
@@ -71,7 +71,7 @@ def training_rows(objects: ObjectStore, version: Version, count: int) -> tuple[A
         if given is not None:
             outputs[column.field.name] = np.array(given.take(pa.array(kept)).to_pylist())
     if len(outputs) < len(version.signature.outputs):
-        raise InvalidInput(f"{version.id}: not all outputs were kept", field="training-data")
+        raise InvalidInput(f"{version.id}: not all outputs were stored", field="training-data")
     return matrix(version.signature, columns), outputs
 
 

@@ -62,7 +62,7 @@ class DriftRun:
     def __post_init__(self) -> None:
         if self.chunks and self.detector.sample:
             raise InvalidInput(
-                f"chunks: the {self.detector.name} engine looks at samples of the whole window",
+                f"chunks: the {self.detector.name} engine uses samples of the whole window",
                 field="chunks",
                 hint="leave out --chunks, or use --engine native",
             )

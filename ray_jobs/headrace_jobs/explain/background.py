@@ -28,7 +28,7 @@ def read_background(objects: ObjectStore, version: Version) -> Array:
         raise InvalidInput(
             f"{version.id} has no training data to explain against",
             field="training-data",
-            hint="give training-data in its definition and apply it again",
+            hint="add training-data to its definition and apply it again",
         )
     missing = [f.name for f in version.signature.inputs if f.name not in training.schema_arrow.names]
     if missing:

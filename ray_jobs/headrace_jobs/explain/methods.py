@@ -39,7 +39,7 @@ def explain_by_neighbours(run: ExplainRun, objects: ObjectStore, progress: Progr
             raise InvalidInput(
                 f"{same.said} for all rows of the training data and of the log that were looked at",
                 field="output",
-                hint="there is no row with another answer to compare with",
+                hint="there is no row with a different prediction to compare with",
             )
         row = question.row
         found = counterfactuals(having(question, same), row, others, scales(background))

@@ -105,7 +105,7 @@ def answer_of(objects: ObjectStore, version: Version, wanted: str | None, positi
             return Answer(field, positive or "1", threshold=0.5)
     known = ", ".join(f.name for f in version.signature.outputs)
     raise InvalidInput(
-        f"{version.id}: no output is an answer of yes or no",
+        f"{version.id}: no output is a yes-or-no decision",
         field="output",
         expected="a category, probabilities with 'columns', or a number between 0 and 1",
         got=wanted or known,
@@ -121,9 +121,9 @@ def _positive(wanted: str | None, classes: tuple[str, ...], field: Field) -> str
         return wanted
     if len(classes) != 2:
         raise InvalidInput(
-            f"positive: {field.name} has {len(classes)} classes, so the good one has to be named",
+            f"positive: {field.name} has {len(classes)} classes, so the favourable one must be named",
             field="positive",
-            expected=f"one of {', '.join(classes)}" if classes else "an answer of the model",
+            expected=f"one of {', '.join(classes)}" if classes else "a prediction of the model",
         )
     return classes[1]
 
@@ -149,7 +149,7 @@ def _group(version: Version, name: str) -> Field:
     if field is None or not field.is_scalar or field.profile == "text":
         usable = [f.name for f in version.signature.inputs if f.is_scalar and f.profile != "text"]
         raise InvalidInput(
-            f"group: {name!r} makes no groups of {version.id}",
+            f"group: {name!r} cannot be used to group rows of {version.id}",
             field="group",
             expected=f"one of {', '.join(usable)}",
             got=name,
@@ -165,7 +165,7 @@ def _edges(objects: ObjectStore, version: Version, field: Field) -> tuple[float,
     column = inputs.column(training, field.name) if training is not None else None
     if column is None:
         raise InvalidInput(
-            f"group: {field.name} is a number and there is no training data to cut it by",
+            f"group: {field.name} is a number, and there is no training data to derive ranges from",
             field="group",
             expected="a category, or a version with training data",
         )

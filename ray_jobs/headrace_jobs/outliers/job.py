@@ -60,7 +60,7 @@ class OutlierRun:
     def __post_init__(self) -> None:
         if not 0 < self.rate <= MAX_RATE:
             raise InvalidInput(
-                f"rate: {self.rate} is not a rate of false alarms",
+                f"rate: {self.rate} is not a valid false-alarm rate",
                 field="rate",
                 expected=f"more than 0, at most {MAX_RATE}",
             )

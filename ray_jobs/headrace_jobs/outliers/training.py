@@ -51,12 +51,12 @@ def learn(objects: ObjectStore, version: Version, engine: OutlierEngine = NATIVE
         raise InvalidInput(
             f"{version.id} has no training data to learn outliers from",
             field="training-data",
-            hint="give training-data in its definition and apply it again",
+            hint="add training-data to its definition and apply it again",
         )
     rows = np.sort(lowest(priorities(f"{version.id} outliers", training.metadata.num_rows), ROWS))
     if len(rows) < MIN_ROWS:
         raise InvalidInput(
-            f"{version.id}: {len(rows)} rows of training data are too few to say what is unusual",
+            f"{version.id}: {len(rows)} rows of training data are too few to determine what is unusual",
             field="training-data",
             expected=f"at least {MIN_ROWS} rows",
         )
@@ -73,7 +73,7 @@ def learn(objects: ObjectStore, version: Version, engine: OutlierEngine = NATIVE
             code, columns[field.name] = _field(field, found.take(rows))
             codes.append(code)
     if not codes:
-        raise InvalidInput(f"{version.id}: no input can be looked at", field="training-data")
+        raise InvalidInput(f"{version.id}: no input can be analysed", field="training-data")
     return fit(codes, columns, skipped, engine)
 
 

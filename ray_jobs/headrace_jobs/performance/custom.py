@@ -78,7 +78,7 @@ class MetricProcess:
             _send(self._process.stdin, LENGTH.pack(len(data)) + data, end)
             length = LENGTH.unpack(self._receive(LENGTH.size, end))[0]
             if length > _LARGEST_ANSWER:
-                raise FunctionFailed(f"the metric {self.name} answers too much")
+                raise FunctionFailed(f"the metric {self.name} returns too much output")
             found: dict[str, Any] = json.loads(self._receive(length, end))
         except TimeoutError:
             self._process.kill()
@@ -88,7 +88,7 @@ class MetricProcess:
             why = f"ended by itself with {code}" if code >= 0 else f"was ended by signal {-code}"
             raise FunctionFailed(
                 f"the metric {self.name} failed: its process {why}",
-                hint="it has 2 GiB of memory and 600 s of a processor",
+                hint="its limits are 2 GiB of memory and 600 s of processor time",
             ) from None
         return found
 
@@ -138,7 +138,7 @@ class Custom:
         given = {name: getattr(rows, name) for name in self.wants}
         if any(value is None for value in given.values()):
             raise InvalidInput(
-                f"{self.metric.name}: there are no probabilities of numbers", field=FIELD, expected="actual, answer"
+                f"{self.metric.name}: numbers have no probabilities", field=FIELD, expected="actual, answer"
             )
         answer = self.process.ask(given)
         if "value" not in answer:
@@ -162,14 +162,14 @@ def read(objects: ObjectStore, place: str) -> Custom:
     except NotFound as error:
         raise InvalidInput(f"{FIELD}: there is no file {digest}", field=FIELD, hint="send it again") from error
     if hashlib.sha256(source).hexdigest() != digest:
-        raise InvalidInput(f"{FIELD}: the file is not what was sent", field=FIELD, hint="send it again")
+        raise InvalidInput(f"{FIELD}: the file differs from what was sent", field=FIELD, hint="send it again")
     return load(source, name)
 
 
 def load(source: bytes, name: str) -> Custom:
     """The function ``name`` of a file, in a process of its own."""
     if any(name == metric.name for metric in (*CLASSIFICATION, *REGRESSION)):
-        raise InvalidInput(f"{FIELD}: {name} is a metric already", field=FIELD, hint="give the function another name")
+        raise InvalidInput(f"{FIELD}: {name} is already a metric", field=FIELD, hint="give the function another name")
     process = MetricProcess(name)
     try:
         told = process.ask({"source": source, "name": name})

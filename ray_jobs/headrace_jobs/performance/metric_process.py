@@ -74,7 +74,7 @@ def load(source: bytes, name: str) -> tuple[Callable[..., Any], dict[str, Any]]:
     try:
         exec(compile(source, f"{name}.py", "exec"), space)  # noqa: S102 -- it was sent to be run, in this process alone
     except Exception as error:
-        raise Refused(f"it does not load: {type(error).__name__}: {error}") from error
+        raise Refused(f"it cannot be imported: {type(error).__name__}: {error}") from error
     function = space.get(name)
     if not callable(function):
         raise Refused(f"it has no function {name!r}", "FILE.py:FUNCTION")

@@ -26,7 +26,7 @@ def make_profile(objects: ObjectStore, version_id: VersionId) -> str:
         raise InvalidInput(
             f"{version_id} has no training data",
             field="training-data",
-            hint="give training-data in its definition and apply it again",
+            hint="add training-data to its definition and apply it again",
         )
     found = profile_of(profile_training(objects, version, ("input",)), version.signature.inputs)
     try:

@@ -46,12 +46,15 @@ class ProjectionRun:
     def __post_init__(self) -> None:
         if self.dimensions not in (2, 3):
             raise InvalidInput(
-                "dimensions: a map has two or three", field="dimensions", expected="2 or 3", got=str(self.dimensions)
+                "dimensions: a projection has two or three",
+                field="dimensions",
+                expected="2 or 3",
+                got=str(self.dimensions),
             )
         if not 2 * MIN_ROWS <= self.points <= MAX_POINTS:
             expected = f"{2 * MIN_ROWS} to {MAX_POINTS}"
             raise InvalidInput(
-                "points: too few or too many for a map", field="points", expected=expected, got=str(self.points)
+                "points: too few or too many for a projection", field="points", expected=expected, got=str(self.points)
             )
         if self.method not in METHODS:
             raise InvalidInput("method: unknown", field="method", expected=" or ".join(METHODS), got=self.method)

@@ -111,7 +111,7 @@ def test_without_logs_there_is_no_record_in_the_backup(source: ObjectStore, plac
 
 @pytest.mark.parametrize("inner", ["source/backup", "source", "."])
 def test_a_place_within_the_store_or_around_it_is_refused(source: ObjectStore, tmp_path: Path, inner: str) -> None:
-    with pytest.raises(InvalidInput, match="within one another"):
+    with pytest.raises(InvalidInput, match="one contains the other"):
         backed_up(source, ObjectStore(str(tmp_path / inner)))
 
 
@@ -151,7 +151,7 @@ def test_a_run_that_was_cut_short_is_no_backup_and_the_next_one_finishes_it(
     monkeypatch.setattr(taking, "_NOTE_EVERY", 1)
     with pytest.raises(StorageFailed):
         backed_up(source, _Failing(str(tmp_path / "backup")))
-    with pytest.raises(Conflict, match="no finished backup"):
+    with pytest.raises(Conflict, match="does not contain a complete backup"):
         restore(place, ObjectStore(str(tmp_path / "target")))
     source.delete("inbox/churn-v1/s/000000000001.seg")  # the collector went on meanwhile
     taken = backed_up(source, place)
@@ -194,7 +194,7 @@ def test_a_broken_audit_is_found_though_every_object_is_as_it_was_copied(
     source.put(layout.audit_entry(1), source.get(layout.audit_entry(1)).replace(b"ann", b"bob"))
     backed_up(source, place)
     assert 1 == len(verify(place).faults)
-    assert "the audit is not whole" in verify(place).faults[0]
+    assert "the audit is not intact" in verify(place).faults[0]
 
 
 def test_a_store_that_is_not_empty_is_refused_with_what_is_there(
@@ -240,7 +240,7 @@ def test_the_hash_key_is_in_a_backup_that_was_asked_to_have_it(
     assert put_hash_keys(place, verify(place).manifest, into.parent)
     assert ("0f" * 32, 0o600) == (into.read_text(), into.stat().st_mode & 0o777)
     into.write_text("11" * 32)
-    with pytest.raises(Conflict, match="another key"):
+    with pytest.raises(Conflict, match="differs from the hash key"):
         put_hash_keys(place, verify(place).manifest, into.parent)
 
 

@@ -92,7 +92,7 @@ def test_parts_that_were_answered_are_in_the_way_of_another_run(tmp_path: Path) 
     with pytest.raises(InvalidInput, match="gone"):
         run(Gone(), source, out)
     assert [out / ".rows.csv.parts" / "0.arrow"] == list(out.glob("*/*.arrow"))
-    with pytest.raises(Conflict, match="has parts of another run"):
+    with pytest.raises(Conflict, match="contains parts of a different run"):
         run(Model(), source, out, name="other")
     assert 2 == run(Model(), source, out).already
 
@@ -100,9 +100,9 @@ def test_parts_that_were_answered_are_in_the_way_of_another_run(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("text", "field", "said"),
     [
-        ("x,out.label\n1,yes\n", "out.label", "has a column 'out.label' already"),
-        ("x,x\n1,2\n", "x", "has two columns 'x'"),
-        ("x,k,k\n1,2,3\n", "k", "has two columns 'k'"),
+        ("x,out.label\n1,yes\n", "out.label", "has a column 'out.label', which would"),
+        ("x,x\n1,2\n", "x", "has two columns named 'x'"),
+        ("x,k,k\n1,2,3\n", "k", "has two columns named 'k'"),
         ("y\n1\n", "x", "has no column 'x'"),
     ],
 )
@@ -117,7 +117,7 @@ def test_an_output_that_nobody_announced_is_told_where_a_column_has_its_name(tmp
     source = written(tmp_path / "rows.csv", "x,out.label\n1,yes\n")
     asker = Asker(Model(), {"inputs": METADATA["inputs"]}, sleep=lambda _s: None)
     made = BatchRun(asker, "m", places.destination(str(tmp_path / "out"), tmp_path), rows=2, parallel=1)
-    with pytest.raises(InvalidInput, match=r"has a column 'out\.label' already"):
+    with pytest.raises(InvalidInput, match=r"has a column 'out\.label', which would"):
         made.run(places.inputs(str(source), tmp_path))
 
 
@@ -252,7 +252,7 @@ def test_an_object_that_was_replaced_is_another_file_and_one_that_is_gone_is_nam
     assert first != one.fingerprint()
 
     store.delete("in/a.csv")
-    with pytest.raises(NotFound, match=r"s3://bucket/in/a\.csv is no longer there"):
+    with pytest.raises(NotFound, match=r"s3://bucket/in/a\.csv no longer exists"):
         one.fingerprint()
 
 

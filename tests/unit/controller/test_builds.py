@@ -175,8 +175,8 @@ def test_a_scikit_learn_classifier_answers_with_label_and_probabilities(platform
 def test_a_version_image_is_for_clusters_and_refused_here_with_what_to_do(platform: Platform, project: Path) -> None:
     found = build(platform, project, {"function.py": GOOD_FUNCTION}, image="registry.example/churn:3")
     assert found.state == "failed"
-    assert "runs versions as processes, not in images" in found.status.reason
-    assert "list what the image holds under 'requirements'" in found.status.reason
+    assert "runs versions as processes and not in images" in found.status.reason
+    assert "list what the image contains under 'requirements'" in found.status.reason
 
 
 def test_the_same_content_is_the_same_version_and_any_other_content_a_new_one(
@@ -242,10 +242,10 @@ class Explosive:
     ("files", "more", "says"),
     [
         ({"model.joblib": pickled(Explosive())}, {"framework": "sklearn"}, "ValueError: invalid literal"),
-        ({"model.joblib": b""}, {"framework": "sklearn"}, "cut short or no model file"),
-        ({"model.pkl": pickled(LinearRegression().fit([[0.0], [1.0]], [0.0, 1.0]))[:-40]}, {"framework": "sklearn"}, "cut short"),
-        ({"model.pkl": pickled({"not": "a model"})}, {"framework": "sklearn"}, "holds no estimator"),
-        ({"model.weights": b"x"}, {}, "framework: the payload does not say"),
+        ({"model.joblib": b""}, {"framework": "sklearn"}, "truncated or not a valid model file"),
+        ({"model.pkl": pickled(LinearRegression().fit([[0.0], [1.0]], [0.0, 1.0]))[:-40]}, {"framework": "sklearn"}, "truncated"),
+        ({"model.pkl": pickled({"not": "a model"})}, {"framework": "sklearn"}, "does not contain an estimator"),
+        ({"model.weights": b"x"}, {}, "framework: the payload does not tell"),
         ({"model.onnx": b"x"}, {"framework": "sklearn"}, "model"),
         ({"function.py": "def other(model): return {}"}, {"framework": "python"}, "predict"),
         ({"function.py": "def predict(model, wrong, names): return {}"}, {"framework": "python"}, "'wrong'"),
@@ -356,7 +356,7 @@ def test_requirements_that_were_not_read_by_the_client_are_refused(platform: Pla
     found = build(
         platform, project, {"function.py": GOOD_FUNCTION}, framework="python", requirements="requirements.txt"
     )
-    assert "a list is needed" in found.status.reason
+    assert "a list is required" in found.status.reason
 
 
 def test_a_build_log_is_read_from_any_byte_without_losing_a_line(platform: Platform, project: Path) -> None:

@@ -19,7 +19,7 @@ from headrace_functions.storage.objects import ObjectStore
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])
 def test_an_address_that_others_can_reach_needs_to_be_wanted(host: str) -> None:
-    with pytest.raises(InvalidInput, match="nobody is asked who they are") as caught:
+    with pytest.raises(InvalidInput, match="callers are not authenticated") as caught:
         Settings(Path("/h"), host=host)
     assert "--auth" in (caught.value.hint or "")
     assert "--insecure" in (caught.value.hint or "")
@@ -58,7 +58,7 @@ def test_a_home_with_a_short_path_keeps_its_sockets_itself() -> None:
 
 
 def test_where_nobody_can_be_asked_yes_must_be_said() -> None:
-    with pytest.raises(InvalidInput, match=r"Delete x\? There is no terminal to ask on") as caught:
+    with pytest.raises(InvalidInput, match=r"Delete x\? There is no terminal for the question") as caught:
         confirm("Delete x?", yes=False)
     assert "--yes" in (caught.value.hint or "")
     confirm("Delete x?", yes=True)
@@ -105,5 +105,5 @@ def test_a_start_in_the_background_that_fails_shows_what_it_said_and_not_what_ea
     monkeypatch.setattr(sys, "executable", str(program))
     with pytest.raises(NotReady) as caught:
         _detached(settings)
-    assert caught.value.message.endswith("ends:\ntrouble of today")
+    assert caught.value.message.endswith("platform.log:\ntrouble of today")
     assert "last week" not in caught.value.message

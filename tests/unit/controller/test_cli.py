@@ -121,8 +121,8 @@ def test_nothing_is_applied_when_a_document_is_wrong(url: str, project: Path, pl
     ("missing", "says"),
     [
         ("function.py", "payload: function.py is not in"),
-        ("train.csv", "training-data: train.csv is not there"),
-        ("requirements.txt", "is not there"),
+        ("train.csv", "training-data: train.csv does not exist"),
+        ("requirements.txt", "does not exist"),
     ],
 )
 def test_a_file_that_is_named_and_not_there_is_said_before_anything_is_sent(
@@ -166,7 +166,7 @@ def test_deleting_what_is_in_use_is_refused_and_says_what_to_do(url: str, platfo
     result = on(url, "version", "delete", "churn:1")
     assert result.exit_code == 1
     assert "in use by alias churn@prod" in result.stderr
-    assert "hint: move or delete first" in result.stderr
+    assert "hint: first move or delete" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_deleting_what_is_in_use_is_refused_and_says_what_to_do(url: str, platfo
     [
         (["version", "show", "none:1"], 1, "no version none:1"),
         (["alias", "set", "churn", "churn:1"], 1, "MODEL@ALIAS"),
-        (["schedule", "add", "n", "churn", "--cron", "x"], 1, "does not parse"),
+        (["schedule", "add", "n", "churn", "--cron", "x"], 1, "cannot be parsed"),
         (["model", "shw"], 2, "No such command"),
         (["apply"], 2, "Missing option"),
         (["sequence", "rollback", "s", "--to", "0"], 2, "Invalid value"),

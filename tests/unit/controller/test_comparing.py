@@ -40,5 +40,5 @@ def test_a_report_does_not_differ_from_itself(severities: dict[str, str]) -> Non
 
 
 def test_reports_of_two_kinds_are_refused() -> None:
-    with pytest.raises(InvalidInput, match="no members in common"):
+    with pytest.raises(InvalidInput, match="no fields in common"):
         differences(drift("drift", 1), {"kind": "performance"})

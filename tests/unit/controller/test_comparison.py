@@ -190,8 +190,8 @@ def test_the_command_says_it_and_what_cannot_be_compared(platform: Platform) -> 
         document = orjson.loads(run("a:1", "b:1", "--json").output)
         assert (60, 1.0) == (document["rows"], document["outputs"][0]["correlation"])
         for command, said in (
-            (("a:1", "a:1"), "is the first one, too"),
-            (("a:1", "c:1"), "have no output of one name"),
+            (("a:1", "a:1"), "is also the first version"),
+            (("a:1", "c:1"), "have no output with the same name"),
             (("a:1", "b:7"), "b:7"),
         ):
             refused = run(*command)

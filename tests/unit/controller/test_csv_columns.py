@@ -100,7 +100,7 @@ def test_whole_numbers_with_gaps_that_floats_would_change_are_refused() -> None:
 @pytest.mark.parametrize(
     ("content", "said", "more"),
     [
-        (HEAD.encode("utf-16"), "is not UTF-8 but UTF-16", "iconv"),
+        (HEAD.encode("utf-16"), "is encoded as UTF-16, not UTF-8", "iconv"),
         ("age,städt,y\n1,x,0\n".encode("latin-1"), "header of train.csv is not UTF-8", "städt"),
         ((HEAD + "1,Bonn,0\n2,Köln,1\n").encode("latin-1"), "row 2, column 'city': the value is not UTF-8", "Köln"),
         (b"age;city;y\n1;Bonn;0\n", "separated by semicolons, not by a comma", "CSV UTF-8"),

@@ -126,7 +126,7 @@ def test_an_unknown_key_is_refused_with_document_line_path_and_the_nearest_known
         ("kind: Modle\nname: x", "kind", "unknown kind 'Modle'"),
         ("name: x", "kind", "'kind' is missing"),
         ("- a\n- b", "kind", "not a mapping"),
-        ("kind: Model\nname: Churn_1\npayload: a", "name", "not a usable name"),
+        ("kind: Model\nname: Churn_1\npayload: a", "name", "not a valid name"),
         ("kind: Model\nname: x", "payload", "required"),
         (
             "kind: Model\nname: x\npayload: a\nscaling: {idle-timeout: 3 parsecs}",

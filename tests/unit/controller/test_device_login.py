@@ -80,12 +80,12 @@ def test_a_person_opens_a_page_and_the_command_waits_as_the_provider_says() -> N
 @pytest.mark.parametrize(
     ("answers", "says"),
     [
-        ([error("access_denied")], "was refused"),
+        ([error("access_denied")], "was denied"),
         ([error("expired_token")], "in time"),
         ([error("authorization_pending")] * 60, "in time"),
         ([error("invalid_client")], "invalid_client"),
         ([(500, {})], "answers 500"),
-        ([(200, {"access_token": "a"})], "without an ID token"),
+        ([(200, {"access_token": "a"})], "no ID token"),
     ],
 )
 def test_a_login_that_does_not_happen_is_told(answers: list[tuple[int, Any]], says: str) -> None:
@@ -97,11 +97,11 @@ def test_a_login_that_does_not_happen_is_told(answers: list[tuple[int, Any]], sa
 @pytest.mark.parametrize(
     ("change", "kind", "says"),
     [
-        (lambda w: setattr(w, "document", {"token_endpoint": f"{ISSUER}/token"}), InvalidInput, "no logins from a terminal"),
+        (lambda w: setattr(w, "document", {"token_endpoint": f"{ISSUER}/token"}), InvalidInput, "does not support logins from a terminal"),
         (lambda w: setattr(w, "document", {**DOCUMENT, "token_endpoint": "http://evil.example/t"}), InvalidInput, "not encrypted"),
         (lambda w: setattr(w, "codes", (401, {"error": "invalid_client"})), Unauthenticated, "invalid_client"),
-        (lambda w: setattr(w, "codes", (200, {})), Unauthenticated, "refuses"),
-        (lambda w: setattr(w, "document", ["no object"]), Unreachable, "no JSON object"),
+        (lambda w: setattr(w, "codes", (200, {})), Unauthenticated, "refused the login"),
+        (lambda w: setattr(w, "document", ["no object"]), Unreachable, "did not return a JSON object"),
     ],
 )  # fmt: skip
 def test_a_provider_that_cannot_is_said(change: Callable[[World], None], kind: type[Exception], says: str) -> None:

@@ -194,9 +194,9 @@ def test_lines_parquet_and_arrow_say_the_same(platform: Platform, url: str, tmp_
     ("body", "kind", "said"),
     [
         (b'{"request_id": "a"}\n{oops\n', "application/x-ndjson", "line 2 is not JSON"),
-        (b"PAR1 and nothing", "application/octet-stream", "no Parquet file"),
-        (b"nothing", "application/vnd.apache.arrow.stream", "no Arrow stream"),
-        (b"x", "image/png", "'image/png' is not taken"),
+        (b"PAR1 and nothing", "application/octet-stream", "not a Parquet file"),
+        (b"nothing", "application/vnd.apache.arrow.stream", "not an Arrow stream"),
+        (b"x", "image/png", "'image/png' is not supported"),
     ],
 )
 def test_a_body_that_cannot_be_read_is_refused_whole(url: str, body: bytes, kind: str, said: str) -> None:
@@ -381,7 +381,7 @@ def test_no_more_halves_wait_than_there_is_room_for(platform: Platform, monkeypa
         ({"framework": "sklearn"}, "has no framework"),
         ({"contract": {"inputs": {"x": {"type": "float64"}}}}, "contract.outputs are missing"),
         ({"contract": {"outputs": {"y": {"type": "float64"}}}}, "contract.inputs are missing"),
-        ({"external": {"url": "models/churn"}}, "no URL of a model"),
+        ({"external": {"url": "models/churn"}}, "not the URL of a model"),
         ({"external": {"inference-service": "Loan"}}, "names no InferenceService"),
         ({"external": {"uri": "http://x"}}, "unknown key 'uri'"),
         ({"external": False}, "it is required"),

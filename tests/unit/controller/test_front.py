@@ -36,7 +36,7 @@ def management(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
 
 
 def no_tokens(_token: str) -> tuple[Caller, float]:
-    raise Unauthenticated("this platform takes no bearer tokens")
+    raise Unauthenticated("this platform does not accept bearer tokens")
 
 
 def test_figures_are_answered_where_only_figures_are() -> None:

@@ -64,7 +64,7 @@ def test_health_of_some_rows_is_counted_when_it_is_asked_for(platform: Platform)
         assert (2, 6.0) == counted(where="in.x > 3 AND in.x < 9")
         assert (0, None) == counted(sequence="pipe", stage=2)
         assert (0, None) == counted(sequence="o'ther")
-        for only, said in (({"where": "1; drop"}, "where"), ({"stage": 1}, "stage: it needs a sequence")):
+        for only, said in (({"where": "1; drop"}, "where"), ({"stage": 1}, "stage: a sequence is required")):
             with pytest.raises(InvalidInput, match=said):
                 counted(**only)
 
@@ -74,7 +74,7 @@ def test_more_rows_than_one_answer_counts_are_refused(platform: Platform, monkey
     with (
         serving(platform) as url,
         Client(url) as client,
-        pytest.raises(InvalidInput, match="more than 1 rows of this time satisfy the condition"),
+        pytest.raises(InvalidInput, match="more than 1 rows of this period satisfy the condition"),
     ):
         client.health(M, since=SINCE, until=END, step=3600, where="in.x > 0")
 

@@ -318,5 +318,5 @@ def test_a_performance_run_is_started_with_its_options(platform: Platform, versi
     job = client.start_job("performance", "churn", window="7d", output="y")
 
     assert (job.kind, job.arguments) == ("performance", {"window": "7d", "output": "y"})
-    with pytest.raises(InvalidInput, match="only performance, fairness and attribution take it"):
+    with pytest.raises(InvalidInput, match="only performance, fairness and attribution accept it"):
         client.start_job("drift", "churn", output="y")

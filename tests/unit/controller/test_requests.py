@@ -82,7 +82,7 @@ def test_a_model_of_one_vector_takes_all_columns_or_plain_lists(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("age\n1\n", "lacks a column for the input 'plan'"),
+        ("age\n1\n", "has no column for the input 'plan'"),
         ("age,plan\n1,y\nold,x\n", "row 2, column 'age': 'old' is not a whole number"),
         ("age,plan\n1,a, b\n", "row 1: Expected 2 columns, got 3"),
         ("age;plan\n1;a\n", "separated by semicolons"),

@@ -52,5 +52,5 @@ def test_a_count_out_of_bounds_is_refused(platform: Platform, count: int) -> Non
 
 
 def test_a_version_without_training_data_has_no_sample(platform: Platform) -> None:
-    with pytest.raises(NotFound, match="without training data"):
+    with pytest.raises(NotFound, match="no training data"):
         platform.samples.rows(VersionId("bare", 1), 1)

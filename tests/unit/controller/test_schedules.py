@@ -40,7 +40,7 @@ class PlayedJobs:
 
     def start(self, request: JobRequest) -> Job:
         if self.refuses:
-            raise Conflict("100 jobs wait already")
+            raise Conflict("100 jobs are already waiting")
         self.requests.append(request)
         name = f"job-{len(self.requests)}"
         self.jobs[name] = Job(name, request.to_document(), "running", "", "")
@@ -98,7 +98,7 @@ def test_a_clock_that_went_backwards_makes_nothing_due() -> None:
 
 
 def test_a_time_that_no_day_has_is_refused() -> None:
-    with pytest.raises(InvalidInput, match="never comes"):
+    with pytest.raises(InvalidInput, match="never occurs"):
         Schedule("s", "0 0 31 2 *", "m")
     assert Schedule("s", "0 0 29 2 *", "m").cron
 

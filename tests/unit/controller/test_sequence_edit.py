@@ -92,7 +92,7 @@ def test_checking_says_what_callers_would_notice_and_keeps_nothing(platform: Pla
         (form([("a:1", "shadow", "")]), "only shadows"),
         (form([("<b>", "variant", "100")]), "&lt;b&gt;"),
         (form([("a:1", "variant", "100")], timeout="soon"), "soon"),
-        (form(), "the sequence has no stage"),
+        (form(), "the sequence has no stages"),
     ],
 )
 def test_what_cannot_be_is_said_beside_the_form_as_it_was_filled_in(
@@ -108,7 +108,7 @@ def test_a_change_by_somebody_else_meanwhile_is_not_overwritten(platform: Platfo
     assert 303 == client.post("/sequences/s/edit", data=SPLIT, headers=OURS).status_code
     late = client.post("/sequences/s/edit", data=form([("a:2", "variant", "100")]), headers=OURS)
     assert (409, 2) == (late.status_code, platform.sequences.get("s").number)
-    assert "s is at revision 2 by now; you began with revision 1" in late.text
+    assert "s is at revision 2 now; you started from revision 1" in late.text
     assert 'name="revision" value="2"' in late.text, "saved once more it replaces the other change"
 
 

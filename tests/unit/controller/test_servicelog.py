@@ -32,7 +32,7 @@ def test_without_a_request_the_end_of_the_log_is_read(logs: Path, monkeypatch: p
 
 
 def test_what_is_not_there_is_said_with_what_to_do(logs: Path, tmp_path: Path) -> None:
-    with pytest.raises(NotFound, match="says nothing of request r9") as caught:
+    with pytest.raises(NotFound, match="has nothing about request r9") as caught:
         servicelog.read(logs, VERSION, "r9")
     assert "headrace log show raiser:1 r9" in (caught.value.hint or "")
     with pytest.raises(NotFound, match="raiser:2 has no log"):

@@ -104,7 +104,7 @@ def test_labels_of_too_many_values_are_refused_before_it_is_read(
     monkeypatch.setattr(tables.pq, "read_table", None)
     with pytest.raises(TooLarge, match=r"labels: 6 rows have 24 values, more than 20") as caught:
         tables.read(tmp_path / "d.parquet", field="labels")
-    assert caught.value.hint == "give a random sample of at most 5 rows"
+    assert caught.value.hint == "use a random sample of at most 5 rows"
 
 
 @pytest.mark.parametrize("name", ["d.csv", "d.parquet"])
@@ -120,7 +120,7 @@ def test_labels_that_the_controller_has_no_memory_for_are_refused_before_it_is_r
     monkeypatch.setattr(tables.memory, "left", lambda: 250)
     with pytest.raises(TooLarge, match=r"labels: reading it takes about 0\.0 GB of memory") as caught:
         tables.read(tmp_path / name, field="labels")
-    assert caught.value.hint == "give a random sample of at most 50% of the rows, or the controller more memory"
+    assert caught.value.hint == "use a random sample of at most 50% of the rows, or give the controller more memory"
 
 
 def machine(root: Path, group: dict[str, str], available: int = 8_000_000) -> Path:

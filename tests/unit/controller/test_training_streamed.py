@@ -276,7 +276,7 @@ def test_limits_of_a_file_are_told_before_it_is_read(tmp_path: Path, monkeypatch
     monkeypatch.setattr(source, "MAX_VALUES", 5)
     with pytest.raises(TooLarge, match="6 rows have 6 values, more than 5") as caught:
         opened(tmp_path / "d.parquet")
-    assert caught.value.hint == "give a random sample of at most 5 rows"
+    assert caught.value.hint == "use a random sample of at most 5 rows"
     monkeypatch.setattr(source, "MAX_BYTES", 5)
     with pytest.raises(TooLarge, match="at most 5 bytes"):
         opened(tmp_path / "d.csv")

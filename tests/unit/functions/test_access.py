@@ -157,7 +157,7 @@ def test_bad_credentials_are_told_from_missing_rights(store: Store, header: byte
 def test_a_key_with_one_wrong_character_is_refused(store: Store) -> None:
     text = new_key()
     store.add(key_of(text))
-    with pytest.raises(Unauthenticated, match="not known"):
+    with pytest.raises(Unauthenticated, match="unknown"):
         store.admit(damaged(text))
 
 

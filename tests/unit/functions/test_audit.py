@@ -71,14 +71,14 @@ def test_an_altered_entry_is_found(objects: ObjectStore, chain: AuditChain, numb
 @pytest.mark.parametrize("number", [1, 3])
 def test_a_removed_entry_is_found(objects: ObjectStore, chain: AuditChain, number: int) -> None:
     objects.delete(layout.audit_entry(number))
-    assert f"entry {number} is not there" in chain.verify().fault
+    assert f"entry {number} is missing" in chain.verify().fault
 
 
 def test_an_end_that_was_cut_off_is_found_by_who_knows_the_head(objects: ObjectStore, chain: AuditChain) -> None:
     known = chain.head()
     objects.delete(layout.audit_entry(5))
     assert "" == chain.verify().fault
-    assert "the end is not there" in chain.verify(known).fault
+    assert "the end is missing" in chain.verify(known).fault
 
 
 def test_an_entry_that_was_put_in_between_is_found(objects: ObjectStore, chain: AuditChain) -> None:

@@ -12,7 +12,7 @@ def test_a_body_that_finds_no_room_is_refused_and_taken_when_another_is_done() -
     budget = ByteBudget(100)
     first, second = budget.hold(), budget.hold()
     first.at_least(80)
-    with pytest.raises(Overloaded, match="80 bytes are open already"):
+    with pytest.raises(Overloaded, match="80 bytes are being processed"):
         second.at_least(21)
     first.release()
     second.at_least(21)

@@ -103,7 +103,7 @@ def test_a_key_comes_from_its_file_and_is_shown_nowhere(tmp_path: Path) -> None:
 @pytest.mark.parametrize("held", [b"", b"# a comment\nsk-secret\n", b"sk secret", b"\xff\xfe", b"x" * 5000])
 def test_what_is_no_key_is_refused_without_a_letter_of_it(tmp_path: Path, held: bytes) -> None:
     (tmp_path / "key").write_bytes(held)
-    with pytest.raises(InvalidInput, match="is not a key") as error:
+    with pytest.raises(InvalidInput, match="is not a usable key") as error:
         load({"url": "http://127.0.0.1:1/v1", "model": "m", "key-file": str(tmp_path / "key")})
     assert "secret" not in error.value.message
 

@@ -125,14 +125,14 @@ def test_an_artifact_that_was_changed_in_the_store_is_not_loaded(
     environment: dict[str, str], store: ObjectStore, released: Version
 ) -> None:
     store.put(layout.artifact(released.id), store.get(layout.artifact(released.id)) + b"more")
-    with pytest.raises(Malformed, match="SHA-256 differs") as caught:
+    with pytest.raises(Malformed, match="SHA-256 does not match") as caught:
         fetch.settings_from(environment)
     assert caught.value.expected == released.artifact
     assert not (Path(environment["HEADRACE_WORK"]) / "artifact").exists()
 
 
 def test_a_version_of_another_platform_is_not_served(environment: dict[str, str]) -> None:
-    with pytest.raises(Malformed, match="another artifact"):
+    with pytest.raises(Malformed, match="a different artifact"):
         fetch.settings_from(environment | {"HEADRACE_ARTIFACT": "0" * 64})
 
 
@@ -275,8 +275,8 @@ def test_a_pod_whose_token_is_not_the_platforms_says_so_and_ends(
         told = {k: v for k, v in environment.items() if k != "HEADRACE_STORAGE"}
         ended = start(told | proxy.variables("adder-v3") | {"HEADRACE_STORE_TOKEN": "function.adder-v3.forged"})
     assert ended.returncode == 1
-    assert "each by its token" in ended.stderr
-    assert "was the platform's secret changed" in ended.stderr
+    assert "each with its token" in ended.stderr
+    assert "check whether the platform's secret has changed" in ended.stderr
 
 
 def answers(url: str) -> bool:

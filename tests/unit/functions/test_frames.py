@@ -83,7 +83,7 @@ def test_columns_of_categories_reach_xgboost_as_they_were_fitted(categories: Any
 def test_numbers_for_categories_of_text_are_refused_by_the_column_s_name() -> None:
     frame = pd.DataFrame({"a": pd.Categorical(["10", "20"] * 20), "b": Y * 1.0})
     model = xgboost.XGBClassifier(n_estimators=3, enable_categorical=True).fit(frame, Y)
-    with pytest.raises(InvalidInput, match="'a': the model was fitted on none of its values"):
+    with pytest.raises(InvalidInput, match="'a': the model was not fitted on any of its values"):
         sklearn.compare(model, signature("int64"), {"a": np.array([10, 20])})
 
 
@@ -129,7 +129,7 @@ def test_a_model_that_counts_no_features_takes_those_it_names() -> None:
 
 def test_data_of_which_the_model_knows_no_value_is_refused_and_of_which_some_is_noted() -> None:
     model = encoding(pd.Series(["01067", "10115"] * 20))
-    with pytest.raises(InvalidInput, match="'a': the model was fitted on none of its values") as caught:
+    with pytest.raises(InvalidInput, match="'a': the model was not fitted on any of its values") as caught:
         sklearn.compare(model, signature("string"), {"a": np.array(["1067", "501"], object)})
     assert "01067" in (caught.value.expected or "")
     (note,) = sklearn.compare(model, signature("string"), {"a": np.array(["01067", "501"], object)})

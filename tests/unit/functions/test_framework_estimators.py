@@ -203,7 +203,7 @@ class TestEstimators:
         assert (2,) == answer["probabilities"].shape
 
     def test_features_that_do_not_add_up_are_refused(self) -> None:
-        with pytest.raises(InvalidInput, match="does not fit"):
+        with pytest.raises(InvalidInput, match="does not match"):
             loaded(Ridge().fit(X, Y), inputs=scalars("a", "b"))
         with pytest.raises(InvalidInput, match="lacks"):
             loaded(Ridge().fit(X, Y), inputs=scalars(*NAMES[:2], "other"))

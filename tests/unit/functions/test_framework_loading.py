@@ -23,11 +23,11 @@ class TestLoading:
     @pytest.mark.parametrize(
         ("content", "said"),
         [
-            (b"", "cut short"),
-            (pickle.dumps(Ridge().fit(X, Y))[:-50], "cut short"),
-            (pickle.dumps({"a": 1}), "no estimator"),
+            (b"", "truncated"),
+            (pickle.dumps(Ridge().fit(X, Y))[:-50], "truncated"),
+            (pickle.dumps({"a": 1}), "does not contain an estimator"),
             (pickle.dumps(Ridge()), "not fitted"),
-            (b"no pickle at all", "loading the artifact failed|cut short"),
+            (b"no pickle at all", "loading the artifact failed|truncated"),
             (b"cno_such_module\nThing\n.", "no_such_module"),
             (b"cbuiltins\nexit\n(I3\ntR.", "SystemExit"),
         ],
@@ -42,7 +42,7 @@ class TestLoading:
         for name in ("a", "b"):
             joblib.dump(Ridge().fit(X, Y), tmp_path / f"{name}.joblib")
 
-        with pytest.raises(InvalidInput, match="2 model files, one is needed"):
+        with pytest.raises(InvalidInput, match="2 model files, but one is required"):
             load_model(find("sklearn"), tmp_path, {})
         assert load_model(find("sklearn"), tmp_path, {"file": "b.joblib"}) is not None
         with pytest.raises(InvalidInput):
@@ -66,7 +66,7 @@ class TestLoading:
         [
             ("x = 1", "no function 'predict'"),
             ("async def predict(model, a): return {}", "no function 'predict'"),
-            ("def predict(model, b): return {}", "does not take"),
+            ("def predict(model, b): return {}", "does not accept"),
             ("def predict(:", "SyntaxError"),
             ("import no_such_module", "no_such_module"),
             ("def load(path): raise ValueError('bad weights')\ndef predict(model, a): return {}", "bad weights"),

@@ -95,7 +95,7 @@ class TestPickles:
 
     def test_a_pointer_of_version_control_is_named_with_the_command_that_fetches_the_file(self, tmp_path: Path) -> None:
         (tmp_path / "m.joblib").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n")
-        with pytest.raises(InvalidInput, match="a pointer and not the model") as caught:
+        with pytest.raises(InvalidInput, match="a pointer, not the model") as caught:
             requirements("sklearn", tmp_path, {})
         assert "git lfs pull" in (caught.value.hint or "")
 

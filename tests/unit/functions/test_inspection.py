@@ -166,7 +166,7 @@ def test_damaged_files_are_refused_by_name(tmp_path: Path, name: str, content: b
     (tmp_path / name).write_bytes(content)
     with pytest.raises(HeadraceError) as caught:
         inspect(tmp_path / name)
-    assert name in caught.value.message or "does not say which one" in caught.value.message
+    assert name in caught.value.message or "does not tell which framework" in caught.value.message
 
 
 @pytest.mark.parametrize("name", ["m.onnx", "m.ubj"])
@@ -223,8 +223,8 @@ def test_several_files_of_one_framework_are_listed_with_the_line_that_chooses(tm
 def test_what_is_not_there_and_what_is_no_model_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(NotFound):
         inspect(tmp_path / "none.onnx")
-    with pytest.raises(InvalidInput, match="does not say which one"):
+    with pytest.raises(InvalidInput, match="does not tell which framework"):
         inspect(tmp_path)
     np.savetxt(tmp_path / "data.csv", [1.0])
-    with pytest.raises(InvalidInput, match=r"does not say which one"):
+    with pytest.raises(InvalidInput, match=r"does not tell which framework"):
         inspect(tmp_path / "data.csv")

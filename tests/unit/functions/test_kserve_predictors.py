@@ -90,7 +90,7 @@ def test_rows_as_records_in_and_out_become_outputs_by_key(tmp_path: Path) -> Non
         (V1, {"entry": "other.py"}, "there is no other.py"),
         (V1, {"entry": "../../etc/passwd"}, "there is no"),
         (V1, {"protocol": "v3"}, "protocol 'v3'"),
-        (V1, {"arguments": 1}, "no mapping"),
+        (V1, {"arguments": 1}, "not a mapping"),
     ],
 )
 def test_what_cannot_be_a_predictor_is_said(tmp_path: Path, code: str, options: dict[str, Any], says: str) -> None:

@@ -81,7 +81,7 @@ def test_a_damaged_layer_a_missing_one_and_a_missing_variable_are_refused(
     with pytest.raises(NotFound, match="no object"):
         layers.fetched(environment | {layers.LAYER: "elsewhere"})
     store.put(KEY, b"damaged")
-    with pytest.raises(Malformed, match="is not what was built"):
+    with pytest.raises(Malformed, match="differs from what was built"):
         layers.fetched(environment)
     assert not (Path(environment[startup.WORK]) / "layer").exists()
 
@@ -187,7 +187,7 @@ def test_what_nobody_has_is_an_error_that_points_at_the_log_and_the_index(
 
 
 def test_an_image_of_another_lock_is_refused() -> None:
-    with pytest.raises(InvalidInput, match="made from another lock"):
+    with pytest.raises(InvalidInput, match="built from a different lock"):
         ask.check_image({job_contract.IMAGE_LOCK: "a" * 64})
     ask.check_image({})
 

@@ -109,8 +109,8 @@ def test_the_input_example_is_what_a_build_tries(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ("flavors: [", "is no YAML"),
-        ("run_id: 1", "names no flavors"),
+        ("flavors: [", "is not YAML"),
+        ("run_id: 1", "lists no flavors"),
         ("flavors: {spark: {}}", "has no python_function flavour"),
     ],
 )
@@ -122,7 +122,7 @@ def test_a_folder_that_cannot_be_served_says_why(tmp_path: Path, content: str, s
 
 
 def test_a_folder_without_an_mlmodel_and_a_flavour_that_there_is_not_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="no MLflow model"):
+    with pytest.raises(InvalidInput, match="not an MLflow model"):
         mlmodel.read(tmp_path, {})
     with pytest.raises(InvalidInput, match="no flavour 'onnx'"):
         mlmodel.read(estimator(tmp_path), {"flavour": "onnx"})

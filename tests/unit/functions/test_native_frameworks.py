@@ -95,7 +95,7 @@ def test_a_booster_without_names_takes_x0_x1_and_one_of_other_columns_is_refused
     xgboost.XGBRegressor(n_estimators=2).fit(SUGAR.to_numpy(), PROGRESS).save_model(tmp_path / "model.json")
     function = served("xgboost", tmp_path)
     assert [f"x{i}" for i in range(10)] == [f.name for f in function.signature.inputs]
-    with pytest.raises(InvalidInput, match="takes 10 features, and the inputs are 1"):
+    with pytest.raises(InvalidInput, match="takes 10 features, and the inputs have 1"):
         served("xgboost", tmp_path, (Field("age", dtype("float64")),))
 
 

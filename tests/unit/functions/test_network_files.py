@@ -39,18 +39,18 @@ def test_the_kind_of_an_archive_is_told_by_its_members(tmp_path: Path, members: 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut short", b"not a model"])
 def test_a_file_that_is_none_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "model.pt2").write_bytes(content)
-    with pytest.raises(InvalidInput, match=r"model\.pt2 is cut short or no file of PyTorch"):
+    with pytest.raises(InvalidInput, match=r"model\.pt2 is truncated or not a valid file of PyTorch"):
         kind_of(tmp_path / "model.pt2")
     (tmp_path / "model.keras").write_bytes(content)
-    with pytest.raises(InvalidInput, match=r"model\.keras is cut short or no Keras model"):
+    with pytest.raises(InvalidInput, match=r"model\.keras is truncated or not a valid Keras model"):
         keras_files.check_file(tmp_path / "model.keras")
     (tmp_path / "model.h5").write_bytes(content)
-    with pytest.raises(InvalidInput, match=r"model\.h5 is cut short or no Keras model"):
+    with pytest.raises(InvalidInput, match=r"model\.h5 is truncated or not a valid Keras model"):
         keras_files.check_file(tmp_path / "model.h5")
 
 
 def test_an_archive_of_something_else_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="not one of PyTorch"):
+    with pytest.raises(InvalidInput, match="not a PyTorch file"):
         kind_of(archive(tmp_path / "model.pt", other="x"))
 
 
@@ -105,7 +105,7 @@ def test_columns_become_the_one_matrix_of_a_model() -> None:
     [
         ([graphs.Tensor("x", "float32", (4,))], "has 3 features, and the model's input 'x' takes 4 features"),
         ([graphs.Tensor("x", "float32", (2, 2))], "takes no matrix of rows"),
-        ([graphs.Tensor(n, "float32", ()) for n in "abcd"], "lacks the model's input 'd'"),
+        ([graphs.Tensor(n, "float32", ()) for n in "abcd"], "has no field for the model's input 'd'"),
         ([graphs.Tensor(n, "float32", ()) for n in "ab"], "has no input 'c'"),
     ],
 )
@@ -143,5 +143,5 @@ def test_an_archive_that_is_cut_within_another_is_not_taken_for_it(tmp_path: Pat
     whole = (tmp_path / "model.pt2").read_bytes()
     assert "exported" == kind_of(tmp_path / "model.pt2")
     (tmp_path / "model.pt2").write_bytes(whole[: whole.index(inner) + len(inner)])
-    with pytest.raises(InvalidInput, match="cut short"):
+    with pytest.raises(InvalidInput, match="truncated"):
         kind_of(tmp_path / "model.pt2")

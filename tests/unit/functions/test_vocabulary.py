@@ -45,7 +45,7 @@ def test_an_alias_is_read_back_from_how_it_is_written(name: str, alias: str) -> 
 
 @pytest.mark.parametrize("name", ["", "Churn", "churn_1", "-a", "a-", "a.b", "ä", "a" * (MAX_NAME + 1), "a/b", "a b"])
 def test_a_name_that_kubernetes_or_a_path_would_not_take_is_refused(name: str) -> None:
-    with pytest.raises(InvalidInput, match="not a usable name"):
+    with pytest.raises(InvalidInput, match="not a valid name"):
         check_name(name)
 
 
@@ -59,7 +59,7 @@ def test_what_is_no_version_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize("name", ["", " a", "a ", 'a"b', "a`b", "a\nb", "x" * 121])
 def test_a_field_name_that_could_not_be_quoted_is_refused(name: str) -> None:
-    with pytest.raises(InvalidInput, match="not a usable field name"):
+    with pytest.raises(InvalidInput, match="not a valid field name"):
         check_field_name(name)
 
 
@@ -214,7 +214,7 @@ def test_variants_that_give_different_outputs_are_refused() -> None:
 def test_declared_inputs_that_leave_a_need_open_are_refused() -> None:
     only = version("only", inputs=(number("x"), number("z")))
 
-    with pytest.raises(InvalidInput, match="nothing gives the input 'z'"):
+    with pytest.raises(InvalidInput, match="nothing provides the input 'z'"):
         check_satisfied("s", *stages(only), (number("x"),))
 
 

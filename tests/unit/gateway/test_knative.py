@@ -146,7 +146,7 @@ def test_a_service_that_was_not_reached_is_asked_before_the_next_request() -> No
             leases = KnativeLeases(lambda _: ingress.host, upstream)
             with pytest.raises(Unreachable):
                 async with leases.lease(CHURN, deadline=soon()):
-                    raise Unreachable("the service went away")
+                    raise Unreachable("the service closed the connection")
             async with leases.lease(CHURN, deadline=soon()):
                 assert ingress.asked == [READY, READY]
             upstream.close()

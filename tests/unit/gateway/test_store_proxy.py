@@ -224,7 +224,7 @@ def test_a_version_that_is_not_signed_is_given_to_nobody(objects: ObjectStore) -
     objects.put(layout.release_signature(OTHER), key.sign(CHURN, document))
     with served(objects, key) as proxy:
         assert document == opened(proxy).get(layout.version_document(CHURN))
-        with pytest.raises(StorageFailed, match="not what was signed"):
+        with pytest.raises(StorageFailed, match="differs from what was signed"):
             opened(proxy, OTHER.service).get(layout.version_document(OTHER))
 
 

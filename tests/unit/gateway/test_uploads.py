@@ -66,8 +66,8 @@ def test_a_model_of_one_row_gets_the_value_itself() -> None:
         (*form(image=PNG, age=b"4", box="[1, 2]"), MIXED, "age", "is no file"),
         (*form(image=PNG, colour="red"), ONE, "colour", "is no input"),
         (*form(a="1", b="2", c="3"), ONE, "body", "too many parts"),
-        (b"", b"multipart/form-data", ONE, "content-type", "names no boundary"),
-        (CUT[0][:-6], CUT[1], ONE, "body", "cut short"),
+        (b"", b"multipart/form-data", ONE, "content-type", "the form has no boundary"),
+        (CUT[0][:-6], CUT[1], ONE, "body", "incomplete"),
     ],
     ids=lambda value: value if isinstance(value, str) else "-",  # a form's boundary is another one in each process
 )

@@ -117,5 +117,5 @@ def test_limits_survive_a_restart(platform: Platform) -> None:
 def test_an_unknown_model_and_a_field_of_the_whole_version_are_refused(platform: Platform) -> None:
     with pytest.raises(NotFound, match="no model 'n'"):
         platform.rules.put("n", Limits("errors", off=True))
-    with pytest.raises(InvalidInput, match="about the version as a whole"):
+    with pytest.raises(InvalidInput, match="applies to the version as a whole"):
         platform.rules.put("m", Limits("errors", "x", off=True))

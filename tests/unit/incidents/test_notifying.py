@@ -221,13 +221,13 @@ def test_people_add_try_list_and_remove_targets(tmp_path: Path, receiver: Receiv
             return CliRunner().invoke(front, ["target", *arguments, "--url", url])
 
         headrace("add", "team", "--way", "webhook", "--address", receiver.url + "/secret?token=1")
-        assert "team was told: 200 ok" == headrace("test", "team").output.strip()
+        assert "team answered: 200 ok" == headrace("test", "team").output.strip()
         listed = headrace("list").output
         assert ("secret" not in listed, receiver.url + "/…" in listed) == (True, True)
         receiver.status = 500
         failed = headrace("test", "team")
         assert isinstance(failed.exception, SystemExit | Conflict)
-        assert "team was not told: 500 ok" in failed.output + failed.stderr
+        assert "team did not receive the message: 500 ok" in failed.output + failed.stderr
         headrace("rm", "team")
         gone = headrace("test", "team")
         assert "there is no target 'team'" in gone.output + gone.stderr

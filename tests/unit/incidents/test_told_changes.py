@@ -173,7 +173,7 @@ def test_looks_without_a_change_list_no_history(catalog: Catalog, now: Now, monk
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"way": "slack", "address": "https://h.example", "events": ("alias",)}, "slack is told of incidents alone"),
+        ({"way": "slack", "address": "https://h.example", "events": ("alias",)}, "slack receives only incidents"),
         ({"way": "webhook", "address": "https://h.example", "events": ("models",)}, "'models' is not an event"),
         ({"way": "webhook", "address": "https://h.example", "events": ()}, "'' is not an event"),
     ],

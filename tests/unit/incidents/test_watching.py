@@ -120,7 +120,7 @@ def test_people_list_show_note_acknowledge_silence_and_resolve(url: str) -> None
     assert "mean 64" in headrace(url, "list").output
     assert "noted" == headrace(url, "note", "1", "cents?", "--by", "anna").output.strip()
     assert "incident 1 is acknowledged" == headrace(url, "acknowledge", "1", "--by", "anna").output.strip()
-    assert headrace(url, "silence", "1", "--until", "2h").output.startswith("incident 1 is silent until 20")
+    assert headrace(url, "silence", "1", "--until", "2h").output.startswith("incident 1 is silenced until 20")
     assert "silenced" == orjson.loads(headrace(url, "list", "--state", "silenced", "--json").output)[0]["state"]
     assert "incident 1 is resolved" == headrace(url, "resolve", "1").output.strip()
     shown = headrace(url, "show", "1").output

@@ -125,12 +125,12 @@ def test_the_relative_error_is_estimated_only_away_from_nought() -> None:
 @pytest.mark.parametrize(
     ("source", "name", "says"),
     [
-        (b"def cost(:", "cost", "does not load: SyntaxError"),
-        (b"import nowhere_to_be_found", "cost", "does not load: ModuleNotFoundError"),
+        (b"def cost(:", "cost", "cannot be imported: SyntaxError"),
+        (b"import nowhere_to_be_found", "cost", "cannot be imported: ModuleNotFoundError"),
         (b"def other(actual): return 1", "cost", "no function 'cost'"),
         (b"def cost(rows): return 1", "cost", "cost\\(rows\\)"),
         (b"def cost(): return 1", "cost", "cost\\(\\)"),
-        (b"def accuracy(actual): return 1", "accuracy", "is a metric already"),
+        (b"def accuracy(actual): return 1", "accuracy", "is already a metric"),
         (b"BETTER = 'more'\ndef cost(actual): return 1", "cost", "BETTER is 'more'"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The map: rows that belong together lie together, the same log is the same map, and neighbours are those of the data."""
+"""The map: rows that must be given together lie together, the same log is the same map, and neighbours are those of the data."""
 
 import numpy as np
 import pytest

@@ -145,7 +145,7 @@ def test_text_is_read_as_rfc_3339_and_as_utc_without_an_offset(text: str) -> Non
 
 def test_a_column_of_words_says_no_time() -> None:
     column = pa.chunked_array([pa.array(["monday", None] * 10)])
-    with pytest.raises(InvalidInput, match=r"time: none of 10 values says a time, e\.g\. 'monday'"):
+    with pytest.raises(InvalidInput, match=r"time: none of 10 values is a time, e\.g\. 'monday'"):
         event_times(column, received(20))
 
 

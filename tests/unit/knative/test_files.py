@@ -56,7 +56,7 @@ def test_every_file_is_part_of_a_kustomization() -> None:
             known = file.name in text or file.name == "kustomization.yaml" or file.suffix == ".example"
             assert known or file.name == "storage.env", f"{file.relative_to(ROOT)} is applied by nobody"
         for name in [*named.get("resources", []), *named.get("components", [])]:
-            assert (folder / name).exists(), f"{folder.relative_to(ROOT)} names {name}, which is not there"
+            assert (folder / name).exists(), f"{folder.relative_to(ROOT)} names {name}, which does not exist"
 
 
 @pytest.mark.parametrize("document", workloads())

@@ -22,11 +22,11 @@ def check_image(image: str, own: Iterable[str], patterns: Iterable[str]) -> None
     if any(fnmatch.fnmatchcase(image, pattern) for pattern in patterns):
         return
     raise InvalidInput(
-        f"image: {image} is not one that this platform may run",
+        f"image: {image} is not an image that this platform may run",
         field="image",
         got=image,
-        expected="a runtime image of the platform, or one that fits HEADRACE_ALLOWED_IMAGES",
-        hint=f"an operator allows it in {ALLOWED_IMAGES}, e.g. {name}:*",
+        expected="a runtime image of the platform, or one that matches HEADRACE_ALLOWED_IMAGES",
+        hint=f"an operator can allow it in {ALLOWED_IMAGES}, e.g. {name}:*",
     )
 
 

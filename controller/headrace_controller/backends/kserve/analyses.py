@@ -63,11 +63,11 @@ class AnalysisSettings:
         chosen = self.alibi_image if engine == "alibi" else self.image
         if not chosen:
             raise InvalidInput(
-                "engine: this platform has no image with Alibi Detect",
+                "engine: this platform has no image that contains Alibi Detect",
                 field="engine",
                 got=engine,
                 hint=f"build one from ray_jobs/Dockerfile with requirements/jobs-alibi.txt and name it in {ALIBI_IMAGE}; "
-                "mind its licence, docs/licences.md",
+                "for its licence see docs/licences.md",
             )
         return chosen.replace("{version}", metadata.version("headrace"))
 

@@ -167,7 +167,7 @@ class JobRun:
             self._waits_for = self._waits_for or error.message
             return
         if why:
-            raise NotReady(f"the cluster makes no pod for the build: {status.advised(why)}")
+            raise NotReady(f"the cluster does not create a pod for the build: {status.advised(why)}")
 
     def _too_late(self) -> DeadlineExceeded:
         return DeadlineExceeded(

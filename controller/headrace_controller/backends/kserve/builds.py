@@ -131,7 +131,7 @@ class ClusterBuildRoom:
                 self._make_layer(digest, image, sorted(set(requirements)), log)
                 known = self._documents.find(layout.resolution(digest))
             if known is None:
-                raise NotReady("the Job that makes the layer was removed before it was done; apply it again")
+                raise NotReady("the Job that builds the layer was removed before it finished; apply the model again")
         return Ground(known["environment"], Runtime(image.reference, image.listed.lock, known["layer"]))
 
     def _make_layer(self, digest: str, image: RuntimeImage, requirements: list[str], log: Log) -> None:
@@ -174,7 +174,7 @@ class ClusterBuildRoom:
         try:
             return self._documents.objects.get(key)
         except NotFound as error:
-            raise NotReady("the build's Job was removed before it had answered; apply it again") from error
+            raise NotReady("the build's Job was removed before it finished; apply the model again") from error
 
 
 def _digest(parts: Sequence[str]) -> str:

@@ -81,7 +81,9 @@ class Cluster:
                 return self._apply_once(document, dry_run=dry_run)
             except _Raced as error:
                 log.info("%s; looking again", error.message)
-        raise Conflict(f"{document['metadata']['name']}: {_RACES} others were faster", hint="who else changes it?")
+        raise Conflict(
+            f"{document['metadata']['name']}: {_RACES} other writers were faster", hint="check what else changes it"
+        )
 
     def delete(self, name: str) -> None:
         """Delete an InferenceService and, before it, all that was made for it; the absent is deleted. ``Conflict`` if not ours."""
@@ -150,7 +152,7 @@ class Cluster:
             if _mode(current) != _mode(document) and not dry_run:
                 # KServe changes no service's mode; while it is made anew its callers wait as they do for one that sleeps.
                 self.delete(name)
-                raise NotReady(f"the InferenceService {name} is made anew in mode {_mode(document)}")
+                raise NotReady(f"the InferenceService {name} is being recreated in mode {_mode(document)}")
             # With the version that was looked at, so that an object that was replaced meanwhile is not touched.
             metadata = document["metadata"] | {"resourceVersion": current["metadata"]["resourceVersion"]}
             body = document | {"metadata": metadata}
@@ -219,7 +221,7 @@ class Cluster:
                 answer = self._objects.list_namespaced_custom_object(GROUP, API_VERSION, namespace, PLURAL, **more)
         except ApiException as error:
             if error.status == _GONE:
-                raise Unreachable("the API server has forgotten the place of the watch") from error
+                raise Unreachable("the API server no longer has the resource version of the watch") from error
             raise explained(error, f"list {kind} in {namespace}") from error
         response: urllib3.BaseHTTPResponse = answer
         return response
@@ -236,11 +238,11 @@ class Cluster:
         if all(marks.get(key) == value for key, value in ours.items()):
             return
         raise Conflict(
-            f"the namespace {self.settings.namespace} has an InferenceService {name} that is not ours",
+            f"the namespace {self.settings.namespace} has an InferenceService {name} that does not belong to this platform",
             field="name",
             expected=", ".join(f"{k}={v}" for k, v in ours.items()),
             got=", ".join(f"{k}={v}" for k, v in sorted(marks.items())) or "no labels",
-            hint="rename or remove it, or give the model another name; it was not touched",
+            hint="rename or remove it, or rename the model; it was not changed",
         )
 
 
@@ -271,7 +273,9 @@ def explained(error: ApiException, what: str) -> HeadraceError:
             return InvalidInput(where, hint="the cluster has no InferenceServices: install KServe")
         return NotFound(where)
     if error.status in (401, 403):
-        return InvalidInput(advised(where), hint="see docs/cluster.md for what the platform's account must be allowed")
+        return InvalidInput(
+            advised(where), hint="docs/cluster.md lists the permissions that the platform's account needs"
+        )
     if error.status == 409:
         return _Raced(where)
     # A patch with a field that the schema lacks is answered with 500, though trying again would not help.

@@ -300,4 +300,4 @@ def _foreign(names: tuple[str, ...] | Unseen) -> Verdict:
 def _unread(name: str, data: Unseen | None) -> Verdict:
     if isinstance(data, Unseen):
         return Verdict(name, "unknown", data.why)
-    return Verdict(name, "unknown", "Knative's configuration is not there")
+    return Verdict(name, "unknown", "Knative's configuration does not exist")

@@ -152,7 +152,7 @@ class _Inspection:
             raise explained(error, what) from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise Unreachable(
-                f"cannot {what}: the API server does not answer: {error}", hint="is this the right context?"
+                f"cannot {what}: the API server does not answer: {error}", hint="check that this is the right context"
             ) from error
         found: Json = json.loads(answer.data)
         return found

@@ -33,7 +33,7 @@ def keep(documents: Documents, digest: str, image_lock: str, requirements: Seque
             described = {"schema": 1, "sha256": sha256, "size": size, "packages": packages}
             _create(documents, layout.layer_document(environment), orjson.dumps(described))
     except NotFound as error:
-        raise NotReady("the Job that makes the layer was removed before it was done; apply it again") from error
+        raise NotReady("the Job that builds the layer was removed before it finished; apply the model again") from error
     answer = {"schema": 1, "environment": environment, "layer": sha256, "requirements": list(requirements)}
     _create(documents, layout.resolution(digest), orjson.dumps(answer))
 
@@ -44,11 +44,11 @@ def _keep_archive(documents: Documents, key: str, sha256: str, target: str) -> N
         found = documents.objects.download(key, archive)
         if found != sha256:
             raise InvalidInput(
-                "the layer is not what its Job says: its SHA-256 differs",
+                "the layer's SHA-256 differs from the one that its Job reported",
                 field="requirements",
                 expected=sha256,
                 got=found,
-                hint="apply it again; if it happens again, look at the source distributions among the requirements",
+                hint="apply the model again; if it happens again, check the source distributions among the requirements",
             )
         documents.objects.put(target, archive)
 
@@ -57,7 +57,7 @@ def _checked(content: bytes) -> tuple[str, str, int, str]:
     """Lock, digest, size and packages of a result; the Job's word for them, but of the right kinds and of bounded length."""
     if len(content) > 3 * job_contract.MAX_LOCK:
         raise TooLarge(
-            "requirements: the result of the Job that makes the layer is too large",
+            "requirements: the result of the Job that builds the layer is too large",
             field="requirements",
             expected=f"at most {3 * job_contract.MAX_LOCK} bytes",
             got=f"{len(content)} bytes",
@@ -76,7 +76,7 @@ def _checked(content: bytes) -> tuple[str, str, int, str]:
             f"requirements: the layer's description cannot be read: {error}", field="requirements"
         ) from error
     if not whole:
-        raise InvalidInput("requirements: the layer's description is not of the right kinds", field="requirements")
+        raise InvalidInput("requirements: the layer's description has values of the wrong types", field="requirements")
     return lock, sha256, size, packages
 
 

@@ -81,7 +81,7 @@ class ClusterSettings:
                 f"{version.id} was built by an earlier release, whose function server needs the bucket's key",
                 field="image",
                 got=runtime.image,
-                hint="apply the model again; what runs of it now goes on until then",
+                hint="apply the model again; replicas that are running continue until then",
             )
         check_image(image, (self.image, *self.images.values(), *self.locks.values()), self.allowed_images)
         container = version.options.get("container") if version.framework == CONTAINER else None
@@ -123,7 +123,7 @@ def _check_tag(variable: str, image: str) -> None:
             f"image: {image!r} has no fixed tag",
             field=variable,
             expected="e.g. registry.example/headrace-function-{framework}:{version}",
-            hint="without one Kubernetes pulls at every start, and a version would not stay what it was",
+            hint="without one Kubernetes pulls the image at every start, and a version could change",
         )
 
 

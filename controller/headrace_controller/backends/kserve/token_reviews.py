@@ -37,16 +37,16 @@ class TokenReviews:
         except InvalidInput as error:
             raise Unreachable(
                 f"tokens of ServiceAccounts cannot be verified: {error.message}",
-                hint="is knative/components/service-account-tokens in the overlay?",
+                hint="check that the overlay has knative/components/service-account-tokens",
             ) from error
         user = found.get("user") or {}
         name = str(user.get("username", ""))
         if not found.get("authenticated") or self._audience not in (found.get("audiences") or ()):
             raise Unauthenticated(
-                f"the cluster does not know this token for the audience {self._audience!r}",
-                hint=f"make one with: kubectl create token ACCOUNT --audience {self._audience}",
+                f"the cluster does not recognize this token for the audience {self._audience!r}",
+                hint=f"create one with: kubectl create token ACCOUNT --audience {self._audience}",
             )
         if not name.startswith(_ACCOUNT):
-            raise Unauthenticated("the token is none of a ServiceAccount")
+            raise Unauthenticated("the token does not belong to a ServiceAccount")
         groups = tuple(sorted({str(g) for g in user.get("groups") or () if is_subject(f"group:{g}")}))
         return Caller(check_subject(f"machine:{name}"), groups), min(end_of(token, math.inf), self._clock() + _LONGEST)

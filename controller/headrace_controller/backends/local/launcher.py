@@ -128,7 +128,7 @@ class LocalLauncher:
             self._retire_later((prepared.python, spec.version.framework))
             identity = identify(pid)
             if identity is None:
-                raise NotReady(f"the process ended at once; its log ends:\n{log_tail(self._log(spec.name))}")
+                raise NotReady(f"the process ended immediately; the end of its log:\n{log_tail(self._log(spec.name))}")
             note = {"service": spec.name, "replica": replica, "keys": self._keys_of(spec.name)}
             write_pid_file(self._notes / f"{replica}.json", identity, **note)
             watched = Watched(identity)

@@ -118,7 +118,7 @@ def _key(options: Options) -> str:
             raise InvalidInput(
                 f"external.key-env: the function's environment has no {name}",
                 field="external",
-                hint="on one machine functions see no variables of the platform: use key-file; in a cluster set it by a DeploymentConfiguration",
+                hint="on one machine functions do not see the platform's variables: use key-file; in a cluster set it with a DeploymentConfiguration",
             )
         return _usable(key, f"external.key-env: the value of {name}")
     if file := options.get("key-file"):
@@ -138,7 +138,7 @@ def _usable(key: str, what: str) -> str:
     """The key; ``InvalidInput``, without a letter of it, for a text that can stand in no header."""
     if not _KEY.fullmatch(key):
         raise InvalidInput(
-            f"{what} is not a key", field="external", expected="one line of 1 to 4096 printable ASCII characters"
+            f"{what} is not a usable key", field="external", expected="one line of 1 to 4096 printable ASCII characters"
         )
     return key
 
@@ -171,14 +171,14 @@ def check(inputs: Iterable[str], outputs: Iterable[str]) -> None:
         unknown = next((name for name in given if name not in known), None)
         if unknown is not None:
             raise InvalidInput(
-                f"contract: {unknown!r} is no {side} of chat completions",
+                f"contract: {unknown!r} is not one of the {side} of chat completions",
                 field=unknown,
                 expected=", ".join(known),
                 got=unknown,
             )
     if sum(name in QUESTIONS for name in names) != 1:
         raise InvalidInput(
-            "contract: chat completions need one question a row",
+            "contract: chat completions need one question per row",
             field="contract",
             expected="the input prompt, or messages",
             got=", ".join(names) or "no input",
@@ -208,7 +208,7 @@ def _messages(text: str | None) -> list[Any]:
         ) from error
     if not isinstance(found, list) or not found or not all(isinstance(m, dict) and "role" in m for m in found):
         raise InvalidInput(
-            "messages is no list of messages", field="messages", expected='[{"role": "user", "content": "…"}]'
+            "messages is not a list of messages", field="messages", expected='[{"role": "user", "content": "…"}]'
         )
     return found
 

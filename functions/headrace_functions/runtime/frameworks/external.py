@@ -87,7 +87,7 @@ def of_open_inference(options: Options) -> External:
     url = urlsplit(str(options.get("url", "")))
     if url.scheme not in ("http", "https") or not url.netloc:
         raise InvalidInput(
-            f"external: {options.get('url', '')!r} is no URL of a model",
+            f"external: {options.get('url', '')!r} is not the URL of a model",
             field="external",
             expected="e.g. http://models:8080/v2/models/churn",
         )

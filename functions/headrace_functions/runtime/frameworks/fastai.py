@@ -48,7 +48,7 @@ def load(artifact: Path, options: Options) -> Learner:
         learner = importlib.import_module("fastai.learner").load_learner(path, cpu=True)
     if not hasattr(learner, "dls"):
         raise InvalidInput(
-            f"payload: {path.name} holds no learner",
+            f"payload: {path.name} does not contain a learner",
             field="payload",
             expected="what learn.export wrote",
             got=type(learner).__name__,
@@ -115,12 +115,12 @@ def bind(model: Learner, options: Options, signature: Signature) -> Function:
         wanted = [f.name for f in signature.inputs]
         lacking = [str(n) for n in model.learner.dls.cont_names if str(n) not in wanted]
         if lacking:
-            raise InvalidInput(f"the contract lacks the learner's column {lacking[0]!r}", field=lacking[0])
+            raise InvalidInput(f"the contract has no field for the learner's column {lacking[0]!r}", field=lacking[0])
         items: Callable[[Tensors], Any] = lambda tensors: frame({n: tensors[n] for n in wanted})  # noqa: E731
     else:
         if len(signature.inputs) != 1:
             raise InvalidInput(
-                f"the learner takes one {model.kind} a row",
+                f"the learner takes one {model.kind} per row",
                 field="contract",
                 expected=model.kind,
                 got=str(len(signature.inputs)),

@@ -43,13 +43,13 @@ def matrix_of(
     ordered = _in_order(fields, names)
     if any(f.size is None for f in ordered):
         raise InvalidInput(
-            "an input of free size cannot be a row of features", field="contract", expected="fixed shapes"
+            "an input of variable size cannot be a row of features", field="contract", expected="fixed shapes"
         )
     size = sum(f.size or 0 for f in ordered)
     if size != count:
         further = [f.name for f in fields if names is not None and f.name not in names]
         raise InvalidInput(
-            f"the model takes {count} features, and the inputs are {size}",
+            f"the model takes {count} features, and the inputs have {size}",
             field=further[0] if further and size > count else "contract",
             expected=", ".join((names or [f"{count} numbers"])[:20]),
             got=", ".join(f.name for f in fields[:20]),

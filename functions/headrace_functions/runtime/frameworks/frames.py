@@ -63,7 +63,7 @@ def maker(ordered: tuple[Field, ...], names: tuple[str, ...], columns: Columns) 
         pandas = importlib.import_module("pandas")  # only models that look at names need it
     except ImportError as error:
         raise InvalidInput(
-            "the model picks columns by name, which needs pandas",
+            "the model selects columns by name, which requires pandas",
             field="requirements",
             hint="add pandas to the requirements",
         ) from error
@@ -106,11 +106,11 @@ def compare(columns: Columns, signature: Signature, tensors: Mapping[str, Array]
             listed = met if met is not None else columns.categories[f.name]
             fitted = [] if listed is None else listed.tolist()[:5]
             raise InvalidInput(
-                f"column {f.name!r}: the model was fitted on none of its values",
+                f"column {f.name!r}: the model was not fitted on any of its values",
                 field=f.name,
                 expected="such as " + ", ".join(map(repr, fitted)),
                 got=some,
-                hint="give the data that the model was fitted on, or declare the column's type in the contract",
+                hint="provide the data that the model was fitted on, or declare the column's type in the contract",
             )
         notes.append(
             f"column {f.name!r}: the model was not fitted on {some} ({len(unknown)} of {present} values tried)"
@@ -270,9 +270,9 @@ def _ordered(count: int) -> InvalidInput:
 def _lost(library: str, columns: list[str]) -> InvalidInput:
     listed = ", ".join(map(repr, columns))
     return InvalidInput(
-        f"the {library} model was fitted on columns of type 'category' ({listed}), and the artifact does not tell their categories",
+        f"the {library} model was fitted on columns of type 'category' ({listed}), and the artifact does not contain their categories",
         field="payload",
-        expected="a model that can be given the categories of its fit",
+        expected="a model whose categories are known",
         hint="fit it again on codes, e.g. with OrdinalEncoder in a Pipeline, or with XGBoost 3.1 or later",
     )
 

@@ -46,7 +46,9 @@ def fields(tensors: Sequence[Tensor]) -> tuple[Field, ...]:
     for one in tensors:
         if one.kind is None:
             raise InvalidInput(
-                f"payload: {one.name!r} of the model is no tensor", field="payload", expected="inputs that are tensors"
+                f"payload: {one.name!r} of the model is not a tensor",
+                field="payload",
+                expected="inputs that are tensors",
             )
         shape = () if one.shape == (1,) else one.shape
         kind = dtype(one.kind)
@@ -89,7 +91,7 @@ def feeding(tensors: Sequence[Tensor], wanted: Sequence[Field]) -> Feed:
             )
     missing = [t.name for t in tensors if all(t is not other for _, other in pairs)]
     if missing:
-        raise InvalidInput(f"the contract lacks the model's input {missing[0]!r}", field=missing[0])
+        raise InvalidInput(f"the contract has no field for the model's input {missing[0]!r}", field=missing[0])
     known = [(f.name, t) for f, t in pairs if t is not None]
     return lambda given: {t.name: _fed(given[name], t) for name, t in known}
 

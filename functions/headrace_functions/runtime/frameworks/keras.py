@@ -56,7 +56,7 @@ def load(artifact: Path, options: Options) -> Network:
         raise InvalidInput(
             f"payload: Keras {keras.__version__} cannot load {path.name}{by}: {_said(error)}",
             field="payload",
-            expected="a model of layers that Keras has",
+            expected="a model whose layers are part of Keras",
             got=_said(error),
             hint=_hint(made, str(keras.__version__), str(error)),
         ) from error

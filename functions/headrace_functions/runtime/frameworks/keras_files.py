@@ -28,7 +28,10 @@ def check_file(path: Path) -> None:
                 return
         expected = "an HDF5 file, as model.save('model.h5') writes it"
     raise InvalidInput(
-        f"payload: {path.name} is cut short or no Keras model", field="payload", expected=expected, got=path.name
+        f"payload: {path.name} is truncated or not a valid Keras model",
+        field="payload",
+        expected=expected,
+        got=path.name,
     )
 
 

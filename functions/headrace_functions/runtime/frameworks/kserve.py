@@ -81,7 +81,9 @@ def load(artifact: Path, options: Options) -> Predictor:
     made = _class(_import(entry), kserve.Model, entry, options)
     arguments = options.get("arguments", {})
     if not isinstance(arguments, Mapping):
-        raise InvalidInput("options: arguments is no mapping", field="options", expected="arguments: {threshold: 0.5}")
+        raise InvalidInput(
+            "options: arguments is not a mapping", field="options", expected="arguments: {threshold: 0.5}"
+        )
     model = made(str(options.get("name", "model")), **arguments)
     coroutines = Coroutines()
     if not getattr(model, "ready", False):
@@ -107,7 +109,7 @@ def _import(path: Path) -> Any:
     sys.path.insert(0, str(path.parent))
     spec = importlib.util.spec_from_file_location(MODULE, path)
     if spec is None or spec.loader is None:
-        raise InvalidInput(f"{path.name} is no Python file", field="payload", expected="a file that ends in .py")
+        raise InvalidInput(f"{path.name} is not a Python file", field="payload", expected="a file that ends in .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[MODULE] = module
     spec.loader.exec_module(module)
@@ -203,7 +205,7 @@ def _answers(given: Any) -> dict[str, Array]:
         return {"predictions": predictions}
     if not isinstance(predictions, list) or not predictions:
         raise InvalidInput(
-            "the predictor did not answer with predictions",
+            "the predictor did not return predictions",
             field="payload",
             expected='{"predictions": [...]}, or an InferResponse',
             got=type(given).__name__,

@@ -56,7 +56,7 @@ def load(artifact: Path, options: Options) -> Booster:
         raise InvalidInput(
             f"payload: LightGBM {lightgbm.__version__} cannot read {path.name}: {str(error)[:300]}",
             field="payload",
-            expected="a file that save_model wrote",
+            expected="a file written by save_model",
         ) from error
     names = tuple(native.feature_name())
     named = not all(_UNNAMED.fullmatch(n) for n in names)
@@ -116,7 +116,7 @@ def compare(model: Booster, signature: Signature, tensors: Tensors) -> list[str]
         strange = [v for v in present if v not in known]
         if present and len(strange) == len(present):
             raise InvalidInput(
-                f"{field.name}: none of its values is a category that the booster knows",
+                f"{field.name}: none of its values is a category of the booster",
                 field=field.name,
                 expected=", ".join(sorted(known)[:20]),
                 got=", ".join(sorted(set(strange))[:20]),

@@ -90,7 +90,10 @@ def read(artifact: Path, options: Options) -> MlModel:
     if folder is None:
         have = ", ".join(sorted(p.name for p in artifact.iterdir())[:20]) if artifact.is_dir() else "no folder"
         raise InvalidInput(
-            "payload: no MLflow model", field="payload", expected=f"a folder with a file {FILE}", got=have or "nothing"
+            "payload: it is not an MLflow model",
+            field="payload",
+            expected=f"a folder with a file {FILE}",
+            got=have or "nothing",
         )
     document = _document(folder / FILE)
     flavours = document["flavors"]
@@ -105,7 +108,7 @@ def read(artifact: Path, options: Options) -> MlModel:
     framework, part, more = _own_loader(folder, {wanted: flavours[wanted]} if wanted else flavours)
     if framework is None and PYFUNC not in flavours:
         raise InvalidInput(
-            "payload: the MLflow model has no python_function flavour and none that is read here",
+            "payload: the MLflow model has no python_function flavour and none that is supported here",
             field="payload",
             expected=f"{PYFUNC}, or one of {', '.join(_LOADERS)}",
             got=", ".join(map(str, flavours)) or "no flavour",
@@ -130,11 +133,11 @@ def _document(file: Path) -> Mapping[str, Any]:
         document = yaml.safe_load(file.read_bytes()[:_LIMIT])
     except yaml.YAMLError as error:
         raise InvalidInput(
-            f"payload: {FILE} is no YAML: {' '.join(str(error).split())[:200]}", field="payload"
+            f"payload: {FILE} is not YAML: {' '.join(str(error).split())[:200]}", field="payload"
         ) from error
     if not isinstance(document, dict) or not isinstance(document.get("flavors"), dict):
         raise InvalidInput(
-            f"payload: {FILE} names no flavors", field="payload", expected="what mlflow.*.save_model wrote"
+            f"payload: {FILE} lists no flavors", field="payload", expected="what mlflow.*.save_model wrote"
         )
     return document
 

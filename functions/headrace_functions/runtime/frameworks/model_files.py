@@ -34,11 +34,11 @@ def only_file(artifact: Path, options: Options, suffixes: Sequence[str], hint: s
         return found[0]
     have = ", ".join(sorted(p.name for p in artifact.iterdir())[:20]) if artifact.is_dir() else "no folder"
     raise InvalidInput(
-        f"payload: {len(found)} model files, one is needed" if found else "payload: no model file",
+        f"payload: {len(found)} model files, but one is required" if found else "payload: no model file",
         field="payload",
         expected=f"one file that ends in {', '.join(suffixes)}, or options.file",
         got=have or "nothing",
-        hint="name the one to serve as options.file" if found else hint or None,
+        hint="set options.file to the one to serve" if found else hint or None,
     )
 
 
@@ -49,7 +49,7 @@ def saved_model(artifact: Path) -> Path:
         return found[0].parent
     have = ", ".join(sorted(p.name for p in artifact.iterdir())[:20]) if artifact.is_dir() else "no folder"
     raise InvalidInput(
-        f"payload: {len(found)} SavedModels, one is needed" if found else "payload: no SavedModel",
+        f"payload: {len(found)} SavedModels, but one is required" if found else "payload: no SavedModel",
         field="payload",
         expected=f"a folder with {SAVED_MODEL} and variables/",
         got=have or "nothing",

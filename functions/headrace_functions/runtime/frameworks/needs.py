@@ -155,9 +155,9 @@ def refuse_pointers(path: Path) -> None:
     for mark, command in _POINTERS:
         if start.startswith(mark):
             raise InvalidInput(
-                f"payload: {path.name} is a pointer and not the model itself",
+                f"payload: {path.name} is a pointer, not the model itself",
                 field="payload",
-                expected="the file that the pointer stands for",
+                expected="the file that the pointer refers to",
                 got=start.split(b"\n")[0].decode("utf-8", "replace"),
                 hint=f"fetch it first: {command}",
             )

@@ -59,7 +59,7 @@ def load(artifact: Path, options: Options) -> Graph:
         raise InvalidInput(
             f"payload: ONNX Runtime {runtime.__version__} cannot load {path.name}: {_said(error)}",
             field="payload",
-            expected="an ONNX model whose operators this version knows",
+            expected="an ONNX model whose operators this version supports",
         ) from error
     return Graph(session, tuple(map(_tensor, session.get_inputs())), tuple(map(_tensor, session.get_outputs())))
 

@@ -51,7 +51,7 @@ def load(artifact: Path, options: Options) -> UserFunction:
             field="payload",
             expected=entry,
             got=have,
-            hint="name the file as options.entry",
+            hint="set options.entry to the file",
         )
     module = _import(path, artifact)
     name = str(options.get("function", FUNCTION))
@@ -79,7 +79,7 @@ def _import(path: Path, artifact: Path) -> Any:
     spec = importlib.util.spec_from_file_location(MODULE, path)
     if spec is None or spec.loader is None:
         raise InvalidInput(
-            f"{path.name} is no Python file", field="payload", expected="a file that ends in .py", got=path.name
+            f"{path.name} is not a Python file", field="payload", expected="a file that ends in .py", got=path.name
         )
     module = importlib.util.module_from_spec(spec)
     sys.modules[MODULE] = module
@@ -130,7 +130,7 @@ def _check_parameters(model: UserFunction, names: list[str]) -> None:
         return  # a callable without a signature, e.g. one written in C
     except TypeError as error:
         raise InvalidInput(
-            f"{model.predict.__name__} in {model.entry} does not take the signature's inputs: {error}",
+            f"{model.predict.__name__} in {model.entry} does not accept the signature's inputs: {error}",
             field="payload",
             expected=f"{model.predict.__name__}({', '.join(['model', *names] if model.takes_model else names)})",
             got=f"{model.predict.__name__}{parameters}",

@@ -61,7 +61,7 @@ def check(framework: str, artifact: Path, options: Options, allowed: Sequence[st
 def _refusal(file: Path, refused: list[Name]) -> InvalidInput:
     if any(map(is_by_value, refused)):
         return InvalidInput(
-            f"payload: {file.name} has code by value, which models usually do not; nothing of it was loaded: {_listed(refused)}",
+            f"payload: {file.name} has code by value, which models usually do not import; nothing was loaded: {_listed(refused)}",
             field=OPTION,
             expected="classes and functions of libraries, or of Python files in the payload",
             got=_listed(refused),
@@ -69,11 +69,11 @@ def _refusal(file: Path, refused: list[Name]) -> InvalidInput:
             f"or, if you know the code, add {CODE_BY_VALUE} to {OPTION} in the definition: {OPTION}: [{CODE_BY_VALUE}]",
         )
     return InvalidInput(
-        f"payload: {file.name} would import {_listed(refused)}, which models usually do not; nothing of it was loaded",
+        f"payload: {file.name} would import {_listed(refused)}, which models usually do not import; nothing was loaded",
         field=OPTION,
-        expected="classes of the known libraries of models, or of Python files in the payload",
+        expected="classes of known model libraries, or of Python files in the payload",
         got=_listed(refused),
-        hint=f"if you know what they do, add to the definition: {OPTION}: [{', '.join(map(str, refused[:_SHOWN]))}]",
+        hint=f"if you trust them, add to the definition: {OPTION}: [{', '.join(map(str, refused[:_SHOWN]))}]",
     )
 
 
@@ -111,7 +111,7 @@ def _imports(file: Path, form: Form) -> list[Name]:
         return imports(file, form)
     except UnreadablePickleError as error:
         raise InvalidInput(
-            f"payload: {file.name} is cut short or no model file, so what it would import cannot be told: {error}",
+            f"payload: {file.name} is truncated or not a valid model file, so its imports cannot be determined: {error}",
             field="payload",
             got=str(error),
         ) from error
@@ -124,9 +124,9 @@ def skops_types(file: Path) -> list[Name]:
             schema = json.loads(archive.read("schema.json"))
     except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
         raise InvalidInput(
-            f"payload: {file.name} is no skops file: {type(error).__name__}: {error}",
+            f"payload: {file.name} is not a skops file: {type(error).__name__}: {error}",
             field="payload",
-            expected="a file that skops.io.dump wrote",
+            expected="a file written by skops.io.dump",
         ) from error
     return list(_named(schema))
 

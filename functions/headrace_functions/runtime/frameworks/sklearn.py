@@ -55,7 +55,7 @@ def load(artifact: Path, options: Options) -> Any:
     model = _from_skops(path, options) if path.suffix in SKOPS else joblib.load(path)
     if not any(hasattr(model, verb) for verb in ("predict", "transform", "score_samples")):
         raise InvalidInput(
-            f"{path.name} holds no estimator",
+            f"{path.name} does not contain an estimator",
             field="payload",
             expected="an object with predict or transform",
             got=type(model).__name__,
@@ -64,7 +64,7 @@ def load(artifact: Path, options: Options) -> Any:
         check_is_fitted(model)
     except NotFittedError as error:
         raise InvalidInput(
-            f"{path.name} holds an estimator that is not fitted", field="payload", hint="fit it before you dump it"
+            f"{path.name} contains an estimator that is not fitted", field="payload", hint="fit it before you dump it"
         ) from error
     except TypeError:
         pass  # not a scikit-learn class; it may still work like one
@@ -79,10 +79,10 @@ def _from_skops(path: Path, options: Options) -> Any:
     refused = sorted(set(untrusted) & set(refused_types(path, options)))
     if refused:
         raise InvalidInput(
-            f"{path.name} holds types that models usually do not: {', '.join(refused[:10])}",
+            f"{path.name} contains types that models usually do not contain: {', '.join(refused[:10])}",
             field=OPTION,
             got=", ".join(refused[:10]),
-            hint=f"if you know them, add to the definition: {OPTION}: [{', '.join(refused[:10])}]",
+            hint=f"if you trust them, add to the definition: {OPTION}: [{', '.join(refused[:10])}]",
         )
     return io.load(path, trusted=untrusted)
 
@@ -193,7 +193,7 @@ def _rows_of(model: Any, signature: Signature) -> Callable[[Tensors], Any]:
         return lambda tensors: tensors[fields[0].name]
     if any(f.size is None for f in fields):
         raise InvalidInput(
-            "an input of free size cannot be a row of features", field="contract", expected="fixed shapes"
+            "an input of variable size cannot be a row of features", field="contract", expected="fixed shapes"
         )
     names = _feature_names(model)
     ordered = _in_order(fields, names, _feature_count(model))
@@ -225,7 +225,7 @@ def _in_order(fields: tuple[Field, ...], names: tuple[str, ...] | None, count: i
         )
     if count is not None and size != count:
         raise InvalidInput(
-            "the contract does not fit the model",
+            "the contract does not match the model",
             field="contract",
             expected=f"{count} features",
             got=f"{size} features",
@@ -237,7 +237,7 @@ def _in_order(fields: tuple[Field, ...], names: tuple[str, ...] | None, count: i
     if len(shared) != len(names):
         missing = next(n for n in names if n not in given)
         raise InvalidInput(
-            f"the contract lacks the model's feature {missing!r}",
+            f"the contract has no field for the model's feature {missing!r}",
             field=missing,
             expected=", ".join(names),
             got=", ".join(given),

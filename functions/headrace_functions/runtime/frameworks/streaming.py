@@ -51,7 +51,7 @@ def merged(earlier: Mapping[str, Any], chunk: Any) -> dict[str, Any]:
     """What was yielded so far and the next chunk as one answer. ``FunctionFailed`` for a chunk that is no dict."""
     if not isinstance(chunk, Mapping):
         raise FunctionFailed(
-            "the function yielded what is no dict", expected="a dict of outputs", got=type(chunk).__name__
+            "the function yielded something other than a dict", expected="a dict of outputs", got=type(chunk).__name__
         )
     found = dict(earlier)
     for name, value in chunk.items():

@@ -63,7 +63,7 @@ def load(artifact: Path, options: Options) -> Served:
             raise InvalidInput(
                 f"payload: TensorFlow {tf.__version__} cannot load {folder.name}: {' '.join(str(first).split())[:300]}",
                 field="payload",
-                expected="a SavedModel that this version knows",
+                expected="a SavedModel that this version supports",
             ) from error
 
 
@@ -110,13 +110,13 @@ def _chosen(known: list[str], options: Options) -> str:
         raise InvalidInput(
             f"options: the SavedModel has no signature {wanted!r}"
             if wanted
-            else "options: which signature is not said",
+            else "options: the signature is not specified",
             field="options",
             expected=f"signature: one of {', '.join(known)}",
             got=str(wanted or "nothing"),
         )
     raise InvalidInput(
-        "payload: the SavedModel has no signature, so nobody can tell what to send it",
+        "payload: the SavedModel has no signature, so its inputs are unknown",
         field="payload",
         expected="tf.saved_model.save(model, folder, signatures=a tf.function with an input_signature)",
         got="no signature",

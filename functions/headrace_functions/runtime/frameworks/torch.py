@@ -97,9 +97,9 @@ def _exported(torch: Any, path: Path, artifact: Path, options: Options, device: 
         fixed = nodes[name].meta["val"].shape[:1]
         if not one.rows and fixed and int(fixed[0]) != 1:
             raise InvalidInput(
-                f"payload: {path.name} takes exactly {int(fixed[0])} rows a call",
+                f"payload: {path.name} takes exactly {int(fixed[0])} rows per call",
                 field="payload",
-                expected="a free number of rows",
+                expected="a variable number of rows",
                 hint=f"export it with dynamic_shapes={{'{name}': {{0: torch.export.Dim.AUTO}}}}",
             )
     unflatten = torch.utils._pytree.tree_unflatten  # noqa: SLF001 - what torch.export itself documents its specs by
@@ -141,7 +141,7 @@ def _state(torch: Any, path: Path, artifact: Path, options: Options, device: str
     made = _class(artifact, options, path)
     arguments = options.get("arguments", {})
     if not isinstance(arguments, Mapping):
-        raise InvalidInput("options: arguments is no mapping", field="options", expected="arguments: {width: 16}")
+        raise InvalidInput("options: arguments is not a mapping", field="options", expected="arguments: {width: 16}")
     if path.suffix == ".safetensors":
         state = importlib.import_module("safetensors.torch").load_file(path)
     else:
@@ -152,7 +152,7 @@ def _state(torch: Any, path: Path, artifact: Path, options: Options, device: str
     module = made(**arguments)
     if not isinstance(module, torch.nn.Module):
         raise InvalidInput(
-            f"options: {options['class']} makes no torch.nn.Module", field="options", got=type(module).__name__
+            f"options: {options['class']} does not create a torch.nn.Module", field="options", got=type(module).__name__
         )
     module.load_state_dict(state)
     parameters = inspect.signature(module.forward).parameters.values()
@@ -165,7 +165,7 @@ def _class(artifact: Path, options: Options, path: Path) -> Callable[..., Any]:
     where, _, name = str(options.get("class", "")).partition(":")
     if not where or not name:
         raise InvalidInput(
-            f"options: {path.name} holds the state of a module, and its class is not named",
+            f"options: {path.name} contains the state of a module, and its class is not specified",
             field="options",
             expected="class: module:Class, of a Python file in the payload",
             got=str(options.get("class", "nothing")),
@@ -203,7 +203,7 @@ def bind(model: Module, options: Options, signature: Signature) -> Function:
 
     def given(name: str, array: Array) -> Any:
         if array.dtype == object:
-            raise InvalidInput(f"{name}: PyTorch takes no text", field=name, expected="numbers")
+            raise InvalidInput(f"{name}: PyTorch does not accept text", field=name, expected="numbers")
         tensor = torch.from_numpy(
             np.ascontiguousarray(array).copy() if not array.flags.writeable else np.ascontiguousarray(array)
         )

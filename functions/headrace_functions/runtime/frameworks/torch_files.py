@@ -20,7 +20,7 @@ def kind_of(path: Path) -> Kind:
             if file.read(len(_LEGACY)) == _LEGACY:
                 return "state"
         raise InvalidInput(
-            f"payload: {path.name} is cut short or no file of PyTorch",
+            f"payload: {path.name} is truncated or not a valid file of PyTorch",
             field="payload",
             expected="an archive that torch.export.save, torch.jit.save or torch.save wrote",
         )
@@ -34,7 +34,7 @@ def kind_of(path: Path) -> Kind:
     if "data.pkl" in inside:
         return "state"
     raise InvalidInput(
-        f"payload: {path.name} is an archive, and not one of PyTorch",
+        f"payload: {path.name} is an archive, but not a PyTorch file",
         field="payload",
         expected="an archive that torch.export.save, torch.jit.save or torch.save wrote",
         got=", ".join(sorted(names)[:5]) or "an empty archive",

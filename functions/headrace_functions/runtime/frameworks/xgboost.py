@@ -53,7 +53,7 @@ def load(artifact: Path, options: Options) -> Booster:
         raise InvalidInput(
             f"payload: XGBoost {xgboost.__version__} cannot read {path.name}: {said[-1][:300] if said else error}",
             field="payload",
-            expected="a file that save_model wrote",
+            expected="a file written by save_model",
         ) from error
     native.set_param({"nthread": 1})  # a replica is one process of many: threads of its own would only make it wait
     names = tuple(native.feature_names) if native.feature_names else None
@@ -100,7 +100,7 @@ def compare(model: Booster, signature: Signature, tensors: Tensors) -> list[str]
     coded = [n for n, kind in kinds.items() if kind == _CATEGORY and n in tensors and tensors[n].dtype == object]
     if coded:
         raise InvalidInput(
-            f"{coded[0]}: the booster knows its categories by number, and the rows have text",
+            f"{coded[0]}: the booster refers to its categories by number, and the rows have text",
             field=coded[0],
             expected="the codes of the categories, as the booster was trained with (.cat.codes)",
             hint="or dump the scikit-learn estimator with joblib and use framework: sklearn, which keeps the categories",

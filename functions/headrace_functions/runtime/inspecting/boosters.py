@@ -28,7 +28,7 @@ def xgboost(path: Path, options: Options) -> Contents:
         name = str(learner["objective"]["name"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InvalidInput(
-            f"payload: {path.name} is cut short or no booster of XGBoost: {error}", field="payload"
+            f"payload: {path.name} is truncated or not a valid booster of XGBoost: {error}", field="payload"
         ) from error
     names, kinds = list(learner.get("feature_names") or ()), list(learner.get("feature_types") or ())
     objective = _objective(name, int(parameters.get("num_class", 0)), int(parameters.get("num_target", 1) or 1))
@@ -59,7 +59,7 @@ def lightgbm(path: Path, options: Options) -> Contents:
         head = file.read(_HEAD).partition(b"\nTree=")[0].decode("utf-8", "replace")
     told = dict(line.partition("=")[::2] for line in head.splitlines() if "=" in line)
     if not head.startswith("tree") or "feature_names" not in told:
-        raise InvalidInput(f"payload: {path.name} is cut short or no booster of LightGBM", field="payload")
+        raise InvalidInput(f"payload: {path.name} is truncated or not a valid booster of LightGBM", field="payload")
     name = told.get("objective", "").partition(" ")[0]
     classes = int(told.get("num_class", "1"))
     objective = Objective(classes=2) if name == "binary" else Objective(classes=classes) if classes > 1 else Objective()

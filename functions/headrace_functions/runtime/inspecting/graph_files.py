@@ -38,10 +38,12 @@ def onnx(path: Path, options: Options) -> Contents:
         maker, version = text(one_of(model, 2)), text(one_of(model, 3))
         nodes = len(all_of(graph, 1))
     except (NotAMessageError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"payload: {path.name} is cut short or no ONNX graph: {error}", field="payload") from error
+        raise InvalidInput(
+            f"payload: {path.name} is truncated or not a valid ONNX graph: {error}", field="payload"
+        ) from error
     if not inputs and not outputs:
         raise InvalidInput(
-            f"payload: {path.name} is no ONNX graph", field="payload", expected="a graph with inputs and outputs"
+            f"payload: {path.name} is not an ONNX graph", field="payload", expected="a graph with inputs and outputs"
         )
     versions = {f"opset {domain}": str(number) for domain, number in sets}
     if maker:
@@ -76,7 +78,9 @@ def saved_model(folder: Path, options: Options) -> Contents:
         chosen = known.get(wanted, memoryview(b""))
         inputs, outputs = _side(chosen, 1), _side(chosen, 2)
     except (NotAMessageError, OSError) as error:
-        raise InvalidInput(f"payload: {folder.name} is cut short or no SavedModel: {error}", field="payload") from error
+        raise InvalidInput(
+            f"payload: {folder.name} is truncated or not a valid SavedModel: {error}", field="payload"
+        ) from error
     versions = {"tensorflow": version} if version else {}
     about = f"a SavedModel, signature {wanted}" if wanted in known else "a SavedModel"
     contents = _contents(inputs, outputs, versions, about)

@@ -39,7 +39,7 @@ def framework_of(artifact: Path) -> Kind:
     if not found:
         have = ", ".join(sorted(p.name for p in artifact.iterdir())[:20]) if artifact.is_dir() else artifact.name
         raise InvalidInput(
-            "framework: the payload does not say which one it is",
+            "framework: the payload does not tell which framework it needs",
             field="framework",
             expected=f"one of {', '.join(sorted(FRAMEWORKS))}",
             got=have or "nothing",
@@ -48,11 +48,11 @@ def framework_of(artifact: Path) -> Kind:
         root = artifact if artifact.is_dir() else artifact.parent
         told = ", ".join(f"{k.path.relative_to(root)} ({k.framework})" for k in found[:_SEVERAL])
         raise InvalidInput(
-            "framework: the payload holds models of several",
+            "framework: the payload contains models of several frameworks",
             field="framework",
             expected="framework and, where it has several files, options.file",
             got=told,
-            hint=f"say which one is served, e.g. framework: {found[0].framework}",
+            hint=f"name the one to serve, e.g. framework: {found[0].framework}",
         )
     return found[0]
 
@@ -60,7 +60,7 @@ def framework_of(artifact: Path) -> Kind:
 def inspect(artifact: Path, framework: str | None = None, options: Options | None = None) -> Found:
     """Describe the model in a file or folder. ``NotFound`` where there is nothing, ``InvalidInput`` for damage, with the file's name."""
     if not artifact.exists():
-        raise NotFound(f"{artifact} is not there", field="file", hint="correct the path")
+        raise NotFound(f"{artifact} does not exist", field="file", hint="correct the path")
     if framework is not None:
         check(framework)
     found = kinds(artifact)

@@ -41,7 +41,7 @@ def test_images_of_the_platform_and_allowed_ones_may_run(image: str) -> None:
     ],
 )
 def test_others_may_not_and_who_asks_is_told_what_to_do(image: str) -> None:
-    with pytest.raises(InvalidInput, match="not one that this platform may run") as caught:
+    with pytest.raises(InvalidInput, match="not an image that this platform may run") as caught:
         check_image(image, OWN, CLUSTER.allowed_images)
     assert "HEADRACE_ALLOWED_IMAGES" in str(caught.value.hint)
 
@@ -73,5 +73,5 @@ def test_a_version_of_an_earlier_release_runs_in_todays_image_of_its_lock_or_is_
 def test_a_version_that_names_an_image_that_is_not_allowed_any_more_is_not_started() -> None:
     made = replace(version(), runtime=Runtime("docker.io/evil/miner:1"), proxied=True)
 
-    with pytest.raises(InvalidInput, match="not one that this platform may run"):
+    with pytest.raises(InvalidInput, match="not an image that this platform may run"):
         CLUSTER.image_for(made)

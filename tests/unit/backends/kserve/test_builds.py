@@ -237,7 +237,7 @@ def test_a_container_s_function_server_has_an_image_and_no_lock_that_a_standby_c
     ground = room.prepare(Needs(("numpy",), container="registry.example/churn:3"), lambda _text: None)
     assert ground.runtime is not None
     assert plain.runtime is not None
-    with pytest.raises(InvalidInput, match="is not one that this platform may run"):
+    with pytest.raises(InvalidInput, match="is not an image that this platform may run"):
         room.prepare(Needs(("numpy",), container="registry.example/miner:1"), lambda _text: None)
     assert (plain.runtime.image, "", "") == (ground.runtime.image, ground.runtime.lock, ground.runtime.layer)
 
@@ -311,7 +311,7 @@ def test_a_layer_cannot_take_the_place_of_another_one_by_what_its_job_says_of_it
 
 def test_a_layer_whose_job_somebody_removed_is_no_layer(documents: Documents) -> None:
     room = ClusterBuildRoom(ScriptedJobs({"job": None}), CLUSTER, BUILDS, documents)
-    with pytest.raises(NotReady, match="apply it again"):
+    with pytest.raises(NotReady, match="apply the model again"):
         room.prepare(Needs(("pandas",)), lambda _: None)
 
 
@@ -359,7 +359,7 @@ def test_an_image_that_the_platform_is_not_told_of_is_never_chosen(tmp_path: Pat
 
 def test_without_listed_images_a_build_says_what_to_set(documents: Documents) -> None:
     room = ClusterBuildRoom(ScriptedJobs({}), CLUSTER, BuildSettings(), documents)
-    with pytest.raises(InvalidInput, match="no runtime images are listed"):
+    with pytest.raises(InvalidInput, match="no runtime images are configured"):
         room.prepare(Needs(("numpy",)), lambda _: None)
 
 

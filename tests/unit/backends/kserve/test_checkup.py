@@ -66,7 +66,7 @@ CASES: list[tuple[dict[str, Any], str, str, str]] = [
     (versions(KServe=Unseen("forbidden")), "KServe", "unknown", "forbidden"),
     ({"autoscaler": {"enable-scale-to-zero": "false"}}, "scale to zero", "lacking", "config-autoscaler"),
     ({"autoscaler": {}}, "initial scale", "lacking", 'allow-zero-initial-scale: "true"'),
-    ({"autoscaler": None}, "scale to zero", "unknown", "not there"),
+    ({"autoscaler": None}, "scale to zero", "unknown", "does not exist"),
     ({"defaults": {"max-revision-timeout-seconds": "300"}}, "request time", "lacking", "300 s"),
     ({"defaults": {"max-revision-timeout-seconds": "900"}}, "request time", "ok", "900 s"),
     ({"defaults": {"max-revision-timeout-seconds": "long"}}, "request time", "lacking", "config-defaults"),

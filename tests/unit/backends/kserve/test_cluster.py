@@ -50,7 +50,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.asked.append((self.command, query, json.loads(body or b"{}")))
         if not self.server.script:
             self.server.over.set()
-            self.server.script = [(503, {"message": "the script is over"})]
+            self.server.script = [(503, {"message": "the script has passed"})]
         status, content = self.server.script.pop(0)
         data = (
             b"".join(json.dumps(e).encode() + b"\n" for e in content)
@@ -158,7 +158,7 @@ def test_what_is_new_is_not_forced_over_what_somebody_else_makes_meanwhile(servi
     missing = failure(404, 'inferenceservices.serving.kserve.io "m-v1" not found')
     foreign = {"metadata": {"name": "m-v1", "resourceVersion": "1", "labels": {"team": "others"}}}
     server, client = serving(missing, failure(409, "conflict with others"), (200, foreign))
-    with pytest.raises(Conflict, match="not ours"):
+    with pytest.raises(Conflict, match="does not belong to this platform"):
         client.apply(WANTED)
     assert [q.get("force") for verb, q, _ in server.asked if verb == "PATCH"] == ["False"]
 
@@ -173,9 +173,9 @@ def test_what_is_not_ours_is_neither_written_nor_deleted(serving: Any) -> None:
         }
     }
     server, client = serving((200, others), (200, others))
-    with pytest.raises(Conflict, match="not ours"):
+    with pytest.raises(Conflict, match="does not belong to this platform"):
         client.apply(WANTED)
-    with pytest.raises(Conflict, match="not ours"):
+    with pytest.raises(Conflict, match="does not belong to this platform"):
         client.delete("m-v1")
     assert {verb for verb, _, _ in server.asked} == {"GET"}
 
@@ -240,6 +240,6 @@ def test_a_service_whose_mode_changes_is_made_anew(serving: Any) -> None:
     """KServe refuses to change it; the next attempt finds the old one gone, or still going."""
     server, cluster = serving((200, item()), (200, item()), (200, {}))
     wanted = WANTED | {"metadata": {"name": "m-v1", "annotations": {"serving.kserve.io/deploymentMode": "Standard"}}}
-    with pytest.raises(NotReady, match="made anew in mode Standard"):
+    with pytest.raises(NotReady, match="recreated in mode Standard"):
         cluster.apply(wanted)
     assert ["GET", "GET", "DELETE"] == [verb for verb, _, _ in server.asked]

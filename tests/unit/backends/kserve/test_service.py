@@ -142,12 +142,12 @@ def test_what_the_cluster_refuses_is_failed_with_the_reason_and_refuses_leases()
         s.want(WANTED)
         await until(lambda: s.observed().state == "failed")
         assert s.observed().reason == "not ours (rename it)"
-        with pytest.raises(NotReady, match="not ours"):
+        with pytest.raises(NotReady, match="does not belong to this platform"):
             await s.acquire(VERSION, soon())
         s.want(WANTED)
         await until(lambda: s.observed().state == "asleep")
 
-    with_service(test, Writer(Conflict("not ours", hint="rename it")))
+    with_service(test, Writer(Conflict("does not belong to this platform", hint="rename it")))
 
 
 def test_a_removal_that_is_called_off_ends_applied() -> None:
