@@ -77,7 +77,7 @@ def segments(columns: Mapping[str, Sequence[Any]], selected: Array, most: int = 
     alone = np.diagonal(scores).copy()
     usable = np.array([[a.field != b.field for b in conditions] for a in conditions])
     better = _CLOSER * np.maximum(alone[:, np.newaxis], alone[np.newaxis, :])
-    scores = np.where(usable & (scores > better) & _each_half_adds(mine, both, looks), scores, -1.0)
+    scores = np.where(usable & (scores > better) & _each_half_adds(mine, both, looked_at), scores, -1.0)
     np.fill_diagonal(scores, alone)
     return _best(conditions, np.triu(scores), mine, both, (inside, n, looks), most)
 
@@ -97,9 +97,9 @@ def _most_telling(columns: Mapping[str, Sequence[Any]], selected: Array) -> tupl
     return kept, looked_at
 
 
-def _each_half_adds(mine: Array, both: Array, looks: int) -> Array:
-    """Whether each condition of a pair tells rows apart among those that satisfy the other."""
-    needed = _score_needed(looks)
+def _each_half_adds(mine: Array, both: Array, conditions: int) -> Array:
+    """Whether each condition of a pair tells rows apart among those that satisfy the other, of so many that might."""
+    needed = _score_needed(conditions)
     within = _g(mine, both, np.diagonal(mine)[:, np.newaxis], np.diagonal(both)[:, np.newaxis])
     adds: Array = np.minimum(within, within.T) > needed
     return adds
