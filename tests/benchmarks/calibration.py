@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from drift_groups import KINDS, REPEATS, WHO, grouped
 from drift_groups import SIZES as GROUP_SIZES
-from drift_laws import FRESH, HELD_BACK, LAWS, Law, declared
+from drift_laws import FRESH, FURTHER, HELD_BACK, LAWS, Law, declared
 from drift_shifts import BASE, SHIFTS, Shift, base
 from scipy import stats
 
@@ -57,6 +57,16 @@ SIZES = (
     (30, 30), (100, 100), (500, 500), (2000, 2000), (10_000, 10_000), (500, 20_000), (20_000, 500), (100, 20_000), (20_000, 100),
 )  # fmt: skip
 LARGE = (100_000, 100_000)
+FURTHER_SIZES = (
+    (50, 50),
+    (300, 300),
+    (50, 5000),
+    (5000, 50),
+    (200, 20_000),
+    (20_000, 200),
+    (3000, 3000),
+    (20_000, 20_000),
+)
 Table = dict[str, Any]
 
 
@@ -88,7 +98,7 @@ QUICK = [name for name, law in {**LAWS, **HELD_BACK, **FRESH}.items() if law.kin
 
 
 def law(name: str) -> Law:
-    return {**LAWS, **HELD_BACK, **FRESH, "clock": Law("number", lambda n, _: np.arange(n) * 1.0)}[name]
+    return {**LAWS, **HELD_BACK, **FRESH, **FURTHER, "clock": Law("number", lambda n, _: np.arange(n) * 1.0)}[name]
 
 
 def drawn(laws: Sequence[str], rows: int, random: np.random.Generator) -> Table:
@@ -252,6 +262,12 @@ def held_back(options: argparse.Namespace) -> Iterator[str]:
 
 def fresh(options: argparse.Namespace) -> Iterator[str]:
     return false_alarms([Cell(name, (name,), rows) for name in FRESH for rows in SIZES], options)
+
+
+def further(options: argparse.Namespace) -> Iterator[str]:
+    alone = [Cell(name, (name,), rows) for name in FURTHER for rows in FURTHER_SIZES]
+    quick = tuple(name for name, one in FURTHER.items() if one.kind != "text")
+    return false_alarms([*alone, *(Cell("all numbers and categories", quick, rows) for rows in FURTHER_SIZES)], options)
 
 
 def width(options: argparse.Namespace) -> Iterator[str]:
@@ -442,6 +458,7 @@ PARTS: Mapping[str, Callable[[argparse.Namespace], Iterator[str]]] = {
     "quiet": quiet,
     "held-back": held_back,
     "fresh": fresh,
+    "further": further,
     "width": width,
     "groups": groups,
     "repeats": repeats,

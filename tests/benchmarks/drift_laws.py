@@ -272,3 +272,65 @@ FRESH: Mapping[str, Law] = {
     ),
 }
 """Laws that were drawn up when all constants stood. "5 % infinite" showed a fault, which is mended."""
+
+
+def far_mode(n: int, r: np.random.Generator) -> Array:
+    """Three rows in a thousand are of a mode of their own, far away."""
+    return np.where(r.random(n) < 0.003, r.normal(400, 1, n), r.normal(size=n))
+
+
+def charm_prices(n: int, r: np.random.Generator) -> Array:
+    """Whole amounts less a cent, but one in five, which is exact."""
+    amount = r.lognormal(3, 0.9, n)
+    return np.where(r.random(n) < 0.8, np.ceil(amount) - 0.01, amount.round(2))
+
+
+def heaped_at_fives(n: int, r: np.random.Generator) -> Array:
+    """Ages of which half end in 0 or 5, and the others avoid what is next to these."""
+    age = np.clip(r.gamma(9, 5, n), 16, 99).round()
+    return np.where(
+        r.random(n) < 0.5, (age / 5).round() * 5, age + np.select([age % 10 == 1, age % 10 == 9], [1, -1], 0)
+    )
+
+
+def daily(n: int, r: np.random.Generator) -> Array:
+    """Seconds of a day in two peaks."""
+    return np.where(r.random(n) < 0.6, r.normal(36_000, 5400, n), r.normal(68_000, 7200, n)).round() % 86_400
+
+
+def templates(n: int, r: np.random.Generator) -> list[str]:
+    """Notices with a number or a name filled in."""
+    forms = (
+        "Order {} was sent to {}",
+        "{}: payment by {} failed",
+        "Reminder no. {} for {}",
+        "Dear {1}, your code is {0}",
+    )
+    parts = zip(zipf(4, n, r).tolist(), r.integers(0, 10**5, n).tolist(), zipf(300, n, r).tolist(), strict=True)
+    return [forms[form].format(number, f"customer{who}") for form, number, who in parts]
+
+
+def missing_in_tails(n: int, r: np.random.Generator) -> Array:
+    """Only extreme values are missing."""
+    value = r.standard_t(3, n)
+    return np.where((np.abs(value) > 2) & (r.random(n) < 0.8), np.nan, value)
+
+
+FURTHER: Mapping[str, Law] = {
+    "gamma, 90 % zeros": Law("number", lambda n, r: np.where(r.random(n) < 0.9, 0.0, r.gamma(0.5, 40, n))),
+    "a far mode of 0.3 %": Law("number", far_mode),
+    "Pareto 1.1": Law("number", lambda n, r: r.pareto(1.1, n) + 1),
+    "Cauchy, squared": Law("number", lambda n, r: r.standard_cauchy(n) ** 2),
+    "overdispersed counts": Law("number", lambda n, r: r.poisson(r.gamma(0.4, 12, n)) * 1.0),
+    "prices that end in .99": Law("number", charm_prices),
+    "ages heaped at fives": Law("number", heaped_at_fives),
+    "censored at a limit": Law("number", lambda n, r: np.minimum(r.exponential(30, n), 45.0)),
+    "constant but for 0.5 %": Law("number", lambda n, r: np.where(r.random(n) < 0.005, r.normal(size=n), 1.0)),
+    "yes in 0.1 %": Law("category", lambda n, r: named(r.random(n) < 0.001)),
+    "missing in the tails": Law("number", missing_in_tails),
+    "seconds of a day": Law("number", daily),
+    "Zipf 1.2 of 30,000": Law("category", lambda n, r: named(zipf(30_000, n, r, 1.2))),
+    "two of three categories rare": Law("category", lambda n, r: named(np.searchsorted((0.985, 0.996), r.random(n)))),
+    "notices from templates": Law("text", templates),
+}
+"""Laws of a later study, which were drawn up before it was run."""

@@ -3,12 +3,16 @@
 Every field gives conditions: each frequent value, missing, and for numbers the ranges between the octiles of all rows, single, two together
 and everything below or above. Each condition and each pair of conditions of two fields is a two-by-two table against the selection,
 judged by the likelihood ratio G (Wilks 1938) and its p-value times the number of tables looked at (Bonferroni 1936). A pair is told only
-where it says more than both of its halves. Found is what goes together with the selection: evidence, not a cause.
+where it says more than both of its halves, and each half tells rows apart among those of the other: else it is one condition next to noise.
+Every condition is looked at by itself; if there are too many, pairs are of those that tell most by themselves. Found is what goes together
+with the selection: evidence, not a cause.
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -25,6 +29,7 @@ VALUES = 12
 """Most frequent values of a field that are conditions."""
 BINS = 8
 MAX_CONDITIONS = 1200
+"""Conditions whose pairs are looked at."""
 _SURE = 0.01
 _CLOSER = 1.15  # how many times more a pair has to say than the better of its halves
 
@@ -62,19 +67,47 @@ def segments(columns: Mapping[str, Sequence[Any]], selected: Array, most: int = 
     n, inside = len(selected), int(selected.sum())
     if inside < MIN_ROWS or n - inside < MIN_ROWS:
         return []
-    conditions = [c for name, values in columns.items() for c in _conditions(name, values)][:MAX_CONDITIONS]
+    conditions, looked_at = _most_telling(columns, selected)
     if not conditions:
         return []
+    looks = looked_at * (looked_at + 1) // 2
     matrix = np.stack([c.rows for c in conditions]).astype(np.float32)
     both, mine = matrix @ matrix.T, matrix[:, selected] @ matrix[:, selected].T
     scores = _g(mine, both, inside, n)
     alone = np.diagonal(scores).copy()
     usable = np.array([[a.field != b.field for b in conditions] for a in conditions])
     better = _CLOSER * np.maximum(alone[:, np.newaxis], alone[np.newaxis, :])
-    scores = np.where(usable & (scores > better), scores, -1.0)
+    scores = np.where(usable & (scores > better) & _each_half_adds(mine, both, looked_at), scores, -1.0)
     np.fill_diagonal(scores, alone)
-    looks = len(conditions) * (len(conditions) + 1) // 2
     return _best(conditions, np.triu(scores), mine, both, (inside, n, looks), most)
+
+
+def _most_telling(columns: Mapping[str, Sequence[Any]], selected: Array) -> tuple[list[_Condition], int]:
+    """The ``MAX_CONDITIONS`` conditions with the highest scores, in the order of the fields, and how many there are in all."""
+    inside, n, looked_at = int(selected.sum()), len(selected), 0
+    kept: list[_Condition] = []
+    for name, values in columns.items():
+        found = _conditions(name, values)
+        looked_at += len(found)
+        kept += found
+        if len(kept) > MAX_CONDITIONS:  # after each field: conditions of a thousand fields do not fit into memory
+            counts = np.array([(c.rows[selected].sum(), c.rows.sum()) for c in kept], np.float64)
+            scores = _g(counts[:, 0], counts[:, 1], inside, n)
+            kept = [kept[i] for i in np.sort(np.argsort(-scores, kind="stable")[:MAX_CONDITIONS])]
+    return kept, looked_at
+
+
+def _each_half_adds(mine: Array, both: Array, conditions: int) -> Array:
+    """Whether each condition of a pair tells rows apart among those that satisfy the other, of so many that might."""
+    needed = _score_needed(conditions)
+    within = _g(mine, both, np.diagonal(mine)[:, np.newaxis], np.diagonal(both)[:, np.newaxis])
+    adds: Array = np.minimum(within, within.T) > needed
+    return adds
+
+
+def _score_needed(looks: int) -> float:
+    """The score whose p-value is sure by so many looks."""
+    return NormalDist().inv_cdf(_SURE / looks / 2) ** 2
 
 
 def _best(
@@ -102,8 +135,8 @@ def _best(
     return found
 
 
-def _g(mine: Array, both: Array, inside: int, n: int) -> Array:
-    """G of each table of condition against selection; 0 where the selection has it less often than the rest."""
+def _g(mine: Array, both: Array, inside: int | Array, n: int | Array) -> Array:
+    """G of each table of condition against selection, of ``n`` rows of which ``inside`` are selected; 0 where the selection has it less often than the rest."""
     outside = n - inside
     with np.errstate(all="ignore"):
         observed = [mine, both - mine, inside - mine, outside - (both - mine)]
@@ -128,11 +161,12 @@ def _conditions(name: str, values: Sequence[Any]) -> list[_Condition]:
 
 
 def _values(name: str, column: Array, present: Sequence[Any]) -> list[_Condition]:
-    unique, counts = np.unique([str(v) for v in present], return_counts=True)
-    frequent = unique[np.argsort(-counts, kind="stable")][:VALUES]
-    texts = np.array([None if v is None else str(v) for v in column], dtype=object)
+    counts = Counter(str(v) for v in present)  # NumPy's texts would lose NULs at their ends
+    frequent = sorted(counts, key=lambda v: (-counts[v], v))[:VALUES]
+    place = {v: i for i, v in enumerate(frequent)}
+    codes = np.array([place.get(str(v), -1) if v is not None else -1 for v in column])
     kinds = {str(v): v for v in present}
-    return [_Condition(name, f"{name} = {literal(kinds[v])}", texts == v) for v in frequent if len(unique) > 1]
+    return [_Condition(name, f"{name} = {literal(kinds[v])}", codes == place[v]) for v in frequent if len(counts) > 1]
 
 
 def _ranges(name: str, column: Array, missing: Array) -> list[_Condition]:

@@ -46,6 +46,28 @@ def test_a_selection_by_chance_is_set_apart_by_nothing(seed: int) -> None:
     assert [] == segments(columns(rng, 4000), rng.uniform(size=4000) < 0.1)
 
 
+def test_texts_that_end_in_nul_are_values_like_others() -> None:
+    values = ["a\0"] * 30 + ["a"] * 30
+    found = segments({"in.x": values}, np.arange(60) < 30)
+    assert ["in.x = 'a\0'"] == [one.where for one in found]
+
+
+def test_fields_are_looked_at_however_many_there_are_before_them() -> None:
+    rng = np.random.default_rng(3)
+    given_columns = {f"in.x{i}": rng.normal(size=2000).tolist() for i in range(60)}
+    selected = rng.uniform(size=2000) < np.where(np.array(given_columns["in.x59"]) > 1, 0.6, 0.02)
+    assert ("in.x59",) == segments(given_columns, selected)[0].fields
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_noise_next_to_a_telling_condition_is_no_pair(seed: int) -> None:
+    rng = np.random.default_rng([14, seed])
+    given_columns: dict[str, list[Any]] = {f"in.x{i}": rng.normal(size=4000).tolist() for i in range(25)}
+    given_columns["in.c"] = rng.integers(0, 9, 4000).tolist()
+    selected = rng.uniform(size=4000) < np.where(np.array(given_columns["in.c"]) == 4, 0.13, 0.05)
+    assert all(len(found.fields) == 1 for found in segments(given_columns, selected))
+
+
 def test_missing_values_are_a_condition() -> None:
     rng = np.random.default_rng(1)
     given_columns = columns(rng, 4000)
