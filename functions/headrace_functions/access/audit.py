@@ -194,9 +194,7 @@ class AuditChain:
         for info in self._objects.walk(layout.AUDIT):
             number += 1
             if info.key != layout.audit_entry(number):
-                return Verdict(
-                    Head(number - 1, previous), f"entry {number} is missing; {info.key} is in its place"
-                )
+                return Verdict(Head(number - 1, previous), f"entry {number} is missing; {info.key} is in its place")
             body = self._objects.get(info.key)
             try:
                 said = parse(info.key, body, lambda d: (int(d["number"]), str(d["previous"])))

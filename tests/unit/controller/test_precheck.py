@@ -39,7 +39,10 @@ def test_what_fits_passes(tmp_path: Path) -> None:
     [
         ({}, "the definition has no target"),
         ({"target": "label"}, "reference.csv has no column 'label'"),
-        ({"target": "y", "external": True, "contract": {"inputs": FIELD, "outputs": FIELD}}, "cannot predict these rows"),
+        (
+            {"target": "y", "external": True, "contract": {"inputs": FIELD, "outputs": FIELD}},
+            "cannot predict these rows",
+        ),
     ],
 )
 def test_reference_data_without_labels_or_without_a_model_to_ask_is_refused(
