@@ -109,7 +109,7 @@ CASES = {
     "a program of eight rows": Case(
         "torch", "torch", MAKE_TORCH + "torch.export.save(torch.export.export(model, (torch.ones(8, 4),)), 'model.pt2')", says="takes exactly 8 rows"
     ),
-    "a state without its class": Case("torch", "torch", MAKE_TORCH + "torch.save(model.state_dict(), 'model.pt')", says="its class is not named", inputs=VECTOR),
+    "a state without its class": Case("torch", "torch", MAKE_TORCH + "torch.save(model.state_dict(), 'model.pt')", says="its class is not specified", inputs=VECTOR),
     "a module pickled whole": Case(
         "torch", "torch", MAKE_TORCH + "torch.save(model, 'model.pt')", says="cannot load model.pt: UnpicklingError",
         options={"class": "network:Network", "arguments": {"width": 4}}, inputs=VECTOR,
@@ -144,7 +144,7 @@ CASES = {
     "a SavedModel without a signature": Case("tensorflow", "tensorflow", MAKE_TF + "tf.saved_model.save(tf.Module(), 'model')", says="has no signature"),
     "a SavedModel of two signatures": Case(
         "tensorflow", "tensorflow", MAKE_TF + "tf.saved_model.save(model, 'model', signatures={'double': model.double, 'echo': model.echo})",
-        says="which signature is not said",
+        says="the signature is not specified",
     ),
     "the one that is named": Case(
         "tensorflow", "tensorflow", MAKE_TF + "tf.saved_model.save(model, 'model', signatures={'double': model.double, 'echo': model.echo})",

@@ -165,7 +165,7 @@ def test_the_command_line_keeps_a_key_for_its_user_alone(platform: RunningPlatfo
     assert headrace("status", "--url", platform.url).returncode == 0
     wrong = headrace("login", "--url", platform.url, stdin="hrk_wrong")
     assert wrong.returncode == 1
-    assert "not known" in wrong.stderr
+    assert "unknown" in wrong.stderr
     assert headrace("status", "--url", platform.url).returncode == 0
 
 

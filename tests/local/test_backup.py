@@ -90,7 +90,7 @@ def test_what_stands_in_the_way_of_a_restore_is_said(platform: RunningPlatform, 
     place = str(tmp_path / "backup")
     assert 0 == headrace("backup", "--home", str(platform.home), "--to", place).returncode
     up = headrace("restore", "--home", str(platform.home), "--from", place)
-    assert (1, True) == (up.returncode, "a platform is up" in up.stderr)
+    assert (1, True) == (up.returncode, "a platform is running" in up.stderr)
     used = headrace("restore", "--home", str(tmp_path / "h"), "--storage", str(platform.home / "data"), "--from", place)
     assert (1, True) == (used.returncode, "is not empty; it has" in used.stderr)
     nothing = headrace("restore", "--home", str(tmp_path / "h"), "--from", str(tmp_path / "nothing"))

@@ -126,7 +126,7 @@ def test_evaluate_exits_with_3_where_a_requirement_does_not_hold_and_lists_what_
         project.platform.url,
     ]
     good = headrace(*command, "--require", "f1>=0.9")
-    assert (0, True) == (good.returncode, "held: f1>=0.9" in good.stdout), good.stdout + good.stderr
+    assert (0, True) == (good.returncode, "met: f1>=0.9" in good.stdout), good.stdout + good.stderr
     bad = headrace(*command, "--require", "mae<=1")
     assert (3, True) == (bad.returncode, "NOT MET: mae<=1 (the file gives no mae" in bad.stdout), bad.stdout
     with project.platform.client() as client:

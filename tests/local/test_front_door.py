@@ -49,7 +49,7 @@ def test_the_front_door(new_platform: Callable[..., RunningPlatform]) -> None:
     answers = [post(content=big, headers={"content-type": "application/json"}) for _ in range(3)]
     assert {200, 429} == {a.status_code for a in answers}
     refused = next(a for a in answers if a.status_code == 429)
-    assert "allowance of 100000 bytes a second" in refused.json()["detail"]
+    assert "limit of 100000 bytes a second" in refused.json()["detail"]
     assert int(refused.headers["retry-after"]) >= 1
 
 

@@ -95,9 +95,9 @@ def test_the_same_for_asyncio_with_many_at_once(asked: RunningPlatform) -> None:
     [
         ("nobody", {"x": [1.0]}, NotFound, "nobody"),
         ("loan", {"amount": [1]}, InvalidInput, "'plan' is missing"),
-        ("loan", {"amount": [1, 2], "plan": ["a"]}, InvalidInput, "columns of one length"),
+        ("loan", {"amount": [1, 2], "plan": ["a"]}, InvalidInput, "must have the same length"),
         ("loan", {"amount": [], "plan": []}, InvalidInput, "at least 1"),
-        ("loan", 7, InvalidInput, "it is no table"),
+        ("loan", 7, InvalidInput, "it is not a table"),
         ("loan", np.ones((2, 5)), InvalidInput, "a column for each input"),
         ("loan", {"amount": ["much"], "plan": ["a"]}, SignatureMismatch, "amount"),
         ("loan", {"amount": [-1], "plan": ["a"]}, FunctionFailed, "ValueError"),

@@ -181,9 +181,9 @@ def test_what_the_function_refuses_is_its_answer_and_recorded(start: Start) -> N
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"runtime": None}, "another environment"),
-        ({"runtime": replace(RUNTIME, layer="b" * 64)}, "another environment"),
-        ({"runtime": replace(RUNTIME, lock="b" * 64)}, "another environment"),
+        ({"runtime": None}, "a different environment"),
+        ({"runtime": replace(RUNTIME, layer="b" * 64)}, "a different environment"),
+        ({"runtime": replace(RUNTIME, lock="b" * 64)}, "a different environment"),
     ],
 )
 def test_a_version_of_another_environment_is_refused(start: Start, change: dict[str, Any], words: str) -> None:
@@ -200,7 +200,7 @@ def test_an_artifact_that_is_not_what_was_named_is_refused(start: Start) -> None
     standby = start()
     double = standby.publish(made(), DOUBLE)
     other = replace(double, artifact="b" * 64)
-    assert "speaks of another artifact" in standby.prepare(other).json()["detail"]
+    assert "refers to a different artifact" in standby.prepare(other).json()["detail"]
     standby.store.put(layout.artifact(double.id), b"damaged")
     assert "SHA-256" in standby.prepare(replace(double, id=VersionId("m", 1))).json()["detail"]
 
@@ -233,7 +233,7 @@ def test_while_all_are_busy_one_more_is_refused_and_nobody_is_disturbed(start: S
         busy = pool.submit(standby.ask, slow, 2.0)
         wait_until(lambda: standby.prepare(slow).status_code == 503, what="the request is open")
         assert "are open in its standby" in standby.prepare(slow).json()["detail"]
-        assert "answers for 1 versions already" in standby.ask(other, 1.0).json()["detail"]
+        assert "already serves 1 versions" in standby.ask(other, 1.0).json()["detail"]
         assert busy.result().status_code == 200
     assert standby.answer(other, 4.0) == 8.0
 
