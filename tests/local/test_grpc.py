@@ -207,7 +207,7 @@ def test_what_is_no_message_of_the_method_is_refused(channel: grpc.Channel) -> N
     error: Any = caught.value
 
     assert grpc.StatusCode.INVALID_ARGUMENT == error.code()
-    assert "the message is no ModelInferRequest" == error.details()
+    assert "the message is not a ModelInferRequest" == error.details()
 
 
 def test_health_is_watched(channel: grpc.Channel) -> None:
