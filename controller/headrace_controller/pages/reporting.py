@@ -1,15 +1,17 @@
 """The pages of reports and of runs: what was analysed, what it said, what is planned."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 import orjson
 
 from headrace_controller.api import views
 from headrace_controller.pages import links
+from headrace_controller.service.jobs import State
 from headrace_controller.service.paging import PageRequest
 from headrace_controller.service.platform import Platform
 from headrace_functions import charts
+from headrace_functions.errors import InvalidInput
 from headrace_functions.names import VersionId
 
 SHOWN = 100
@@ -93,6 +95,10 @@ def _history(platform: Platform, version: VersionId) -> Json:
 
 def runs(platform: Platform, arguments: Mapping[str, str]) -> Json:
     state = arguments.get("state") or None
+    if state is not None and state not in get_args(State):
+        raise InvalidInput(
+            f"state: {state[:80]!r} is not a state", field="state", expected=f"one of {', '.join(get_args(State))}"
+        )
     found = platform.jobs.select(PageRequest(SHOWN), status=state)
     return {
         "jobs": [views.job(j).model_dump() for j in found.items],

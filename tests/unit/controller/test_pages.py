@@ -108,6 +108,7 @@ def test_pages_say_where_they_are_in_the_navigation(client: FlaskClient) -> None
     ("path", "named"),
     [
         ("/?range=2h", "range"),
+        ("/runs?state=x", "one of queued, running, done, failed"),
         ("/?since=2026-01-02T00:00:00Z&until=2026-01-01T00:00:00Z", "is not before until"),
         ("/?since=yesterday", "is not a time"),
         ("/?since=1999-01-01T00:00:00Z", "longer than 400 days"),
