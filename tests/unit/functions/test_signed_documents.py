@@ -66,7 +66,7 @@ def test_a_document_that_was_changed_is_damaged(document: dict[str, Any], other:
     sealed = KEY.seal(f"{ALIAS}1.json", document)
     if orjson.dumps(other, option=orjson.OPT_SORT_KEYS) == orjson.dumps(document, option=orjson.OPT_SORT_KEYS):
         return
-    with pytest.raises(DamagedDocument, match="is differs from what was signed"):
+    with pytest.raises(DamagedDocument, match="is not what was signed"):
         KEY.open(f"{ALIAS}1.json", {**other, SIGNATURE: sealed[SIGNATURE]})
 
 

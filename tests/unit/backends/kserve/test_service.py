@@ -141,7 +141,7 @@ def test_what_the_cluster_refuses_is_failed_with_the_reason_and_refuses_leases()
     async def test(s: KServeService, w: Writer) -> None:
         s.want(WANTED)
         await until(lambda: s.observed().state == "failed")
-        assert s.observed().reason == "not ours (rename it)"
+        assert s.observed().reason == "does not belong to this platform (rename it)"
         with pytest.raises(NotReady, match="does not belong to this platform"):
             await s.acquire(VERSION, soon())
         s.want(WANTED)
