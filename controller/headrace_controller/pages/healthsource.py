@@ -126,11 +126,13 @@ class DrawnBuckets:
 
     def held(self, version: VersionId, since: datetime, until: datetime, step: int) -> list[Bucket] | None:
         """What is held of them, though newer ones may lack; None where nothing is. It reads nothing, and has it read soon."""
-        self._want(_Wanted(version, since, until, step))
         starts = _starts(since, until, step)
         with self._lock:
             held = self._held.get((version, step))
             known = {} if held is None else {start: held.buckets[start] for start in starts if start in held.buckets}
+        self._want(
+            _Wanted(version, since, until, step)
+        )  # after the look, so that what is returned does not depend on the thread's pace
         return [known.get(start) or Bucket() for start in starts] if known else None
 
     def _want(self, wanted: "_Wanted") -> None:
