@@ -146,16 +146,19 @@ def place_in(said: str, sql: str, condition: str) -> int | None:
 
 def written_place(text: str, columns: Sequence[str], place: int) -> int:
     """The character of ``text``, from 1, that stands at ``place`` of its checked form, in which names are quoted."""
-    for end in range(len(text)):
-        if _quoted_length(text[: end + 1], columns) > place:
-            return end + 1
+    names, left = _names(columns), place
+    for match in _TOKEN.finditer(text):
+        token, at = match[0], 0
+        spans = [] if token[0] in _QUOTES else [m.span() for m in names.finditer(token)]
+        for start, end in (*spans, (len(token), len(token))):
+            if left < start - at:
+                return match.start() + at + left + 1
+            left -= start - at
+            quoted = end - start + 2 if end > start else 0
+            if left < quoted:
+                return match.start() + start + min(max(left, 1), end - start)
+            left, at = left - quoted, end
     return len(text)
-
-
-def _quoted_length(text: str, columns: Sequence[str]) -> int:
-    names = _names(columns)
-    parts = (m[0] if m[0][0] in _QUOTES else names.sub(lambda n: f'"{n[0]}"', m[0]) for m in _TOKEN.finditer(text))
-    return sum(len(part) for part in parts)
 
 
 def refusal(said: str, sql: str, written: str, columns: Sequence[str]) -> InvalidInput:

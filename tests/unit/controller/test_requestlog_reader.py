@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from headrace_controller.requestlog.plain_types import plain_batch, plain_schema
 from headrace_controller.requestlog.reader import LogQuery, LogReader, backwards
 from headrace_functions.errors import InvalidInput
-from headrace_functions.log_conditions import all_of, boolean_expression
+from headrace_functions.log_conditions import all_of, boolean_expression, written_place
 from headrace_functions.names import VersionId
 from headrace_functions.storage import layout
 from headrace_functions.storage.objects import ObjectStore
@@ -168,6 +168,21 @@ def test_a_condition_is_refused_in_words_with_the_place_where_it_stops_to_make_s
     with pytest.raises(InvalidInput) as caught:
         ids(reader, where=where)
     assert f"where: {said}" == caught.value.message
+
+
+@given(
+    parts=st.lists(
+        st.sampled_from(["in.age", "in.a", " > ", "'in.age'", "''", "latency_ms", "(", ")", " 1 ", "é"]), max_size=8
+    )
+)
+def test_each_character_of_a_condition_is_found_again_in_its_quoted_form(parts: list[str]) -> None:
+    """Of a name, which is longer quoted, the characters of the name."""
+    text, columns = " ".join(parts), ("in.age", "in.a", "latency_ms")
+    quoted = " ".join(f'"{part}"' if part in columns else part for part in parts)
+    places = [written_place(text, columns, place) for place in range(len(quoted))]
+    assert list(range(1, len(text) + 1)) == sorted(set(places))
+    assert places == sorted(places)
+    assert all(text[found - 1] == c for found, c in zip(places, quoted, strict=True) if c != '"')
 
 
 def test_an_end_before_the_beginning_is_refused() -> None:
