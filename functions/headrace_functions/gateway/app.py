@@ -26,7 +26,7 @@ from headrace_functions.errors import (
 )
 from headrace_functions.gateway import embeddings, hydrosphere
 from headrace_functions.gateway.allowance import Allowance
-from headrace_functions.gateway.calls import Call, Verb
+from headrace_functions.gateway.calls import DEFINITIONS, Call, Verb
 from headrace_functions.gateway.calls import Protocol as WireProtocol
 from headrace_functions.gateway.deferred import Deferred
 from headrace_functions.gateway.deferred_http import LATER, accepted, looked_up, wants_later
@@ -38,7 +38,7 @@ from headrace_functions.gateway.lines import as_lines, from_lines
 from headrace_functions.gateway.live_updates import LiveUpdates
 from headrace_functions.gateway.metrics import GatewayMetrics
 from headrace_functions.gateway.passthrough import Receive, Scope, Send, pass_through, peer_of
-from headrace_functions.gateway.replies import DEFINITIONS, answer, answer_problem, json_reply, request_id_of
+from headrace_functions.gateway.replies import answer, answer_problem, json_reply, request_id_of
 from headrace_functions.gateway.request_reading import RequestReader
 from headrace_functions.gateway.resolve import Resolver
 from headrace_functions.gateway.routes import Route, SequenceRoute

@@ -13,6 +13,8 @@ CONTENT_TYPE = b"content-type"
 REQUEST_ID = b"x-request-id"
 VERSION = b"x-headrace-version"
 UNLOGGED = b"x-headrace-unlogged"
+DEFINITIONS = b"x-headrace-definitions"
+"""``last-known`` on an answer that was routed by a definition which could not be confirmed, because the store is away."""
 SOURCE = b"x-headrace-source"
 
 

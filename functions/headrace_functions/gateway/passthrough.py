@@ -20,6 +20,7 @@ _LONGEST_PEER = 200
 _ODD = re.compile(r"[^0-9A-Za-z.:,_\[\] -]")
 PEER = b"x-headrace-peer"
 """The address that a request came from, told to the controller, which sees the gateway alone; a caller's own is left out."""
+_LEFT_OUT = frozenset((*_HOP_BY_HOP, _EXPECT, PEER))
 
 
 def peer_of(scope: Scope, *, forwarded: bool = False) -> str:
@@ -59,8 +60,7 @@ async def pass_through(
 def _head(scope: Scope, peer: str, *, chunked: bool) -> bytes:
     target = scope["raw_path"] + (b"?" + scope["query_string"] if scope["query_string"] else b"")
     lines = [scope["method"].encode() + b" " + target + b" HTTP/1.1"]
-    left_out = {*_HOP_BY_HOP, _EXPECT, PEER}
-    lines += [name + b": " + value for name, value in scope["headers"] if name not in left_out]
+    lines += [name + b": " + value for name, value in scope["headers"] if name not in _LEFT_OUT]
     lines.append(PEER + b": " + peer.encode("latin-1", "replace"))
     if chunked:
         lines.append(b"transfer-encoding: chunked")

@@ -5,21 +5,19 @@ from typing import Any
 import orjson
 
 from headrace_functions.gateway import embeddings
-from headrace_functions.gateway.calls import REQUEST_ID, UNLOGGED
+from headrace_functions.gateway.calls import DEFINITIONS, REQUEST_ID, UNLOGGED, VERSION
 from headrace_functions.gateway.passthrough import Scope, Send
 from headrace_functions.gateway.upstream import Reply
 from headrace_functions.names import usable_request_id
 from headrace_functions.protocol.headers import JSON_LENGTH
 from headrace_functions.protocol.problems import problem
 
-DEFINITIONS = b"x-headrace-definitions"
-"""``last-known`` on an answer that was routed by a definition which could not be confirmed, because the store is away."""
 PASSED_ON = {
     b"content-type",
     b"content-length",
     JSON_LENGTH,
     b"retry-after",
-    b"x-headrace-version",
+    VERSION,
     b"allow",
     b"server-timing",
     b"location",

@@ -9,6 +9,7 @@ from urllib.parse import quote
 import orjson
 
 from headrace_functions.errors import HeadraceError, Malformed
+from headrace_functions.gateway.calls import DEFINITIONS, UNLOGGED, VERSION
 from headrace_functions.gateway.upstream import Reply
 from headrace_functions.names import Reference
 from headrace_functions.rpc.calls import Call, Method, Unary
@@ -19,7 +20,7 @@ from headrace_functions.rpc.tensors import http_body, infer_response
 from headrace_functions.rpc.wire import CallFailed
 
 _JSON_LENGTH = b"inference-header-content-length"
-_TOLD = (b"x-headrace-version", b"x-headrace-unlogged", b"x-headrace-definitions")
+_TOLD = (VERSION, UNLOGGED, DEFINITIONS)
 """Headers of an answer that are told as trailing metadata."""
 _PAGE = 1000
 _MAX_INDEX = 100_000
