@@ -18,7 +18,7 @@ from headrace_controller.service.platform import Platform
 from headrace_functions import logtable
 from headrace_functions.errors import InvalidInput
 from headrace_functions.log_conditions import all_of
-from headrace_functions.names import VersionId
+from headrace_functions.names import VersionId, natural
 from headrace_functions.version import Version
 
 ROWS = 50
@@ -155,13 +155,14 @@ def _columns(version: Version, held: Sequence[str], where: str) -> Json:
 def _after(place: str) -> str:
     """The condition of the rows after a place in the order of the page."""
     parts = place.split("~")
-    if len(parts) < 3 or not parts[-1].isdigit():
+    row = natural(parts[-1]) if len(parts) >= 3 else None
+    if row is None:
         raise InvalidInput(
-            f"before: {place!r} is not a position in the list", field="before", expected="a link on the page"
+            f"before: {place[:80]!r} is not a position in the list", field="before", expected="a link on the page"
         )
     moment = clock.parse(parts[0], field="before")
     at, request = literal(moment), literal("~".join(parts[1:-1]))
-    same = f"received = {at} AND (request_id > {request} OR (request_id = {request} AND row > {int(parts[-1])}))"
+    same = f"received = {at} AND (request_id > {request} OR (request_id = {request} AND row > {row}))"
     return f"(received < {at} OR ({same}))"
 
 

@@ -89,6 +89,13 @@ def test_pages_follow_one_another_without_a_gap(client: FlaskClient) -> None:
     assert [f"req-{n}" for n in range(ROWS - 1, ROWS - 101, -1)] == ids(first) + ids(second)
 
 
+@pytest.mark.parametrize("row", ["", "-1", "x", "²", "9" * 5000])
+def test_a_place_that_is_none_is_said_on_the_page(client: FlaskClient, row: str) -> None:
+    found = shown(client, before=f"2026-11-22T12:00:00.000Z~req-1~{row}")
+    assert [] == found["rows"]
+    assert "is not a position in the list" in found["error"]
+
+
 def test_facets_say_how_many_rows_they_count(client: FlaskClient) -> None:
     found = shown(client, where="in.x = 0")
     page = client.get(f"/requests?{urlencode({'version': 'm:1', 'where': 'in.x = 0'})}").text
