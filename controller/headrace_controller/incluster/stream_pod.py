@@ -50,7 +50,9 @@ class Told:
             order = Order.from_text(text)
         except (ValidationError, ValueError, KeyError, TypeError) as error:
             raise InvalidInput(
-                f"{ORDER} cannot be read: {error}", field=ORDER, hint="an image and a controller of the same release"
+                f"{ORDER} cannot be read: {error}",
+                field=ORDER,
+                hint="use an image and a controller of the same release",
             ) from error
         return cls(order, pod, f"http://{GATEWAY_SERVICE}.{namespace}.svc", secret)
 

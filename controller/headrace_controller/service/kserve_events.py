@@ -82,7 +82,7 @@ def _structured(body: bytes) -> tuple[dict[str, str], bytes]:
     try:
         return given, base64.b64decode(document["data_base64"], validate=True)
     except (ValueError, TypeError) as error:
-        raise Malformed(f"data_base64: it is no Base64: {error}", field="data_base64") from error
+        raise Malformed(f"data_base64: it is not Base64: {error}", field="data_base64") from error
 
 
 class EventJoin:

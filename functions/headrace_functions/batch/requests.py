@@ -22,7 +22,7 @@ _NOBODY_ANSWERS = (429, 502, 503, 504)
 _BY_WIRE: Mapping[str, DType] = {d.wire: d for d in DTYPES}
 OUTPUT = "out."
 _NO_VALUE = frozenset(pacsv.ConvertOptions().null_values)
-"""Texts for a missing number or truth value, as training data has them."""
+"""Texts for a missing number or truth value: those of Arrow's CSV reader."""
 _TRUTH = {"true": True, "1": True, "false": False, "0": False}
 LOG = "x-headrace-log"
 """Header by which a caller asks for a request to be left out of the log."""

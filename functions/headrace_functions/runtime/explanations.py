@@ -84,7 +84,7 @@ class Explainer:
                 f"{self._version.id} cannot be explained within a request: {error}",
                 field="explain",
                 expected="scikit-learn's trees, forests, gradient boosting of one sum of trees and linear models, also behind scalers; XGBoost; LightGBM",
-                hint=f"headrace explain {self._version.id} explains any model by calling it it about many rows",
+                hint=f"headrace explain {self._version.id} explains any model by calling it with many rows",
             ) from error
 
     def _one(self, row: Array, answer: Tensors) -> Explanation:
