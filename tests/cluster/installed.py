@@ -108,6 +108,26 @@ class Installed:
         assert done.returncode == 0, f"headrace {' '.join(arguments)}: {done.stdout}{done.stderr}"
         return orjson.loads(done.stdout) if "--json" in arguments else done.stdout
 
+    def apply_python(
+        self, folder: Path, name: str, code: str, contract: dict[str, Any], training: str = "", **more: Any
+    ) -> None:
+        """Release a model of one file with ``code``, made in ``folder``; ``training`` is its CSV, ``more`` is added to the definition."""
+        folder.mkdir(exist_ok=True)
+        (folder / "function.py").write_text(code)
+        definition = {
+            "kind": "Model",
+            "name": name,
+            "framework": "python",
+            "payload": ["function.py"],
+            "contract": contract,
+            **more,
+        }
+        if training:
+            (folder / "train.csv").write_text(training)
+            definition["training-data"] = "train.csv"
+        (folder / "headrace.yaml").write_text(yaml.safe_dump(definition))
+        self.headrace("apply", "-f", str(folder))
+
     def kubectl(self, *arguments: str) -> str:
         """kubectl in the platform's namespace."""
         return kubectl("-n", self.namespace, *arguments)

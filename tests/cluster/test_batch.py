@@ -8,7 +8,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import yaml
 
 from headrace_functions.storage.objects import ObjectStore
 
@@ -22,18 +21,8 @@ NUMBER = {"shape": "scalar", "type": "double"}
 
 @pytest.fixture(scope="module")
 def model(platform: Installed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("plus")
-    (folder / "function.py").write_text(FUNCTION)
-    definition = {
-        "kind": "Model",
-        "name": "plus",
-        "framework": "python",
-        "payload": ["function.py"],
-        "contract": {"inputs": {"x": NUMBER}, "outputs": {"y": NUMBER}},
-        "scaling": {"idle-timeout": "60s"},
-    }
-    (folder / "headrace.yaml").write_text(yaml.safe_dump(definition))
-    platform.headrace("apply", "-f", str(folder))
+    contract = {"inputs": {"x": NUMBER}, "outputs": {"y": NUMBER}}
+    platform.apply_python(tmp_path_factory.mktemp("plus"), "plus", FUNCTION, contract, scaling={"idle-timeout": "60s"})
     yield "plus"
     platform.headrace("model", "delete", "plus", "--yes")
 

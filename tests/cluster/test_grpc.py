@@ -9,7 +9,6 @@ import grpc
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
-import yaml
 from tritonclient.utils import InferenceServerException
 
 from .installed import Installed, install, until
@@ -36,19 +35,8 @@ asyncio.run(asked(address))
 def platform(tmp_path_factory: pytest.TempPathFactory, storage: str) -> Iterator[Installed]:
     folder = tmp_path_factory.mktemp("grpc")
     for found in install(folder, f"{storage}/grpc", ("grpc",)):
-        model = folder / "adder"
-        model.mkdir()
-        (model / "function.py").write_text(CODE)
         contract = {"inputs": {"x": NUMBER, "word": TEXT}, "outputs": {"y": NUMBER, "loud": TEXT}}
-        definition = {
-            "kind": "Model",
-            "name": "adder",
-            "framework": "python",
-            "payload": ["function.py"],
-            "contract": contract,
-        }
-        (model / "headrace.yaml").write_text(yaml.safe_dump(definition))
-        found.headrace("apply", "-f", str(model))
+        found.apply_python(folder / "adder", "adder", CODE, contract)
         yield found
 
 

@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 import httpx
 import orjson
 import pytest
-import yaml
 from kubernetes import client
 
 from headrace_functions.names import VersionId
@@ -29,6 +28,8 @@ from .installed import Installed, until
 
 pytestmark = pytest.mark.timeout(600)
 
+AWAKE = {"scaling": {"idle-timeout": "60s"}}
+"""Long enough for what is looked at from inside."""
 SHELL = '''
 import glob, os, ssl, traceback, urllib.error, urllib.request
 
@@ -103,9 +104,9 @@ def hostile(guarded: Installed, tmp_path_factory: pytest.TempPathFactory) -> Any
     folder = tmp_path_factory.mktemp("hostile")
     text = {"shape": "scalar", "type": "string", "profile": "none"}
     number = {"shape": "scalar", "type": "double", "profile": "numerical"}
-    apply(platform, folder / "spy", "spy", SHELL, {"inputs": {"code": text}, "outputs": {"said": text}})
+    platform.apply_python(folder / "spy", "spy", SHELL, {"inputs": {"code": text}, "outputs": {"said": text}}, **AWAKE)
     victim = {"inputs": {"x": number}, "outputs": {"y": number}}
-    apply(platform, folder / "victim", "victim", ADDER, victim, training="x\n1.0\n2.0\n3.0\n")
+    platform.apply_python(folder / "victim", "victim", ADDER, victim, training="x\n1.0\n2.0\n3.0\n", **AWAKE)
     for name in ("spy-v1", "victim-v1"):
         until(lambda name=name: name in platform.kubectl("get", "isvc", "-o", "name"), f"{name} exists")  # type: ignore[misc]
         platform.kubectl("wait", "--for=condition=Ready", f"isvc/{name}", "--timeout=120s")
@@ -114,26 +115,6 @@ def hostile(guarded: Installed, tmp_path_factory: pytest.TempPathFactory) -> Any
         found = Hostile(platform, gateway)
         assert 2.0 == found.ask_victim()
         yield found
-
-
-def apply(
-    platform: Installed, folder: Path, name: str, code: str, contract: Any, training: str = "", **more: Any
-) -> None:
-    folder.mkdir()
-    (folder / "function.py").write_text(code)
-    definition = {
-        "kind": "Model",
-        "name": name,
-        "framework": "python",
-        "payload": ["function.py"],
-        "contract": contract,
-    }
-    definition |= {"scaling": {"idle-timeout": "60s"}, **more}
-    if training:
-        (folder / "train.csv").write_text(training)
-        definition["training-data"] = "train.csv"
-    (folder / "headrace.yaml").write_text(yaml.safe_dump(definition))
-    platform.headrace("apply", "-f", str(folder))
 
 
 def test_a_pod_holds_a_token_of_its_own_version_and_nothing_else(hostile: Hostile) -> None:
@@ -285,7 +266,8 @@ def test_code_that_a_build_runs_has_a_token_of_this_build_alone(hostile: Hostile
         f"    print('TOLD api', http('GET', 'http://headrace-controller.{hostile.platform.namespace}.svc/api/v1/models')[0])\n"
     )
     text = {"shape": "scalar", "type": "string", "profile": "none"}
-    apply(hostile.platform, tmp_path / "built", "built", code, {"inputs": {"code": text}, "outputs": {"said": text}})
+    contract = {"inputs": {"code": text}, "outputs": {"said": text}}
+    hostile.platform.apply_python(tmp_path / "built", "built", code, contract, **AWAKE)
     told = re.findall(r"TOLD (.*)", hostile.platform.headrace("version", "log", "built:1"))
     expected = ["keys False", *["read 403"] * 4, *["write 403"] * 2]
     assert expected == told[: len(expected)]

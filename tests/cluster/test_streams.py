@@ -43,18 +43,8 @@ def pods_port(broker: Broker) -> int:
 
 
 def apply_adder(platform: Installed, folder: Path) -> None:
-    folder.mkdir(exist_ok=True)
-    (folder / "function.py").write_text(FUNCTION)
-    definition = {
-        "kind": "Model",
-        "name": "adder",
-        "framework": "python",
-        "payload": ["function.py"],
-        "contract": {"inputs": {"x": NUMBER}, "outputs": {"y": NUMBER}},
-        "scaling": {"idle-timeout": "60s"},
-    }
-    (folder / "headrace.yaml").write_text(yaml.safe_dump(definition))
-    platform.headrace("apply", "-f", str(folder))
+    contract = {"inputs": {"x": NUMBER}, "outputs": {"y": NUMBER}}
+    platform.apply_python(folder, "adder", FUNCTION, contract, scaling={"idle-timeout": "60s"})
 
 
 @pytest.fixture(scope="module")
