@@ -153,16 +153,15 @@ class CsvFile:
 
     def _takes(self, values: list[bytes | None], kind: pa.DataType) -> bool:
         block = b"".join(b'"' + (v or b"").replace(b'"', b'""') + b'"\n' for v in values)
-        options = pa.csv.ConvertOptions(column_types={"value": kind}, strings_can_be_null=True, **self._null_words())
+        options = pa.csv.ConvertOptions(
+            column_types={"value": kind}, strings_can_be_null=True, null_values=self._missing
+        )
         try:
             read = pa.csv.ReadOptions(column_names=["value"], block_size=len(block) + 1)
             pyarrow.csv.read_csv(pa.BufferReader(block), read, pa.csv.ParseOptions(newlines_in_values=True), options)
         except pa.ArrowInvalid:
             return False
         return True
-
-    def _null_words(self) -> dict[str, list[str]]:
-        return {"null_values": self._missing}
 
     def _parsed(
         self, block: bytes, types: Mapping[str, pa.DataType], columns: Sequence[str], *, threads: bool
@@ -172,7 +171,7 @@ class CsvFile:
             pa.csv.ReadOptions(column_names=self.names, block_size=len(block) + 1, use_threads=threads),
             pa.csv.ParseOptions(newlines_in_values=True),
             pa.csv.ConvertOptions(
-                strings_can_be_null=True, column_types=types, include_columns=columns, **self._null_words()
+                strings_can_be_null=True, column_types=types, include_columns=columns, null_values=self._missing
             ),
         )
 
@@ -202,7 +201,7 @@ class CsvFile:
                     raise TooLarge(
                         f"{self._field}: {self._file.name} has a line of more than {MAX_LINE} bytes",
                         field=self._field,
-                        hint="check that the file is CSV; check for an opening quote that is never closed",
+                        hint="check that the file is CSV, and that every quote that is opened is closed",
                     )
                 if block[:cut].strip(b"\r\n"):
                     yield block[:cut]
