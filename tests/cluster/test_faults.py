@@ -192,7 +192,7 @@ def test_a_foreign_inference_service_of_the_same_name_is_not_touched(platform: I
         found = {s["name"]: s for s in platform.headrace("service", "list", "--json")}
         return str(found.get("mine-v1", {}).get("reason", ""))
 
-    until(lambda: "is does not belong to this platform" in reason(), "the collision is told")
+    until(lambda: "does not belong to this platform" in reason(), "the collision is told")
     image = platform.kubectl("get", "isvc", "mine-v1", "-o", "jsonpath={.spec.predictor.containers[0].image}")
     assert "dev.local/theirs:1" == image
     platform.headrace("model", "delete", "mine", "--yes")

@@ -122,7 +122,7 @@ def test_a_foreign_service_of_the_same_name_is_not_touched(
     where = ("serving.kserve.io", "v1beta1", cluster_settings.namespace, "inferenceservices")
     made = objects.create_namespaced_custom_object(*where, foreign)
     error, seen = refused(cluster_settings, good)
-    assert "is does not belong to this platform" in str(error)
+    assert "does not belong to this platform" in str(error)
     assert "it was not changed" in seen.reason
     assert objects.get_namespaced_custom_object(*where, good.id.service)["spec"] == made["spec"]
 

@@ -113,7 +113,7 @@ def test_both_are_removed_but_not_the_token_of_a_service_that_is_not_ours() -> N
     assert ["delete churn-v3", "delete churn-v3-store-token"] == api.asked
 
     foreign = Api()
-    foreign.fails = Conflict("it is does not belong to this platform")
+    foreign.fails = Conflict("it does not belong to this platform")
     with pytest.raises(Conflict):
         ServiceWriter(foreign, foreign).delete("churn-v3")
     assert ["delete churn-v3"] == foreign.asked
