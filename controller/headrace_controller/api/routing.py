@@ -14,7 +14,7 @@ from headrace_controller.api import permissions
 from headrace_controller.api.permissions import Requirement
 from headrace_controller.api.schemas import Answer
 from headrace_controller.definitions.fields import Document
-from headrace_controller.definitions.reading import explain
+from headrace_controller.definitions.validation_errors import explain
 from headrace_controller.service.platform import Platform
 from headrace_functions.errors import Malformed
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, field_validator
 
-from headrace_controller.definitions.fields import Document, Duration, Text, refuse
+from headrace_controller.definitions.fields import Document, Duration, Text, as_list, refuse
 
 _IMAGE = re.compile(r"[a-z0-9][A-Za-z0-9._:/-]{0,254}(?:@sha256:[0-9a-f]{64})?")
 _PATH = re.compile(r"/[!-~]{0,499}")
@@ -28,11 +28,7 @@ def check_image(value: str) -> str:
     return value
 
 
-def _as_list(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
-Words = Annotated[list[Text], BeforeValidator(_as_list), Field(max_length=MAX_ENTRIES)]
+Words = Annotated[list[Text], BeforeValidator(as_list), Field(max_length=MAX_ENTRIES)]
 
 
 class ContainerDefinition(Document):
@@ -76,7 +72,7 @@ class ContainerDefinition(Document):
     def _are_variables(cls, value: dict[str, str]) -> dict[str, str]:
         for name in value:
             if not _VARIABLE.fullmatch(name):
-                raise refuse(f"{name!r} is not a name of a variable", key=name, expected="letters, digits and _")
+                raise refuse(f"{name!r} is not the name of a variable", key=name, expected="letters, digits and _")
         return value
 
     def options(self, name: str, start_timeout: float) -> dict[str, Any]:

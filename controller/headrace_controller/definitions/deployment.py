@@ -6,11 +6,12 @@ as Kubernetes does, so both spellings are accepted here and nowhere else.
 
 import re
 from collections.abc import Collection, Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from headrace_controller.definitions.fields import Document, Name, Text, refuse
+from headrace_controller.definitions.validation_errors import shown
 
 _HUMP = re.compile(r"(?<=[a-z0-9])([A-Z])")
 
@@ -57,9 +58,15 @@ class SecretReference(KubernetesDocument):
         return self
 
 
+def _variable_value(value: Any) -> Any:
+    if not isinstance(value, str | int | float | Mapping):
+        raise refuse(f"{shown(value)} is not the value of a variable", expected="text, or {secret: NAME, key: KEY}")
+    return SecretReference.model_validate(value) if isinstance(value, Mapping) else value
+
+
 class Container(KubernetesDocument):
     resources: Resources = Resources()
-    env: dict[str, Text | SecretReference] = Field(default_factory=dict)
+    env: dict[str, Annotated[Text | SecretReference, BeforeValidator(_variable_value)]] = Field(default_factory=dict)
 
     def variables(self, without: Collection[str] = ()) -> list[dict[str, Any]]:
         """The variables as Kubernetes has them, sorted by name, but for those that are told otherwise."""

@@ -3,25 +3,28 @@
 import difflib
 import re
 from collections.abc import Callable, Mapping
+from types import UnionType
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from headrace_controller.definitions.validation_errors import shown
 from headrace_functions import signature
 from headrace_functions.errors import InvalidInput
 from headrace_functions.names import check_field_name, check_name
-
-Scalar = str | int | float | bool
 
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)(ms|s|m|h|d))+")
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
-def refuse(message: str, **details: str | None) -> PydanticCustomError:
-    """An error that pydantic gives a place; ``reading`` turns it into ``InvalidInput`` with these details."""
-    known = {key: value for key, value in details.items() if value is not None}
+def refuse(message: str, *, key: str | tuple[str, ...] | None = None, **details: str | None) -> PydanticCustomError:
+    """An error that pydantic gives a place; ``validation_errors`` turns it into ``InvalidInput`` with these details.
+
+    ``key`` is the way from the place where pydantic stands to the wrong value.
+    """
+    known = {name: value for name, value in {"key": key, **details}.items() if value is not None}
     return PydanticCustomError("refused", "{message}", {"message": message, **known})
 
 
@@ -91,8 +94,18 @@ def _as_text(value: Any) -> Any:
 Text = Annotated[str, BeforeValidator(_as_text)]
 
 
+def as_list(value: Any) -> Any:
+    """One text stands for a list of one."""
+    if not isinstance(value, str | list | tuple):
+        raise refuse(f"{shown(value)} is neither text nor a list", expected="text, or a list such as [first, second]")
+    return [value] if isinstance(value, str) else value
+
+
+Strings = Annotated[list[str], BeforeValidator(as_list)]
+
+
 class Document(BaseModel):
-    """A mapping with known kebab-case keys; an unknown key is refused with the nearest known one."""
+    """A mapping with known kebab-case keys; an unknown key is refused with the nearest known one, an empty one is left out."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -107,16 +120,20 @@ class Document(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _know_every_key(cls, data: Any) -> Any:
-        if not isinstance(data, Mapping):
+        if isinstance(data, cls):
             return data
-        renamed = {cls.also_known.get(str(key), str(key)): value for key, value in data.items()}
         known = [f.alias or name for name, f in cls.model_fields.items()]
+        if not isinstance(data, Mapping):
+            raise refuse(
+                f"{shown(data)} is not a mapping", expected=f"a mapping with some of the keys {', '.join(known)}"
+            )
+        renamed = {cls.also_known.get(str(key), str(key)): value for key, value in data.items()}
         for key in renamed:
             if key not in known:
                 near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
                 hint = f"did you mean {near[0]!r}?" if near else f"known keys are {', '.join(known)}"
                 raise refuse(f"unknown key {key!r}", key=key, hint=hint)
-        return renamed
+        return {key: value for key, value in renamed.items() if value is not None}
 
     def to_document(self) -> dict[str, Any]:
         """What the user gave, defaults left out but for ``kind``, in a form that validates to an equal definition."""
@@ -125,15 +142,42 @@ class Document(BaseModel):
         return document if kind is None else {"kind": kind, **document}
 
 
+def _is_number(value: Any, kinds: type | UnionType = int | float) -> bool:
+    return isinstance(value, kinds) and not isinstance(value, bool)
+
+
+def _scalar(value: Any) -> Any:
+    if not isinstance(value, str | int | float | bool):
+        raise refuse(f"{shown(value)} is not one value", expected="text, a number, true or false")
+    return value
+
+
+Scalar = Annotated[str | int | float | bool, BeforeValidator(_scalar)]
+
+
+def _shape(value: Any) -> Any:
+    if value != "scalar" and not (isinstance(value, list) and all(_is_number(size, int) for size in value)):
+        raise refuse(
+            f"{shown(value)} is not a shape", expected="scalar, or the sizes of a row such as [28, 28]; -1 is any size"
+        )
+    return value
+
+
+def _range(value: Any) -> Any:
+    if not (isinstance(value, list | tuple) and len(value) == 2 and all(map(_is_number, value))):
+        raise refuse(f"{shown(value)} is not a range", expected="a list of the smallest and the largest number")
+    return value
+
+
 class FieldDefinition(Document):
     """One tensor of a contract: ``{shape: scalar, type: int64, profile: numerical}``."""
 
-    shape: Literal["scalar"] | list[int] = "scalar"
+    shape: Annotated[Literal["scalar"] | list[int], BeforeValidator(_shape)] = "scalar"
     type: str
     profile: Annotated[str | None, BeforeValidator(_profile)] = None
     columns: list[str] | None = None
     categories: list[Scalar] | None = None
-    range: tuple[float, float] | None = None
+    range: Annotated[tuple[float, float] | None, BeforeValidator(_range)] = None
     strict: bool = False
     sensitive: Literal["drop", "hash", "mask"] | None = None
 
@@ -163,9 +207,17 @@ class Contract(Document):
 
     @model_validator(mode="after")
     def _fields_are_possible(self) -> "Contract":
-        for side in (self.inputs, self.outputs):
-            for name, definition in side.items():
-                located(definition.to_field)(name)
+        for side, fields in (("inputs", self.inputs), ("outputs", self.outputs)):
+            for name, definition in fields.items():
+                try:
+                    definition.to_field(name)
+                except InvalidInput as error:
+                    raise refuse(
+                        error.message.removeprefix(f"{name}: "),
+                        key=(side, name),
+                        expected=error.expected,
+                        hint=error.hint,
+                    ) from error
         return self
 
     def input_fields(self) -> tuple[signature.Field, ...]:

@@ -1,18 +1,14 @@
 """``kind: Grant``: a role on patterns of names for subjects, so that who may do what is reviewed like everything else."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from headrace_controller.definitions.fields import Document, Name, located
+from headrace_controller.definitions.fields import Document, Name, as_list, located
 from headrace_functions.access.roles import EVERYTHING, Grant, check_pattern, check_role, check_subject
 
 MAX_SUBJECTS = 1000
 MAX_PATTERNS = 100
-
-
-def _listed(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
 
 
 Subject = Annotated[str, BeforeValidator(located(check_subject))]
@@ -24,9 +20,9 @@ class GrantDefinition(Document):
 
     kind: Literal["Grant"] = "Grant"
     name: Name
-    subjects: Annotated[list[Subject], BeforeValidator(_listed)] = Field(min_length=1, max_length=MAX_SUBJECTS)
+    subjects: Annotated[list[Subject], BeforeValidator(as_list)] = Field(min_length=1, max_length=MAX_SUBJECTS)
     role: Annotated[str, BeforeValidator(located(check_role))]
-    names: Annotated[list[Pattern], BeforeValidator(_listed)] = Field(
+    names: Annotated[list[Pattern], BeforeValidator(as_list)] = Field(
         default_factory=lambda: [EVERYTHING], min_length=1, max_length=MAX_PATTERNS
     )
 

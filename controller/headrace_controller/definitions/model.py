@@ -7,8 +7,9 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from headrace_controller.definitions.container import ContainerDefinition, check_image
-from headrace_controller.definitions.fields import Contract, Document, Duration, Name, Text, refuse
+from headrace_controller.definitions.fields import Contract, Document, Duration, Name, Strings, Text, refuse
 from headrace_controller.definitions.monitoring import Monitoring, MonitoringDefinition
+from headrace_controller.definitions.validation_errors import shown
 from headrace_controller.monitoring.specs import MetricSpec
 from headrace_functions import version
 from headrace_functions.runtime.frameworks import chat_completions
@@ -33,11 +34,14 @@ _NOT_CONTAINER = ("payload", "requirements", "image", "install_command", "extern
 _PIP_INSTALL = re.compile(r"\s*(?:python -m )?pip3? install (?:-r|--requirement)[ =](?P<file>\S+)\s*")
 
 
-def _as_list(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
-Strings = Annotated[list[str], BeforeValidator(_as_list)]
+def _requirements(value: Any) -> Any:
+    """A file or a list, told apart here, so that an error speaks of one value and not of two types."""
+    if isinstance(value, str) or (isinstance(value, list) and all(isinstance(one, str) for one in value)):
+        return value
+    raise refuse(
+        f"{shown(value)} is not a requirement list",
+        expected="the path of a requirements file, or a list such as [scikit-learn==1.5.2]",
+    )
 
 
 class ScalingDefinition(Document):
@@ -103,7 +107,9 @@ class ExternalDefinition(Document):
                 )
             if self.key_file is not None and not self.key_file.startswith("/"):
                 raise refuse(
-                    f"{self.key_file!r} is no absolute path", key="key-file", expected="e.g. /run/secrets/models-key"
+                    f"{self.key_file!r} is not an absolute path",
+                    key="key-file",
+                    expected="e.g. /run/secrets/models-key",
                 )
             if self.key_file and self.key_env:
                 raise refuse("the key is in a file or in a variable", key="key-env", expected="key-file or key-env")
@@ -120,7 +126,7 @@ class ExternalDefinition(Document):
     def _names_a_variable(cls, value: str | None) -> str | None:
         if value is not None and not _VARIABLE.fullmatch(value):
             raise refuse(
-                f"{value!r} is no name of a variable",
+                f"{value!r} is not the name of a variable",
                 expected="e.g. MODELS_API_KEY; the key itself must not stand here",
             )
         return value
@@ -140,7 +146,7 @@ class ExternalDefinition(Document):
     @classmethod
     def _names_one(cls, value: str | None) -> str | None:
         if value is not None and not _INFERENCE_SERVICE.fullmatch(value):
-            raise refuse(f"{value!r} names no InferenceService", expected="NAMESPACE/NAME, e.g. models/churn")
+            raise refuse(f"{value!r} does not name an InferenceService", expected="NAMESPACE/NAME, e.g. models/churn")
         return value
 
     def options(self) -> dict[str, Any]:
@@ -169,13 +175,13 @@ class ModelDefinition(Document):
     payload: Strings = Field(default_factory=list)
     external: Annotated[ExternalDefinition | None, BeforeValidator(_external)] = None
     container: ContainerDefinition | None = None
-    requirements: str | list[str] | None = None
+    requirements: Annotated[str | list[str] | None, BeforeValidator(_requirements)] = None
     training_data: str | None = None
     reference_data: str | None = None
     """Rows that the model has not learnt from, with the columns of ``training_data``: what performance is held against."""
     sample: str | None = None
     target: Strings = Field(default_factory=list)
-    missing_values: list[str] | None = Field(default=None, max_length=100)
+    missing_values: Strings | None = Field(default=None, max_length=100)
     """Words of a CSV file that stand for no value, beside an empty cell; without a list the usual ones such as ``NA`` and ``null``."""
     contract: Contract = Contract()
     batch: bool = True

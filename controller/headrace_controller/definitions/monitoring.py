@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, model_serializer, model_validator
 
-from headrace_controller.definitions.fields import Document, Name, located
+from headrace_controller.definitions.fields import Document, Name, Scalar, located
 from headrace_controller.monitoring.specs import MetricSpec
 from headrace_functions.drift_rules import DriftRules
 from headrace_functions.log_conditions import MAX_WHERE
@@ -38,7 +38,7 @@ class RuleDefinition(Document):
     field: str = ""
     min: float | None = None
     max: float | None = None
-    values: list[bool | int | float | str] = Field(default_factory=list)
+    values: list[Scalar] = Field(default_factory=list)
     pattern: str = ""
     where: str = Field(default="", max_length=MAX_WHERE)
     within: str = ""

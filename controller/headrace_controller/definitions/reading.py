@@ -15,13 +15,11 @@ from headrace_controller.definitions.grant import GrantDefinition
 from headrace_controller.definitions.model import ModelDefinition
 from headrace_controller.definitions.sequence import SequenceDefinition
 from headrace_controller.definitions.stream import StreamDefinition
+from headrace_controller.definitions.validation_errors import explain, shown
 from headrace_functions.errors import InvalidInput, NotFound, TooLarge
 
 MAX_TEXT = 1024 * 1024  # bytes of one definition file
 SUFFIXES = (".yaml", ".yml")
-_WRAPPERS = ("function-", "list[", "tuple[", "literal[")  # what pydantic puts into places for its own types
-
-_OTHERS = 5  # further places that an error names
 
 Definition = ModelDefinition | SequenceDefinition | DeploymentConfiguration | GrantDefinition | StreamDefinition
 KINDS: Mapping[str, type[Definition]] = {
@@ -47,29 +45,6 @@ class Source:
         """What an error message starts with, e.g. ``churn.yaml, document 2, line 7: ``."""
         line = f", line {_line(self.node, path)}" if self.node is not None else ""
         return f"{self.file}, document {self.number}{line}: "
-
-
-def explain(error: ValidationError, source: Source | None = None) -> InvalidInput:
-    """The first error of pydantic as one of ours; the places of the others are in the message."""
-    errors = error.errors(include_url=False)
-    first = errors[0]
-    context: Mapping[str, Any] = first.get("ctx", {})
-    at = tuple(part for part in first["loc"] if not (isinstance(part, str) and part.startswith(_WRAPPERS)))
-    path = (*at, context["key"]) if "key" in context else at
-    others = list(
-        dict.fromkeys(".".join(map(str, e["loc"])) for e in errors[1:] if e["loc"] and e["loc"] != first["loc"])
-    )
-    more = f"; also check {', '.join(others[:_OTHERS])}" + ("…" if len(others) > _OTHERS else "") if others else ""
-    field_path = ".".join(str(part) for part in path)
-    # A domain check says the name of its field itself; the path says it with the way there.
-    message = str(first["msg"]).removeprefix(f"{path[-1]}: ") if path else str(first["msg"])
-    return InvalidInput(
-        f"{source.place(path) if source else ''}{field_path + ': ' if field_path else ''}{message}{more}",
-        field=field_path or None,
-        expected=context.get("expected"),
-        got=context.get("got"),
-        hint=context.get("hint"),
-    )
 
 
 def read(path: str, stdin: TextIO | None = None) -> list[tuple[Definition, Source]]:
@@ -139,7 +114,7 @@ def check_document(document: Any, source: Source | None = None) -> Definition:
         near = difflib.get_close_matches(str(kind), KINDS, n=1, cutoff=0.4)
         where = source.place(("kind",)) if source else ""
         raise InvalidInput(
-            where + (f"unknown kind {kind!r}" if kind else "'kind' is missing"),
+            where + (f"unknown kind {shown(kind)}" if kind else "'kind' is missing"),
             field="kind",
             expected=f"one of {', '.join(KINDS)}",
             hint=f"did you mean {near[0]!r}?" if near else None,
@@ -147,7 +122,7 @@ def check_document(document: Any, source: Source | None = None) -> Definition:
     try:
         return KINDS[str(kind)].model_validate(document)
     except ValidationError as error:
-        raise explain(error, source) from error
+        raise explain(error, source.place if source else None) from error
 
 
 def _is_empty(node: yaml.Node) -> bool:

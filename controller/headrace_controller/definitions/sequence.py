@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from headrace_controller.definitions.fields import Document, Duration, Fields, Name, Text, located, refuse
+from headrace_controller.definitions.validation_errors import shown
 from headrace_functions.names import Reference
 
 MAX_STAGES = 50
@@ -41,8 +42,12 @@ def _as_stage(value: Any) -> Any:
     """A stage is written as a list of variants, as one variant, or (Hydrosphere) as a mapping that holds ``modelservices``."""
     if isinstance(value, list):
         return {"variants": value}
-    if not isinstance(value, Mapping):
+    if isinstance(value, StageDefinition):
         return value
+    if not isinstance(value, Mapping):
+        raise refuse(
+            f"{shown(value)} is not a stage", expected="a variant such as {model: churn:1}, or a list of variants"
+        )
     for key in ("modelservices", "modelservice", "model-services", "model-variants"):
         if key in value:
             held = value[key]

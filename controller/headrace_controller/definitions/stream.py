@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from headrace_controller import clock
-from headrace_controller.definitions.fields import Document, Duration, Name, Text, located, refuse
+from headrace_controller.definitions.fields import Document, Duration, Name, Text, as_list, located, refuse
 from headrace_functions.errors import InvalidInput
 from headrace_functions.names import Reference
 
@@ -74,7 +74,7 @@ class StreamDefinition(Document):
     kind: Literal["Stream"] = "Stream"
     name: Name
     model: Annotated[str, BeforeValidator(located(lambda text: str(Reference.parse(str(text)))))]
-    brokers: list[Text] = Field(min_length=1, max_length=50)
+    brokers: Annotated[list[Text], BeforeValidator(as_list)] = Field(min_length=1, max_length=50)
     source: Topic
     destination: Topic
     errors: Topic
@@ -113,7 +113,8 @@ class StreamDefinition(Document):
     def _is_a_url(cls, value: str | None) -> str | None:
         if value is not None and not _REGISTRY.fullmatch(value):
             raise refuse(
-                f"{value!r} is no URL of a registry", expected="e.g. http://registry:8081, without user and password"
+                f"{value!r} is not the URL of a registry",
+                expected="e.g. http://registry:8081, without user and password",
             )
         return value
 

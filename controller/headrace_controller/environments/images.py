@@ -16,6 +16,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from headrace_controller.definitions.validation_errors import explain
 from headrace_functions.errors import InvalidInput
 
 VARIABLE = "HEADRACE_RUNTIME_IMAGES"
@@ -99,8 +100,9 @@ def read(text: str, reference: Callable[[str], str], *, where: str) -> tuple[Run
         for image in images:
             _ = image.packages
     except (yaml.YAMLError, ValidationError, InvalidVersion) as error:
+        what = explain(error).message if isinstance(error, ValidationError) else error
         raise InvalidInput(
-            f"{where} is not a list of runtime images: {error}",
+            f"{where} is not a list of runtime images: {what}",
             field=VARIABLE,
             hint="create it with: python -m headrace_controller.environments.listing (docs/cluster-builds.md)",
         ) from error

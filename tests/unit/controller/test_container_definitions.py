@@ -43,7 +43,7 @@ def test_the_server_is_asked_on_the_pod_s_loopback_under_its_own_name() -> None:
         ({"image": IMAGE, "port": 8012}, {}, "8012 is a port of Knative's proxy"),
         ({"image": IMAGE, "port": 0}, {}, "port"),
         ({"image": IMAGE, "readiness": "ready"}, {}, "'ready' is not a path"),
-        ({"image": IMAGE, "env": {"A-B": "1"}}, {}, "'A-B' is not a name of a variable"),
+        ({"image": IMAGE, "env": {"A-B": "1"}}, {}, "'A-B' is not the name of a variable"),
         ({"image": IMAGE, "user": 0}, {}, "user"),
         ({"image": IMAGE, "prot": 80}, {}, "did you mean 'port'"),
         (None, {"payload": ["model.joblib"]}, "a container has no payload"),

@@ -140,10 +140,14 @@ def test_an_unknown_key_is_refused_with_document_line_path_and_the_nearest_known
         ),
         (
             "kind: Model\nname: x\npayload: a\ncontract: {inputs: {q: {type: quaternion}}}",
-            "contract",
+            "contract.inputs.q",
             "unknown type 'quaternion'",
         ),
-        ("kind: Model\nname: x\npayload: a\ncontract: {inputs: {q: {type: int, shape: [0]}}}", "contract", "shape"),
+        (
+            "kind: Model\nname: x\npayload: a\ncontract: {inputs: {q: {type: int, shape: [0]}}}",
+            "contract.inputs.q",
+            "shape",
+        ),
         ("kind: Model\nname: x\npayload: a\ntraining-data: s3://b/train.csv", "training-data", "is not a file"),
         ("kind: Model\nname: x\npayload: a\ninstall-command: apt install jq", "install-command", "cannot be honoured"),
         (

@@ -382,7 +382,7 @@ def test_no_more_halves_wait_than_there_is_room_for(platform: Platform, monkeypa
         ({"contract": {"inputs": {"x": {"type": "float64"}}}}, "contract.outputs are missing"),
         ({"contract": {"outputs": {"y": {"type": "float64"}}}}, "contract.inputs are missing"),
         ({"external": {"url": "models/churn"}}, "not the URL of a model"),
-        ({"external": {"inference-service": "Loan"}}, "names no InferenceService"),
+        ({"external": {"inference-service": "Loan"}}, "does not name an InferenceService"),
         ({"external": {"uri": "http://x"}}, "unknown key 'uri'"),
         ({"external": False}, "it is required"),
     ],

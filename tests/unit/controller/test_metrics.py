@@ -16,7 +16,7 @@ from headrace_controller.cli.entrypoint import front
 from headrace_controller.client import Client
 from headrace_controller.collector.scoring import Scoring
 from headrace_controller.definitions.model import ModelDefinition
-from headrace_controller.definitions.reading import explain
+from headrace_controller.definitions.validation_errors import explain
 from headrace_controller.monitoring.specs import MetricSpec
 from headrace_controller.requestlog.model_requests import Reply
 from headrace_controller.service.jobs import Job
