@@ -6,11 +6,14 @@ server on loopback plays them: it gives out keys, and then is the bucket that wa
 
 import http.server
 import json
+import os
 import re
 import shutil
 import socket
 import ssl
+import stat
 import subprocess
+import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -280,6 +283,40 @@ def _pass_on(source: socket.socket, sink: socket.socket) -> None:
             sink.shutdown(socket.SHUT_RDWR)
         except OSError:
             return  # either side hung up
+
+
+def bundle_of(authority: str, temporary: Path) -> Path:
+    """Where a process that was not told of it before keeps the authorities."""
+    code = "import sys; from headrace_functions.storage.objects import _bundle; print(_bundle(sys.argv[1]))"
+    environment = os.environ | {"TMPDIR": str(temporary)}
+    said = subprocess.run([sys.executable, "-c", code, authority], env=environment, capture_output=True, check=True)
+    return Path(said.stdout.decode().strip())
+
+
+def test_processes_share_one_file_of_authorities_instead_of_leaving_one_each(tmp_path: Path) -> None:
+    first, second = (bundle_of("-----BEGIN CERTIFICATE-----", tmp_path) for _ in range(2))
+    assert first == second
+    assert [first] == [file for file in tmp_path.rglob("*") if file.is_file()]
+    assert first.read_text().startswith("-----BEGIN CERTIFICATE-----")
+    assert stat.S_IMODE(first.parent.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("taken", ["link", "file", "writable by others"])
+def test_authorities_are_not_kept_in_a_folder_that_somebody_else_may_write(tmp_path: Path, taken: str) -> None:
+    temporary, theirs = tmp_path / "tmp", tmp_path / "theirs"
+    temporary.mkdir()
+    theirs.mkdir()
+    folder = temporary / f"headrace-{os.getuid()}"
+    if taken == "link":
+        folder.symlink_to(theirs)
+    elif taken == "file":
+        folder.touch()
+    else:
+        folder.mkdir()
+        folder.chmod(0o777)
+    found = bundle_of("-----BEGIN CERTIFICATE-----", temporary)
+    assert folder.resolve() != found.parent.resolve()
+    assert found.is_file()
 
 
 @pytest.mark.usefixtures("tls")

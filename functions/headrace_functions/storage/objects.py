@@ -4,11 +4,12 @@ URLs: ``/path``, ``file:///path`` or ``s3://bucket/prefix``. S3 takes its creden
 ``AWS_…``; ``access`` says which.
 """
 
-import atexit
+import contextlib
 import functools
 import hashlib
 import os
 import ssl
+import stat
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -249,12 +250,30 @@ def _open(url: str, *, impatient: bool) -> tuple[str, Any]:
 
 @functools.cache
 def _bundle(authority: str) -> Path:
-    """A file with the system's authorities and this one, as long as the process lives."""
+    """A file with the system's authorities and this one.
+
+    It stays: child processes inherit its name, and a process that is killed removes nothing. So that files do not
+    accumulate, its name is made from what it contains, in a folder that is the user's alone.
+    """
     system = ssl.get_default_verify_paths().cafile
-    with tempfile.NamedTemporaryFile("w", prefix="authorities-", suffix=".pem", delete=False) as file:
-        file.write(authority + "\n" + (Path(system).read_text() if system and Path(system).is_file() else ""))
-    atexit.register(Path(file.name).unlink, missing_ok=True)
-    return Path(file.name)
+    text = authority + "\n" + (Path(system).read_text() if system and Path(system).is_file() else "")
+    file = _private_folder() / f"authorities-{hashlib.sha256(text.encode()).hexdigest()[:32]}.pem"
+    if not file.is_file():
+        with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False) as written:
+            written.write(text)
+        Path(written.name).replace(file)
+    return file
+
+
+def _private_folder() -> Path:
+    """The user's own among temporary files; a new one where somebody else has taken its name."""
+    folder = Path(tempfile.gettempdir()) / f"headrace-{os.getuid()}"
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    found = folder.lstat()
+    if stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o022:
+        return folder
+    return Path(tempfile.mkdtemp(prefix="headrace-"))
 
 
 def _bucket(name: str, prefix: str, *, impatient: bool) -> S3Store:
