@@ -19,10 +19,12 @@ _JSON = (b"content-type", b"application/json")
 
 
 def wants_later(scope: Scope) -> bool:
-    """Whether a request says ``Prefer: respond-async`` (RFC 7240)."""
+    """Whether a request says ``Prefer: respond-async`` (RFC 7240, section 2), with or without parameters."""
     return any(
-        name == b"prefer" and b"respond-async" in value.lower().replace(b" ", b"").split(b",")
+        preference.partition(b";")[0].partition(b"=")[0].strip().lower() == b"respond-async"
         for name, value in scope["headers"]
+        if name == b"prefer"
+        for preference in value.split(b",")
     )
 
 

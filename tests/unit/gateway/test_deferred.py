@@ -9,6 +9,7 @@ import pytest
 from headrace_functions.gateway.callbacks import Callbacks
 from headrace_functions.gateway.calls import UNLOGGED, VERSION, Call, Verb
 from headrace_functions.gateway.deferred import Accepted, Deferred
+from headrace_functions.gateway.deferred_http import wants_later
 from headrace_functions.gateway.upstream import Reply
 from headrace_functions.names import Reference
 from headrace_functions.storage.objects import ObjectStore
@@ -48,3 +49,22 @@ def test_a_result_says_as_the_answer_did_which_version_gave_it_and_whether_it_is
         return found
 
     assert told == asyncio.run(asked()).headers
+
+
+@pytest.mark.parametrize(
+    ("wanted", "values"),
+    [
+        (True, [b"respond-async"]),
+        (True, [b"Respond-Async; foo"]),
+        (True, [b"respond-async ;wait=10"]),
+        (True, [b"wait=10, respond-async;a=b, handling=lenient"]),
+        (True, [b"handling=lenient", b"respond-async"]),
+        (False, []),
+        (False, [b"wait=10"]),
+        (False, [b"respond-asynchronously"]),
+        (False, [b'foo="respond-async"']),
+        (False, [b"foo; respond-async"]),
+    ],
+)
+def test_a_preference_is_recognised_with_parameters_and_beside_others(wanted: bool, values: list[bytes]) -> None:
+    assert wanted == wants_later({"headers": [(b"prefer", value) for value in values]})
