@@ -15,6 +15,8 @@ from headrace_controller.backends.kserve.manifests import inference_service
 from headrace_controller.backends.kserve.settings import ClusterSettings
 from headrace_controller.definitions.deployment import DeploymentConfiguration
 from headrace_functions.errors import DeadlineExceeded, InvalidInput, NotReady
+from headrace_functions.storage import layout
+from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Version
 from support.backend_contract import FUNCTION, versions
 from support.manifests import CASES
@@ -54,16 +56,20 @@ def test_an_image_that_cannot_be_pulled_is_named(cluster_settings: ClusterSettin
     assert "dev.local/nobody-made-this:1 cannot be pulled" in seen.reason
 
 
-def test_a_missing_storage_secret_is_named(cluster_settings: ClusterSettings, good: Version) -> None:
-    error, seen = refused(replace(cluster_settings, storage_secret="nobody-made-this"), good)
+def test_a_secret_of_the_deployment_configuration_that_is_missing_is_named(
+    cluster_settings: ClusterSettings, good: Version
+) -> None:
+    wants_it = {"container": {"env": {"TOKEN": {"secret": "nobody-made-this", "key": "token"}}}}
+    error, seen = refused(cluster_settings, good, wants_it)
     assert isinstance(error, NotReady)
     assert 'secret "nobody-made-this" not found' in seen.reason
 
 
 def test_an_artifact_that_is_not_in_the_store_is_named(cluster_settings: ClusterSettings, good: Version) -> None:
-    error, _ = refused(replace(cluster_settings, storage=f"{cluster_settings.storage}/elsewhere"), good)
+    ObjectStore(cluster_settings.storage).delete(layout.artifact(good.id))
+    error, _ = refused(cluster_settings, good)
     assert isinstance(error, NotReady)
-    assert "no object models/good/versions/1/version.json" in error.message
+    assert f"no object {layout.artifact(good.id)}" in error.message
 
 
 def test_a_pod_that_no_node_takes_says_what_it_lacks(cluster_settings: ClusterSettings, good: Version) -> None:
