@@ -93,13 +93,16 @@ class Broker:
 
     def topics(self, *names: str, partitions: int = 3) -> list[str]:
         """New topics whose names begin with ``names``."""
+        made = [f"{name}-{uuid.uuid4().hex[:8]}" for name in names]
+        self.create(*made, partitions=partitions)
+        return made
+
+    def create(self, *made: str, partitions: int = 3) -> None:
         from confluent_kafka.admin import AdminClient, NewTopic
 
-        made = [f"{name}-{uuid.uuid4().hex[:8]}" for name in names]
         admin = AdminClient({"bootstrap.servers": self.address})
         for done in admin.create_topics([NewTopic(t, partitions, 1) for t in made]).values():
             done.result(30)
-        return made
 
     def send(self, topic: str, messages: list[tuple[Any, ...]]) -> None:
         """Messages of key, value and, where there are any, headers."""

@@ -17,7 +17,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka import Message as KafkaMessage
@@ -31,6 +31,18 @@ log = logging.getLogger("headrace.streams")
 _BROKER_SECONDS = 10.0
 _TRANSACTION_SECONDS = 10.0
 _FLUSH_SECONDS = 60.0
+_NO_TOPIC = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)  # noqa: SLF001 -- the library's name for it
+_WORDS: Mapping[int, str] = {
+    KafkaError._TRANSPORT: "no connection; check the address and security.protocol",  # noqa: SLF001
+    KafkaError._ALL_BROKERS_DOWN: "no broker can be reached",  # noqa: SLF001
+    KafkaError._RESOLVE: "the host name cannot be resolved",  # noqa: SLF001
+    KafkaError._TIMED_OUT: "no answer in time",  # noqa: SLF001
+    KafkaError._AUTHENTICATION: "the credentials were refused, or the brokers do not use this security.protocol",  # noqa: SLF001
+    KafkaError.SASL_AUTHENTICATION_FAILED: "the credentials were refused",
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: "the credentials have no permission on the topic",
+    KafkaError.GROUP_AUTHORIZATION_FAILED: "the credentials have no permission on the consumer group",
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "the credentials have no permission on the transactional id",
+}
 OPEN_TRANSACTION = 20.0
 """Seconds after which brokers give up the transaction of a consumer that never comes back under its identity."""
 
@@ -71,7 +83,8 @@ class Lanes:
         self._said = ""
         self._exactly_once = stream.guarantee == "exactly-once"
         shared = client_settings(stream, environment) | {"error_cb": self._heard}
-        self._consumer = Consumer(
+        self._consumer = _made(
+            Consumer,
             shared
             | {
                 "group.id": stream.consumer_group(resets),
@@ -85,7 +98,7 @@ class Lanes:
                 "allow.auto.create.topics": False,
                 "fetch.wait.max.ms": 100,
                 "enable.partition.eof": True,
-            }
+            },
         )
         self._moved = False
         self._fatal: KafkaException | None = None
@@ -96,7 +109,7 @@ class Lanes:
             transactional["transactional.id"] = f"headrace.{stream.name}" + (f".{identity}" if identity else "")
             if identity:  # one that is gone for good is fenced by nobody of the same id
                 transactional["transaction.timeout.ms"] = round(OPEN_TRANSACTION * 1000)
-        self._producer = Producer(shared | {"enable.idempotence": True, "linger.ms": 5, **transactional})
+        self._producer = _made(Producer, shared | {"enable.idempotence": True, "linger.ms": 5, **transactional})
         self._refused: list[KafkaError] = []
 
     def open(self) -> None:
@@ -106,9 +119,7 @@ class Lanes:
             for topic in (stream.source, stream.destination, stream.errors):
                 found = self._consumer.list_topics(topic, timeout=_BROKER_SECONDS).topics[topic]
                 if found.error is not None:
-                    raise NotFound(
-                        f"topic {topic}: {found.error.str()}", field="source", hint="create it on the brokers first"
-                    )
+                    raise self._topic_unusable(topic, found.error)
             if self._exactly_once:
                 self._producer.init_transactions(_TRANSACTION_SECONDS)
         except KafkaException as error:
@@ -262,10 +273,19 @@ class Lanes:
         if error.code() == KafkaError._FATAL or error.fatal():  # noqa: SLF001 -- the library's name for it
             self._fatal = KafkaException(error)
 
+    def _topic_unusable(self, topic: str, error: KafkaError) -> NotFound | Unreachable:
+        key = next(key for key in ("source", "destination", "errors") if getattr(self._stream, key) == topic)
+        if error.code() in _NO_TOPIC:
+            there = ", ".join(self._stream.brokers)
+            return NotFound(
+                f"topic {topic} does not exist at {there}",
+                field=key,
+                hint="create it; no topic is created automatically",
+            )
+        return Unreachable(f"topic {topic}: {_words(error)}", field=key)
+
     def _away(self, error: KafkaException) -> Unreachable:
-        said = error.args[0].str()
-        more = f" ({self._said})" if self._said and self._said not in said else ""
-        return Unreachable(f"Kafka at {', '.join(self._stream.brokers)}: {said}{more}", field="brokers")
+        return _unreachable(self._stream, error.args[0], self._said)
 
 
 class LagView:
@@ -277,8 +297,9 @@ class LagView:
     def __init__(self, stream: StreamDefinition, resets: int, environment: Mapping[str, str] = os.environ) -> None:
         self._stream = stream
         settings = client_settings(stream, environment)
-        self._consumer = Consumer(
-            settings | {"group.id": stream.consumer_group(resets), "enable.auto.commit": False, "log_level": 0}
+        self._consumer = _made(
+            Consumer,
+            settings | {"group.id": stream.consumer_group(resets), "enable.auto.commit": False, "log_level": 0},
         )
 
     def lag(self) -> dict[int, int]:
@@ -297,13 +318,40 @@ class LagView:
                 begin = one.offset if one.offset >= 0 else low if stream.start != "latest" else high
                 found[one.partition] = max(0, high - max(low, begin))
         except KafkaException as error:
-            raise Unreachable(
-                f"Kafka at {', '.join(stream.brokers)}: {error.args[0].str()}", field="brokers"
-            ) from error
+            raise _unreachable(stream, error.args[0]) from error
         return found
 
     def close(self) -> None:
         self._consumer.close()
+
+
+_Client = TypeVar("_Client", Consumer, Producer)
+
+
+def _made(kind: type[_Client], settings: dict[str, Any]) -> _Client:
+    """A client with these settings; ``InvalidInput`` for one that the library does not have or whose value it refuses."""
+    try:
+        return kind(settings)
+    except (KafkaException, TypeError, ValueError) as error:
+        text = error.args[0].str() if isinstance(error, KafkaException) else str(error)
+        said = text.replace('"', "'")
+        raise InvalidInput(
+            f"the Kafka client refuses the settings: {said}",
+            field="properties",
+            hint="properties takes the settings of librdkafka",
+        ) from error
+
+
+def _unreachable(stream: StreamDefinition, error: KafkaError, heard: str = "") -> Unreachable:
+    said = _words(error)
+    more = f" ({heard})" if heard and heard not in said else ""
+    return Unreachable(f"Kafka at {', '.join(stream.brokers)}: {said}{more}", field="brokers")
+
+
+def _words(error: KafkaError) -> str:
+    """What the library says, in words that say what to look at; unusual errors in its own."""
+    known = _WORDS.get(error.code())
+    return known or error.str().removeprefix("Local: ").removeprefix("Broker: ")
 
 
 def client_settings(stream: StreamDefinition, environment: Mapping[str, str]) -> dict[str, Any]:
