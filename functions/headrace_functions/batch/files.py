@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from headrace_functions.batch import encodings
 from headrace_functions.errors import Conflict, InvalidInput, NotFound
+from headrace_functions.tabular import dialect, kinds
 
 SUFFIXES = (".parquet", ".csv", ".jsonl", ".ndjson")
 _BLOCK = 8 * 1024 * 1024
@@ -80,8 +81,7 @@ def parts(file: Path, rows: int, place: str = "") -> Iterator[pa.Table]:
     held: list[pa.RecordBatch] = []
     count, empty, some = 0, pa.table({}), False
     try:
-        if file.suffix != ".parquet":
-            encodings.check_utf8(file, place)
+        _check_kind(file, place)
         for batch in _batches(file, rows):
             at, some = 0, some or batch.num_rows > 0
             _check_depth(batch.schema)
@@ -102,14 +102,22 @@ def parts(file: Path, rows: int, place: str = "") -> Iterator[pa.Table]:
         yield empty
 
 
+def _check_kind(file: Path, place: str) -> None:
+    """``InvalidInput`` for a file that is not what its name says, for text that is not UTF-8, and for CSV of another dialect."""
+    kinds.check(file, kinds.FORMATS[file.suffix], place, "in", SUFFIXES)
+    if file.suffix != ".parquet":
+        encodings.check_utf8(file, place)
+    if file.suffix == ".csv":
+        with file.open("rb") as opened:
+            dialect.check(opened.read(_BLOCK), place, "in")
+
+
 def _batches(file: Path, rows: int) -> Iterator[pa.RecordBatch]:
     if file.suffix == ".parquet":
         with pq.ParquetFile(file) as opened:
             yield _no_rows(opened.schema_arrow)
             yield from opened.iter_batches(batch_size=rows)
     elif file.suffix == ".csv":
-        if file.stat().st_size == 0:
-            raise ValueError("it is empty, without even a header")
         reader = _csv_reader(file)
         yield _no_rows(reader.schema)
         yield from reader

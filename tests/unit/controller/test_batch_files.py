@@ -128,8 +128,6 @@ def test_an_output_that_nobody_announced_is_told_where_a_column_has_its_name(tmp
         ("body.csv", "x,k\n1,a\n2,Köln\n".encode("latin-1"), "line 3, byte 12 of the file"),
         ("cut.csv", b"x,k\n1,a\xc3", "line 2, byte 8 of the file"),
         ("rows.jsonl", '{"x": 1, "k": "Köln"}\n'.encode("latin-1"), "line 1, byte 17 of the file"),
-        ("wide.csv", "x,k\n1,2\n".encode("utf-16"), "it looks like UTF-16"),
-        ("wide-without-mark.csv", "x,k\n1,2\n".encode("utf-16-le"), "it looks like UTF-16"),
     ],
 )
 def test_text_that_is_not_utf_8_is_refused_with_its_place(tmp_path: Path, name: str, data: bytes, where: str) -> None:
