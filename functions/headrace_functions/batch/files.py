@@ -145,7 +145,7 @@ def _no_rows(schema: pa.Schema) -> pa.RecordBatch:
 
 
 def _lines(file: Path, rows: int) -> Iterator[pa.RecordBatch]:
-    """Lines of JSON in the types of the first of them."""
+    """Lines of JSON in the types of the first of them; a member that a line does not have is null, as writers that leave nulls out mean it."""
     schema: pa.Schema | None = None
     read = 0
     with file.open("rb") as opened:
@@ -158,7 +158,7 @@ def _lines(file: Path, rows: int) -> Iterator[pa.RecordBatch]:
                 table = _of_lines(b"".join(lines), schema)
                 schema = schema or table.schema
             except pa.ArrowInvalid:
-                table = _of_mixed_types(lines)
+                table = _of_mixed_types(lines, schema.names if schema is not None else ())
             yield from table.combine_chunks().to_batches()
 
 
@@ -210,11 +210,14 @@ def _depth(kind: pa.DataType) -> int:
     return 1 + max((_depth(kind.field(i).type) for i in range(kind.num_fields)), default=0)
 
 
-def _of_mixed_types(lines: Sequence[bytes]) -> pa.Table:
-    """Rows whose values of one member are not of one type: such a column is text, each value as JSON has it. ``ValueError`` for no JSON."""
+def _of_mixed_types(lines: Sequence[bytes], known: Sequence[str]) -> pa.Table:
+    """Rows whose values of one member are not of one type: such a column is text, each value as JSON has it. ``ValueError`` for no JSON.
+
+    Members that are ``known`` from earlier lines are columns even where none of these lines has them.
+    """
     rows = [json.loads(line) for line in lines if line.strip()]
     columns = {}
-    for name in dict.fromkeys(name for row in rows for name in row):
+    for name in dict.fromkeys([*known, *(name for row in rows for name in row)]):
         values = [row.get(name) for row in rows]
         try:
             columns[name] = pa.array(values)

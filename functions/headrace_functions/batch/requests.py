@@ -96,6 +96,9 @@ class Asker:
                 field=missing[0],
                 expected=", ".join(t["name"] for t in self._inputs),
                 got=", ".join(columns[:20]),
+                hint="write it as null in the first lines, if it is missing there"
+                if file.endswith((".jsonl", ".ndjson"))
+                else None,
             )
 
     def no_answers(self) -> Mapping[str, pa.Array]:

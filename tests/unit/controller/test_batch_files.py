@@ -380,6 +380,23 @@ def test_text_of_lines_of_json_that_looks_like_a_time_is_sent_as_it_is(tmp_path:
     assert ["2026-01-02T03:04:05Z", "2026-01-02"] == model.got
 
 
+@pytest.mark.parametrize("later", ["4", '"u"'], ids=["of one type", "of several types"])
+def test_a_member_that_a_line_does_not_have_is_null(tmp_path: Path, later: str) -> None:
+    model, source = Typed("FP64", []), tmp_path / "rows.jsonl"
+    lines = ['{"v": 1.5, "z": 1}', '{"z": 2}', '{"z": 3}', f'{{"z": {later}}}']
+    written(source, "\n".join(lines) + "\n")
+    parts = list(files.parts(source, 2))
+    assert [1.5, None, None, None] == [value for part in parts for value in part["v"].to_pylist()]
+    model.run(source, tmp_path / "out")
+    assert [1.5, None, None, None] == model.got
+
+
+def test_an_input_that_none_of_the_first_lines_has_is_missing_in_the_file(tmp_path: Path) -> None:
+    lines = '{"z": 1}\n{"z": 2}\n{"x": 1, "z": 3}\n'
+    error = refused(Model(), written(tmp_path / "rows.jsonl", lines), tmp_path / "out")
+    assert ("x", "write it as null in the first lines, if it is missing there") == (error.field, error.hint)
+
+
 def test_decimals_of_a_parquet_file_are_numbers(tmp_path: Path) -> None:
     table = pa.table({"v": pa.array([Decimal("1.50"), None], pa.decimal128(9, 2))})
     pq.write_table(table, tmp_path / "rows.parquet")
