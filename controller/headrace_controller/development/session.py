@@ -81,9 +81,7 @@ class Session:
         except HeadraceError:
             return True
         named = [definition.training_data, definition.sample, definition.reference_data]
-        named.append(
-            definition.requirements if isinstance(definition.requirements, str) else definition.installed_file()
-        )
+        named += definition.requirement_files()
         others = {(source.folder / n).resolve() for n in named if n} | {Path(source.file).resolve()}
         found = {p.resolve() for p in changed}
         outside = {p for p in found if not any(p == q or q in p.parents for q in payload)}

@@ -97,7 +97,7 @@ def test_the_model_of_the_design_page_is_read_with_types_durations_and_text_meta
 def test_hydrosphere_definitions_are_accepted_as_they_are() -> None:
     model, single, pipeline, deployment = (d for d, _ in read_text(HYDROSPHERE))
     assert isinstance(model, ModelDefinition)
-    assert model.installed_file() == "requirements.txt"
+    assert model.requirement_files() == ("requirements.txt",)
     assert "ignored" in model.notes()[0]
     assert isinstance(single, SequenceDefinition)
     assert [s.weight_of(v) for s in single.pipeline for v in s.variants] == [100]

@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from headrace_controller.definitions import ModelDefinition, SequenceDefinition, read_text
+from headrace_controller.definitions.install_command import installed_by
+from headrace_controller.projects.packaging import package
 from headrace_controller.service import hydrosphere
+from headrace_functions.errors import InvalidInput
 from headrace_functions.runtime.frameworks.hydrosphere import imported
 from headrace_functions.runtime.loading import load_function
 from headrace_functions.signature import Field, Signature, dtype
@@ -91,3 +94,51 @@ def test_a_mistake_in_its_code_names_the_file_and_line(tmp_path: Path) -> None:
         imported("mistaken", tmp_path / "func_main.py", tmp_path)
     last = raised.traceback[-1]
     assert ("func_main.py", 2) == (Path(str(last.path)).name, last.lineno + 1)
+
+
+@pytest.mark.parametrize(
+    ("command", "files", "packages"),
+    [
+        ("pip install -r requirements.txt", ("requirements.txt",), ()),
+        ("python3 -m pip install -r requirements.txt", ("requirements.txt",), ()),
+        ("/usr/bin/python3.7 -m pip install --no-cache-dir -U -r requirements.txt", ("requirements.txt",), ()),
+        ("sudo pip3.7 install -rbase.txt --requirement=extra.txt", ("base.txt", "extra.txt"), ()),
+        ("pip install --upgrade pip && pip install -r 'my list.txt'", ("my list.txt",), ()),
+        ("pip install -r /model/files/requirements.txt numpy<2 'pandas[parquet] >= 2'", ("requirements.txt",), ("numpy<2", "pandas[parquet] >= 2")),
+        ("pip install --upgrade pip setuptools wheel", (), ()),
+    ],
+)  # fmt: skip
+def test_an_install_command_that_only_installs_packages_is_their_list(
+    command: str, files: tuple[str, ...], packages: tuple[str, ...]
+) -> None:
+    found = installed_by(command)
+    assert (files, packages) == (found.files, found.packages)
+
+
+def test_the_files_and_packages_of_an_install_command_are_requirements(tmp_path: Path) -> None:
+    for name, text in {"a.txt": "numpy\n", "b.txt": "# more\npandas==2.2.3\n", "src/func_main.py": ""}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    text = "kind: Model\nname: m\npayload: [src/]\ninstall-command: pip install joblib -r a.txt -r b.txt\n"
+    ((found, source),) = read_text(text, folder=tmp_path)
+    assert isinstance(found, ModelDefinition)
+    assert ["joblib", "numpy", "pandas==2.2.3"] == package(found, source, tmp_path).definition.requirements
+
+
+@pytest.mark.parametrize(
+    ("command", "part", "hint"),
+    [
+        ("apt-get update && pip install -r requirements.txt", "'apt-get update'", "under 'requirements'"),
+        ("pip install -r requirements.txt; python download.py", "'python download.py'", "under 'requirements'"),
+        ("pip install -e .", "'pip install -e .'", "to 'payload'"),
+        ("pip install ./wheels/x.whl", "x.whl is neither a package nor -r FILE", "under 'requirements'"),
+        ("pip install -i https://pypi.example/simple numpy", "-i is neither", "package indexes for uv"),
+        ("pip install -r requirements.txt | tee log", "| is neither", "under 'requirements'"),
+        ("pip install 'numpy", "No closing quotation", "under 'requirements'"),
+    ],
+)
+def test_what_an_install_command_does_besides_is_refused_by_its_part(command: str, part: str, hint: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        installed_by(command)
+    assert part in refused.value.message
+    assert hint in (refused.value.hint or "")
