@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Callable, Mapping
+from datetime import date
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -65,7 +66,8 @@ Duration = Annotated[float, BeforeValidator(located(parse_duration))]
 
 def _name(value: Any) -> str:
     """A name, with ``-`` for the ``_`` that names of Hydrosphere have: names here are parts of host names."""
-    return check_name(value.replace("_", "-") if isinstance(value, str) else value)
+    text = str(value) if isinstance(value, int) else value
+    return check_name(text.replace("_", "-") if isinstance(text, str) else text)
 
 
 Name = Annotated[str, BeforeValidator(located(_name))]
@@ -82,9 +84,14 @@ def _profile(value: Any) -> Any:
 
 
 def _as_text(value: Any) -> Any:
-    """YAML reads ``1.0`` and ``true`` as what they look like; metadata is text."""
+    """YAML reads ``1.0``, ``true`` and ``2026-01-31`` as what they look like; metadata is text."""
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, date):  # a datetime, too
+        return value.isoformat()
+    if value is None or isinstance(value, list | Mapping):
+        found = {type(None): "it is empty", list: "it is a list"}.get(type(value), "it is a mapping")
+        raise refuse(f"{found}, and only text is possible", expected="text, a number or true or false")
     return str(value) if isinstance(value, int | float) else value
 
 
@@ -92,7 +99,7 @@ Text = Annotated[str, BeforeValidator(_as_text)]
 
 
 class Document(BaseModel):
-    """A mapping with known kebab-case keys; an unknown key is refused with the nearest known one."""
+    """A mapping with known kebab-case keys; an unknown key is refused with the nearest known one, and one without a value is left out."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -116,7 +123,7 @@ class Document(BaseModel):
                 near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
                 hint = f"did you mean {near[0]!r}?" if near else f"known keys are {', '.join(known)}"
                 raise refuse(f"unknown key {key!r}", key=key, hint=hint)
-        return renamed
+        return {key: value for key, value in renamed.items() if value is not None}
 
     def to_document(self) -> dict[str, Any]:
         """What the user gave, defaults left out but for ``kind``, in a form that validates to an equal definition."""
@@ -125,10 +132,16 @@ class Document(BaseModel):
         return document if kind is None else {"kind": kind, **document}
 
 
+def _shape(value: Any) -> Any:
+    if value != "scalar" and not isinstance(value, list):
+        raise refuse(f"{value!r} is not a shape", expected="scalar, or a list of sizes such as [3] or [-1, 28]")
+    return value
+
+
 class FieldDefinition(Document):
     """One tensor of a contract: ``{shape: scalar, type: int64, profile: numerical}``."""
 
-    shape: Literal["scalar"] | list[int] = "scalar"
+    shape: Annotated[Literal["scalar"] | list[int], BeforeValidator(_shape)] = "scalar"
     type: str
     profile: Annotated[str | None, BeforeValidator(_profile)] = None
     columns: list[str] | None = None
@@ -144,8 +157,10 @@ class FieldDefinition(Document):
 
 def _check_fields(value: Any) -> Any:
     """Names and types of a side of a contract, so that errors point at the field."""
-    for name in value if isinstance(value, Mapping) else ():
+    for name, definition in value.items() if isinstance(value, Mapping) else ():
         check_field_name(str(name), field=str(name))
+        if definition is None:
+            raise InvalidInput(f"{name}: nothing is said of it", expected="e.g. {type: double, shape: scalar}")
     return value
 
 

@@ -189,7 +189,7 @@ class ModelDefinition(Document):
     scaling: ScalingDefinition = ScalingDefinition()
     limits: LimitsDefinition = LimitsDefinition()
     image: str | None = None
-    runtime: str | None = None
+    runtime: Text | None = None
     install_command: str | None = None
 
     @field_validator("image")

@@ -21,6 +21,17 @@ MAX_TEXT = 1024 * 1024  # bytes of one definition file
 SUFFIXES = (".yaml", ".yml")
 _WRAPPERS = ("function-", "list[", "tuple[", "literal[")  # what pydantic puts into places for its own types
 
+_KINDS_OF_VALUES = {
+    "string_type": "it is not text",
+    "list_type": "it is not a list",
+    "dict_type": "it is not a mapping",
+    "model_type": "it is not a mapping",
+    **dict.fromkeys(("bool_type", "bool_parsing"), "it is not true or false"),
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "it is not a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "it is not a number"),
+    "missing": "it is required",
+}
+"""What pydantic calls a value of another kind, in our words."""
 _OTHERS = 5  # further places that an error names
 
 Definition = ModelDefinition | SequenceDefinition | DeploymentConfiguration | GrantDefinition | StreamDefinition
@@ -62,12 +73,13 @@ def explain(error: ValidationError, source: Source | None = None) -> InvalidInpu
     more = f"; also check {', '.join(others[:_OTHERS])}" + ("…" if len(others) > _OTHERS else "") if others else ""
     field_path = ".".join(str(part) for part in path)
     # A domain check says the name of its field itself; the path says it with the way there.
-    message = str(first["msg"]).removeprefix(f"{path[-1]}: ") if path else str(first["msg"])
+    said = _KINDS_OF_VALUES.get(first["type"], str(first["msg"]))
+    message = said.removeprefix(f"{path[-1]}: ") if path else said
     return InvalidInput(
         f"{source.place(path) if source else ''}{field_path + ': ' if field_path else ''}{message}{more}",
         field=field_path or None,
         expected=context.get("expected"),
-        got=context.get("got"),
+        got=context.get("got") or (repr(first["input"])[:80] if first["type"] in _KINDS_OF_VALUES else None),
         hint=context.get("hint"),
     )
 

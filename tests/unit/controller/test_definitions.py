@@ -155,7 +155,7 @@ def test_an_unknown_key_is_refused_with_document_line_path_and_the_nearest_known
         ("kind: Sequence\nname: x\npipeline: [[{model: 'a:0'}]]", "pipeline.0.variants.0.model", "not a version"),
         ("kind: Sequence\nname: x\nsingular: {model: a:1}\npipeline: [[{model: a:1}]]", "singular", "both"),
         (
-            "kind: Application\nname: x\nsingular: {model: a:1}\nkafka-streaming: []",
+            "kind: Application\nname: x\nsingular: {model: a:1}\nkafka-streaming: [{source-topic: a}]",
             "kafka-streaming",
             "cannot be honoured",
         ),

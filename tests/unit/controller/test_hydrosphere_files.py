@@ -142,3 +142,61 @@ def test_what_an_install_command_does_besides_is_refused_by_its_part(command: st
         installed_by(command)
     assert part in refused.value.message
     assert hint in (refused.value.hint or "")
+
+
+def read(*lines: str) -> ModelDefinition:
+    ((found, _),) = read_text("\n".join(("kind: Model", "name: m", "payload: [src/]", *lines)) + "\n")
+    assert isinstance(found, ModelDefinition)
+    return found
+
+
+@pytest.mark.parametrize(
+    "line", ["contract:", "contract: {inputs: , outputs: }", "monitoring:", "metadata:", "runtime:", "install-command:"]
+)
+def test_a_key_without_a_value_is_left_out(line: str) -> None:
+    assert read() == read(line)
+
+
+def test_numbers_and_dates_are_the_text_that_is_meant() -> None:
+    found = read("runtime: 1.0", "metadata: {trained: 2026-01-31, release: 2}")
+    assert "1.0" == found.runtime
+    assert {"trained": "2026-01-31", "release": "2"} == found.metadata
+    ((numbered, _),) = read_text("kind: Model\nname: 12\npayload: [src/]\n")
+    assert "12" == numbered.name
+
+
+def test_metrics_and_the_models_that_score_may_be_called_as_in_hydrosphere() -> None:
+    config = "config: {monitoring-model: age_check:1, threshold: 0.5, operator: '<='}"
+    found = read(f"monitoring: [{{name: Custom  Metric, {config}}}, {{name: sex_score, {config}}}]")
+    assert ["custom-metric", "sex-score"] == [spec.name for spec in found.metrics()]
+    assert ["age-check:1", "age-check:1"] == [str(spec.model) for spec in found.metrics()]
+
+
+@pytest.mark.parametrize("key", ["streaming", "kafka-streaming", "kafkaStreaming"])
+def test_topics_of_an_application_are_refused_with_what_to_write_instead(key: str) -> None:
+    application = "kind: Application\nname: a\nsingular: {model: m:1}\n"
+    with pytest.raises(InvalidInput, match=f"{key} cannot be honoured") as refused:
+        read_text(f"{application}{key}: [{{source-topic: a, destination-topic: b}}]\n")
+    assert "kind: Stream" in (refused.value.hint or "")
+    ((empty, _),) = read_text(f"{application}{key}: []\n")
+    assert isinstance(empty, SequenceDefinition)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("contract: {inputs: {x: }}", "contract.inputs: x: nothing is said of it"),
+        ("contract: {inputs: {x: {type: double, shape: 3}}}", "contract.inputs.x.shape: 3 is not a shape"),
+        ("contract: {inputs: {x: {type: double, shape: '[3]'}}}", "contract.inputs.x.shape: '[3]' is not a shape"),
+        ("metadata: {team: [a, b]}", "metadata.team: it is a list, and only text is possible"),
+        ("runtime: {name: r, tag: 1}", "runtime: it is a mapping, and only text is possible"),
+        ("training-data: [a.csv]", "training-data: it is not text"),
+        ("payload: [1]", "payload.0: it is not text"),
+        ("contract: [x]", "contract: it is not a mapping"),
+        ("batch: maybe", "batch: it is not true or false"),
+    ],
+)
+def test_a_value_of_another_kind_is_refused_in_a_sentence(line: str, said: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        read_text(f"kind: Model\nname: m\n{'' if line.startswith('payload') else 'payload: [src/]'}\n{line}\n")
+    assert said in refused.value.message
