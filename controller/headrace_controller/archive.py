@@ -5,6 +5,7 @@ Its SHA-256 is the artifact's digest. Functions in a cluster unpack without a co
 """
 
 import fcntl
+import glob
 import gzip
 import hashlib
 import os
@@ -20,7 +21,18 @@ from headrace_functions.errors import InvalidInput, Malformed, NotFound, TooLarg
 from headrace_functions.storage.members import MAX_FILES, MAX_UNPACKED
 from headrace_functions.storage.unpacking import unpack
 
-__all__ = ["MAX_ARCHIVE", "MAX_FILES", "MAX_UNPACKED", "digest", "from_gzip", "names", "pack", "unpack", "unpack_once"]
+__all__ = [
+    "MAX_ARCHIVE",
+    "MAX_FILES",
+    "MAX_UNPACKED",
+    "digest",
+    "expanded",
+    "from_gzip",
+    "names",
+    "pack",
+    "unpack",
+    "unpack_once",
+]
 
 MAX_ARCHIVE = 2 * 1024**3  # bytes of an archive, compressed
 _LEVEL = 3
@@ -30,7 +42,7 @@ _IGNORED = {"__pycache__", ".git", ".venv", ".ipynb_checkpoints", ".DS_Store"}
 
 
 def pack(paths: Iterable[str], folder: Path, target: Path) -> str:
-    """Write the archive of ``paths`` (files and folders, relative to ``folder``) to ``target``; return its SHA-256.
+    """Write the archive of ``paths`` (files, folders and patterns of them, relative to ``folder``) to ``target``; return its SHA-256.
 
     Paths keep their place below ``folder``; what lies outside of it goes to the top by its own name. Raises ``NotFound``
     for a path that is not there, ``InvalidInput`` for links that leave the payload or two files of one name, ``TooLarge``.
@@ -117,17 +129,35 @@ def names(archive: Path) -> list[str]:
         return sorted(member.name for member in tar if member.isfile())
 
 
-def _members(paths: Iterable[str], folder: Path) -> Iterator[tuple[str, Path]]:
-    taken: dict[str, Path] = {}
-    root = folder.resolve()
+def expanded(paths: Iterable[str], folder: Path) -> list[Path]:
+    """The files and folders that ``paths`` name; in a pattern, ``**`` also stands for folders in one another.
+
+    Raises ``NotFound`` for a path that is not there, and for a pattern that nothing matches.
+    """
+    found: list[Path] = []
     for text in paths:
-        path = folder / text
-        if not path.exists():
+        matched = [folder / text] if (folder / text).exists() else _matched(text, folder)
+        if not matched:
             raise NotFound(
-                f"payload: {text} is not in {folder}",
+                f"payload: nothing in {folder} matches {text}"
+                if glob.has_magic(text)
+                else f"payload: {text} is not in {folder}",
                 field="payload",
                 hint="train the model first, or correct the path",
             )
+        found += matched
+    return found
+
+
+def _matched(pattern: str, folder: Path) -> list[Path]:
+    paths = sorted(glob.glob(pattern, root_dir=folder, recursive=True))  # noqa: PTH207 -- a pattern may be absolute
+    return [folder / path for path in paths if _IGNORED.isdisjoint(Path(path).parts) and not path.endswith(".pyc")]
+
+
+def _members(paths: Iterable[str], folder: Path) -> Iterator[tuple[str, Path]]:
+    taken: dict[str, Path] = {}
+    root = folder.resolve()
+    for path in expanded(paths, folder):
         resolved = path.resolve()
         top = resolved.relative_to(root) if resolved.is_relative_to(root) else Path(resolved.name)
         for file in _files(resolved):

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from werkzeug.datastructures import FileStorage
 
-from headrace_controller.training import source, tables
-from headrace_functions.errors import InvalidInput, TooLarge
+from headrace_controller.training import source
+from headrace_functions.errors import TooLarge
+from headrace_functions.tabular import kinds
 
 CHUNK = 1 << 20
 
@@ -15,12 +16,8 @@ CHUNK = 1 << 20
 def save_table(part: FileStorage, folder: Path, name: str, limit: int = source.MAX_BYTES) -> tuple[Path, str]:
     """Where a table was saved, and its SHA-256."""
     suffix = Path(part.filename or "").suffix
-    if suffix not in tables.SUFFIXES:
-        raise InvalidInput(
-            f"{name}: {part.filename!r} is neither CSV nor Parquet",
-            field=name,
-            expected=f"a file named *{' or *'.join(tables.SUFFIXES)}",
-        )
+    if suffix not in kinds.TABLES:
+        raise kinds.wrong_name(part.stream.read(kinds.HEAD), f"{name}: {part.filename}", name, kinds.TABLES)
     # The name is kept for the log; only its harmless characters are.
     stem = re.sub(r"[^A-Za-z0-9_-]", "_", Path(part.filename or "").stem)[:80] or name
     target = folder / name / f"{stem}{suffix}"

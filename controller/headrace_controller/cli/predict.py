@@ -14,6 +14,7 @@ from headrace_controller.projects import csv_rows, example_requests
 from headrace_functions.errors import HeadraceError, InvalidInput, NotFound, NotReady
 from headrace_functions.names import Reference, VersionId
 from headrace_functions.suggestions import did_you_mean
+from headrace_functions.tabular import kinds
 
 MAX_SHOWN = 4096  # characters of a request in a command line that is shown
 
@@ -168,6 +169,7 @@ def _signature(client: Client, name: str) -> example_requests.Json:
 
 def _read(file: Path) -> str:
     try:
+        kinds.check(file, kinds.JSON, str(file), "file", csv_rows.TAKEN)
         return file.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise NotFound(f"{file} cannot be read: {error.strerror}", field="file") from error

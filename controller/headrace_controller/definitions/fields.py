@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Callable, Mapping
+from datetime import date
 from types import UnionType
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -68,7 +69,8 @@ Duration = Annotated[float, BeforeValidator(located(parse_duration))]
 
 def _name(value: Any) -> str:
     """A name, with ``-`` for the ``_`` that names of Hydrosphere have: names here are parts of host names."""
-    return check_name(value.replace("_", "-") if isinstance(value, str) else value)
+    text = str(value) if isinstance(value, int) else value
+    return check_name(text.replace("_", "-") if isinstance(text, str) else text)
 
 
 Name = Annotated[str, BeforeValidator(located(_name))]
@@ -85,9 +87,13 @@ def _profile(value: Any) -> Any:
 
 
 def _as_text(value: Any) -> Any:
-    """YAML reads ``1.0`` and ``true`` as what they look like; metadata is text."""
+    """YAML reads ``1.0``, ``true`` and ``2026-01-31`` as what they look like; metadata is text."""
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, date):  # a datetime, too
+        return value.isoformat()
+    if value is None or isinstance(value, list | Mapping):
+        raise refuse(f"{shown(value)} is not text", expected="text, a number, true or false")
     return str(value) if isinstance(value, int | float) else value
 
 
@@ -188,8 +194,10 @@ class FieldDefinition(Document):
 
 def _check_fields(value: Any) -> Any:
     """Names and types of a side of a contract, so that errors point at the field."""
-    for name in value if isinstance(value, Mapping) else ():
+    for name, definition in value.items() if isinstance(value, Mapping) else ():
         check_field_name(str(name), field=str(name))
+        if definition is None:
+            raise InvalidInput(f"{name}: nothing is said of it", expected="e.g. {type: double, shape: scalar}")
     return value
 
 

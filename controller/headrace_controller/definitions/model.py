@@ -8,10 +8,12 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from headrace_controller.definitions.container import ContainerDefinition, check_image
 from headrace_controller.definitions.fields import Contract, Document, Duration, Name, Strings, Text, refuse
+from headrace_controller.definitions.install_command import Installed, installed_by
 from headrace_controller.definitions.monitoring import Monitoring, MonitoringDefinition
 from headrace_controller.definitions.validation_errors import shown
 from headrace_controller.monitoring.specs import MetricSpec
 from headrace_functions import version
+from headrace_functions.errors import InvalidInput
 from headrace_functions.runtime.frameworks import chat_completions
 from headrace_functions.version import CONTAINER, EXTERNAL
 
@@ -31,7 +33,6 @@ _CHAT = {
 """The contract of a language model that says none."""
 _NOT_EXTERNAL = ("payload", "framework", "requirements", "image", "install_command")
 _NOT_CONTAINER = ("payload", "requirements", "image", "install_command", "external", "options", "reference_data")
-_PIP_INSTALL = re.compile(r"\s*(?:python -m )?pip3? install (?:-r|--requirement)[ =](?P<file>\S+)\s*")
 
 
 def _requirements(value: Any) -> Any:
@@ -194,7 +195,7 @@ class ModelDefinition(Document):
     scaling: ScalingDefinition = ScalingDefinition()
     limits: LimitsDefinition = LimitsDefinition()
     image: str | None = None
-    runtime: str | None = None
+    runtime: Text | None = None
     install_command: str | None = None
 
     @field_validator("image")
@@ -271,14 +272,12 @@ class ModelDefinition(Document):
 
     @model_validator(mode="after")
     def _install_command_is_a_requirement_list(self) -> "ModelDefinition":
-        """Only ``pip install -r FILE`` can be honoured: environments are resolved and shared, nothing runs in them."""
-        if self.install_command is not None and self.requirements is None and self.installed_file() is None:
-            raise refuse(
-                f"install-command {self.install_command!r} cannot be honoured: nothing but a requirement list is installed",
-                key="install-command",
-                expected="pip install -r FILE",
-                hint="list the packages under 'requirements' and remove install-command",
-            )
+        """Only ``pip install`` can be honoured: environments are resolved and shared, nothing runs in them."""
+        if self.requirements is None:
+            try:
+                self.installed()
+            except InvalidInput as error:
+                raise refuse(error.message, key="install-command", expected=error.expected, hint=error.hint) from error
         return self
 
     @property
@@ -299,10 +298,15 @@ class ModelDefinition(Document):
         found = (MetricSpec.of_config(m.name, m.config) for m in self.monitoring.metrics)
         return [spec for spec in found if spec is not None]
 
-    def installed_file(self) -> str | None:
-        """The requirements file that ``install-command`` installs, if that is all it does."""
-        match = _PIP_INSTALL.fullmatch(self.install_command or "")
-        return match["file"] if match else None
+    def installed(self) -> Installed:
+        """What ``install-command`` installs."""
+        return installed_by(self.install_command or "")
+
+    def requirement_files(self) -> tuple[str, ...]:
+        """The files that list what the model needs: ``requirements``, else those of ``install-command``."""
+        if self.requirements is None:
+            return self.installed().files
+        return (self.requirements,) if isinstance(self.requirements, str) else ()
 
     def notes(self) -> list[str]:
         """What the definition says and the platform does not follow, for the build log."""

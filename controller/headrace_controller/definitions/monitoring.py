@@ -12,10 +12,15 @@ from headrace_functions.log_conditions import MAX_WHERE
 from headrace_functions.quality_rules import MAX_RULES, QualityRule
 
 
+def _metric_name(value: Any) -> Any:
+    """Hydrosphere's metrics are called as people call them: ``Custom Metric`` is ``custom-metric``."""
+    return "-".join(value.lower().split()) if isinstance(value, str) else value
+
+
 class MetricDefinition(Document):
     """One metric of a version; kept with the version and read by the monitoring that computes it."""
 
-    name: Name
+    name: Annotated[Name, BeforeValidator(_metric_name)]
     config: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")

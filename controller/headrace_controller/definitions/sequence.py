@@ -11,6 +11,7 @@ from headrace_functions.names import Reference
 
 MAX_STAGES = 50
 MAX_VARIANTS = 20  # of one stage, shadows included
+_STREAMING = ("streaming", "kafka-streaming", "kafkaStreaming")
 
 
 class VariantDefinition(Document):
@@ -97,9 +98,14 @@ class SequenceDefinition(Document):
     def _singular_is_one_stage(cls, data: Any) -> Any:
         if not isinstance(data, Mapping):
             return data
-        for key in ("streaming", "kafka-streaming"):
-            if key in data:
-                raise refuse(f"{key} cannot be honoured: a sequence is called over HTTP", key=key, hint=f"remove {key}")
+        streaming = next((key for key in _STREAMING if data.get(key)), None)
+        if streaming:
+            raise refuse(
+                f"{streaming} cannot be honoured: a sequence is called over HTTP",
+                key=streaming,
+                hint=f"remove {streaming}, and read and write topics by a document of kind: Stream (docs/kafka.md)",
+            )
+        data = {key: value for key, value in data.items() if key not in _STREAMING and value is not None}
         if "singular" not in data:
             return data
         if "pipeline" in data:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from headrace_controller import archive
 from headrace_controller.child_processes import Log
 from headrace_controller.development.building import Bench, Built, definition_of
 from headrace_controller.development.front import Front
@@ -76,13 +77,11 @@ class Session:
         """Whether something else than payload was saved: the definition, requirements or data decide the signature and the environment."""
         try:
             definition, source = definition_of(self._path, self._name)
+            payload = [p.resolve() for p in archive.expanded(definition.payload, source.folder)]
         except HeadraceError:
             return True
-        payload = [(source.folder / p).resolve() for p in definition.payload]
         named = [definition.training_data, definition.sample, definition.reference_data]
-        named.append(
-            definition.requirements if isinstance(definition.requirements, str) else definition.installed_file()
-        )
+        named += definition.requirement_files()
         others = {(source.folder / n).resolve() for n in named if n} | {Path(source.file).resolve()}
         found = {p.resolve() for p in changed}
         outside = {p for p in found if not any(p == q or q in p.parents for q in payload)}

@@ -12,6 +12,7 @@ from headrace_controller.training.csvfile import CsvFile
 from headrace_functions.errors import InvalidInput, TooLarge
 from headrace_functions.signature import DType, Field, dtype
 from headrace_functions.storage.objects import ObjectStore
+from headrace_functions.tabular import dialect
 from headrace_functions.version import Version
 
 MAX_ROWS = 100_000
@@ -116,6 +117,7 @@ def _csv(file: Path, version: Version, target: str) -> pa.Table:
         raise _lacking(file, target, "the label column", found.names)
     names = _spread(version, found.names, target)
     if names:
+        dialect.check_named(found.names, f"{FIELD}: {file.name}", FIELD)
         kind = version.signature.inputs[0].dtype
         found = CsvFile(file, FIELD, {**dict.fromkeys(names, kind), target: dtype("string")})
     blocks, types, rows = [], found.types(), 0
@@ -143,7 +145,7 @@ def _parquet(file: Path) -> pa.Table:
                 field=FIELD,
                 expected=f"1 to {MAX_ROWS:,}",
             )
-        found = opened.read()
+        found = tables.without_index(opened.read())
     except (pa.ArrowException, OSError) as error:
         raise InvalidInput(f"{FIELD}: {file.name} cannot be read: {error}", field=FIELD) from error
     tables.check_names(found.column_names, FIELD)

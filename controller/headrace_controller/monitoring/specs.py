@@ -140,7 +140,7 @@ class MetricSpec:
         for key in ("monitoring-model", "threshold"):
             if key not in config:
                 raise InvalidInput(f"{name}: {key} is missing", field=key, expected=f"{', '.join(KEYS)}")
-        model = VersionId.parse(str(config["monitoring-model"]), field="monitoring-model")
+        model = VersionId.parse(str(config["monitoring-model"]).replace("_", "-"), field="monitoring-model")
         return cls(name, model, operator, _number(config["threshold"], "threshold"))
 
 

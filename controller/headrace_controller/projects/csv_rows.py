@@ -11,11 +11,14 @@ from headrace_controller.projects.example_requests import Json, request_of
 from headrace_controller.training.csvfile import CsvFile
 from headrace_functions.errors import InvalidInput, NotFound
 from headrace_functions.signature import dtype
+from headrace_functions.tabular import dialect
 
 ROWS = 10_000
 """Rows of one request at most, and ..."""
 VALUES = 1_000_000
 """... its values."""
+TAKEN = (".csv", ".json")
+"""Suffixes of files of rows that ``headrace predict`` takes."""
 
 
 def requests_of(file: Path, metadata: Mapping[str, Any]) -> Iterator[tuple[int, Json]]:
@@ -54,11 +57,14 @@ def requests_of(file: Path, metadata: Mapping[str, Any]) -> Iterator[tuple[int, 
 
 def _opened(file: Path, inputs: Sequence[Mapping[str, Any]], rank: int) -> tuple[CsvFile, Mapping[str, Any] | None]:
     """The file, its inputs' columns declared; and the vector input that takes all of them, if there is one."""
-    csv = CsvFile(file, "file", {t["name"]: dtype(t["datatype"]) for t in inputs if len(t["shape"]) < rank})
+    csv = CsvFile(
+        file, "file", {t["name"]: dtype(t["datatype"]) for t in inputs if len(t["shape"]) < rank}, taken=TAKEN
+    )
     alone = inputs[0] if len(inputs) == 1 and len(inputs[0]["shape"]) == rank else None
     if alone is None or alone["name"] in csv.names:
         return csv, None
-    return CsvFile(file, "file", dict.fromkeys(csv.names, dtype(alone["datatype"]))), alone
+    dialect.check_named(csv.names, f"file: {file.name}", "file")
+    return CsvFile(file, "file", dict.fromkeys(csv.names, dtype(alone["datatype"])), taken=TAKEN), alone
 
 
 def _columns(

@@ -12,6 +12,8 @@ from headrace_functions.protocol.messages import EXPLAIN, EXPLANATIONS
 
 Json = dict[str, Any]
 ROWS = 10_000  # of one request; more are sent in several
+_NAMED = "if the rows are CSV, name the file *.csv"
+_LINES = "write the rows as one list, or use headrace batch, which reads JSON lines"
 
 
 _SHIFT = re.compile(r"(?P<sign>[x+-])(?P<size>\d+(\.\d+)?)(?P<unit>sd)?")
@@ -22,7 +24,8 @@ def of_json(text: str, metadata: Mapping[str, Any]) -> Iterator[tuple[int, Json]
     try:
         given = json.loads(text)
     except ValueError as error:
-        raise Malformed(f"not JSON: {error}", field="file") from error
+        hint = _LINES if str(error).startswith("Extra data") else _NAMED
+        raise Malformed(f"not JSON: {error}", field="file", hint=hint) from error
     if isinstance(given, dict) and "inputs" in given:
         yield 0, given
         return

@@ -94,22 +94,25 @@ def _git(folder: Path, *arguments: str) -> str | None:
 
 
 def _requirements(definition: ModelDefinition, source: Source) -> list[str] | None:
-    named = definition.requirements if definition.requirements is not None else definition.installed_file()
-    if named is None:
-        return None
-    if isinstance(named, list):
-        return requirements.check(named)
-    file = source.folder / named
+    if isinstance(definition.requirements, list):
+        return requirements.check(definition.requirements)
+    packages = definition.installed().packages if definition.requirements is None else ()
+    listed = [line for file in definition.requirement_files() for line in _listed(file, source)]
+    return requirements.check([*packages, *listed]) or None if definition.requirements is None else listed
+
+
+def _listed(name: str, source: Source) -> list[str]:
+    file = source.folder / name
     if not file.is_file():
         raise NotFound(
-            f"{source.place(('requirements',))}requirements: {named} does not exist",
+            f"{source.place(('requirements',))}requirements: {name} does not exist",
             field="requirements",
             hint="correct the path, or list the packages",
         )
     try:
         return requirements.parse(file.read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:
-        raise InvalidInput(f"requirements: {named} is not a text file", field="requirements") from error
+        raise InvalidInput(f"requirements: {name} is not a text file", field="requirements") from error
 
 
 def _file(name: str | None, source: Source, key: str) -> Path | None:

@@ -2,7 +2,7 @@
 
 import io
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +16,7 @@ from headrace_controller.requestlog.reader import LogReader
 from headrace_controller.training import label_values, tables
 from headrace_functions.errors import Conflict, InvalidInput, NotFound, NotReady
 from headrace_functions.names import VersionId
+from headrace_functions.signature import DType, dtype
 from headrace_functions.storage import layout
 from headrace_functions.storage.objects import ObjectInfo, ObjectStore
 from headrace_functions.version import Version
@@ -68,7 +69,7 @@ class Labels:
         ``NotReady`` for a version that is not released.
         """
         found = self._labelled(version)
-        given = tables.read(file, field="labels", text=(REQUEST, *found.target))
+        given = tables.read(file, field="labels", declared=_declared(found.target))
         columns = checked(given, found.target)
         allowed = label_values.kinds(self._catalog.documents.objects, found)
         columns |= {name: label_values.spelled(name, columns[name], allowed[name]) for name in found.target}
@@ -122,6 +123,11 @@ class Labels:
                 continue
             return number
         raise Conflict(f"labels of {version} could not be stored: {_RACES} other writers were faster")
+
+
+def _declared(target: Sequence[str]) -> Mapping[str, DType]:
+    """The types of the columns of a CSV file: ids and labels are text, even where every value looks like a number."""
+    return {**dict.fromkeys((REQUEST, *target), dtype("string")), ROW: dtype("int64")}
 
 
 def checked(columns: tables.Columns, target: tuple[str, ...]) -> tables.Columns:

@@ -13,9 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from headrace_controller.training import csvdialect
 from headrace_functions.errors import InvalidInput, TooLarge
 from headrace_functions.signature import DType
+from headrace_functions.tabular import dialect, kinds
+from headrace_functions.tabular.missing import MISSING_WORDS
 
 BLOCK = 8 * 1024**2  # bytes that are read at a time
 MAX_QUOTED = 16 * 1024**2
@@ -30,9 +31,6 @@ LOOKS_LIKE_TEXT = r"^\s*(?:\+|-?0\d|-?\d{16,}$)|^\s*-?\d+[eE]\d+\s*$|^\s*-?0[xX]
 """Numbers that another system would not write so: leading zeros, a plus sign, 16 digits and more, exponents of whole numbers, hexadecimals."""
 LOOKS_LIKE_NUMBER = r"^\s*[01]\s*$"
 """What is no truth value beside ``true`` and ``false``: a column of both is text."""
-MISSING = ("None", "<NA>")
-"""Words that pandas takes for missing values, in addition to those of Arrow."""
-
 _TEXTUAL = {pa.int64(): LOOKS_LIKE_TEXT, pa.float64(): LOOKS_LIKE_TEXT, pa.bool_(): LOOKS_LIKE_NUMBER}
 _ROW = re.compile(r"Row #(\d+)")
 _COLUMNS = re.compile(r"Expected (\d+) columns, got (\d+)")
@@ -47,16 +45,20 @@ class CsvFile:
         field: str,
         declared: Mapping[str, DType] | None = None,
         missing: Sequence[str] | None = None,
+        taken: Sequence[str] = kinds.TABLES,
     ) -> None:
-        """``field`` is what errors call the file; ``declared`` types come before any guess; ``missing`` are the words of no value."""
+        """``field`` is what errors call the file; ``declared`` types come before any guess; ``missing`` are the words of no value.
+
+        ``taken`` are the suffixes of other files that the caller reads, for a file that is one of these in truth.
+        """
         self._file = file
         self._field = field
+        self._where = f"{field}: {file.name}"
+        self._taken = taken
         self._declared = declared or {}
-        usual = [*pa.csv.ConvertOptions().null_values, *MISSING]
-        self._missing = usual if missing is None else ["", *missing]
+        self._missing = MISSING_WORDS if missing is None else ["", *missing]
         header = self._header()
         self._start = len(header)
-        csvdialect.check(header, file.name, field)
         try:
             self.names: list[str] = pyarrow.csv.read_csv(pa.BufferReader(header.rstrip() + b"\n")).schema.names
         except pa.ArrowInvalid as error:
@@ -141,7 +143,7 @@ class CsvFile:
             raw = self._parsed(block, {name: pa.binary()}, [name], threads=False)[name].to_pylist()
             at = self._first_wrong(raw, kind)
             if at is not None:
-                raise csvdialect.wrong_value(self._file.name, self._field, name, rows + at + 1, raw[at], kind)
+                raise dialect.wrong_value(self._where, name, rows + at + 1, raw[at], kind)
 
     def _first_wrong(self, raw: list[bytes | None], kind: pa.DataType) -> int | None:
         """The place of the first value that ``kind`` does not take, by halves: every value before it is fine."""
@@ -177,16 +179,13 @@ class CsvFile:
 
     def _header(self) -> bytes:
         """Everything up to the end of the first line that is not blank."""
+        kinds.check(self._file, kinds.CSV, self._where, self._field, self._taken)
         with self._file.open("rb") as source:
             head = source.read(MAX_HEADER + 1)
-        csvdialect.check_encoding(head, self._file.name, self._field)
-        end = _line_end(head)
-        at = head.find(end) + 1
-        while at and (head.count(b'"', 0, at) % 2 or not head[:at].strip()):
-            at = head.find(end, at) + 1
-        found = head[:at] if at else head
+        found = dialect.first_record(head)
         if len(found) > MAX_HEADER:
-            raise TooLarge(f"{self._field}: the header of {self._file.name} has more than {MAX_HEADER} bytes")
+            raise TooLarge(f"{self._where}: the header has more than {MAX_HEADER} bytes")
+        dialect.check(head, self._where, self._field)
         return found
 
     def _blocks(self) -> Iterator[bytes]:
@@ -199,7 +198,7 @@ class CsvFile:
                 cut = _cut(block)
                 if not cut and len(block) > MAX_LINE:
                     raise TooLarge(
-                        f"{self._field}: {self._file.name} has a line of more than {MAX_LINE} bytes",
+                        f"{self._where} has a line of more than {MAX_LINE} bytes",
                         field=self._field,
                         hint="check that the file is CSV, and that every quote that is opened is closed",
                     )
@@ -216,7 +215,7 @@ class CsvFile:
             if shifted and int(shifted[2]) > int(shifted[1])
             else None
         )
-        return InvalidInput(f"{self._field}: {self._file.name} cannot be read: {why}", field=self._field, hint=hint)
+        return InvalidInput(f"{self._where} cannot be read: {why}", field=self._field, hint=hint)
 
 
 def _arrow(kind: DType) -> pa.DataType:
@@ -228,16 +227,12 @@ def _arrow(kind: DType) -> pa.DataType:
     return pa.uint64() if kind.name == "uint64" else pa.float64() if kind.numpy.kind == "f" else pa.int64()
 
 
-def _line_end(text: bytes) -> bytes:
-    return b"\n" if b"\n" in text else b"\r"
-
-
 def _cut(block: bytes) -> int:
     """How much of ``block`` is whole lines: up to the last line end outside of quotes, 0 where there is none yet.
 
     Quotes within values and values of several lines cannot be told apart by counting; a file that has both may be refused.
     """
-    end = _line_end(block)
+    end = dialect.line_end(block)
     last = cut = block.rfind(end) + 1
     quotes = block.count(b'"', 0, cut)
     while cut and quotes % 2:

@@ -155,7 +155,8 @@ def _converted(csv: CsvFile, target: Path, name: str, field: str) -> Path:
 def _opened(file: Path, field: str, name: str) -> Source:
     try:
         with pq.ParquetFile(file) as opened:
-            found, names = opened.metadata, opened.schema_arrow.names
+            found = opened.metadata
+            names = [name for name in opened.schema_arrow.names if not tables.is_index(name)]
     except (pa.ArrowInvalid, OSError) as error:
         raise InvalidInput(f"{field}: {name} cannot be read: {error}", field=field) from error
     tables.check_names(names, field)

@@ -4,6 +4,7 @@ A column is an array ``(n,)`` of bool, integers or floats (missing: NaN), ``(n,)
 ``(n, k)`` numbers where each row holds k, or ``(n,)`` objects of arrays where rows differ in length.
 """
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 import pyarrow.parquet as pq
 
 from headrace_controller.training import memory
+from headrace_controller.training.csvfile import CsvFile
 from headrace_controller.training.summary import is_truth
 from headrace_functions.errors import InvalidInput, NotFound, TooLarge
 from headrace_functions.names import check_field_name
+from headrace_functions.signature import DType
+from headrace_functions.tabular import dialect, kinds
 
 Array = np.ndarray[Any, Any]
 Columns = dict[str, Array]
@@ -29,25 +32,36 @@ BYTES_A_VALUE = 36
 BYTES_A_BYTE = 2.5
 """The same for a byte of CSV."""
 MAX_COLUMNS = 5000
-SUFFIXES = (".csv", ".parquet")
+_INDEX = re.compile(r"__index_level_\d+__")
+"""The name that pandas gives to the index in Parquet where it has none."""
 
 
-def read(file: Path, *, field: str, text: Sequence[str] = ()) -> Columns:
+def read(file: Path, *, field: str, declared: Mapping[str, DType] | None = None) -> Columns:
     """All columns of a file, by its suffix ``.csv`` (with a header) or ``.parquet``, in the file's order; training data is ``data``'s.
 
-    The CSV columns named by ``text`` are text, even where every value looks like a number.
+    CSV columns whose type is ``declared`` are read as that, the others as what they look like.
 
     Raises ``InvalidInput`` for what is not such a file, repeated or unusable column names and types that are none of ours.
     """
-    table = _read(file, field, text)
+    table = _read(file, field, declared)
     check_names(table.column_names, field)
     if not table.num_rows:
         raise InvalidInput(f"{field}: {file.name} has no rows", field=field)
     return to_columns(table, field)
 
 
+def without_index(table: pa.Table) -> pa.Table:
+    """A table without the columns in which pandas keeps the index of a frame that was filtered or shuffled."""
+    return table.drop_columns([name for name in table.column_names if is_index(name)])
+
+
+def is_index(name: str) -> bool:
+    return _INDEX.fullmatch(name) is not None
+
+
 def check_names(names: Sequence[str], field: str) -> None:
     """Raises ``TooLarge`` and ``InvalidInput`` for too many columns, and for repeated or unusable names."""
+    dialect.check_named(names, field, field)
     if len(names) > MAX_COLUMNS:
         raise TooLarge(f"{field}: at most {MAX_COLUMNS} columns", field=field, got=str(len(names)))
     seen: set[str] = set()
@@ -87,34 +101,39 @@ def read_parquet(data: bytes) -> Columns:
     return to_columns(pq.read_table(pa.BufferReader(data)), "parquet")
 
 
-def _read(file: Path, field: str, text: Sequence[str]) -> pa.Table:
+def _read(file: Path, field: str, declared: Mapping[str, DType] | None) -> pa.Table:
     check_file(file, field)
+    if file.suffix == ".csv":
+        _check_memory(BYTES_A_BYTE * file.stat().st_size, field)
+        return _read_csv(CsvFile(file, field, declared), field)
     try:
-        if file.suffix == ".csv":
-            _check_memory(BYTES_A_BYTE * file.stat().st_size, field)
-            types = {name: pa.string() for name in text}
-            options = pa.csv.ConvertOptions(strings_can_be_null=True, column_types=types)
-            return pa.csv.read_csv(file, convert_options=options)
         _check_memory(BYTES_A_VALUE * values_of(pq.read_metadata(file), MAX_VALUES, field), field)
-        return pq.read_table(file)
+        return without_index(pq.read_table(file))
     except (pa.ArrowInvalid, OSError) as error:
         raise InvalidInput(f"{field}: {file.name} cannot be read: {error}", field=field) from error
 
 
+def _read_csv(csv: CsvFile, field: str) -> pa.Table:
+    check_names(csv.names, field)
+    types = csv.types()
+    schema = pa.schema([(name, types[name]) for name in csv.names])
+    return pa.concat_tables([schema.empty_table(), *csv.tables(types)])
+
+
 def check_file(file: Path, field: str) -> None:
-    """Raises ``NotFound``, and ``InvalidInput`` for a name that says neither CSV nor Parquet."""
+    """Raises ``NotFound``, and ``InvalidInput`` for a file that is neither CSV nor Parquet; what is named CSV is for ``CsvFile`` to look at."""
     if not file.is_file():
         raise NotFound(
             f"{field}: {file} does not exist",
             field=field,
             hint="correct the path; it is relative to the folder of the definition",
         )
-    if file.suffix not in SUFFIXES:
-        raise InvalidInput(
-            f"{field}: {file.name} is neither CSV nor Parquet",
-            field=field,
-            expected=f"a file named *{' or *'.join(SUFFIXES)}",
-        )
+    where = f"{field}: {file.name}"
+    if file.suffix not in kinds.TABLES:
+        with file.open("rb") as opened:
+            raise kinds.wrong_name(opened.read(kinds.HEAD), where, field, kinds.TABLES)
+    if file.suffix == ".parquet":
+        kinds.check(file, kinds.PARQUET, where, field, kinds.TABLES)
 
 
 def values_of(found: pq.FileMetaData, most: int, field: str) -> int:

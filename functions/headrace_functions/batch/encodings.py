@@ -4,6 +4,7 @@ import codecs
 from pathlib import Path
 
 from headrace_functions.errors import InvalidInput
+from headrace_functions.tabular.dialect import legacy_encoding, read_as
 
 _CHUNK = 1024 * 1024
 _NEAR = 10
@@ -12,18 +13,22 @@ _NEAR = 10
 
 def check_utf8(file: Path, place: str) -> None:
     """``InvalidInput`` with line and byte of the first text that is not UTF-8, and how to convert it. Reads the whole file, a chunk in memory."""
-    with file.open("rb") as opened:
-        head = opened.read(2 * _NEAR)
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in head:
-        raise _refused(place, "it looks like UTF-16", "UTF-16", repr(head))
     at = _first_wrong(file)
     if at is None:
         return
     with file.open("rb") as opened:
         line = 1 + sum(opened.read(min(_CHUNK, at - start)).count(b"\n") for start in range(0, at, _CHUNK))
         opened.seek(max(0, at - _NEAR))
-        near = opened.read(2 * _NEAR).decode("latin-1")
-    raise _refused(place, f"line {line:,}, byte {at + 1:,} of the file", "ISO-8859-1", f"{near!r} if it is Latin-1")
+        near = opened.read(2 * _NEAR)
+        opened.seek(at)
+        encoding = legacy_encoding(opened.read(_NEAR))
+    raise InvalidInput(
+        f"{place} is not UTF-8: line {line:,}, byte {at + 1:,} of the file",
+        field="in",
+        expected="UTF-8 text",
+        got=read_as(near, encoding),
+        hint=f"convert it, if it is {encoding}: iconv -f {encoding} -t UTF-8 FILE > NEW",
+    )
 
 
 def _first_wrong(file: Path) -> int | None:
@@ -38,13 +43,3 @@ def _first_wrong(file: Path) -> int | None:
                 return read - held + error.start
             read, held = read + len(chunk), len(decoder.getstate()[0])
     return read - held if held else None
-
-
-def _refused(place: str, where: str, encoding: str, got: str) -> InvalidInput:
-    return InvalidInput(
-        f"{place} is not UTF-8: {where}",
-        field="in",
-        expected="UTF-8 text",
-        got=got,
-        hint=f"convert it, if it is {encoding}: iconv -f {encoding} -t UTF-8 FILE > NEW",
-    )

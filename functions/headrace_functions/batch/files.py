@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from headrace_functions.batch import encodings
 from headrace_functions.errors import Conflict, InvalidInput, NotFound
+from headrace_functions.tabular import dialect, kinds
 
 SUFFIXES = (".parquet", ".csv", ".jsonl", ".ndjson")
 _BLOCK = 8 * 1024 * 1024
@@ -80,8 +81,7 @@ def parts(file: Path, rows: int, place: str = "") -> Iterator[pa.Table]:
     held: list[pa.RecordBatch] = []
     count, empty, some = 0, pa.table({}), False
     try:
-        if file.suffix != ".parquet":
-            encodings.check_utf8(file, place)
+        _check_kind(file, place)
         for batch in _batches(file, rows):
             at, some = 0, some or batch.num_rows > 0
             _check_depth(batch.schema)
@@ -102,14 +102,22 @@ def parts(file: Path, rows: int, place: str = "") -> Iterator[pa.Table]:
         yield empty
 
 
+def _check_kind(file: Path, place: str) -> None:
+    """``InvalidInput`` for a file that is not what its name says, for text that is not UTF-8, and for CSV of another dialect."""
+    kinds.check(file, kinds.FORMATS[file.suffix], place, "in", SUFFIXES)
+    if file.suffix != ".parquet":
+        encodings.check_utf8(file, place)
+    if file.suffix == ".csv":
+        with file.open("rb") as opened:
+            dialect.check(opened.read(_BLOCK), place, "in")
+
+
 def _batches(file: Path, rows: int) -> Iterator[pa.RecordBatch]:
     if file.suffix == ".parquet":
         with pq.ParquetFile(file) as opened:
             yield _no_rows(opened.schema_arrow)
             yield from opened.iter_batches(batch_size=rows)
     elif file.suffix == ".csv":
-        if file.stat().st_size == 0:
-            raise ValueError("it is empty, without even a header")
         reader = _csv_reader(file)
         yield _no_rows(reader.schema)
         yield from reader
@@ -137,7 +145,7 @@ def _no_rows(schema: pa.Schema) -> pa.RecordBatch:
 
 
 def _lines(file: Path, rows: int) -> Iterator[pa.RecordBatch]:
-    """Lines of JSON in the types of the first of them."""
+    """Lines of JSON in the types of the first of them; a member that a line does not have is null, as writers that leave nulls out mean it."""
     schema: pa.Schema | None = None
     read = 0
     with file.open("rb") as opened:
@@ -150,7 +158,7 @@ def _lines(file: Path, rows: int) -> Iterator[pa.RecordBatch]:
                 table = _of_lines(b"".join(lines), schema)
                 schema = schema or table.schema
             except pa.ArrowInvalid:
-                table = _of_mixed_types(lines)
+                table = _of_mixed_types(lines, schema.names if schema is not None else ())
             yield from table.combine_chunks().to_batches()
 
 
@@ -202,11 +210,14 @@ def _depth(kind: pa.DataType) -> int:
     return 1 + max((_depth(kind.field(i).type) for i in range(kind.num_fields)), default=0)
 
 
-def _of_mixed_types(lines: Sequence[bytes]) -> pa.Table:
-    """Rows whose values of one member are not of one type: such a column is text, each value as JSON has it. ``ValueError`` for no JSON."""
+def _of_mixed_types(lines: Sequence[bytes], known: Sequence[str]) -> pa.Table:
+    """Rows whose values of one member are not of one type: such a column is text, each value as JSON has it. ``ValueError`` for no JSON.
+
+    Members that are ``known`` from earlier lines are columns even where none of these lines has them.
+    """
     rows = [json.loads(line) for line in lines if line.strip()]
     columns = {}
-    for name in dict.fromkeys(name for row in rows for name in row):
+    for name in dict.fromkeys([*known, *(name for row in rows for name in row)]):
         values = [row.get(name) for row in rows]
         try:
             columns[name] = pa.array(values)

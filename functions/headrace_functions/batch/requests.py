@@ -10,19 +10,19 @@ from typing import Any, Protocol
 import numpy as np
 import orjson
 import pyarrow as pa
-import pyarrow.csv as pacsv
 
 from headrace_functions.errors import InvalidInput, Unreachable
 from headrace_functions.protocol.binary import unpack
 from headrace_functions.signature import DTYPES, DType
+from headrace_functions.tabular.missing import MISSING_WORDS
 
 TRIES = 40
 _PAUSES = (0.1, 0.3, 1.0, 2.0, 5.0)
 _NOBODY_ANSWERS = (429, 502, 503, 504)
 _BY_WIRE: Mapping[str, DType] = {d.wire: d for d in DTYPES}
 OUTPUT = "out."
-_NO_VALUE = frozenset(pacsv.ConvertOptions().null_values)
-"""Texts for a missing number or truth value: those of Arrow's CSV reader."""
+_NO_VALUE = frozenset(MISSING_WORDS)
+"""Texts for a missing number or truth value, as in training data."""
 _TRUTH = {"true": True, "1": True, "false": False, "0": False}
 LOG = "x-headrace-log"
 """Header by which a caller asks for a request to be left out of the log."""
@@ -96,6 +96,9 @@ class Asker:
                 field=missing[0],
                 expected=", ".join(t["name"] for t in self._inputs),
                 got=", ".join(columns[:20]),
+                hint="write it as null in the first lines, if it is missing there"
+                if file.endswith((".jsonl", ".ndjson"))
+                else None,
             )
 
     def no_answers(self) -> Mapping[str, pa.Array]:

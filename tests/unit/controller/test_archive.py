@@ -125,6 +125,31 @@ def test_a_payload_that_is_not_there_is_said(tmp_path: Path) -> None:
     assert "train the model first" in str(caught.value.hint)
 
 
+@pytest.mark.parametrize(
+    ("payload", "names"),
+    [
+        (["src/*.py"], ["src/func_main.py", "src/helper.py"]),
+        (["*"], ["model[1].bin", "src/data/words.txt", "src/func_main.py", "src/helper.py", "train.csv"]),
+        (["**/*.txt", "train.*"], ["src/data/words.txt", "train.csv"]),
+        (["src/*.py", "src/helper.py"], ["src/func_main.py", "src/helper.py"]),
+        (["model[1].bin"], ["model[1].bin"]),
+    ],
+)
+def test_a_pattern_stands_for_the_files_that_match_it_at_their_places(
+    tmp_path: Path, payload: list[str], names: list[str]
+) -> None:
+    here = tmp_path / "here"
+    files = ("src/func_main.py", "src/helper.py", "src/data/words.txt", "train.csv", "model[1].bin")
+    write(here, dict.fromkeys((*files, "__pycache__/x.pyc", "src/x.pyc", ".git/config"), b"x"))
+    archive.pack(payload, here, tmp_path / "a")
+    assert names == archive.names(tmp_path / "a")
+
+
+def test_a_pattern_that_nothing_matches_is_said(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match=r"payload: nothing in .* matches src/\*\.py"):
+        archive.pack(["src/*.py"], tmp_path, tmp_path / "a")
+
+
 def test_a_link_that_leaves_the_payload_is_refused(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("x")
     (tmp_path / "payload").mkdir()

@@ -128,8 +128,6 @@ def test_an_output_that_nobody_announced_is_told_where_a_column_has_its_name(tmp
         ("body.csv", "x,k\n1,a\n2,Köln\n".encode("latin-1"), "line 3, byte 12 of the file"),
         ("cut.csv", b"x,k\n1,a\xc3", "line 2, byte 8 of the file"),
         ("rows.jsonl", '{"x": 1, "k": "Köln"}\n'.encode("latin-1"), "line 1, byte 17 of the file"),
-        ("wide.csv", "x,k\n1,2\n".encode("utf-16"), "it looks like UTF-16"),
-        ("wide-without-mark.csv", "x,k\n1,2\n".encode("utf-16-le"), "it looks like UTF-16"),
     ],
 )
 def test_text_that_is_not_utf_8_is_refused_with_its_place(tmp_path: Path, name: str, data: bytes, where: str) -> None:
@@ -355,11 +353,12 @@ def test_what_lines_of_json_have_besides_the_inputs_is_copied_as_it_is(tmp_path:
         ("BYTES", [], ["01067", "1e5", "True", "2026-01-02", "NA"], ["01067", "1e5", "True", "2026-01-02", "NA"]),
         ("FP64", [], ["1", "2.5", "1e5", " 3"], [1.0, 2.5, 1e5, 3.0]),
         ("FP64", [], ["1", "NA", "", "+2", "many", "1_0"], [1, None, None, 2, "many", "1_0"]),
+        ("FP64", [], ["1", "None", "<NA>", "n/a"], [1, None, None, None]),
         ("FP64", [], ["inf", "x", "1" * 30], ["inf", "x", float("1" * 30)]),
         ("INT64", [], ["007", "9007199254740993"], [7, 9007199254740993]),
         ("INT64", [], ["3.0", "1.5"], [3.0, 1.5]),
         ("BOOL", [], ["True", "false", "1", "0"], [True, False, True, False]),
-        ("BOOL", [], ["True", "NA", "maybe"], [True, None, "maybe"]),
+        ("BOOL", [], ["True", "NA", "<NA>", "maybe"], [True, None, None, "maybe"]),
         ("FP64", [2], ["[1.0, 2.0]", "[3, 4]"], [[1.0, 2.0], [3, 4]]),
         ("FP64", [2], ["[1.0, 2.0", ""], ["[1.0, 2.0", None]),
     ],
@@ -379,6 +378,23 @@ def test_text_of_lines_of_json_that_looks_like_a_time_is_sent_as_it_is(tmp_path:
         written(tmp_path / "rows.jsonl", '{"v": "2026-01-02T03:04:05Z"}\n{"v": "2026-01-02"}\n'), tmp_path / "out"
     )
     assert ["2026-01-02T03:04:05Z", "2026-01-02"] == model.got
+
+
+@pytest.mark.parametrize("later", ["4", '"u"'], ids=["of one type", "of several types"])
+def test_a_member_that_a_line_does_not_have_is_null(tmp_path: Path, later: str) -> None:
+    model, source = Typed("FP64", []), tmp_path / "rows.jsonl"
+    lines = ['{"v": 1.5, "z": 1}', '{"z": 2}', '{"z": 3}', f'{{"z": {later}}}']
+    written(source, "\n".join(lines) + "\n")
+    parts = list(files.parts(source, 2))
+    assert [1.5, None, None, None] == [value for part in parts for value in part["v"].to_pylist()]
+    model.run(source, tmp_path / "out")
+    assert [1.5, None, None, None] == model.got
+
+
+def test_an_input_that_none_of_the_first_lines_has_is_missing_in_the_file(tmp_path: Path) -> None:
+    lines = '{"z": 1}\n{"z": 2}\n{"x": 1, "z": 3}\n'
+    error = refused(Model(), written(tmp_path / "rows.jsonl", lines), tmp_path / "out")
+    assert ("x", "write it as null in the first lines, if it is missing there") == (error.field, error.hint)
 
 
 def test_decimals_of_a_parquet_file_are_numbers(tmp_path: Path) -> None:

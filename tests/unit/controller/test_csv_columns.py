@@ -1,6 +1,7 @@
 """One reading of CSV: what a column is, and what a file of another dialect is told."""
 
 import decimal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from headrace_controller.training import tables
+from headrace_controller.training.csvfile import CsvFile
 from headrace_controller.training.data import open_training
 from headrace_functions.errors import InvalidInput
 from headrace_functions.signature import Field, dtype
@@ -101,9 +103,9 @@ def test_whole_numbers_with_gaps_that_floats_would_change_are_refused() -> None:
     ("content", "said", "more"),
     [
         (HEAD.encode("utf-16"), "is encoded as UTF-16, not UTF-8", "iconv"),
-        ("age,städt,y\n1,x,0\n".encode("latin-1"), "header of train.csv is not UTF-8", "städt"),
+        ("age,städt,y\n1,x,0\n".encode("latin-1"), "train.csv: the header is not UTF-8", "städt"),
         ((HEAD + "1,Bonn,0\n2,Köln,1\n").encode("latin-1"), "row 2, column 'city': the value is not UTF-8", "Köln"),
-        (b"age;city;y\n1;Bonn;0\n", "separated by semicolons, not by a comma", "CSV UTF-8"),
+        (b"age;city;y\n1;Bonn;0\n", "separated by semicolons, not by commas", "CSV UTF-8"),
         (b"age\tcity\ty\n1\tBonn\t0\n", "separated by tabs", "CSV UTF-8"),
         (b"age,city,y\n1,Bonn,0\n2,Bonn, Mitte,1\n", "row 2: Expected 3 columns, got 4", "double quotes"),
     ],
@@ -122,6 +124,7 @@ def test_a_file_of_another_dialect_is_told_what_is_wrong_and_what_to_do(
     [
         ("float64", "12,5", "row 3, column 'a': '12,5' is not a number"),
         ("float64", "old", "row 3, column 'a': 'old' is not a number"),
+        ("float64", "1,234.5", "row 3, column 'a': '1,234.5' is not a number"),
         ("int64", "old", "row 3, column 'a': 'old' is not a whole number"),
         ("bool", "yes", "row 3, column 'a': 'yes' is not true or false"),
     ],
@@ -131,6 +134,40 @@ def test_one_wrong_value_is_named_with_its_row_and_column(tmp_path: Path, kind: 
         column(tmp_path, ["1", "0", f'"{bad}"', "1"], kind)
     assert "a" == caught.value.field
     assert ("point" in (caught.value.hint or "")) == ("," in bad)
+
+
+@pytest.mark.parametrize(
+    ("bad", "hint"),
+    [
+        ("12,5", "decimals with a point"),
+        ("1,234", "separators of thousands"),
+        ("1,234.5", "separators of thousands"),
+        ("1.234.567,5", "separators of thousands"),
+        ("1 234,5", "separators of thousands"),
+        ("1'234.50", "separators of thousands"),
+        ("12 %", "percentages as numbers"),
+        ("12.5%", "percentages as numbers"),
+        ("$5", "without '$'"),
+        ("-5.20 €", "without '€'"),
+        ("EUR 1,200.00", "without 'EUR'"),
+        ("5 kg", "without 'kg'"),
+        ("n. a.", "leave the cell empty"),
+        ("12-05-24", "leave the cell empty"),
+    ],
+)
+def test_a_number_that_people_read_and_programs_do_not_is_told_how_to_be_written(
+    tmp_path: Path, bad: str, hint: str
+) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        column(tmp_path, ["1", f'"{bad}"'], "float64")
+    assert hint in (caught.value.hint or "")
+
+
+def test_the_header_below_many_blank_lines_is_found_at_once(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text("\n" * 200_000 + "a,b\n1,2\n")
+    began = time.process_time()
+    assert ["a", "b"] == CsvFile(tmp_path / "train.csv", "f").names
+    assert time.process_time() - began < 5, "seconds; counting the lines again for each took 20"
 
 
 def test_truth_values_with_gaps_are_kept_as_such_whatever_the_batch(tmp_path: Path) -> None:

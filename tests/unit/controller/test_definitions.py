@@ -97,7 +97,7 @@ def test_the_model_of_the_design_page_is_read_with_types_durations_and_text_meta
 def test_hydrosphere_definitions_are_accepted_as_they_are() -> None:
     model, single, pipeline, deployment = (d for d, _ in read_text(HYDROSPHERE))
     assert isinstance(model, ModelDefinition)
-    assert model.installed_file() == "requirements.txt"
+    assert model.requirement_files() == ("requirements.txt",)
     assert "ignored" in model.notes()[0]
     assert isinstance(single, SequenceDefinition)
     assert [s.weight_of(v) for s in single.pipeline for v in s.variants] == [100]
@@ -159,7 +159,7 @@ def test_an_unknown_key_is_refused_with_document_line_path_and_the_nearest_known
         ("kind: Sequence\nname: x\npipeline: [[{model: 'a:0'}]]", "pipeline.0.variants.0.model", "not a version"),
         ("kind: Sequence\nname: x\nsingular: {model: a:1}\npipeline: [[{model: a:1}]]", "singular", "both"),
         (
-            "kind: Application\nname: x\nsingular: {model: a:1}\nkafka-streaming: []",
+            "kind: Application\nname: x\nsingular: {model: a:1}\nkafka-streaming: [{source-topic: a}]",
             "kafka-streaming",
             "cannot be honoured",
         ),
