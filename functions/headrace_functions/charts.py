@@ -19,17 +19,28 @@ Scale = Callable[[float], float]
 
 LEVELS = ("healthy", "low", "medium", "severe")
 """What the levels 0 to 3 of a cell mean."""
+NOT_JUDGED = -1
+"""Level of a cell with traffic of which nothing can be said: too few rows, or nothing to compare with."""
 _WIDTH, _HEIGHT = 1000.0, 100.0
 _ROUND = (1.0, 2.0, 2.5, 5.0, 10.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One bucket of a row: its level 0 to 3, None without traffic; what a loud one says, and where it leads."""
+    """One bucket of a row: its level 0 to 3, ``NOT_JUDGED``, or None without traffic; what a loud one says, and where it leads."""
 
     level: int | None
     said: str = ""
     href: str = ""
+
+    @property
+    def is_loud(self) -> bool:
+        return self.level is not None and self.level > 0
+
+    @property
+    def sign(self) -> str:
+        """One character of a row's levels, and the end of its CSS class."""
+        return {None: "n", NOT_JUDGED: "u"}.get(self.level, str(self.level))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +122,7 @@ def strip(cells: Sequence[Cell], label: str) -> str:
 
 def heat_row(name: str, cells: Sequence[Cell], values: Sequence[Value]) -> str:
     """A row of a heat map. Runs of quiet cells are one rectangle, each loud cell is a link; ``values`` are for the script's readout."""
-    levels = "".join("n" if c.level is None else str(c.level) for c in cells)
+    levels = "".join(c.sign for c in cells)
     numbers = " ".join("" if v is None else f"{v:.4g}" for v in values)
     drawn = "".join(_runs(cells, loud_apart=True))
     cursor = '<rect class="cursor" width="0" height="100%" visibility="hidden"/>'
@@ -123,16 +134,16 @@ def _runs(cells: Sequence[Cell], *, loud_apart: bool = False) -> Iterator[str]:
     for _, grouped in groupby(enumerate(cells), lambda item: _group(item, loud_apart=loud_apart)):
         run = list(grouped)
         start, cell = run[0]
-        if loud_apart and cell.level:
+        if loud_apart and cell.is_loud:
             yield _loud(cell, start, count)
         else:
-            kind = "n" if cell.level is None else str(cell.level)
-            yield f'<rect class="h{kind}" x="{percent(start / count)}" width="{percent(len(run) / count)}" height="100%"/>'
+            tall = 'y="42%" height="16%"' if cell.level == NOT_JUDGED else 'height="100%"'
+            yield f'<rect class="h{cell.sign}" x="{percent(start / count)}" width="{percent(len(run) / count)}" {tall}/>'
 
 
 def _group(item: tuple[int, Cell], *, loud_apart: bool) -> tuple[int | None, int]:
     place, cell = item
-    return cell.level, place if loud_apart and cell.level else -1
+    return cell.level, place if loud_apart and cell.is_loud else -1
 
 
 def _loud(cell: Cell, place: int, count: int) -> str:

@@ -188,8 +188,9 @@ class DrawnBuckets:
 
     def _usual(self, version: VersionId) -> Mapping[str, float]:
         plan = self._reader.plan(version)
-        trained = [s.trained for s in plan.series if s.side == "input" and s.edges] if plan is not None else []
-        return usual_failures(len(trained), min(trained, default=0))
+        inputs = [s for s in plan.series if s.side == "input" and s.trained] if plan is not None else []
+        trained = [s.trained for s in inputs if s.edges]
+        return usual_failures(len(trained), min(trained, default=0)) if inputs else {}
 
 
 def _starts(since: datetime, until: datetime, step: int) -> range:

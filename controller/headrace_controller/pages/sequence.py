@@ -10,7 +10,7 @@ import orjson
 from headrace_controller.access import current
 from headrace_controller.api import views
 from headrace_controller.pages import healthsource, incidentpages, ranges
-from headrace_controller.pages.healthviews import STATES, totals
+from headrace_controller.pages.healthviews import STATES, latest, totals
 from headrace_controller.projects.example_requests import of_signature
 from headrace_controller.service.platform import Platform
 from headrace_functions import charts
@@ -64,10 +64,12 @@ def _node(
     found = platform.catalog.find(version) if current.may("view", version.model) else None
     buckets = source.buckets(found) if found is not None else []
     figures = totals(buckets)
-    last = next((b for b in reversed(buckets) if b.requests), None)
+    last = latest(buckets)
     at = last.worst if last is not None else None
     service = services.get(str(version))
-    state = STATES[at] if at is not None else str(service["state"]) if service else "asleep"
+    state = str(service["state"]) if service else "asleep"
+    if at is not None:
+        state = STATES[at] if at >= 0 else "not judged"
     rate = sum(b.requests for b in buckets) / (source.step * len(buckets)) if buckets else None
     return {
         "version": str(version),
