@@ -51,6 +51,10 @@ class Source:
     def words(self) -> str:
         return f"{self.step // MINUTE} minutes"
 
+    def seen(self) -> list[VersionId]:
+        """Versions that may have had traffic in the range, without a look at the store."""
+        return self._drawn.seen(self.since)
+
     def buckets(self, version: ModelVersion) -> list[Bucket]:
         if version.version is None:
             return []
@@ -104,6 +108,9 @@ class DrawnBuckets:
         self._waiting: queue.Queue[_Wanted] = queue.Queue(WAITING)
         self._asked: set[tuple[VersionId, int]] = set()
         self._reading: threading.Thread | None = None
+
+    def seen(self, since: datetime) -> list[VersionId]:
+        return self._reader.seen(since)
 
     def buckets(self, version: VersionId, since: datetime, until: datetime, step: int) -> list[Bucket]:
         """Those from ``since`` to ``until``, both cut to whole steps."""

@@ -1,7 +1,7 @@
 """The overview: is anything wrong, where, since when. Sequences first, their versions below them; the worst group first."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,7 +14,7 @@ from headrace_controller.service.paging import PageRequest
 from headrace_controller.service.platform import Platform
 from headrace_functions import charts
 from headrace_functions.charts import NOT_JUDGED
-from headrace_functions.names import VersionId
+from headrace_functions.names import Reference, VersionId
 
 STRIP = 36
 """Buckets of a health strip."""
@@ -45,7 +45,9 @@ def content(platform: Platform, drawn: healthsource.DrawnBuckets, arguments: Map
     source = healthsource.Source(drawn, span, STRIP, healthsource.BUDGET)
     by_version = {version: i for i in reversed(incidents) for version in i.versions}  # the worst one says what is wrong
     services = {s["version"]: s for s in platform.services.select()}
-    versions = _current(platform)
+    current_ones = _current(platform)
+    others = _others(platform, source, current_ones, by_version)
+    versions = sorted((*current_ones.values(), *others), key=lambda v: (v.id.model, -v.id.number))
     rows = {v.id: _row(platform, v, source, services.get(str(v.id)), by_version.get(str(v.id))) for v in versions}
     groups, used = _sequences(platform, rows)
     alone = [_Group([row]) for version, row in rows.items() if version not in used]
@@ -68,7 +70,7 @@ def content(platform: Platform, drawn: healthsource.DrawnBuckets, arguments: Map
     }
 
 
-def _current(platform: Platform) -> list[ModelVersion]:
+def _current(platform: Platform) -> dict[VersionId, ModelVersion]:
     """The versions that people mean: in a sequence, behind an alias, or the newest; a newer one that was not built, too."""
     found: dict[VersionId, ModelVersion] = {}
     used = {v for sequence in platform.catalog.current_sequences() for v in sequence.versions()}
@@ -79,7 +81,20 @@ def _current(platform: Platform) -> list[ModelVersion]:
             if newest or version.id in used or version.id.number in aliased:
                 found[version.id] = version
             newest = newest and not version.released
-    return list(found.values())
+    return found
+
+
+def _others(
+    platform: Platform, source: healthsource.Source, known: Collection[VersionId], troubled: Collection[str]
+) -> list[ModelVersion]:
+    """Versions besides the ``known`` ones that somebody should see: with an open incident, or with traffic in the range."""
+    named = {VersionId.parse(text) for text in troubled if Reference.parse(text).number is not None}
+    found = []
+    for version in (named | set(source.seen())) - set(known):
+        seen = platform.catalog.find(version) if current.may("view", version.model) else None
+        if seen and (version in named or any(b.requests for b in source.buckets_in_time(seen) or ())):
+            found.append(seen)
+    return found
 
 
 def _row(platform: Platform, version: ModelVersion, source: "healthsource.Source", service: Any, incident: Any) -> Json:
