@@ -221,5 +221,6 @@ def shown(bucket: aggregated.Bucket, usual: Mapping[str, float]) -> Bucket:
         checks={name: min(count / rows, 1.0) for name, count in checks.items()} if rows else {},
         usual=usual,
         metrics={name: m.unhealthy / m.rows for name, m in bucket.metrics.items() if m.rows},
+        stages=bucket.stages,
         means={n: one.mean for n, one in bucket.fields.items() if one.side == "output" and one.mean is not None},
     )

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from headrace_controller.health.buckets import StageTraffic
 from headrace_functions import charts
 from headrace_functions.charts import NOT_JUDGED, Cell, Line, Mark, TimeChart, Value
 
@@ -44,6 +45,8 @@ class Bucket:
     """By check, the share of rows that fail it though nothing changed; empty without training data."""
     means: Mapping[str, float] = field(default_factory=dict)
     """By output, the mean answer."""
+    stages: Mapping[str, StageTraffic] | None = None
+    """Its requests by the stage of a sequence that they came through; None where that was not counted."""
 
     @property
     def errors(self) -> float | None:

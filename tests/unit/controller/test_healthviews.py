@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 
+from headrace_controller.health.buckets import StageTraffic
+from headrace_controller.health.latency import Latency
 from headrace_controller.pages.healthviews import Bucket, heat_rows, latest, lower_bound, sure_level, usual_failures
 from headrace_controller.pages.model import _metric_row, _moved_row
 from headrace_controller.pages.overview import _calm
+from headrace_controller.pages.sequence import _traffic
 from headrace_functions.charts import NOT_JUDGED
 
 
@@ -79,3 +82,15 @@ def test_a_bucket_that_has_just_begun_leaves_the_word_to_the_one_before_it() -> 
 )
 def test_the_overview_calls_healthy_what_is_known_to_be(states: list[str], said: str) -> None:
     assert said == _calm([{"state": state, "level": 0} for state in states])
+
+
+def test_the_figures_of_a_stage_are_of_the_requests_through_it_and_not_of_all_of_its_version() -> None:
+    through = StageTraffic(60, 3, Latency.of_bins({20: 57}))
+    buckets = [
+        Bucket(rows=600, requests=600, stages={"flow/0": through, "other/0": StageTraffic(540)}),
+        Bucket(),
+        Bucket(rows=600, requests=600),
+    ]
+    assert (through, 2) == _traffic(buckets, "flow/0")
+    assert (StageTraffic(), 2) == _traffic(buckets, "flow/1")
+    assert (StageTraffic(), 0) == _traffic([Bucket(rows=600, requests=600)], "flow/0")
