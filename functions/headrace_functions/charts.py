@@ -22,6 +22,8 @@ LEVELS = ("healthy", "low", "medium", "severe")
 NOT_JUDGED = -1
 """Level of a cell with traffic of which nothing can be said: too few rows, or nothing to compare with."""
 _WIDTH, _HEIGHT = 1000.0, 100.0
+_LONE = 12.0
+"""Half the width of the dash of a value without neighbours."""
 _ROUND = (1.0, 2.0, 2.5, 5.0, 10.0)
 
 
@@ -186,8 +188,13 @@ def _points(values: Sequence[Value]) -> Iterator[list[tuple[float, float]]]:
         if value is not None and math.isfinite(value):
             run.append((_WIDTH * place / count, value))
         elif run:
-            yield run if len(run) > 1 else [(run[0][0] - 4, run[0][1]), (run[0][0] + 4, run[0][1])]
+            yield run if len(run) > 1 else _dash(*run[0])
             run = []
+
+
+def _dash(x: float, value: float) -> list[tuple[float, float]]:
+    """A value without neighbours as a line within the chart."""
+    return [(max(x - _LONE, 0.0), value), (min(x + _LONE, _WIDTH), value)]
 
 
 def time_chart(chart: TimeChart) -> str:
@@ -236,10 +243,13 @@ def _band(band: Sequence[tuple[float, float] | None], y: Scale) -> str:
     count = max(len(band) - 1, 1)
     places = [(place, pair) for place, pair in enumerate(band)]
     for known, grouped in groupby(places, lambda item: item[1] is not None):
-        run = [(place, pair) for place, pair in grouped if pair is not None]
+        run = [(_WIDTH * place / count, pair) for place, pair in grouped if pair is not None]
         if known and run:
-            upper = [f"{_WIDTH * p / count:.1f} {_HEIGHT * y(pair[1]):.2f}" for p, pair in run]
-            lower = [f"{_WIDTH * p / count:.1f} {_HEIGHT * y(pair[0]):.2f}" for p, pair in reversed(run)]
+            if len(run) == 1:
+                ((x, pair),) = run
+                run = [(max(x - _LONE, 0.0), pair), (min(x + _LONE, _WIDTH), pair)]
+            upper = [f"{x:.1f} {_HEIGHT * y(pair[1]):.2f}" for x, pair in run]
+            lower = [f"{x:.1f} {_HEIGHT * y(pair[0]):.2f}" for x, pair in reversed(run)]
             paths.append(f'<path class="band" d="M{"L".join(upper + lower)}Z"/>')
     return _stretched("".join(paths)) if paths else ""
 
@@ -251,10 +261,19 @@ def _curves(lines: Sequence[Line], y: Scale) -> str:
             joined = "L".join(f"{x:.1f} {_HEIGHT * y(v):.2f}" for x, v in run)
             paths.append(f'<path class="ln {escape(line.kind)}" d="M{joined}"/>')
         count = max(len(line.values) - 1, 1)
+        for place in _lone(line.values):
+            at = f'cx="{percent(place / count)}" cy="{percent(y(line.values[place] or 0.0))}"'
+            dots.append(f'<circle class="pt {escape(line.kind)}" {at} r="2.5"/>')
         for place, (value, few) in enumerate(zip(line.values, line.few, strict=False)):
             if few and value is not None:
                 dots.append(f'<circle class="few" cx="{percent(place / count)}" cy="{percent(y(value))}" r="2.5"/>')
     return _stretched("".join(paths)) + "".join(dots)
+
+
+def _lone(values: Sequence[Value]) -> list[int]:
+    """Places of the values without neighbours, which no line leads to."""
+    known = [False, *(v is not None and math.isfinite(v) for v in values), False]
+    return [n for n in range(len(values)) if known[n + 1] and not known[n] and not known[n + 2]]
 
 
 def _stretched(drawn: str) -> str:
