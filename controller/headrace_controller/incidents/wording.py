@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from headrace_controller.health.buckets import Bucket, FieldHealth
+from headrace_functions.classes import text_of
 
 UNITS: tuple[tuple[float, str], ...] = (
     *((10.0**k, f"{10**k:,}") for k in range(1, 7)),
@@ -102,7 +103,7 @@ def _category(name: str, now: FieldHealth, first: datetime) -> tuple[str, str]:
     change, label = max(changes, key=lambda c: abs(c[0]), default=(0.0, ""))
     after = next((s for one, s in zip(now.labels, shares, strict=False) if one == label), 0.0)
     return (
-        f"`{name}`: {label} {percent(after - change)} → {percent(after)} of rows {since(first)}",
+        f"`{name}`: {text_of(label)} {percent(after - change)} → {percent(after)} of rows {since(first)}",
         f"{name} moved",
     )
 
