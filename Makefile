@@ -167,7 +167,7 @@ EXAMPLES ?= 1000000
 fuzz: setup ## Try EXAMPLES changed inputs on everything that reads bytes from outside
 	@HEADRACE_FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/fuzz -q
 
-screenshots: setup ## Draw every page anew into docs/pictures, after ten minutes of traffic
+screenshots: setup ## Draw every page anew, and the pictures of the docs, after ten minutes of traffic
 	@$(BIN)/python tests/browser/screenshots.py
 
 bench: setup ## Measure beside peers, in environments of their own

@@ -19,17 +19,30 @@ Scale = Callable[[float], float]
 
 LEVELS = ("healthy", "low", "medium", "severe")
 """What the levels 0 to 3 of a cell mean."""
+NOT_JUDGED = -1
+"""Level of a cell with traffic of which nothing can be said: too few rows, or nothing to compare with."""
 _WIDTH, _HEIGHT = 1000.0, 100.0
+_LONE = 12.0
+"""Half the width of the dash of a value without neighbours."""
 _ROUND = (1.0, 2.0, 2.5, 5.0, 10.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One bucket of a row: its level 0 to 3, None without traffic; what a loud one says, and where it leads."""
+    """One bucket of a row: its level 0 to 3, ``NOT_JUDGED``, or None without traffic; what a loud one says, and where it leads."""
 
     level: int | None
     said: str = ""
     href: str = ""
+
+    @property
+    def is_loud(self) -> bool:
+        return self.level is not None and self.level > 0
+
+    @property
+    def sign(self) -> str:
+        """One character of a row's levels, and the end of its CSS class."""
+        return {None: "n", NOT_JUDGED: "u"}.get(self.level, str(self.level))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +124,7 @@ def strip(cells: Sequence[Cell], label: str) -> str:
 
 def heat_row(name: str, cells: Sequence[Cell], values: Sequence[Value]) -> str:
     """A row of a heat map. Runs of quiet cells are one rectangle, each loud cell is a link; ``values`` are for the script's readout."""
-    levels = "".join("n" if c.level is None else str(c.level) for c in cells)
+    levels = "".join(c.sign for c in cells)
     numbers = " ".join("" if v is None else f"{v:.4g}" for v in values)
     drawn = "".join(_runs(cells, loud_apart=True))
     cursor = '<rect class="cursor" width="0" height="100%" visibility="hidden"/>'
@@ -123,16 +136,16 @@ def _runs(cells: Sequence[Cell], *, loud_apart: bool = False) -> Iterator[str]:
     for _, grouped in groupby(enumerate(cells), lambda item: _group(item, loud_apart=loud_apart)):
         run = list(grouped)
         start, cell = run[0]
-        if loud_apart and cell.level:
+        if loud_apart and cell.is_loud:
             yield _loud(cell, start, count)
         else:
-            kind = "n" if cell.level is None else str(cell.level)
-            yield f'<rect class="h{kind}" x="{percent(start / count)}" width="{percent(len(run) / count)}" height="100%"/>'
+            tall = 'y="42%" height="16%"' if cell.level == NOT_JUDGED else 'height="100%"'
+            yield f'<rect class="h{cell.sign}" x="{percent(start / count)}" width="{percent(len(run) / count)}" {tall}/>'
 
 
 def _group(item: tuple[int, Cell], *, loud_apart: bool) -> tuple[int | None, int]:
     place, cell = item
-    return cell.level, place if loud_apart and cell.level else -1
+    return cell.level, place if loud_apart and cell.is_loud else -1
 
 
 def _loud(cell: Cell, place: int, count: int) -> str:
@@ -175,8 +188,13 @@ def _points(values: Sequence[Value]) -> Iterator[list[tuple[float, float]]]:
         if value is not None and math.isfinite(value):
             run.append((_WIDTH * place / count, value))
         elif run:
-            yield run if len(run) > 1 else [(run[0][0] - 4, run[0][1]), (run[0][0] + 4, run[0][1])]
+            yield run if len(run) > 1 else _dash(*run[0])
             run = []
+
+
+def _dash(x: float, value: float) -> list[tuple[float, float]]:
+    """A value without neighbours as a line within the chart."""
+    return [(max(x - _LONE, 0.0), value), (min(x + _LONE, _WIDTH), value)]
 
 
 def time_chart(chart: TimeChart) -> str:
@@ -225,10 +243,13 @@ def _band(band: Sequence[tuple[float, float] | None], y: Scale) -> str:
     count = max(len(band) - 1, 1)
     places = [(place, pair) for place, pair in enumerate(band)]
     for known, grouped in groupby(places, lambda item: item[1] is not None):
-        run = [(place, pair) for place, pair in grouped if pair is not None]
+        run = [(_WIDTH * place / count, pair) for place, pair in grouped if pair is not None]
         if known and run:
-            upper = [f"{_WIDTH * p / count:.1f} {_HEIGHT * y(pair[1]):.2f}" for p, pair in run]
-            lower = [f"{_WIDTH * p / count:.1f} {_HEIGHT * y(pair[0]):.2f}" for p, pair in reversed(run)]
+            if len(run) == 1:
+                ((x, pair),) = run
+                run = [(max(x - _LONE, 0.0), pair), (min(x + _LONE, _WIDTH), pair)]
+            upper = [f"{x:.1f} {_HEIGHT * y(pair[1]):.2f}" for x, pair in run]
+            lower = [f"{x:.1f} {_HEIGHT * y(pair[0]):.2f}" for x, pair in reversed(run)]
             paths.append(f'<path class="band" d="M{"L".join(upper + lower)}Z"/>')
     return _stretched("".join(paths)) if paths else ""
 
@@ -240,10 +261,19 @@ def _curves(lines: Sequence[Line], y: Scale) -> str:
             joined = "L".join(f"{x:.1f} {_HEIGHT * y(v):.2f}" for x, v in run)
             paths.append(f'<path class="ln {escape(line.kind)}" d="M{joined}"/>')
         count = max(len(line.values) - 1, 1)
+        for place in _lone(line.values):
+            at = f'cx="{percent(place / count)}" cy="{percent(y(line.values[place] or 0.0))}"'
+            dots.append(f'<circle class="pt {escape(line.kind)}" {at} r="2.5"/>')
         for place, (value, few) in enumerate(zip(line.values, line.few, strict=False)):
             if few and value is not None:
                 dots.append(f'<circle class="few" cx="{percent(place / count)}" cy="{percent(y(value))}" r="2.5"/>')
     return _stretched("".join(paths)) + "".join(dots)
+
+
+def _lone(values: Sequence[Value]) -> list[int]:
+    """Places of the values without neighbours, which no line leads to."""
+    known = [False, *(v is not None and math.isfinite(v) for v in values), False]
+    return [n for n in range(len(values)) if known[n + 1] and not known[n] and not known[n + 2]]
 
 
 def _stretched(drawn: str) -> str:

@@ -9,6 +9,11 @@ _WHOLE = re.compile(r"([+-]?(?:0|[1-9][0-9]*))(?:\.0+)?")
 _TRUTH = {"true": True, "false": False}
 
 
+def text_of(value: Any) -> str:
+    """A value of a category as definitions and requests write it: a truth value is ``true`` or ``false``."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def spellings(value: Any) -> list[str]:
     """Texts that mean the same class as ``value``, its own first: 1, 1.0, true, "1", "1.0" and "True" are one class."""
     if isinstance(value, str):

@@ -35,7 +35,8 @@ class RecordHeader:
     version: int
     received: int
     """When the service got the request, nanoseconds since the epoch (UTC)."""
-    latency_ms: float
+    latency_ms: float | None
+    """None where nobody measured it, of an exchange with a model that runs elsewhere."""
     outcome: Outcome
     status: int
     """HTTP status of the answer."""
@@ -67,7 +68,7 @@ _REQUIRED = frozenset({"request_id", "model", "version", "received", "latency_ms
 _TEXT = str
 _OPTIONAL_NUMBER = (int, type(None))
 _KINDS: dict[str, Any] = {
-    "request_id": _TEXT, "model": _TEXT, "version": int, "received": int, "latency_ms": (int, float), "outcome": _TEXT,
+    "request_id": _TEXT, "model": _TEXT, "version": int, "received": int, "latency_ms": (int, float, type(None)), "outcome": _TEXT,
     "status": int, "protocol": _TEXT, "request_type": _TEXT, "request_json": _OPTIONAL_NUMBER,
     "response_json": _OPTIONAL_NUMBER, "sequence": _TEXT, "stage": int, "variant": _TEXT, "shadow": bool,
     "caller_time": _OPTIONAL_NUMBER, "error": _TEXT, "traceparent": _TEXT, "replica": _TEXT,

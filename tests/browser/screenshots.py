@@ -1,9 +1,10 @@
 """``make screenshots``: pictures of every page on the demo's models, after some minutes of traffic of which the end is wrong.
 
-Not a test: it takes ten minutes and writes ``docs/pictures/*.png``. Look at them.
+Not a test: it takes ten minutes and writes ``build/pictures/*.png``; those that a page of the docs shows are copied to ``docs/pictures``. Look at them.
 """
 
 import random
+import re
 import shutil
 import sys
 import tempfile
@@ -19,7 +20,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from fixtures_platform import RunningPlatform, headrace
 from headrace_controller.demo.projects import Traffic, write_projects
 
-TARGET = Path(__file__).parents[2] / "docs" / "pictures"
+ROOT = Path(__file__).parents[2]
+TARGET, SHOWN_IN_DOCS = ROOT / "build" / "pictures", ROOT / "docs" / "pictures"
 BEFORE, AFTER = 300.0, 240.0
 """Seconds of traffic as in training, and of traffic with three fields read too large."""
 EVERY = 0.25
@@ -38,6 +40,22 @@ PAGES = {
     "segments": "/segments?version=cancer:1&range=1h&where=received+%3E+now()+-+interval+'3+minutes'",
 }
 SHOWN = {"": ("light", 1280, 800), "-dark": ("dark", 1280, 800), "-phone": ("light", 390, 844)}
+
+
+def drawn() -> set[str]:
+    """The names of all pictures."""
+    return {f"{name}{ending}.png" for name in PAGES for ending in SHOWN}
+
+
+def shown_in_docs() -> set[str]:
+    """The names of the pictures that the docs show."""
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    return {name for page in pages for name in re.findall(r"\]\((?:docs/)?pictures/([^)]+)\)", page.read_text())}
+
+
+def copy_to_docs() -> None:
+    for name in sorted(shown_in_docs()):
+        shutil.copyfile(TARGET / name, SHOWN_IN_DOCS / name)
 
 
 def send(url: str, rows: Any, seconds: float) -> None:
@@ -89,6 +107,7 @@ def main() -> int:
                 browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
                 pictures(browser, platform.url)
                 browser.close()
+            copy_to_docs()
         finally:
             platform.stop()
     return 0

@@ -151,8 +151,11 @@ def _matrix(values: Sequence[Any]) -> Array:
 
 
 def _latency(pairs: Sequence[Pair]) -> Figure | None:
-    """Median milliseconds, and the median of the differences."""
-    a, b = (side[:, 0] for side in _matrices(pairs, "latency_ms"))
+    """Median milliseconds, and the median of the differences, of the pairs that both have a latency; None without any."""
+    timed = [p for p in pairs if p.first.get("latency_ms") is not None and p.second.get("latency_ms") is not None]
+    if not timed:
+        return None
+    a, b = (side[:, 0] for side in _matrices(timed, "latency_ms"))
     found = intervals.median_difference(b - a)
     return _figure("latency", float(np.median(a)), float(np.median(b)), found, len(a), more_is_better=False)
 

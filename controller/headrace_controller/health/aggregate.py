@@ -31,6 +31,7 @@ def of_log(plan: Plan, signature: Signature, rows: pa.Table, step: int = MINUTE)
     tallies: list[dict[str, Counter[str]]] = [{} for _ in range(n)]
     _tally(tallies, "outcomes", place[first], rows["outcome"].filter(pa.array(first)).to_pylist())
     _checks(plan, tallies, place, rows)
+    _stages(tallies, place[first], rows.filter(pa.array(first)))
     frame.latency[:] = _latency(place[first], rows["latency_ms"].filter(pa.array(first)), n)
     for side, fields, chosen in _sides(signature, rows):
         part, at = rows.filter(pa.array(chosen)), place[chosen]
@@ -80,10 +81,38 @@ def _checks(plan: Plan, tallies: list[dict[str, Counter[str]]], place: Array, ro
         tallies[at].setdefault("checks", Counter())[":".join(plan.checked(failed))] += count
 
 
-def _latency(place: Array, milliseconds: pa.ChunkedArray, n: int) -> Array:
+def _stages(tallies: list[dict[str, Counter[str]]], place: Array, requests: pa.Table) -> None:
+    """Requests by the stage that they came through: how many, how many failed, and their latency by bin."""
+    for tally in tallies:
+        tally["stages"] = Counter()
+    if "sequence" not in requests.column_names:
+        return
+    known, bins = _latency_bins(requests["latency_ms"])
+    bin_of = dict(zip(np.flatnonzero(known).tolist(), bins.tolist(), strict=True))
+    names = ("sequence", "stage", "shadow", "outcome")
+    for n, (sequence, stage, shadow, outcome) in enumerate(zip(*(requests[c].to_pylist() for c in names), strict=True)):
+        if sequence:
+            counts, key = tallies[place[n]]["stages"], stage_key(sequence, stage, shadow=bool(shadow))
+            counts[f"{key}#requests"] += 1
+            counts[f"{key}#failed"] += outcome != "ok"
+            if n in bin_of:
+                counts[f"{key}#{bin_of[n]}"] += 1
+
+
+def stage_key(sequence: str, stage: int, *, shadow: bool) -> str:
+    """What requests through a stage (from 0, as in the log) of a sequence are counted by."""
+    return f"{sequence}/{stage}{'/shadow' if shadow else ''}"
+
+
+def _latency_bins(milliseconds: pa.ChunkedArray) -> tuple[Array, Array]:
+    """Which requests have a latency, and the bin of each of those."""
     values = milliseconds.to_numpy().astype(np.float64)
     known = np.isfinite(values)
-    bins = np.searchsorted(latency.EDGES, values[known], side="right")
+    return known, np.searchsorted(latency.EDGES, values[known], side="right")
+
+
+def _latency(place: Array, milliseconds: pa.ChunkedArray, n: int) -> Array:
+    known, bins = _latency_bins(milliseconds)
     return _histogram(place[known], bins, n, latency.BINS)
 
 

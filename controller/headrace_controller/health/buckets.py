@@ -87,6 +87,18 @@ class MetricHealth:
 
 
 @dataclass(frozen=True, slots=True)
+class StageTraffic:
+    """Requests to a version through one stage of a sequence."""
+
+    requests: int = 0
+    failed: int = 0
+    latency: Latency = field(default_factory=Latency)
+
+    def __add__(self, other: "StageTraffic") -> "StageTraffic":
+        return StageTraffic(self.requests + other.requests, self.failed + other.failed, self.latency + other.latency)
+
+
+@dataclass(frozen=True, slots=True)
 class Bucket:
     start: datetime
     rows: int = 0
@@ -95,6 +107,8 @@ class Bucket:
     latency: Latency = field(default_factory=Latency)
     fields: Mapping[str, FieldHealth] = field(default_factory=dict)
     metrics: Mapping[str, MetricHealth] = field(default_factory=dict)
+    stages: Mapping[str, StageTraffic] | None = None
+    """By ``aggregate.stage_key``; None where they were not counted yet."""
 
 
 def buckets_of(plan: Plan | None, frame: Frame | None, starts: Sequence[int], step: int) -> dict[int, Bucket]:
@@ -129,6 +143,7 @@ def _filled(plan: Plan, frame: Frame) -> dict[int, Bucket]:
             Latency(tuple(frame.latency[line].tolist())),
             fields,
             _metrics(tally.get("metrics", {})),
+            _stages(tally["stages"]) if "stages" in tally else None,
         )
     return found
 
@@ -170,3 +185,16 @@ def _metrics(counts: Mapping[str, int]) -> dict[str, MetricHealth]:
         name: MetricHealth(*(counts.get(f"{name}#{what}", 0) for what in ("rows", "unhealthy", "errors")))
         for name in sorted(names)
     }
+
+
+def _stages(counts: Mapping[str, int]) -> dict[str, StageTraffic]:
+    found: dict[str, dict[str, int]] = {}
+    for name, count in counts.items():
+        stage, _, what = name.rpartition("#")
+        found.setdefault(stage, {})[what] = count
+    return {stage: _stage(counted) for stage, counted in found.items()}
+
+
+def _stage(counted: Mapping[str, int]) -> StageTraffic:
+    bins = {int(what): count for what, count in counted.items() if what.isdecimal()}
+    return StageTraffic(counted.get("requests", 0), counted.get("failed", 0), Latency.of_bins(bins))

@@ -14,8 +14,8 @@ from headrace_controller.health import latency
 Array = np.ndarray[Any, Any]
 Tally = Mapping[str, int]
 """Counts by what is counted: ``ok`` an outcome's requests, ``amount:below-min`` rows that fail a check, ``drift#rows`` and
-``drift#unhealthy`` of a metric – each in a group of its own, see ``GROUPS``."""
-GROUPS = ("outcomes", "checks", "metrics")
+``drift#unhealthy`` of a metric, ``flow/1#requests`` of a stage of a sequence – each in a group of its own: ``outcomes``, ``checks``,
+``metrics`` and ``stages``."""
 
 SCHEMA = pa.schema(
     [

@@ -1,5 +1,6 @@
 """Latency as a histogram on fixed bins of equal ratio, so that any two add up. Pure."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,14 @@ class Latency:
     @property
     def requests(self) -> int:
         return sum(self.counts)
+
+    @classmethod
+    def of_bins(cls, requests: Mapping[int, int]) -> "Latency":
+        """``requests`` by the number of their bin."""
+        return cls(tuple(requests.get(place, 0) for place in range(BINS)))
+
+    def __add__(self, other: "Latency") -> "Latency":
+        return Latency(tuple(a + b for a, b in zip(self.counts, other.counts, strict=True)))
 
     def p50(self) -> float | None:
         """Milliseconds that half of the requests took at most; None without any."""

@@ -93,6 +93,12 @@ class HealthReader:
             state = self._state(version)
             return None if state is None else state.plan
 
+    def seen(self, since: datetime) -> list[VersionId]:
+        """Versions with a count of that day or a later one, of those that anything has asked for; it reads nothing."""
+        day = int(since.timestamp()) // DAY
+        with self._lock:
+            return [version for version, state in self._states.items() if state.files and state.files[-1][1] >= day]
+
     def last(self, version: VersionId) -> datetime | None:
         """The last minute that has something, to the day's end where only days are kept; None where nothing was counted."""
         with self._lock:

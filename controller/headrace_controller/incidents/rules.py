@@ -157,10 +157,9 @@ def _movement(version: str, rule: Rule, field: str, side: str, looks: Sequence[B
     what = rule.what
     if what == "checks" and (looks[last].fields[field].moved or 0.0) >= MOVED["low"]:
         what = "moved"  # how its values changed says more than which bound they are beyond
-    sentence, short = _said(what, field, looks[:begin], looks[last], first)
+    said = _said(what, field, looks[:begin], looks[last], first)
     severity = max((s for s in judged.severities[-judged.looks :] if s), key=RANK.__getitem__)
-    share = judged.shares[last] if rule.what != "latency" else None
-    return Movement(version, what, field, side, first, severity, share, sentence, short)
+    return Movement(version, what, field, side, first, severity, said.share, said.sentence, said.short)
 
 
 def _onset(judged: _Judged) -> int:
@@ -178,7 +177,7 @@ def _onset(judged: _Judged) -> int:
     return max(episode, key=lambda i: sum(share - quarter for share in judged.shares[i : bad[-1] + 1]))
 
 
-def _said(what: str, field: str, before: Sequence[Bucket], now: Bucket, first: datetime) -> tuple[str, str]:
+def _said(what: str, field: str, before: Sequence[Bucket], now: Bucket, first: datetime) -> wording.Said:
     if what == "moved":
         return wording.moved(field, [b.fields[field] for b in before if field in b.fields], now.fields[field], first)
     if what == "checks":
@@ -281,7 +280,8 @@ def _silence(version: str, buckets: Sequence[Bucket], now: datetime, known: Know
     seen = max(b.start for b in buckets if b.requests) + timedelta(minutes=1)
     severity = severity_of(levels, (now - seen) / timedelta(minutes=1) + 1) or "low"
     usual = sum(before) / (len(before) * stretch / timedelta(minutes=1))
-    return [Movement(version, "silence", "", "", seen, severity, None, *wording.silence(usual, seen))]
+    said = wording.silence(usual, seen)
+    return [Movement(version, "silence", "", "", seen, severity, None, said.sentence, said.short)]
 
 
 def _usually_silent(known: Known, now: datetime) -> bool:

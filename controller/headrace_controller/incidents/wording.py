@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from headrace_controller.health.buckets import Bucket, FieldHealth
+from headrace_functions.classes import text_of
 
 UNITS: tuple[tuple[float, str], ...] = (
     *((10.0**k, f"{10**k:,}") for k in range(1, 7)),
@@ -17,6 +19,14 @@ UNITS: tuple[tuple[float, str], ...] = (
 )
 SAME = 0.04
 """How far a ratio may be from that of two units."""
+
+
+class Said(NamedTuple):
+    """``share`` is the one that the sentence tells; where it tells two, how many rows lie elsewhere than in training."""
+
+    sentence: str
+    short: str
+    share: float | None = None
 
 
 def since(moment: datetime) -> str:
@@ -34,25 +44,26 @@ def percent(share: float) -> str:
     return f"{share:.0%}".replace("%", " %") if share >= 0.01 or share == 0 else f"{share:.1%}".replace("%", " %")
 
 
-def moved(name: str, before: Sequence[FieldHealth], now: FieldHealth, first: datetime) -> tuple[str, str]:
-    """Sentence and short form of a field whose rows lie elsewhere; ``before`` are its buckets from before it began."""
+def moved(name: str, before: Sequence[FieldHealth], now: FieldHealth, first: datetime) -> Said:
+    """What is said of a field whose rows lie elsewhere; ``before`` are its buckets from before it began."""
     share = f"{percent(now.moved or 0.0)} of rows"
     if now.rows and now.missing / now.rows >= 0.2 and now.missing / now.rows >= (now.moved or 0.0) / 2:
-        gone = percent(now.missing / now.rows)
-        return f"`{name}`: {gone} of rows have no value {since(first)}", f"{name} missing"
+        gone = now.missing / now.rows
+        return Said(f"`{name}`: {percent(gone)} of rows have no value {since(first)}", f"{name} missing", gone)
     if now.kind == "category":
         return _category(name, now, first)
     was = _mean(before, now.trained_mean)
     if was is None or now.mean is None:
-        return f"`{name}`: {share} lie elsewhere than in training {since(first)}", f"{name} moved"
+        return Said(f"`{name}`: {share} lie elsewhere than in training {since(first)}", f"{name} moved", now.moved)
     unit = _unit(was, now.mean) if (now.moved or 0.0) >= 0.3 else ""
     sentence = f"`{name}`: mean {figure(was)} → {figure(now.mean)} {since(first)}; {share}"
     if unit:
-        return f"{sentence}; looks like a change of unit {unit}", f"{name} {unit.partition(' (')[0]}"
-    return sentence, f"{name} moved"
+        short = f"{name} {unit.partition(' (')[0]}"
+        return Said(f"{sentence}; looks like a change of unit {unit}", short, now.moved)
+    return Said(sentence, f"{name} moved", now.moved)
 
 
-def checks(name: str, now: FieldHealth, first: datetime) -> tuple[str, str]:
+def checks(name: str, now: FieldHealth, first: datetime) -> Said:
     check, rows = max(now.checks.items(), key=lambda item: item[1])
     said = {
         "missing": "have no value, which training always had",
@@ -61,49 +72,53 @@ def checks(name: str, now: FieldHealth, first: datetime) -> tuple[str, str]:
         "above-max": "are above the greatest value of training",
         "new-category": "are of a category that training did not have",
     }.get(check, f"fail {check}")
-    return f"`{name}`: {percent(rows / max(now.rows, 1))} of rows {said} {since(first)}", f"{name} {check}"
+    share = rows / max(now.rows, 1)
+    return Said(f"`{name}`: {percent(share)} of rows {said} {since(first)}", f"{name} {check}", share)
 
 
-def errors(bucket: Bucket, first: datetime) -> tuple[str, str]:
+def errors(bucket: Bucket, first: datetime) -> Said:
     bad = {name: n for name, n in bucket.outcomes.items() if name != "ok"}
     most = max(bad, key=bad.__getitem__)
-    share = percent(sum(bad.values()) / bucket.requests)
-    return f"{share} of requests are not answered {since(first)}, most of them {most}", f"{share} errors"
+    share = sum(bad.values()) / bucket.requests
+    sentence = f"{percent(share)} of requests are not answered {since(first)}, most of them {most}"
+    return Said(sentence, f"{percent(share)} errors", share)
 
 
-def latency(was: float, now: float, first: datetime) -> tuple[str, str]:
-    return (
+def latency(was: float, now: float, first: datetime) -> Said:
+    return Said(
         f"latency: 95 % of requests within {figure(now)} ms instead of {figure(was)} ms {since(first)}",
         f"latency {figure(was)} → {figure(now)} ms",
     )
 
 
-def metric(name: str, share: float, first: datetime) -> tuple[str, str]:
-    return f"metric `{name}`: {percent(share)} of rows are unhealthy {since(first)}", f"{name} unhealthy"
+def metric(name: str, share: float, first: datetime) -> Said:
+    return Said(f"metric `{name}`: {percent(share)} of rows are unhealthy {since(first)}", f"{name} unhealthy", share)
 
 
-def silence(usual: float, first: datetime) -> tuple[str, str]:
-    return (
+def silence(usual: float, first: datetime) -> Said:
+    return Said(
         f"no request {since(first)}, where there were about {figure(round(usual, 0 if usual >= 10 else 1))} a minute",
         "no traffic",
     )
 
 
-def _category(name: str, now: FieldHealth, first: datetime) -> tuple[str, str]:
+def _category(name: str, now: FieldHealth, first: datetime) -> Said:
     known = max(now.rows - now.missing, 1)
     unseen = now.bins[-1] / known if now.bins else 0.0
     if unseen >= 0.2:
-        return (
+        return Said(
             f"`{name}`: {percent(unseen)} of rows have a value that training did not have {since(first)}",
             f"{name} unknown values",
+            unseen,
         )
     shares = [n / known for n in now.bins]
     changes = [(s - t, label) for label, s, t in zip(now.labels, shares, now.trained, strict=False)]
     change, label = max(changes, key=lambda c: abs(c[0]), default=(0.0, ""))
     after = next((s for one, s in zip(now.labels, shares, strict=False) if one == label), 0.0)
-    return (
-        f"`{name}`: {label} {percent(after - change)} → {percent(after)} of rows {since(first)}",
+    return Said(
+        f"`{name}`: {text_of(label)} {percent(after - change)} → {percent(after)} of rows {since(first)}",
         f"{name} moved",
+        now.moved,
     )
 
 

@@ -3,13 +3,14 @@
 from typing import Any
 
 from headrace_functions.charts import number
+from headrace_functions.classes import text_of
 
 
 def figure(value: Any) -> str:
     """``–`` for what is not known, which is never 0."""
     if value is None:
         return "–"
-    return number(float(value)) if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+    return number(float(value)) if isinstance(value, int | float) and not isinstance(value, bool) else text_of(value)
 
 
 def chance(p: float | None) -> str:
@@ -28,5 +29,5 @@ def change(before: float, after: float) -> str:
 
 def csv_cell(value: Any) -> str:
     """Text of a cell of a spreadsheet that is never taken for a formula."""
-    text = "" if value is None else str(value)
+    text = "" if value is None else text_of(value)
     return f"'{text}" if isinstance(value, str) and text[:1] in "=+-@\t\r" and text else text

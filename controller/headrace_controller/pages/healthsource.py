@@ -51,6 +51,10 @@ class Source:
     def words(self) -> str:
         return f"{self.step // MINUTE} minutes"
 
+    def seen(self) -> list[VersionId]:
+        """Versions that may have had traffic in the range, without a look at the store."""
+        return self._drawn.seen(self.since)
+
     def buckets(self, version: ModelVersion) -> list[Bucket]:
         if version.version is None:
             return []
@@ -104,6 +108,9 @@ class DrawnBuckets:
         self._waiting: queue.Queue[_Wanted] = queue.Queue(WAITING)
         self._asked: set[tuple[VersionId, int]] = set()
         self._reading: threading.Thread | None = None
+
+    def seen(self, since: datetime) -> list[VersionId]:
+        return self._reader.seen(since)
 
     def buckets(self, version: VersionId, since: datetime, until: datetime, step: int) -> list[Bucket]:
         """Those from ``since`` to ``until``, both cut to whole steps."""
@@ -188,8 +195,9 @@ class DrawnBuckets:
 
     def _usual(self, version: VersionId) -> Mapping[str, float]:
         plan = self._reader.plan(version)
-        trained = [s.trained for s in plan.series if s.side == "input" and s.edges] if plan is not None else []
-        return usual_failures(len(trained), min(trained, default=0))
+        inputs = [s for s in plan.series if s.side == "input" and s.trained] if plan is not None else []
+        trained = [s.trained for s in inputs if s.edges]
+        return usual_failures(len(trained), min(trained, default=0)) if inputs else {}
 
 
 def _starts(since: datetime, until: datetime, step: int) -> range:
@@ -213,5 +221,6 @@ def shown(bucket: aggregated.Bucket, usual: Mapping[str, float]) -> Bucket:
         checks={name: min(count / rows, 1.0) for name, count in checks.items()} if rows else {},
         usual=usual,
         metrics={name: m.unhealthy / m.rows for name, m in bucket.metrics.items() if m.rows},
+        stages=bucket.stages,
         means={n: one.mean for n, one in bucket.fields.items() if one.side == "output" and one.mean is not None},
     )

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from headrace_controller.health.buckets import StageTraffic
 from headrace_functions import charts
-from headrace_functions.charts import Cell, Line, Mark, TimeChart, Value
+from headrace_functions.charts import NOT_JUDGED, Cell, Line, Mark, TimeChart, Value
 
 MOVED = (0.02, 0.10, 0.25)
 FAILED = (0.01, 0.05, 0.20)
@@ -41,9 +42,11 @@ class Bucket:
     metrics: Mapping[str, float] = field(default_factory=dict)
     """By metric, the share of unhealthy rows."""
     usual: Mapping[str, float] = field(default_factory=dict)
-    """By check, the share of rows that fail it though nothing changed."""
+    """By check, the share of rows that fail it though nothing changed; empty without training data."""
     means: Mapping[str, float] = field(default_factory=dict)
     """By output, the mean answer."""
+    stages: Mapping[str, StageTraffic] | None = None
+    """Its requests by the stage of a sequence that they came through; None where that was not counted."""
 
     @property
     def errors(self) -> float | None:
@@ -51,25 +54,36 @@ class Bucket:
 
     @property
     def unhealthy(self) -> float | None:
-        """The largest share that a metric finds, or a check beyond what is usual."""
+        """The largest share that a metric finds, or a check beyond what is usual; None where rows are held against nothing."""
         found = [*self.beyond.values(), *self.metrics.values()]
-        return max(found, default=0.0) if self.rows else None
+        return max(found, default=0.0 if self.usual else None) if self.rows else None
 
     @cached_property
     def worst(self) -> int | None:
-        """The worst level of anything in it; None without traffic. Worked out once: an overview asks for thousands."""
+        """The worst level of anything in it, ``NOT_JUDGED`` where only errors are known and there are none to speak of; None without
+        traffic. Worked out once: an overview asks for thousands."""
         if not self.requests:
             return None
         found = [level(s, MOVED) for s in self.moved.values()]
         found += [sure_level(s, self.rows, usual=self.usual.get(n, 0.0)) for n, s in self.checks.items()]
         found += [sure_level(s, self.rows) for s in self.metrics.values()]
-        found.append(sure_level(self.errors, self.requests))
-        return max((f for f in found if f is not None), default=0)
+        judged = [f for f in found if f is not None]
+        errors = sure_level(self.errors, self.requests) or 0
+        return max([*judged, errors]) if judged or errors else NOT_JUDGED
 
     @property
     def beyond(self) -> Mapping[str, float]:
         """By check, the share of rows that fail it beyond what is usual."""
         return {name: max(0.0, share - self.usual.get(name, 0.0)) for name, share in self.checks.items()}
+
+
+def latest(buckets: Sequence[Bucket]) -> Bucket | None:
+    """The bucket that says how a version is now: the newest with requests, or the one before it while that has too few rows to be judged."""
+    place = next((n for n in reversed(range(len(buckets))) if buckets[n].requests), None)
+    if place is None:
+        return None
+    newest, before = buckets[place], buckets[place - 1] if place else Bucket()
+    return before if newest.worst == NOT_JUDGED and before.worst is not None else newest
 
 
 def level(share: float | None, thresholds: Sequence[float]) -> int | None:
@@ -118,13 +132,14 @@ def heat_rows(rows: Sequence[Row], link: Callable[[int, str], str], title: Calla
     for row in rows:
         cells = []
         for place, (value, at) in enumerate(zip(row.values, row.levels, strict=True)):
-            if at:
+            if at is not None and at > 0:
                 said = f"{row.name}, {title(place)}: {100 * (value or 0):.1f} %, {STATES[at]}"
                 cells.append(Cell(at, said, link(place, row.where)))
             else:
                 cells.append(Cell(at))
-        known = [(v, at) for v, at in zip(row.values, row.levels, strict=True) if v is not None]
+        known = [(v, at) for v, at in zip(row.values, row.levels, strict=True) if v is not None and at is not None]
         now, state = known[-1] if known else (None, None)
+        unknown = "not judged" if NOT_JUDGED in row.levels else "no data"
         found.append(
             {
                 "name": row.name,
@@ -135,8 +150,8 @@ def heat_rows(rows: Sequence[Row], link: Callable[[int, str], str], title: Calla
                 else "",
                 "strip": charts.heat_row(row.name, cells, row.values),
                 "now": now,
-                "state": STATES[state] if state is not None else "no data",
-                "worst": max((c.level for c in cells if c.level is not None), default=None),
+                "state": STATES[state] if state is not None else unknown,
+                "worst": max((at for at in row.levels if at is not None and at >= 0), default=None),
             }
         )
     return found
@@ -163,13 +178,17 @@ def service_charts(
         chart("Requests a second", "", Line("a", values(lambda b: b.requests / step))),
         chart("Latency", " ms", Line("ctx", values(lambda b: b.p50)), Line("a", values(lambda b: b.p95), few)),
         chart("Errors", " %", Line("a", values(lambda b: 100 * (b.errors or 0.0)), few)),
-        chart("Unhealthy rows", " %", Line("a", values(lambda b: 100 * (b.unhealthy or 0.0)), few)),
+        chart("Unhealthy rows", " %", Line("a", values(_unhealthy_percent), few)),
     ]
     if output:
         found.append(
             chart(f"Mean {output}", "", Line("a", values(lambda b: b.means.get(output)), few), from_zero=False)
         )
     return found
+
+
+def _unhealthy_percent(bucket: Bucket) -> float | None:
+    return None if bucket.unhealthy is None else 100 * bucket.unhealthy
 
 
 def totals(buckets: Sequence[Bucket]) -> Json:

@@ -14,7 +14,7 @@ from headrace_controller.api.declared import DeclaredRoutes
 from headrace_controller.api.permissions import of_incident, on
 from headrace_controller.definitions.fields import parse_duration
 from headrace_controller.health.buckets import FieldHealth
-from headrace_controller.incidents.model import RANK, Event, Incident, Movement
+from headrace_controller.incidents.model import RANK, TOLD, Event, Incident, Movement
 from headrace_controller.pages import links
 from headrace_controller.requestlog.reader import LogQuery
 from headrace_controller.service.paging import PageRequest
@@ -229,15 +229,9 @@ def _figures(platform: Platform, incident: Incident, version: VersionId, until: 
     after = platform.health.series(version, since, since + span, step)
     before = platform.health.series(version, since - max(span, timedelta(hours=1)), since, step)
     requests, bad = (sum(b.requests for b in after), sum(b.requests - b.outcomes.get("ok", 0) for b in after))
-    share = incident.chain[0].share
     found = [
         {"name": "Requests since then", "value": f"{requests:,}", "unit": "", "sub": f"of {version}"},
-        {
-            "name": "Concerned",
-            "value": "–" if share is None else f"{share * 100:.1f}",
-            "unit": "" if share is None else "%",
-            "sub": "of rows, in the last minutes",
-        },
+        *_concerned(incident),
         {
             "name": "Errors",
             "value": f"{100 * bad / requests:.2f}" if requests else "–",
@@ -250,6 +244,17 @@ def _figures(platform: Platform, incident: Incident, version: VersionId, until: 
         was = f"was {charts.number(p95[0])} ms" if p95[0] is not None else "no traffic before"
         found.append({"name": "p95", "value": charts.number(p95[1]), "unit": "ms", "sub": was})
     return found
+
+
+def _concerned(incident: Incident) -> list[Json]:
+    """The share that its sentence tells, with the moment that it tells of; nothing where it is not about a share."""
+    first = incident.chain[0]
+    if first.share is None:
+        return []
+    measured = max(e.at for e in incident.events if e.kind in TOLD)
+    what = "requests" if first.what == "errors" else "rows"
+    sub = f"of {what} at {measured:%H:%M} UTC"
+    return [{"name": "Concerned", "value": f"{first.share * 100:.1f}", "unit": "%", "sub": sub}]
 
 
 def _median(values: Sequence[float]) -> float | None:

@@ -28,7 +28,7 @@ from headrace_controller.service.paging import PageRequest
 from headrace_controller.service.platform import Platform
 from headrace_controller.service.versions import VersionFilter
 from headrace_functions import charts
-from headrace_functions.charts import Cell, Mark
+from headrace_functions.charts import NOT_JUDGED, Cell, Mark
 from headrace_functions.errors import InvalidInput, NotFound
 from headrace_functions.names import VersionId, natural
 from headrace_functions.storage import layout
@@ -197,8 +197,8 @@ def _heat(platform: Platform, chosen: ModelVersion, buckets: Sequence[Bucket], s
     groups = [
         ("inputs", "moved now", [_moved_row(n, buckets, weights.get(n)) for n in inputs[:FIELDS]]),
         ("outputs", "moved now", [_moved_row(n, buckets, None) for n in outputs]),
-        ("checks", "failed now", [_share_row(n, buckets, lambda b: b.checks, "fail this check") for n in _names(buckets, lambda b: b.checks)]),
-        ("metrics", "unhealthy now", [_share_row(n, buckets, lambda b: b.metrics, "are unhealthy") for n in _names(buckets, lambda b: b.metrics)]),
+        ("checks", "failed now", [_check_row(n, buckets) for n in _names(buckets, lambda b: b.checks)]),
+        ("metrics", "unhealthy now", [_metric_row(n, buckets) for n in _names(buckets, lambda b: b.metrics)]),
     ]  # fmt: skip
     return [
         {"name": n, "said": s, "rows": heat_rows(rows, link, title), "weighted": n == "inputs" and bool(weights)}
@@ -214,15 +214,26 @@ def _field_of(view: str, fields: Collection[str]) -> bool:
 
 def _moved_row(name: str, buckets: Sequence[Bucket], weight: float | None) -> Row:
     values = [b.moved.get(name) if b.requests else None for b in buckets]
-    levels = [level(v, MOVED) if b.requests else None for v, b in zip(values, buckets, strict=True)]
-    quiet = [0 if b.requests and at is None else at for at, b in zip(levels, buckets, strict=True)]
-    return Row(name, "lie elsewhere than in training", "", values, quiet, weight)
+    levels = [_judged(level(v, MOVED), b) for v, b in zip(values, buckets, strict=True)]
+    return Row(name, "lie elsewhere than in training", "", values, levels, weight)
 
 
-def _share_row(name: str, buckets: Sequence[Bucket], of: Shares, unit: str) -> Row:
-    values = [of(b).get(name, 0.0) if b.requests else None for b in buckets]
-    levels = [sure_level(v, b.rows, b.usual.get(name, 0.0)) for v, b in zip(values, buckets, strict=True)]
-    return Row(name, unit, "cardinality(checks) > 0" if unit == "fail this check" else "", values, levels)
+def _judged(found: int | None, bucket: Bucket) -> int | None:
+    """A level as a cell has it: with traffic, what has none is not judged."""
+    return NOT_JUDGED if found is None and bucket.requests else found
+
+
+def _check_row(name: str, buckets: Sequence[Bucket]) -> Row:
+    values = [b.checks.get(name, 0.0) if b.rows else None for b in buckets]
+    levels = [_judged(sure_level(v, b.rows, b.usual.get(name, 0.0)), b) for v, b in zip(values, buckets, strict=True)]
+    return Row(name, "fail this check", "cardinality(checks) > 0", values, levels)
+
+
+def _metric_row(name: str, buckets: Sequence[Bucket]) -> Row:
+    """A bucket whose rows the metric has not scored is not judged."""
+    values = [b.metrics.get(name) for b in buckets]
+    levels = [_judged(sure_level(v, b.rows), b) for v, b in zip(values, buckets, strict=True)]
+    return Row(name, "are unhealthy", "", values, levels)
 
 
 def _names(buckets: Sequence[Bucket], of: Shares) -> list[str]:

@@ -1,6 +1,7 @@
 """The overview: is anything wrong, where, since when. Sequences first, their versions below them; the worst group first."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -8,11 +9,12 @@ from typing import Any
 from headrace_controller.access import current
 from headrace_controller.catalog.catalog import ModelVersion
 from headrace_controller.pages import healthsource, incidentpages, ranges
-from headrace_controller.pages.healthviews import STATES, Bucket, totals
+from headrace_controller.pages.healthviews import STATES, Bucket, latest, totals
 from headrace_controller.service.paging import PageRequest
 from headrace_controller.service.platform import Platform
 from headrace_functions import charts
-from headrace_functions.names import VersionId
+from headrace_functions.charts import NOT_JUDGED
+from headrace_functions.names import Reference, VersionId
 
 STRIP = 36
 """Buckets of a health strip."""
@@ -43,7 +45,9 @@ def content(platform: Platform, drawn: healthsource.DrawnBuckets, arguments: Map
     source = healthsource.Source(drawn, span, STRIP, healthsource.BUDGET)
     by_version = {version: i for i in reversed(incidents) for version in i.versions}  # the worst one says what is wrong
     services = {s["version"]: s for s in platform.services.select()}
-    versions = _current(platform)
+    current_ones = _current(platform)
+    others = _others(platform, source, current_ones, by_version)
+    versions = sorted((*current_ones.values(), *others), key=lambda v: (v.id.model, -v.id.number))
     rows = {v.id: _row(platform, v, source, services.get(str(v.id)), by_version.get(str(v.id))) for v in versions}
     groups, used = _sequences(platform, rows)
     alone = [_Group([row]) for version, row in rows.items() if version not in used]
@@ -60,13 +64,13 @@ def content(platform: Platform, drawn: healthsource.DrawnBuckets, arguments: Map
         "groups": shown[0],
         "models": shown[1],
         "total": len(every),
-        "quiet": not any(int(r["level"]) > 0 or r["state"] == _UNREAD[0] for r in every),
+        "calm": _calm(every),
         "events": incidentpages.lately(platform, 12),
         "empty": not every and not text,
     }
 
 
-def _current(platform: Platform) -> list[ModelVersion]:
+def _current(platform: Platform) -> dict[VersionId, ModelVersion]:
     """The versions that people mean: in a sequence, behind an alias, or the newest; a newer one that was not built, too."""
     found: dict[VersionId, ModelVersion] = {}
     used = {v for sequence in platform.catalog.current_sequences() for v in sequence.versions()}
@@ -77,7 +81,20 @@ def _current(platform: Platform) -> list[ModelVersion]:
             if newest or version.id in used or version.id.number in aliased:
                 found[version.id] = version
             newest = newest and not version.released
-    return list(found.values())
+    return found
+
+
+def _others(
+    platform: Platform, source: healthsource.Source, known: Collection[VersionId], troubled: Collection[str]
+) -> list[ModelVersion]:
+    """Versions besides the ``known`` ones that somebody should see: with an open incident, or with traffic in the range."""
+    named = {VersionId.parse(text) for text in troubled if Reference.parse(text).number is not None}
+    found = []
+    for version in (named | set(source.seen())) - set(known):
+        seen = platform.catalog.find(version) if current.may("view", version.model) else None
+        if seen and (version in named or any(b.requests for b in source.buckets_in_time(seen) or ())):
+            found.append(seen)
+    return found
 
 
 def _row(platform: Platform, version: ModelVersion, source: "healthsource.Source", service: Any, incident: Any) -> Json:
@@ -121,15 +138,15 @@ def _state(version: ModelVersion, buckets: Sequence[Bucket], service: Any, incid
         return "failed", str(service.get("reason", ""))[:200]
     if incident is not None:
         return incident.severity, incident.short
-    last = next((b for b in reversed(buckets) if b.requests), None)
-    if last is None:
+    last = latest(buckets)
+    if last is None or last.worst is None:
         asleep = service is None or service["state"] == "asleep"
         return ("asleep", "no request in this range") if asleep else ("no data", "awake, no request in this range")
-    now = last.worst
-    if now:
-        return STATES[now], _reason(last)
-    if not last.moved and version.given.get("training") is None:
-        return "not judged", "no training data to compare with"
+    if last.worst > 0:
+        return STATES[last.worst], _reason(last)
+    if last.worst == NOT_JUDGED:
+        trained = version.given.get("training") is not None
+        return ("not enough data", "few rows") if trained else ("not judged", "no training data to compare with")
     return "healthy", ""
 
 
@@ -178,6 +195,16 @@ def _family(revision: Any, children: list[Json]) -> Json:
     }
 
 
+def _calm(rows: Sequence[Json]) -> str:
+    """What is said where nothing is wrong; nothing where something is, or is not known yet."""
+    states = Counter(str(r["state"]) for r in rows)
+    if not rows or any(int(r["level"]) > 0 for r in rows) or states[_UNREAD[0]]:
+        return ""
+    if states["healthy"] == len(rows):
+        return f"All {len(rows)} healthy." if len(rows) > 1 else "Healthy."
+    return f"Nothing is unhealthy: {', '.join(f'{n} {state}' for state, n in states.most_common())}."
+
+
 def _matching(groups: Sequence[_Group], text: str, state: str) -> list[list[Json]]:
     def fits(row: Json) -> bool:
         words = [
@@ -195,7 +222,7 @@ def _matching(groups: Sequence[_Group], text: str, state: str) -> list[list[Json
 def _segment(row: Json) -> str:
     if int(row["level"]) > 0:
         return "failed" if row["state"] in ("failed", "not built") else "unhealthy"
-    known = {"asleep": "asleep", "not judged": "not-judged", "not read yet": "unread"}
+    known = {"asleep": "asleep", "not judged": "not-judged", "not enough data": "not-judged", "not read yet": "unread"}
     return known.get(str(row["state"]), "healthy")
 
 

@@ -1,5 +1,6 @@
 """The page of rules: what opens an incident, the limits that people set, and who is told."""
 
+from dataclasses import asdict
 from typing import Any
 
 import flask
@@ -13,9 +14,12 @@ from headrace_controller.health.shift import LEAST_ROWS
 from headrace_controller.incidents import limits
 from headrace_controller.incidents import rules as defaults
 from headrace_controller.incidents.limits import LEVELS, LOOKS, WANTED, Limits
-from headrace_controller.incidents.model import Delivery
+from headrace_controller.notify.targets import Target
+from headrace_controller.service.notifications import Attempt
 from headrace_controller.service.platform import Platform
 from headrace_functions.errors import InvalidInput
+
+_CHANGES = {"version": "versions", "alias": "aliases", "sequence": "sequences"}
 
 Json = dict[str, Any]
 
@@ -105,26 +109,38 @@ def _level(name: str, text: str) -> float:
 
 
 def _targets(platform: Platform) -> list[Json]:
-    """Who is told, with the newest delivery to each."""
-    last: dict[str, Delivery] = {}
-    for incident in platform.incidents.lately(50):
-        for delivery in incident.deliveries:
-            if delivery.target not in last or last[delivery.target].at < delivery.at:
-                last[delivery.target] = delivery
+    """Who is told of what, with the newest delivery to each."""
+    told = _newest_of_incidents(platform)
     found = []
     for state in platform.notifications.select():
         target = state.target
-        newest = last.get(target.name)
-        to = target.shown + (f" to {', '.join(target.to)}" if target.to else "")
+        attempts = [a for a in (told.get(target.name), platform.notifications.last_change(target)) if a is not None]
+        newest = max(attempts, key=lambda a: a.at, default=None)
         found.append(
             {
                 "name": target.name,
                 "kind": target.way,
-                "to": to,
-                "of": f"{target.severity} and worse" + (f", of {', '.join(target.models)}" if target.models else ""),
-                "last": {"at": clock.show(newest.at), "delivered": newest.delivered, "text": newest.text}
-                if newest
-                else None,
+                "to": target.shown + (f" to {', '.join(target.to)}" if target.to else ""),
+                "of": _told_of(target),
+                "last": {**asdict(newest), "at": clock.show(newest.at)} if newest else None,
             }
         )
     return found
+
+
+def _newest_of_incidents(platform: Platform) -> dict[str, Attempt]:
+    """The newest attempt to tell each target of an incident."""
+    found: dict[str, Attempt] = {}
+    for incident in platform.incidents.lately(50):
+        for d in incident.deliveries:
+            if d.target not in found or found[d.target].at < d.at:
+                found[d.target] = Attempt(d.at, f"incident {incident.number} {d.event}", d.delivered, d.text)
+    return found
+
+
+def _told_of(target: Target) -> str:
+    """What a target is told of, in words."""
+    changes = [_CHANGES[event] for event in target.events if event in _CHANGES]
+    parts = [f"incidents that are {target.severity} or worse"] if "incident" in target.events else []
+    parts += [f"changes of {', '.join(changes)}"] if changes else []
+    return "; ".join(parts) + (f"; of {', '.join(target.models)} alone" if target.models else "")

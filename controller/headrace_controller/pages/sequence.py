@@ -1,6 +1,6 @@
 """The page of a sequence: how requests flow, which stage hurts, what was changed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -9,8 +9,10 @@ import orjson
 
 from headrace_controller.access import current
 from headrace_controller.api import views
+from headrace_controller.health.aggregate import stage_key
+from headrace_controller.health.buckets import StageTraffic
 from headrace_controller.pages import healthsource, incidentpages, ranges
-from headrace_controller.pages.healthviews import STATES, totals
+from headrace_controller.pages.healthviews import STATES, Bucket, latest
 from headrace_controller.projects.example_requests import of_signature
 from headrace_controller.service.platform import Platform
 from headrace_functions import charts
@@ -35,8 +37,14 @@ def content(
         {
             "number": place + 1,
             "nodes": [
-                *(_node(platform, source, v.version, services, f"{v.weight} %") for v in stage.variants),
-                *(_node(platform, source, s, services, "shadow") for s in stage.shadows),
+                *(
+                    _node(platform, source, v.version, services, f"{v.weight} %", stage_key(name, place, shadow=False))
+                    for v in stage.variants
+                ),
+                *(
+                    _node(platform, source, s, services, "shadow", stage_key(name, place, shadow=True))
+                    for s in stage.shadows
+                ),
             ],
         }
         for place, stage in enumerate(sequence.stages)
@@ -58,30 +66,44 @@ def content(
 
 
 def _node(
-    platform: Platform, source: healthsource.Source, version: VersionId, services: Mapping[str, Any], share: str
+    platform: Platform,
+    source: healthsource.Source,
+    version: VersionId,
+    services: Mapping[str, Any],
+    share: str,
+    stage: str,
 ) -> Json:
+    """A version in a stage: its state is that of all its requests, its figures are those that came through the stage."""
     # Who may see a sequence sees what it is made of, but not how a model does that is none of theirs.
     found = platform.catalog.find(version) if current.may("view", version.model) else None
     buckets = source.buckets(found) if found is not None else []
-    figures = totals(buckets)
-    last = next((b for b in reversed(buckets) if b.requests), None)
+    traffic, counted = _traffic(buckets, stage)
+    last = latest(buckets)
     at = last.worst if last is not None else None
     service = services.get(str(version))
-    state = STATES[at] if at is not None else str(service["state"]) if service else "asleep"
-    rate = sum(b.requests for b in buckets) / (source.step * len(buckets)) if buckets else None
+    state = str(service["state"]) if service else "asleep"
+    if at is not None:
+        state = STATES[at] if at >= 0 else "not judged"
     return {
         "version": str(version),
         "href": f"/models/{version.model}?{urlencode({'version': version.number})}",
         "share": share,
         "state": "failed" if service and service["state"] == "failed" else state,
         "reason": service.get("reason", "") if service else "",
-        "rate": rate,
-        "p50": figures["p50"],
-        "p95": figures["p95"],
+        "rate": traffic.requests / (source.step * counted) if counted else None,
+        "errors": traffic.failed / traffic.requests if traffic.requests else None,
+        "p50": traffic.latency.p50(),
+        "p95": traffic.latency.p95(),
         "strip": charts.strip(
             [charts.Cell(b.worst) for b in buckets], f"worst state of {version} in each {source.words}"
         ),
     }
+
+
+def _traffic(buckets: Sequence[Bucket], stage: str) -> tuple[StageTraffic, int]:
+    """What came through a stage, and in how many of the buckets that was counted."""
+    counted = [b.stages or {} for b in buckets if b.stages is not None or not b.requests]
+    return sum((stages[stage] for stages in counted if stage in stages), StageTraffic()), len(counted)
 
 
 def _difference(new: Json, old: Json | None) -> list[str]:

@@ -162,7 +162,7 @@ def record_of(version: Version, exchange: Any, now: datetime) -> Record:
         model=version.id.model,
         version=version.id.number,
         received=_received(exchange.get("received"), now),
-        latency_ms=_latency(exchange.get("latency_ms", 0.0)),
+        latency_ms=_latency(exchange.get("latency_ms")),
         outcome=outcome,
         status=200 if outcome == "ok" else 0,
         error=str(exchange.get("error") or "")[:4000],
@@ -244,7 +244,9 @@ def _received(given: Any, now: datetime) -> int:
     return microseconds * 1000
 
 
-def _latency(given: Any) -> float:
+def _latency(given: Any) -> float | None:
+    if given is None:
+        return None
     if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given < 1e9:
         raise InvalidInput(f"latency_ms: {given!r}", field="latency_ms", expected="milliseconds, 0 or more")
     return float(given)

@@ -193,7 +193,7 @@ def exchanges_of(version: Version, request: Half, response: Half) -> list[dict[s
     protocol: Protocol = "v1" if b'"instances"' in request.body[:4096] else "v2"
     inputs = decode_request(request.body, "application/json", None, signature, protocol=protocol, batch=batch)[0]
     outputs = decode_response(response.body, None, signature, protocol=protocol, batch=batch)
-    latency = max(0.0, (response.at - request.at) * 1000)
+    latency = (response.at - request.at) * 1000
     rows = len(next(iter(inputs.values()))) if batch and inputs else 1
     missing = [f.name for f in signature.outputs if f.name not in outputs]
     if missing:
@@ -203,7 +203,7 @@ def exchanges_of(version: Version, request: Half, response: Half) -> list[dict[s
             "request_id": request.id if rows == 1 else f"{request.id}.{row}",
             "inputs": {n: _value(a, row, batch=batch) for n, a in inputs.items()},
             "outputs": {n: _value(a, row, batch=batch) for n, a in outputs.items()},
-            "latency_ms": latency,
+            "latency_ms": latency if latency >= 0 else None,  # the request's half came after its answer's: nobody knows
             **({"received": request.time} if request.time else {}),
         }
         for row in range(rows)

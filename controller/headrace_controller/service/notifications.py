@@ -30,6 +30,9 @@ GIVEN_UP = timedelta(hours=24)
 ABANDONED = timedelta(minutes=2)
 """After which an attempt without a result was cut short."""
 
+RECENT_CHANGES = 20
+"""Changes that are looked at for the newest that a target was told of."""
+
 Send = Callable[[Target, Incident, Event, str], str]
 Recent = Callable[[datetime], Iterable[Change]]
 
@@ -39,6 +42,17 @@ class TargetState:
     target: Target
     since: datetime
     """When it was added: it is told of what happens from then on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt to tell a target of something, by now ended."""
+
+    at: datetime
+    about: str
+    delivered: bool
+    text: str
+    """What the target answered, or why it could not be told."""
 
 
 class Notifications:
@@ -114,6 +128,16 @@ class Notifications:
             return self._send(self.get(name).target, incident, incident.events[0], self._endpoint)
         except NotTold as error:
             raise Conflict(f"{name} did not receive the message: {error}", field="address") from error
+
+    def last_change(self, target: Target) -> Attempt | None:
+        """The attempt to tell it of the newest change, of the last ``RECENT_CHANGES`` that are young enough to be told."""
+        wanted = [c for c in self._changes(self._now() - GIVEN_UP) if target.wants_change(c)]
+        for change in sorted(wanted, key=lambda c: c.at, reverse=True)[:RECENT_CHANGES]:
+            state = self._documents.last(layout.told_change(target.name, change.key))
+            if state is not None and state["state"] != "begun":
+                at = clock.parse(state["at"], field="at")
+                return Attempt(at, change.sentence, state["state"] == "delivered", str(state["text"]))
+        return None
 
     # Telling
 

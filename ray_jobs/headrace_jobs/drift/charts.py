@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from headrace_functions.classes import text_of
 from headrace_functions.views import Array
 from headrace_jobs.report.models import Bar, Step
 from headrace_jobs.report_text import number
@@ -43,7 +44,7 @@ def category_bars(reference: CategoryReference, window: CategoryPartial) -> tupl
     n, m = max(reference.count, 1), max(window.count, 1)
     weight = {c: reference.counts[c] / n + window.counts.get(c, 0) / m for c in reference.counts}
     shown = sorted(weight, key=lambda c: (-weight[c], str(c)))[:CATEGORIES]
-    bars = [Bar(label=str(c), reference=reference.counts[c] / n, window=window.counts.get(c, 0) / m) for c in shown]
+    bars = [Bar(label=text_of(c), reference=reference.counts[c] / n, window=window.counts.get(c, 0) / m) for c in shown]
     rest = [c for c in reference.counts if c not in shown]
     others = sum(window.counts.get(c, 0) for c in rest) + (0 if reference.complete else window.unknown)
     if rest or reference.other:
@@ -57,7 +58,7 @@ def category_bars(reference: CategoryReference, window: CategoryPartial) -> tupl
         )
     if reference.complete:
         named = list(window.names.items())[:UNSEEN]
-        bars += [Bar(label=str(c), reference=0.0, window=k / m, outside=True) for c, k in named]
+        bars += [Bar(label=text_of(c), reference=0.0, window=k / m, outside=True) for c, k in named]
         unnamed = window.unknown - sum(k for _, k in named)
         if unnamed:
             bars.append(Bar(label="other unseen", reference=0.0, window=unnamed / m, outside=True))

@@ -9,6 +9,7 @@ import numpy as np
 
 from headrace_functions.attribution.features import features_of, matrix, tensors
 from headrace_functions.attribution.outcome import Outcome, choose
+from headrace_functions.classes import text_of
 from headrace_functions.errors import InvalidInput
 from headrace_functions.logtable import input_column, output_column
 from headrace_functions.names import VersionId
@@ -147,4 +148,4 @@ def _sentence(outcome: Outcome, found: Shapley, contributions: list[Contribution
 def _shown(value: Scalar | None) -> str:
     if value is None:
         return "missing"
-    return number(float(value)) if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+    return number(float(value)) if isinstance(value, int | float) and not isinstance(value, bool) else text_of(value)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from headrace_functions.attribution.features import matrix, tensors
+from headrace_functions.classes import text_of
 from headrace_functions.errors import InvalidInput
 from headrace_functions.logtable import input_column
 from headrace_functions.signature import Field, Tensors
@@ -119,4 +120,4 @@ def grey(image: Array) -> Array:
 def said_of(value: Any) -> str:
     if value is None:
         return "missing"
-    return number(float(value)) if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+    return number(float(value)) if isinstance(value, int | float) and not isinstance(value, bool) else text_of(value)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from headrace_functions.classes import text_of
 from headrace_functions.logtable import input_column, output_column
 from headrace_functions.signature import Field
 from headrace_functions.storage.objects import ObjectStore
@@ -114,7 +115,7 @@ def group_names(field: Field, column: Any, edges: tuple[float, ...]) -> Array:
     """The group of each row: a category as it is written, a number by the interval that it lies in."""
     (found,) = series(field, column).values()
     if isinstance(found, Coded):
-        named = np.array([*(str(v) for v in found.values), MISSING], object)
+        named = np.array([*(text_of(v) for v in found.values), MISSING], object)
         return np.asarray(named[found.codes])
     labels = np.array([*_intervals(edges), MISSING], object)
     places = np.searchsorted(np.array(edges), found.values, "left")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from headrace_functions.classes import spellings, text_of
 from headrace_functions.errors import InvalidInput
 from headrace_functions.logtable import output_column
 from headrace_functions.names import VersionId
@@ -96,7 +97,7 @@ def answer_of(objects: ObjectStore, version: Version, wanted: str | None, positi
     fields = [f for f in version.signature.outputs if wanted in (None, f.name)]
     for field in fields:
         if field.is_scalar and (field.profile == "categorical" or not field.dtype.is_number):
-            classes = tuple(str(c) for c in field.categories or ()) or _classes(objects, version, field)
+            classes = tuple(text_of(c) for c in field.categories or ()) or _classes(objects, version, field)
             return Answer(field, _positive(positive, classes, field), classes)
         if not field.is_scalar and field.columns and field.size == len(field.columns):
             return Answer(field, _positive(positive, field.columns, field), field.columns)
@@ -114,11 +115,12 @@ def answer_of(objects: ObjectStore, version: Version, wanted: str | None, positi
 
 def _positive(wanted: str | None, classes: tuple[str, ...], field: Field) -> str:
     if wanted is not None:
-        if classes and wanted not in classes:
+        meant = {spelling: c for c in classes for spelling in spellings(c)}
+        if classes and wanted not in meant:
             raise InvalidInput(
                 f"positive: {field.name} is never {wanted!r}", field="positive", expected=f"one of {', '.join(classes)}"
             )
-        return wanted
+        return meant.get(wanted, wanted)
     if len(classes) != 2:
         raise InvalidInput(
             f"positive: {field.name} has {len(classes)} classes, so the favourable one must be named",
@@ -129,10 +131,12 @@ def _positive(wanted: str | None, classes: tuple[str, ...], field: Field) -> str
 
 
 def _classes(objects: ObjectStore, version: Version, field: Field) -> tuple[str, ...]:
-    """The answers that the model gave to training rows, sorted; none where the build kept none."""
+    """The truth values, or the answers that the model gave to training rows, sorted; none where the build kept none."""
+    if field.dtype.name == "bool":
+        return ("false", "true")
     answers = inputs.read_answers(objects, version.id)
     column = inputs.column(answers, output_column(field)) if answers is not None else None
-    found = {str(v) for v in column.unique().to_pylist() if v is not None} if column is not None else set()
+    found = {text_of(v) for v in column.unique().to_pylist() if v is not None} if column is not None else set()
     return tuple(sorted(found)) if len(found) <= MAX_GROUPS else ()
 
 

@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from headrace_functions.classes import text_of
 from headrace_functions.profile import QUANTILES
 from headrace_functions.statistics.series import SeriesProfile
 from headrace_functions.views import Array
@@ -105,7 +106,8 @@ def _categories(before: SeriesProfile | None, now: SeriesProfile | None) -> tupl
     }
     shown = sorted(weight, key=lambda c: (-weight[c], str(c)))[:SHOWN]
     return tuple(
-        Bar(label=str(c), reference=sides[0].get(c, 0) / sums[0], window=sides[1].get(c, 0) / sums[1]) for c in shown
+        Bar(label=text_of(c), reference=sides[0].get(c, 0) / sums[0], window=sides[1].get(c, 0) / sums[1])
+        for c in shown
     )
 
 

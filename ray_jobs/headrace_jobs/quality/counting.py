@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headrace_functions.classes import text_of
 from headrace_functions.errors import InvalidInput
 from headrace_functions.quality_rules import QualityRule
 from headrace_functions.signature import Field, Signature
@@ -215,7 +216,7 @@ def _examples(answered: inputs.Answered, mask: Any, column: Any | None) -> tuple
     named = ids.take(chosen).to_pylist() if ids is not None else [""] * len(first)
     values = column.take(chosen).to_pylist() if column is not None else [""] * len(first)
     return tuple(
-        Example(int(times[place]), str(request), int(numbers[place]), "" if value is None else str(value)[:_SHOWN])
+        Example(int(times[place]), str(request), int(numbers[place]), "" if value is None else text_of(value)[:_SHOWN])
         for place, request, value in zip(first.tolist(), named, values, strict=True)
     )
 

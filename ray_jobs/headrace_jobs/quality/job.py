@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
+from headrace_functions.classes import text_of
 from headrace_functions.errors import InvalidInput
 from headrace_functions.names import VersionId
 from headrace_functions.quality_rules import ANY_ROWS, QualityRule, check
@@ -132,7 +133,7 @@ def _ends(rule: QualityRule) -> str:
 
 
 def _some(rule: QualityRule) -> str:
-    shown = ", ".join(str(v) for v in rule.values[:SAID])
+    shown = ", ".join(text_of(v) for v in rule.values[:SAID])
     return shown + (f" and {len(rule.values) - SAID} more" if len(rule.values) > SAID else "")
 
 

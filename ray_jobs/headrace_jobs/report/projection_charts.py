@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from markupsafe import Markup
 
+from headrace_functions.classes import text_of
 from headrace_jobs.report.models import MapPoint, ProjectionReport
 from headrace_jobs.report.svg import WIDTH, drawing, mark
 from headrace_jobs.report_text import number
@@ -45,9 +46,9 @@ def by_distance(report: ProjectionReport) -> Markup:
 def _paint(values: Sequence[str | int | float | bool]) -> Paint:
     numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
     if len(numbers) < len(values):
-        classes = sorted({str(v) for v in values})
+        classes = sorted({text_of(v) for v in values})
         hue = {name: HUES[i % len(HUES)] for i, name in enumerate(classes)}
-        return lambda p: "" if p.output is None else f"hsl({hue[str(p.output)]} 65% 50%)"
+        return lambda p: "" if p.output is None else f"hsl({hue[text_of(p.output)]} 65% 50%)"
     low, high = min(numbers), max(numbers)
     span = (high - low) or 1.0
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from headrace_functions.classes import text_of
 from headrace_jobs.report.models import (
     Bar,
     Contribution,
@@ -138,7 +139,7 @@ def _named(contribution: Contribution) -> str:
     if value is None:
         return f"{cut(contribution.name, CHARACTERS - 8)} missing"
     plain = cut(
-        number(float(value)) if isinstance(value, int | float) and not isinstance(value, bool) else str(value), 12
+        number(float(value)) if isinstance(value, int | float) and not isinstance(value, bool) else text_of(value), 12
     )
     return f"{cut(contribution.name, CHARACTERS - 3 - len(plain))} = {plain}"
 

@@ -1,6 +1,7 @@
 """Two versions on the same rows: what is said holds for any law, and nothing is said that chance would show."""
 
 import math
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from threading import Event
@@ -111,6 +112,15 @@ def test_the_rows_that_differ_most_come_first() -> None:
     assert 0.96 == found.outputs[0].agreement.value
     assert found.latency is not None
     assert (5.0, 10.0, "first") == (found.latency.first, found.latency.second, found.latency.better)
+
+
+def test_latency_is_compared_where_both_sides_know_it_and_nowhere_else() -> None:
+    given = pairs([0.1] * 40, [0.2] * 40, "out.score")
+    unknown = [replace(p, second={**p.second, "latency_ms": None}) for p in given]
+    found = compare([SCORE], [*given[:30], *unknown[30:]], latency=True)
+    assert found.latency is not None
+    assert 30 == found.latency.rows
+    assert compare([SCORE], unknown, latency=True).latency is None
 
 
 def test_the_more_accurate_one_is_told_whatever_its_classes_are_spelled_like() -> None:

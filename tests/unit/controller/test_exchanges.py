@@ -1,11 +1,12 @@
 """Exchanges of external models: what fits is logged once an id, what does not is refused by itself."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import httpx
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,6 +23,7 @@ from headrace_controller.collector.collect import Collector
 from headrace_controller.collector.rows import to_table
 from headrace_controller.definitions import check_document
 from headrace_controller.definitions.model import ModelDefinition
+from headrace_controller.health.writer import HealthWriter
 from headrace_controller.requestlog.reader import LogQuery
 from headrace_controller.service.assembly import Given
 from headrace_controller.service.exchanges import record_of
@@ -31,6 +33,7 @@ from headrace_controller.service.kserve_events import (
     REQUEST,
     RESPONSE,
     EventJoin,
+    exchanges_of,
     half_of,
 )
 from headrace_controller.service.platform import Platform
@@ -99,6 +102,23 @@ def test_an_exchange_is_logged_with_its_values_time_and_outcome(platform: Platfo
         first["outcome"],
     )
     assert ("failed", "no luck", None) == (second["outcome"], second["error"], second["out.score"])
+
+
+@pytest.mark.parametrize("given", [{}, {"latency_ms": None}])
+def test_an_exchange_without_latency_is_one_whose_latency_is_unknown(platform: Platform, given: dict[str, Any]) -> None:
+    platform.exchanges.take(LOAN, [exchange("a", **given), exchange("b", latency_ms=4.0)])
+    assert [None, 4.0] == [row["latency_ms"] for row in collected(platform)]
+    HealthWriter(platform.catalog.documents.objects).count(LOAN)
+    now = datetime.now(UTC)
+    counted = [b for b in platform.health.series(LOAN, now - timedelta(minutes=5), now) if b.requests]
+    assert (2, 1) == (sum(b.requests for b in counted), sum(b.latency.requests for b in counted))
+    with serving(platform) as url:
+        assert (
+            ">–<"
+            in httpx.get(f"{url}/requests?version=loan:1&where=request_id+%3D+'a'").text.split('data-h="latency"')[1][
+                :20
+            ]
+        )
 
 
 def test_what_is_sent_twice_is_logged_once_at_once_and_later(platform: Platform) -> None:
@@ -266,6 +286,16 @@ def test_the_halves_of_an_exchange_are_joined_in_any_order_and_logged_once(platf
     assert [("one.0", 1.0, [0.1, 0.9]), ("one.1", 2.0, [0.2, 0.8]), ("two", 7.0, [0.3, 0.7])] == [
         (r["request_id"], r["in.amount"], r["out.p"]) for r in rows
     ]
+
+
+@pytest.mark.parametrize(("answered", "latency"), [(100.5, 500.0), (99.0, None)])
+def test_the_latency_is_unknown_where_the_answers_half_came_first(
+    platform: Platform, answered: float, latency: float | None
+) -> None:
+    request, response = (
+        half_of(event(kind), body, at) for kind, body, at in ((REQUEST, ASKED_V2, 100.0), (RESPONSE, SAID_V2, answered))
+    )
+    assert [latency] == [e["latency_ms"] for e in exchanges_of(version_of(platform), request, response)]
 
 
 def test_an_event_by_http_reaches_the_log(platform: Platform, url: str) -> None:

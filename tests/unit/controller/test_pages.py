@@ -1,5 +1,6 @@
 """Pages: they say what is there, have JSON twins, work without JavaScript and escape what users wrote."""
 
+from datetime import UTC, datetime, timedelta
 from html import unescape
 from pathlib import Path
 from urllib.parse import quote
@@ -11,6 +12,8 @@ from controller_support import FakeServices, fail, make_platform, release
 from fixtures_jobs import given_log
 from headrace_controller.api.application import create_app
 from headrace_controller.definitions import SequenceDefinition
+from headrace_controller.health.writer import HealthWriter
+from headrace_controller.incidents.model import Movement
 from headrace_controller.pages import blueprint, links
 from headrace_controller.pages.figures import chance
 from headrace_controller.service.platform import Platform
@@ -209,3 +212,21 @@ def test_a_version_that_was_not_built_says_so_once_and_shows_no_empty_charts(cli
 
 def test_programs_get_a_problem_document_for_a_path_that_nothing_is_at(client: FlaskClient) -> None:
     assert "not-found" == client.get("/nothing", headers={"accept": "application/json"}).get_json()["code"]
+
+
+def test_the_overview_shows_versions_with_traffic_or_an_incident_beside_the_current_one(tmp_path: Path) -> None:
+    platform = make_platform(tmp_path / "home")
+    silent, busy, troubled, newest = (release(platform.catalog, "m") for _ in range(4))
+    now = datetime.now(UTC)
+    known = platform.catalog.get(busy).version
+    assert known is not None
+    objects = platform.catalog.documents.objects
+    given_log(objects, known, {"x": [1.0, 2.0], "y": [0.0, 0.0]}, until=now, span=timedelta(minutes=5))
+    HealthWriter(objects).count(busy)
+    platform.health.stamp(busy)  # as the watch does of every version
+    moved = Movement(str(troubled), "moved", "x", "input", now, "low", 1.0, "x moved since 11:57 UTC")
+    platform.incidents.store.open([moved], now, [], [])
+    client = create_app(platform, blueprint(platform)).test_client()
+    shown = [row["name"] for group in client.get("/index.json").json["models"] for row in group]
+    assert {str(v) for v in (busy, troubled, newest)} == set(shown)
+    assert str(silent) not in shown

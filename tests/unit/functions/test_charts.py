@@ -52,6 +52,15 @@ def test_a_gap_is_a_gap_and_never_a_line_to_zero() -> None:
     assert 2 == drawn.count('class="ln a"')
 
 
+def test_a_value_without_neighbours_is_a_dot_and_a_dash_within_the_chart() -> None:
+    alone = charts.time_chart(TimeChart("errors", [Line("a", [5.0])], band=[(1.0, 9.0)]))
+    assert 1 == alone.count('<circle class="pt a" cx="0%"')
+    assert 'd="M0.0 ' in alone
+    between = charts.time_chart(TimeChart("errors", [Line("a", [1.0, 2.0, None, 5.0, None, 1.0, 2.0])]))
+    assert 1 == between.count("<circle")
+    assert 'd="M98.80 8.00L100.00 8.00"' in charts.spark([None, None, 3.0], "x")
+
+
 def test_quiet_cells_are_one_rectangle_and_each_loud_one_is_a_link() -> None:
     drawn = charts.heat_row("age", [Cell(0)] * 20 + [Cell(3, "age, severe", "/requests"), Cell(3, "age, severe", "/requests")], [0.0] * 22)  # fmt: skip
     assert 1 == drawn.count('class="h0"')

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headrace_controller.health.aggregate import of_log, of_metrics
+from headrace_controller.health.aggregate import of_log, of_metrics, stage_key
+from headrace_controller.health.buckets import buckets_of
 from headrace_controller.health.frame import Frame, joined, merge
 from headrace_controller.health.latency import EDGES, Latency
 from headrace_controller.health.plan import Plan, Series, plan_of
@@ -105,7 +106,7 @@ def test_rows_count_rows_and_the_first_row_of_a_request_counts_the_request() -> 
         KNOWN, SIGNATURE, rows_of([0, 0, 61], [1.0, 2.0, 3.0], row=[0, 1, 0], outcome=["ok", "ok", "failed"])
     )
     assert [2, 1] == frame.rows.tolist()
-    assert [{"outcomes": {"ok": 1}}, {"outcomes": {"failed": 1}}] == list(frame.tallies)
+    assert [{"ok": 1}, {"failed": 1}] == [tally["outcomes"] for tally in frame.tallies]
     assert [1, 1] == frame.latency.sum(axis=1).tolist()
     assert [3.0, 3.0] == frame.sums[:, 0].tolist()
 
@@ -138,6 +139,26 @@ def test_the_elements_of_a_small_tensor_are_series_of_their_own() -> None:
 def test_failed_checks_are_counted_by_series() -> None:
     frame = of_log(KNOWN, SIGNATURE, rows_of([0, 0], [99.0, 99.0], checks=[["amount:above-max"], ["amount:above-max"]]))
     assert {"amount:above-max": 2} == dict(frame.tallies[0]["checks"])
+
+
+def test_requests_are_counted_by_the_stage_that_they_came_through_and_rows_are_not() -> None:
+    rows = rows_of([0, 0, 0, 1, 61], [1.0] * 5, row=[0, 1, 0, 0, 0], outcome=["ok", "ok", "failed", "ok", "ok"])
+    through = {"sequence": ["flow", "flow", "flow", "flow", None], "stage": [1, 1, 1, 1, -1]}
+    columns = {"shadow": [False, False, False, True, False], **through}
+    frame = of_log(
+        KNOWN,
+        SIGNATURE,
+        rows.append_column("sequence", pa.array(columns["sequence"], pa.string()))
+        .append_column("stage", pa.array(columns["stage"], pa.int32()))
+        .append_column("shadow", pa.array(columns["shadow"], pa.bool_())),
+    )
+    first, second = buckets_of(
+        KNOWN, merge(frame, frame), [int(NOON.timestamp()), int(NOON.timestamp()) + 60], 60
+    ).values()
+    assert first.stages is not None
+    live, copies = first.stages[stage_key("flow", 1, shadow=False)], first.stages[stage_key("flow", 1, shadow=True)]
+    assert (4, 2, 4, 2, 0) == (live.requests, live.failed, live.latency.requests, copies.requests, copies.failed)
+    assert {} == second.stages
 
 
 def test_metric_values_are_counted_by_metric() -> None:

@@ -59,6 +59,21 @@ def test_each_kind_of_change_has_its_sentence(field: FieldHealth, sentence: str)
     assert sentence == only(hour(fields={"x": field})).sentence
 
 
+@pytest.mark.parametrize(
+    ("field", "share"),
+    [
+        (number(80.0, 0.12, checks={"above-max": 30}), 0.12),
+        (number(64.0, 0.0, checks={"above-max": 30, "below-min": 20}), 0.3),
+        (number(64.0, 0.7, missing=90), 0.9),
+        (number(None, 0.6, kind="category", bins=(20, 0, 0, 80), labels=("a", "b"), trained=(0.5, 0.5, 0.0, 0.0)), 0.8),
+    ],
+)  # fmt: skip
+def test_the_share_of_a_finding_is_the_one_that_its_sentence_tells(field: FieldHealth, share: float) -> None:
+    found = only(hour(fields={"x": field}))
+    assert share == found.share
+    assert f" {share:.0%} of rows".replace("%", " %") in found.sentence
+
+
 def test_errors_latency_and_metrics_have_theirs() -> None:
     failing = only(hour(outcomes={"ok": 60, "failed": 30, "timeout": 10}))
     assert "40 % of requests are not answered since 14:06 UTC, most of them failed" == failing.sentence

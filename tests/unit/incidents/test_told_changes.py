@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 from click.testing import CliRunner
 
@@ -199,3 +200,19 @@ def test_the_command_chooses_events_and_targets_of_earlier_releases_are_told_of_
     release(platform.catalog, "churn")
     platform.notifications.step()
     assert [("version.released", "churn:1")] == told_of(receiver)
+
+
+def test_the_page_of_targets_says_what_each_is_told_of_and_the_newest_delivery_of_a_change(
+    tmp_path: Path, receiver: Receiver
+) -> None:
+    platform = make_platform(tmp_path / "home")
+    release(platform.catalog, "churn")
+    platform.notifications.put(Target("ci", "webhook", receiver.url, events=("alias", "version"), models=("churn",)))
+    platform.notifications.put(Target("team", "webhook", receiver.url, severity="medium"))
+    platform.aliases.move("churn", "prod", 1)
+    platform.notifications.step()
+    with serving(platform) as url:
+        ci, team = httpx.get(f"{url}/rules.json").json()["targets"]
+    assert "changes of aliases, versions; of churn alone" == ci["of"]
+    assert ("alias churn@prod set to churn:1", True) == (ci["last"]["about"], ci["last"]["delivered"])
+    assert ("incidents that are medium or worse", None) == (team["of"], team["last"])

@@ -259,7 +259,9 @@ def test_vectors_texts_flags_and_codes_are_compared_by_what_they_show(objects: O
     version = given_version(objects, fields, rows(1, 0.0))
     given_log(objects, version, rows(2, 1.0))
 
-    severities = {f.name: f.severity for f in drift(objects).fields}
+    report = drift(objects)
+    assert ["false", "true"] == sorted(bar.label for bar in of(report, "flag").bars)
+    severities = {f.name: f.severity for f in report.fields}
 
     assert severities.pop("pair[no]") == "none"
     assert set(severities) == {"pair[yes]", "note length", "note content", "flag", "code", "many mean", "many norm"}

@@ -162,3 +162,15 @@ def test_ratios_are_those_of_the_logarithm() -> None:
     spread = 1.959964 * np.sqrt(1 / 20 - 1 / 100 + 1 / 40 - 1 / 100)
     assert found == pytest.approx((0.5, 0.5 * np.exp(-spread), 0.5 * np.exp(spread)))
     assert ratio(0, 10, 0, 10, 1.96) is None
+
+
+@pytest.mark.parametrize("positive", ["true", "True"])
+def test_groups_and_answers_that_are_truth_values_are_named_as_in_the_contract(
+    objects: ObjectStore, positive: str
+) -> None:
+    flag, granted = (Field(name, dtype("bool"), profile="categorical") for name in ("member", "granted"))
+    rows = {"member": [True, False], "granted": [True, False]}
+    model = given_version(objects, [flag], {"member": rows["member"]}, (granted,))
+    given_log(objects, model, {name: values * 200 for name, values in rows.items()})
+    report = run(objects, model, "member", positive=positive)
+    assert ("true", {"true", "false"}) == (report.positive, {g.name for g in report.groups})

@@ -119,7 +119,7 @@ function heatMap(heat) {
     bold.textContent = `${clock(from)}–${clock(to)}`;
     link.href = requests(row);
     link.textContent = "requests";
-    const said = level === "n" ? "no traffic" : `${(+value * 100).toFixed(1)} % of rows ${row.dataset.unit} · ${words[level]}`;
+    const said = level === "n" ? "no traffic" : level === "u" ? "not judged: too few rows, or nothing to compare with" : `${(+value * 100).toFixed(1)} % of rows ${row.dataset.unit} · ${words[level]}`;
     out.replaceChildren(bold, ` · ${row.dataset.row} · ${said} · `, link);
   };
   heat.addEventListener("keydown", (event) => {
