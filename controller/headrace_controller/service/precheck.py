@@ -1,4 +1,4 @@
-"""What can be told of a submission before it gets a version number: an unknown framework, columns that its file does not have."""
+"""What can be told of a submission before it gets a version number: an unknown framework, columns that a file does not have or cannot have."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def check(definition: ModelDefinition, given: Given) -> None:
     file, key = (given.training, "training-data") if given.training else (given.sample, "sample")
     for one, name in ((file, key), (given.reference, "reference-data")):
         if one is not None:
-            _check_targets(definition, one, name)
+            _check_columns(definition, one, name)
     if given.reference is not None and definition.external is not None and definition.external.url is None:
         raise InvalidInput(
             "reference-data: a model that runs elsewhere and has no url cannot predict these rows",
@@ -35,12 +35,13 @@ def check(definition: ModelDefinition, given: Given) -> None:
         )
 
 
-def _check_targets(definition: ModelDefinition, file: Path, key: str) -> None:
+def _check_columns(definition: ModelDefinition, file: Path, key: str) -> None:
     tables.check_file(file, key)
     try:
         names = CsvFile(file, key).names if file.suffix == ".csv" else pq.read_schema(file).names
     except (pa.ArrowInvalid, OSError) as error:
         raise InvalidInput(f"{key}: {file.name} cannot be read: {error}", field=key) from error
+    tables.check_names(names, key)
     for name in definition.target:
         if name not in names:
             raise InvalidInput(
