@@ -12,7 +12,7 @@ from headrace_controller.training.csvfile import CsvFile
 from headrace_functions.errors import InvalidInput, TooLarge
 from headrace_functions.signature import DType, Field, dtype
 from headrace_functions.storage.objects import ObjectStore
-from headrace_functions.tabular import dialect
+from headrace_functions.tabular import dialect, parquet
 from headrace_functions.version import Version
 
 MAX_ROWS = 100_000
@@ -55,7 +55,7 @@ def check_column(file: Path, target: str) -> None:
     tables.check_file(file, FIELD)
     try:
         names = CsvFile(file, FIELD).names if file.suffix == ".csv" else pq.read_schema(file).names
-    except (pa.ArrowException, OSError) as error:
+    except parquet.UNREADABLE as error:
         raise InvalidInput(f"{FIELD}: {file.name} cannot be read: {error}", field=FIELD) from error
     if target not in names:
         raise _lacking(file, target, "the label column", names)
@@ -138,7 +138,7 @@ def _declared(inputs: Sequence[Field], target: str) -> Mapping[str, DType]:
 def _parquet(file: Path) -> pa.Table:
     try:
         opened = pq.ParquetFile(file)
-        tables.values_of(opened.metadata, tables.MAX_VALUES, FIELD)
+        tables.values_of(opened, tables.MAX_VALUES, FIELD)
         if opened.metadata.num_rows > MAX_ROWS:
             raise TooLarge(
                 f"{FIELD}: {file.name} has {opened.metadata.num_rows:,} rows",
@@ -146,7 +146,8 @@ def _parquet(file: Path) -> pa.Table:
                 expected=f"1 to {MAX_ROWS:,}",
             )
         found = tables.without_index(opened.read())
-    except (pa.ArrowException, OSError) as error:
+        found.validate(full=True)  # text that is not UTF-8 would be found by whoever looks at it
+    except parquet.UNREADABLE as error:
         raise InvalidInput(f"{FIELD}: {file.name} cannot be read: {error}", field=FIELD) from error
     tables.check_names(found.column_names, FIELD)
     return found

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headrace_controller.definitions import ModelDefinition
@@ -11,6 +10,7 @@ from headrace_controller.training import tables
 from headrace_controller.training.csvfile import CsvFile
 from headrace_functions.errors import InvalidInput
 from headrace_functions.runtime import frameworks
+from headrace_functions.tabular import parquet
 
 
 def check(definition: ModelDefinition, given: Given) -> None:
@@ -39,7 +39,7 @@ def _check_columns(definition: ModelDefinition, file: Path, key: str) -> None:
     tables.check_file(file, key)
     try:
         names = CsvFile(file, key).names if file.suffix == ".csv" else pq.read_schema(file).names
-    except (pa.ArrowInvalid, OSError) as error:
+    except parquet.UNREADABLE as error:
         raise InvalidInput(f"{key}: {file.name} cannot be read: {error}", field=key) from error
     tables.check_names(names, key)
     for name in definition.target:

@@ -20,7 +20,7 @@ from headrace_controller.training.summary import is_truth
 from headrace_functions.errors import InvalidInput, NotFound, TooLarge
 from headrace_functions.names import check_field_name
 from headrace_functions.signature import DType
-from headrace_functions.tabular import dialect, kinds
+from headrace_functions.tabular import dialect, kinds, parquet
 
 Array = np.ndarray[Any, Any]
 Columns = dict[str, Array]
@@ -73,9 +73,10 @@ def check_names(names: Sequence[str], field: str) -> None:
 
 
 def to_columns(table: pa.Table, field: str) -> Columns:
-    """The columns of an Arrow table; ``InvalidInput`` naming the column for a type that is none of ours."""
-    pairs = zip(table.column_names, table.columns, strict=True)
-    return {name: _to_numpy(name, column, field) for name, column in pairs}
+    """The columns of an Arrow table; ``InvalidInput`` naming the column for a type that is none of ours, and for values that are damaged."""
+    return {
+        name: _readable(name, column, field) for name, column in zip(table.column_names, table.columns, strict=True)
+    }
 
 
 def to_table(columns: Mapping[str, Array], truth: Collection[str] = ()) -> pa.Table:
@@ -107,9 +108,10 @@ def _read(file: Path, field: str, declared: Mapping[str, DType] | None) -> pa.Ta
         _check_memory(BYTES_A_BYTE * file.stat().st_size, field)
         return _read_csv(CsvFile(file, field, declared), field)
     try:
-        _check_memory(BYTES_A_VALUE * values_of(pq.read_metadata(file), MAX_VALUES, field), field)
-        return without_index(pq.read_table(file))
-    except (pa.ArrowInvalid, OSError) as error:
+        with pq.ParquetFile(file) as opened:
+            _check_memory(BYTES_A_VALUE * values_of(opened, MAX_VALUES, field), field)
+            return without_index(opened.read())
+    except parquet.UNREADABLE as error:
         raise InvalidInput(f"{field}: {file.name} cannot be read: {error}", field=field) from error
 
 
@@ -136,16 +138,15 @@ def check_file(file: Path, field: str) -> None:
         kinds.check(file, kinds.PARQUET, where, field, kinds.TABLES)
 
 
-def values_of(found: pq.FileMetaData, most: int, field: str) -> int:
-    """Values of a Parquet file, those in lists by themselves, before one is read; ``TooLarge`` for more than ``most``."""
-    groups = [found.row_group(i) for i in range(found.num_row_groups)]
-    values: int = sum(group.column(j).num_values for group in groups for j in range(group.num_columns))
+def values_of(file: pq.ParquetFile, most: int, field: str) -> int:
+    """Values of a Parquet file, those in lists by themselves, before it is read; ``TooLarge`` for more than ``most``."""
+    rows, values = file.metadata.num_rows, parquet.values_of(file)
     if values > most:
         raise TooLarge(
-            f"{field}: {found.num_rows:,} rows have {values:,} values, more than {most:,}",
+            f"{field}: {rows:,} rows have {values:,} values, more than {most:,}",
             field=field,
             got=str(values),
-            hint=f"use a random sample of at most {found.num_rows * most // values:,} rows",
+            hint=f"use a random sample of at most {rows * most // values:,} rows",
         )
     return values
 
@@ -161,6 +162,13 @@ def _check_memory(needed: float, field: str) -> None:
             got=f"about {needed:,.0f}",
             hint=f"use a random sample of at most {left / needed:.0%} of the rows, or give the controller more memory",
         )
+
+
+def _readable(name: str, column: pa.ChunkedArray, field: str) -> Array:
+    try:
+        return _to_numpy(name, column, field)
+    except parquet.UNREADABLE as error:
+        raise InvalidInput(f"{field}: column {name!r} cannot be read: {error}", field=name) from error
 
 
 def _to_numpy(name: str, column: pa.ChunkedArray, field: str) -> Array:

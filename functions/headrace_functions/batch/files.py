@@ -123,7 +123,9 @@ def _batches(file: Path, rows: int) -> Iterator[pa.RecordBatch]:
     if file.suffix == ".parquet":
         with pq.ParquetFile(file) as opened:
             yield _no_rows(opened.schema_arrow)
-            yield from opened.iter_batches(batch_size=rows)
+            for batch in opened.iter_batches(batch_size=rows):
+                batch.validate(full=True)  # text that is not UTF-8 would be found by whoever looks at it
+                yield batch
     elif file.suffix == ".csv":
         reader = _csv_reader(file)
         yield _no_rows(reader.schema)
