@@ -61,10 +61,14 @@ def check_column(file: Path, target: str) -> None:
         raise _lacking(file, target, "the label column", names)
 
 
-def read(file: Path, version: Version, target: str, objects: ObjectStore) -> Labelled:
-    """Raises ``InvalidInput`` naming column and row for what cannot be read, ``TooLarge`` past the limits."""
+def read(
+    file: Path, version: Version, target: str, objects: ObjectStore, missing: Sequence[str] | None = None
+) -> Labelled:
+    """The rows and labels of a file, of CSV with the words of no value that are ``missing``, else the usual ones.
+
+    Raises ``InvalidInput`` naming column and row for what cannot be read, ``TooLarge`` past the limits."""
     tables.check_file(file, FIELD)
-    table = _csv(file, version, target) if file.suffix == ".csv" else _parquet(file)
+    table = _csv(file, version, target, missing) if file.suffix == ".csv" else _parquet(file)
     if not 0 < table.num_rows <= MAX_ROWS:
         wrong = TooLarge if table.num_rows else InvalidInput
         raise wrong(f"{FIELD}: {file.name} has {table.num_rows:,} rows", field=FIELD, expected=f"1 to {MAX_ROWS:,}")
@@ -111,15 +115,15 @@ def _spread(version: Version, names: Sequence[str], target: str) -> list[str]:
     return [n for n in names if n != target]
 
 
-def _csv(file: Path, version: Version, target: str) -> pa.Table:
-    found = CsvFile(file, FIELD, _declared(version.signature.inputs, target))
+def _csv(file: Path, version: Version, target: str, missing: Sequence[str] | None) -> pa.Table:
+    found = CsvFile(file, FIELD, _declared(version.signature.inputs, target), missing)
     if target not in found.names:
         raise _lacking(file, target, "the label column", found.names)
     names = _spread(version, found.names, target)
     if names:
         dialect.check_named(found.names, f"{FIELD}: {file.name}", FIELD)
         kind = version.signature.inputs[0].dtype
-        found = CsvFile(file, FIELD, {**dict.fromkeys(names, kind), target: dtype("string")})
+        found = CsvFile(file, FIELD, {**dict.fromkeys(names, kind), target: dtype("string")}, missing)
     blocks, types, rows = [], found.types(), 0
     for table in found.tables(types):
         rows += table.num_rows

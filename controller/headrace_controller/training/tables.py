@@ -36,14 +36,20 @@ _INDEX = re.compile(r"__index_level_\d+__")
 """The name that pandas gives to the index in Parquet where it has none."""
 
 
-def read(file: Path, *, field: str, declared: Mapping[str, DType] | None = None) -> Columns:
+def read(
+    file: Path,
+    *,
+    field: str,
+    declared: Mapping[str, DType] | None = None,
+    missing: Sequence[str] | None = None,
+) -> Columns:
     """All columns of a file, by its suffix ``.csv`` (with a header) or ``.parquet``, in the file's order; training data is ``data``'s.
 
-    CSV columns whose type is ``declared`` are read as that, the others as what they look like.
+    CSV columns whose type is ``declared`` are read as that, the others as what they look like; ``missing`` are their words of no value.
 
     Raises ``InvalidInput`` for what is not such a file, repeated or unusable column names and types that are none of ours.
     """
-    table = _read(file, field, declared)
+    table = _read(file, field, declared, missing)
     check_names(table.column_names, field)
     if not table.num_rows:
         raise InvalidInput(f"{field}: {file.name} has no rows", field=field)
@@ -102,11 +108,11 @@ def read_parquet(data: bytes) -> Columns:
     return to_columns(pq.read_table(pa.BufferReader(data)), "parquet")
 
 
-def _read(file: Path, field: str, declared: Mapping[str, DType] | None) -> pa.Table:
+def _read(file: Path, field: str, declared: Mapping[str, DType] | None, missing: Sequence[str] | None) -> pa.Table:
     check_file(file, field)
     if file.suffix == ".csv":
         _check_memory(BYTES_A_BYTE * file.stat().st_size, field)
-        return _read_csv(CsvFile(file, field, declared), field)
+        return _read_csv(CsvFile(file, field, declared, missing), field)
     try:
         with pq.ParquetFile(file) as opened:
             _check_memory(BYTES_A_VALUE * values_of(opened, MAX_VALUES, field), field)
