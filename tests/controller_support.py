@@ -6,7 +6,7 @@ Environments are the test run's own Python, so builds ask real artifacts in real
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -105,11 +105,17 @@ def serving(platform: Platform) -> Iterator[str]:
 
 
 def release(
-    catalog: Catalog, model: str, *, inputs: str = "x", outputs: str = "y", metadata: dict[str, str] | None = None
+    catalog: Catalog,
+    model: str,
+    *,
+    inputs: str = "x",
+    outputs: str = "y",
+    metadata: dict[str, str] | None = None,
+    definition: Mapping[str, Any] | None = None,
 ) -> VersionId:
     """A released version written straight to the store, its inputs and outputs float64 scalars named by words."""
     given = {
-        "definition": {"kind": "Model", "name": model, "metadata": metadata or {}},
+        "definition": {"kind": "Model", "name": model, "metadata": metadata or {}, **(definition or {})},
         "content": f"{time.monotonic_ns()}",
         "artifact": "0" * 64,
     }

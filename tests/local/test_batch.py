@@ -137,8 +137,8 @@ def test_what_cannot_go_on_says_why(worded: RunningPlatform, tmp_path: Path) -> 
     same = batch(worded, source, tmp_path)
 
     for done, said in (
-        (other, "parts of a different run"), (less, "no column 'word'"), (torn, "cannot be read"), (empty, "it is empty"),
-        (missing, "no such file"), (strange, "not a supported format"), (same, "would be overwritten"),
+        (other, "parts of a different run"), (less, "no column 'word'"), (torn, "is cut off"), (empty, "empty.csv is empty"),
+        (missing, "no such file"), (strange, "by its name"), (same, "would be overwritten"),
     ):  # fmt: skip
         assert 1 == done.returncode, done.stdout
         assert said in done.stderr

@@ -61,6 +61,12 @@ class ModelVersion:
         return found
 
     @property
+    def missing_values(self) -> list[str] | None:
+        """The words of no value in its CSV files; None for the usual ones."""
+        found: list[str] | None = self.definition.get("missing-values")
+        return found
+
+    @property
     def metadata(self) -> Mapping[str, str]:
         found: Mapping[str, str] = self.given["definition"].get("metadata", {})
         return found

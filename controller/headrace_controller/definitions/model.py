@@ -316,5 +316,5 @@ class ModelDefinition(Document):
                 f"note: runtime {self.runtime!r} is ignored, the environment comes from framework and requirements"
             )
         if self.install_command is not None and self.requirements is not None:
-            notes.append("note: install-command is ignored, requirements say what is installed")
+            notes.append("note: install-command is not run, the requirements are installed")
         return notes

@@ -12,7 +12,7 @@ from headrace_controller.training.csvfile import CsvFile
 from headrace_functions.errors import InvalidInput, TooLarge
 from headrace_functions.signature import DType, Field, dtype
 from headrace_functions.storage.objects import ObjectStore
-from headrace_functions.tabular import dialect
+from headrace_functions.tabular import dialect, parquet
 from headrace_functions.version import Version
 
 MAX_ROWS = 100_000
@@ -55,16 +55,20 @@ def check_column(file: Path, target: str) -> None:
     tables.check_file(file, FIELD)
     try:
         names = CsvFile(file, FIELD).names if file.suffix == ".csv" else pq.read_schema(file).names
-    except (pa.ArrowException, OSError) as error:
+    except parquet.UNREADABLE as error:
         raise InvalidInput(f"{FIELD}: {file.name} cannot be read: {error}", field=FIELD) from error
     if target not in names:
         raise _lacking(file, target, "the label column", names)
 
 
-def read(file: Path, version: Version, target: str, objects: ObjectStore) -> Labelled:
-    """Raises ``InvalidInput`` naming column and row for what cannot be read, ``TooLarge`` past the limits."""
+def read(
+    file: Path, version: Version, target: str, objects: ObjectStore, missing: Sequence[str] | None = None
+) -> Labelled:
+    """The rows and labels of a file, of CSV with the words of no value that are ``missing``, else the usual ones.
+
+    Raises ``InvalidInput`` naming column and row for what cannot be read, ``TooLarge`` past the limits."""
     tables.check_file(file, FIELD)
-    table = _csv(file, version, target) if file.suffix == ".csv" else _parquet(file)
+    table = _csv(file, version, target, missing) if file.suffix == ".csv" else _parquet(file)
     if not 0 < table.num_rows <= MAX_ROWS:
         wrong = TooLarge if table.num_rows else InvalidInput
         raise wrong(f"{FIELD}: {file.name} has {table.num_rows:,} rows", field=FIELD, expected=f"1 to {MAX_ROWS:,}")
@@ -111,15 +115,15 @@ def _spread(version: Version, names: Sequence[str], target: str) -> list[str]:
     return [n for n in names if n != target]
 
 
-def _csv(file: Path, version: Version, target: str) -> pa.Table:
-    found = CsvFile(file, FIELD, _declared(version.signature.inputs, target))
+def _csv(file: Path, version: Version, target: str, missing: Sequence[str] | None) -> pa.Table:
+    found = CsvFile(file, FIELD, _declared(version.signature.inputs, target), missing)
     if target not in found.names:
         raise _lacking(file, target, "the label column", found.names)
     names = _spread(version, found.names, target)
     if names:
         dialect.check_named(found.names, f"{FIELD}: {file.name}", FIELD)
         kind = version.signature.inputs[0].dtype
-        found = CsvFile(file, FIELD, {**dict.fromkeys(names, kind), target: dtype("string")})
+        found = CsvFile(file, FIELD, {**dict.fromkeys(names, kind), target: dtype("string")}, missing)
     blocks, types, rows = [], found.types(), 0
     for table in found.tables(types):
         rows += table.num_rows
@@ -138,7 +142,7 @@ def _declared(inputs: Sequence[Field], target: str) -> Mapping[str, DType]:
 def _parquet(file: Path) -> pa.Table:
     try:
         opened = pq.ParquetFile(file)
-        tables.values_of(opened.metadata, tables.MAX_VALUES, FIELD)
+        tables.values_of(opened, tables.MAX_VALUES, FIELD)
         if opened.metadata.num_rows > MAX_ROWS:
             raise TooLarge(
                 f"{FIELD}: {file.name} has {opened.metadata.num_rows:,} rows",
@@ -146,7 +150,8 @@ def _parquet(file: Path) -> pa.Table:
                 expected=f"1 to {MAX_ROWS:,}",
             )
         found = tables.without_index(opened.read())
-    except (pa.ArrowException, OSError) as error:
+        found.validate(full=True)  # text that is not UTF-8 would be found by whoever looks at it
+    except parquet.UNREADABLE as error:
         raise InvalidInput(f"{FIELD}: {file.name} cannot be read: {error}", field=FIELD) from error
     tables.check_names(found.column_names, FIELD)
     return found

@@ -1,6 +1,6 @@
 """Files of exchanges that happened elsewhere: JSON lines, Arrow streams and Parquet, as rows for ``service.exchanges``."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from io import BytesIO
 from typing import Any
 
@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from headrace_functions.errors import InvalidInput, Malformed
 from headrace_functions.logtable import INPUT, OUTPUT
+from headrace_functions.tabular import parquet
 
 LINES = ("application/x-ndjson", "application/jsonl", "application/json", "text/plain")
 ARROW = "application/vnd.apache.arrow.stream"
@@ -27,9 +28,9 @@ def read_exchanges(body: bytes, content_type: str) -> list[Any]:
     """
     kind = content_type.partition(";")[0].strip().lower()
     if body[:4] == _PARQUET_MAGIC or kind == PARQUET:
-        return _rows(_parquet(body))
+        return _rows(body, _parquet, "a Parquet file")
     if kind == ARROW:
-        return _rows(_arrow(body))
+        return _rows(body, _arrow, "an Arrow stream")
     if kind in LINES or not kind:
         return _lines(body)
     raise InvalidInput(
@@ -51,20 +52,22 @@ def _lines(body: bytes) -> list[Any]:
 
 
 def _parquet(body: bytes) -> pa.Table:
-    try:
-        file = pq.ParquetFile(BytesIO(body))
-        _refuse_big(sum(file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups)))
-        return file.read()
-    except (pa.ArrowException, OSError) as error:
-        raise Malformed(f"body: it is not a Parquet file: {error}", field="body") from error
+    with pq.ParquetFile(BytesIO(body)) as file:
+        return _whole(file)
+
+
+def _whole(file: pq.ParquetFile) -> pa.Table:
+    batches, size = [], 0
+    for batch in file.iter_batches():
+        size += batch.nbytes
+        _refuse_big(size)
+        batches.append(batch)
+    return pa.Table.from_batches(batches, file.schema_arrow)
 
 
 def _arrow(body: bytes) -> pa.Table:
-    try:
-        with pa.ipc.open_stream(body) as reader:
-            table = reader.read_all()
-    except (pa.ArrowException, OSError) as error:
-        raise Malformed(f"body: it is not an Arrow stream: {error}", field="body") from error
+    with pa.ipc.open_stream(body) as reader:
+        table = reader.read_all()
     _refuse_big(table.nbytes)
     return table
 
@@ -74,8 +77,11 @@ def _refuse_big(size: int) -> None:
         raise InvalidInput(f"body: a table of {size} bytes", field="body", expected=f"at most {MAX_TABLE_BYTES}")
 
 
-def _rows(table: pa.Table) -> list[Any]:
-    return [_exchange(row) for row in table.to_pylist()]
+def _rows(body: bytes, read: Callable[[bytes], pa.Table], what: str) -> list[Any]:
+    try:
+        return [_exchange(row) for row in read(body).to_pylist()]
+    except parquet.UNREADABLE as error:
+        raise Malformed(f"body: it is not {what}: {error}", field="body") from error
 
 
 def _exchange(row: Mapping[str, Any]) -> dict[str, Any]:

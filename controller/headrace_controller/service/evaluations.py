@@ -123,7 +123,11 @@ class Evaluations:
         baseline = self._baseline(request)
         target = labelled.target_of(version, request.target)
         objects = self.catalog.documents.objects
-        data = [labelled.read(file, v, target, objects) for v in (version, baseline) if v is not None]
+        data = [
+            labelled.read(file, v, target, objects, self.catalog.get(v.id).missing_values)
+            for v in (version, baseline)
+            if v is not None
+        ]
         made = Evaluation(
             _new_id(),
             version.id,

@@ -69,7 +69,8 @@ class Labels:
         ``NotReady`` for a version that is not released.
         """
         found = self._labelled(version)
-        given = tables.read(file, field="labels", declared=_declared(found.target))
+        words = self._catalog.get(version).missing_values
+        given = tables.read(file, field="labels", declared=_declared(found.target), missing=words)
         columns = checked(given, found.target)
         allowed = label_values.kinds(self._catalog.documents.objects, found)
         columns |= {name: label_values.spelled(name, columns[name], allowed[name]) for name in found.target}

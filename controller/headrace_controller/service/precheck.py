@@ -1,8 +1,7 @@
-"""What can be told of a submission before it gets a version number: an unknown framework, columns that its file does not have."""
+"""What can be told of a submission before it gets a version number: an unknown framework, columns that a file does not have or cannot have."""
 
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headrace_controller.definitions import ModelDefinition
@@ -11,6 +10,7 @@ from headrace_controller.training import tables
 from headrace_controller.training.csvfile import CsvFile
 from headrace_functions.errors import InvalidInput
 from headrace_functions.runtime import frameworks
+from headrace_functions.tabular import parquet
 
 
 def check(definition: ModelDefinition, given: Given) -> None:
@@ -20,7 +20,7 @@ def check(definition: ModelDefinition, given: Given) -> None:
     file, key = (given.training, "training-data") if given.training else (given.sample, "sample")
     for one, name in ((file, key), (given.reference, "reference-data")):
         if one is not None:
-            _check_targets(definition, one, name)
+            _check_columns(definition, one, name)
     if given.reference is not None and definition.external is not None and definition.external.url is None:
         raise InvalidInput(
             "reference-data: a model that runs elsewhere and has no url cannot predict these rows",
@@ -35,12 +35,13 @@ def check(definition: ModelDefinition, given: Given) -> None:
         )
 
 
-def _check_targets(definition: ModelDefinition, file: Path, key: str) -> None:
+def _check_columns(definition: ModelDefinition, file: Path, key: str) -> None:
     tables.check_file(file, key)
     try:
         names = CsvFile(file, key).names if file.suffix == ".csv" else pq.read_schema(file).names
-    except (pa.ArrowInvalid, OSError) as error:
+    except parquet.UNREADABLE as error:
         raise InvalidInput(f"{key}: {file.name} cannot be read: {error}", field=key) from error
+    tables.check_names(names, key)
     for name in definition.target:
         if name not in names:
             raise InvalidInput(

@@ -19,6 +19,7 @@ from headrace_controller.training import tables
 from headrace_controller.training.csvfile import CsvFile
 from headrace_functions.errors import InvalidInput, StorageFailed, TooLarge
 from headrace_functions.signature import DType
+from headrace_functions.tabular import parquet
 
 MAX_BYTES = 16 * 1024**3  # of a file with training data or a sample
 MAX_VALUES = 4_000_000_000
@@ -103,7 +104,7 @@ class Source:
         try:
             with pq.ParquetFile(self.file, memory_map=True, pre_buffer=False) as file:
                 yield from _fitting(file, size, wanted)
-        except (pa.ArrowInvalid, OSError) as error:
+        except parquet.UNREADABLE as error:
             raise InvalidInput(f"{self.field}: {self.file.name} cannot be read: {error}", field=self.field) from error
 
 
@@ -155,15 +156,15 @@ def _converted(csv: CsvFile, target: Path, name: str, field: str) -> Path:
 def _opened(file: Path, field: str, name: str) -> Source:
     try:
         with pq.ParquetFile(file) as opened:
-            found = opened.metadata
+            rows = opened.metadata.num_rows
             names = [name for name in opened.schema_arrow.names if not tables.is_index(name)]
-    except (pa.ArrowInvalid, OSError) as error:
+            values = tables.values_of(opened, MAX_VALUES, field)
+    except parquet.UNREADABLE as error:
         raise InvalidInput(f"{field}: {name} cannot be read: {error}", field=field) from error
     tables.check_names(names, field)
-    if not found.num_rows:
+    if not rows:
         raise _empty(name, field)
-    values = tables.values_of(found, MAX_VALUES, field)
-    return Source(file, field, found.num_rows, tuple(names), values)
+    return Source(file, field, rows, tuple(names), values)
 
 
 def _empty(name: str, field: str) -> InvalidInput:

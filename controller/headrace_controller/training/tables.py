@@ -20,7 +20,7 @@ from headrace_controller.training.summary import is_truth
 from headrace_functions.errors import InvalidInput, NotFound, TooLarge
 from headrace_functions.names import check_field_name
 from headrace_functions.signature import DType
-from headrace_functions.tabular import dialect, kinds
+from headrace_functions.tabular import dialect, kinds, parquet
 
 Array = np.ndarray[Any, Any]
 Columns = dict[str, Array]
@@ -36,14 +36,20 @@ _INDEX = re.compile(r"__index_level_\d+__")
 """The name that pandas gives to the index in Parquet where it has none."""
 
 
-def read(file: Path, *, field: str, declared: Mapping[str, DType] | None = None) -> Columns:
+def read(
+    file: Path,
+    *,
+    field: str,
+    declared: Mapping[str, DType] | None = None,
+    missing: Sequence[str] | None = None,
+) -> Columns:
     """All columns of a file, by its suffix ``.csv`` (with a header) or ``.parquet``, in the file's order; training data is ``data``'s.
 
-    CSV columns whose type is ``declared`` are read as that, the others as what they look like.
+    CSV columns whose type is ``declared`` are read as that, the others as what they look like; ``missing`` are their words of no value.
 
     Raises ``InvalidInput`` for what is not such a file, repeated or unusable column names and types that are none of ours.
     """
-    table = _read(file, field, declared)
+    table = _read(file, field, declared, missing)
     check_names(table.column_names, field)
     if not table.num_rows:
         raise InvalidInput(f"{field}: {file.name} has no rows", field=field)
@@ -73,9 +79,10 @@ def check_names(names: Sequence[str], field: str) -> None:
 
 
 def to_columns(table: pa.Table, field: str) -> Columns:
-    """The columns of an Arrow table; ``InvalidInput`` naming the column for a type that is none of ours."""
-    pairs = zip(table.column_names, table.columns, strict=True)
-    return {name: _to_numpy(name, column, field) for name, column in pairs}
+    """The columns of an Arrow table; ``InvalidInput`` naming the column for a type that is none of ours, and for values that are damaged."""
+    return {
+        name: _readable(name, column, field) for name, column in zip(table.column_names, table.columns, strict=True)
+    }
 
 
 def to_table(columns: Mapping[str, Array], truth: Collection[str] = ()) -> pa.Table:
@@ -101,15 +108,16 @@ def read_parquet(data: bytes) -> Columns:
     return to_columns(pq.read_table(pa.BufferReader(data)), "parquet")
 
 
-def _read(file: Path, field: str, declared: Mapping[str, DType] | None) -> pa.Table:
+def _read(file: Path, field: str, declared: Mapping[str, DType] | None, missing: Sequence[str] | None) -> pa.Table:
     check_file(file, field)
     if file.suffix == ".csv":
         _check_memory(BYTES_A_BYTE * file.stat().st_size, field)
-        return _read_csv(CsvFile(file, field, declared), field)
+        return _read_csv(CsvFile(file, field, declared, missing), field)
     try:
-        _check_memory(BYTES_A_VALUE * values_of(pq.read_metadata(file), MAX_VALUES, field), field)
-        return without_index(pq.read_table(file))
-    except (pa.ArrowInvalid, OSError) as error:
+        with pq.ParquetFile(file) as opened:
+            _check_memory(BYTES_A_VALUE * values_of(opened, MAX_VALUES, field), field)
+            return without_index(opened.read())
+    except parquet.UNREADABLE as error:
         raise InvalidInput(f"{field}: {file.name} cannot be read: {error}", field=field) from error
 
 
@@ -136,16 +144,15 @@ def check_file(file: Path, field: str) -> None:
         kinds.check(file, kinds.PARQUET, where, field, kinds.TABLES)
 
 
-def values_of(found: pq.FileMetaData, most: int, field: str) -> int:
-    """Values of a Parquet file, those in lists by themselves, before one is read; ``TooLarge`` for more than ``most``."""
-    groups = [found.row_group(i) for i in range(found.num_row_groups)]
-    values: int = sum(group.column(j).num_values for group in groups for j in range(group.num_columns))
+def values_of(file: pq.ParquetFile, most: int, field: str) -> int:
+    """Values of a Parquet file, those in lists by themselves, before it is read; ``TooLarge`` for more than ``most``."""
+    rows, values = file.metadata.num_rows, parquet.values_of(file)
     if values > most:
         raise TooLarge(
-            f"{field}: {found.num_rows:,} rows have {values:,} values, more than {most:,}",
+            f"{field}: {rows:,} rows have {values:,} values, more than {most:,}",
             field=field,
             got=str(values),
-            hint=f"use a random sample of at most {found.num_rows * most // values:,} rows",
+            hint=f"use a random sample of at most {rows * most // values:,} rows",
         )
     return values
 
@@ -161,6 +168,13 @@ def _check_memory(needed: float, field: str) -> None:
             got=f"about {needed:,.0f}",
             hint=f"use a random sample of at most {left / needed:.0%} of the rows, or give the controller more memory",
         )
+
+
+def _readable(name: str, column: pa.ChunkedArray, field: str) -> Array:
+    try:
+        return _to_numpy(name, column, field)
+    except parquet.UNREADABLE as error:
+        raise InvalidInput(f"{field}: column {name!r} cannot be read: {error}", field=name) from error
 
 
 def _to_numpy(name: str, column: pa.ChunkedArray, field: str) -> Array:

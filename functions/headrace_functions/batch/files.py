@@ -40,10 +40,17 @@ def inputs(pattern: str) -> list[Path]:
     if not found:
         raise NotFound(f"--in {pattern}: no such file", field="in", hint="name a file, a folder or a pattern")
     for file in found:
-        check_suffix(str(file))
+        _check_name(file)
     if len({f.name for f in found}) < len(found):
         raise Conflict("two of the files have the same name, and so would their outputs", field="in")
     return found
+
+
+def _check_name(file: Path) -> None:
+    if file.is_file() and not readable(str(file)):
+        with file.open("rb") as opened:
+            raise kinds.wrong_name(opened.read(kinds.HEAD), str(file), "in", SUFFIXES)
+    check_suffix(str(file))
 
 
 def readable(place: str) -> bool:
@@ -116,7 +123,9 @@ def _batches(file: Path, rows: int) -> Iterator[pa.RecordBatch]:
     if file.suffix == ".parquet":
         with pq.ParquetFile(file) as opened:
             yield _no_rows(opened.schema_arrow)
-            yield from opened.iter_batches(batch_size=rows)
+            for batch in opened.iter_batches(batch_size=rows):
+                batch.validate(full=True)  # text that is not UTF-8 would be found by whoever looks at it
+                yield batch
     elif file.suffix == ".csv":
         reader = _csv_reader(file)
         yield _no_rows(reader.schema)

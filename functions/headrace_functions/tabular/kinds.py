@@ -104,12 +104,12 @@ def wrong_name(head: bytes, where: str, field: str, taken: Sequence[str]) -> Inv
     """The error for a file whose name ends otherwise than in one of ``taken``, and which begins with ``head``."""
     kind = _kind(head, head)
     formats = " nor ".join(dict.fromkeys(FORMATS[suffix] for suffix in taken))
-    if kind is _TEXT or kind.suffix in taken:
+    if kind is _EMPTY or kind.suffix in taken:
         return InvalidInput(
             f"{where} is neither {formats} by its name",
             field=field,
             expected=f"a name that ends in {' or '.join(taken)}",
-            hint=f"if it is {FORMATS[kind.suffix]}, name it *{kind.suffix}",
+            hint=f"if it is {FORMATS[kind.suffix]}, name it *{kind.suffix}" if kind.suffix else None,
         )
     return InvalidInput(
         f"{where} is {kind.what}, neither {formats}",

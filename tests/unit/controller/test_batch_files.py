@@ -71,6 +71,20 @@ def refused(model: Model, source: Path, out: Path) -> InvalidInput:
     return caught.value
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("rows.csv.gz", b"\x1f\x8b\x08\x00", "is compressed with gzip, neither Parquet nor CSV nor JSON lines"),
+        ("rows.json", b'[{"x": 1}]', "is JSON, neither Parquet nor CSV nor JSON lines"),
+        ("rows.txt", b"x\n1\n", "is neither Parquet nor CSV nor JSON lines by its name"),
+        ("rows.xlsx", b"", "is neither Parquet nor CSV nor JSON lines by its name"),
+        ("rows.dat", b'{"x": 1}\n{"x": 2}\n', "is neither Parquet nor CSV nor JSON lines by its name"),
+    ],
+)
+def test_a_file_of_another_name_is_told_what_it_is(tmp_path: Path, name: str, content: bytes, said: str) -> None:
+    assert said in refused(Model(), written(tmp_path / name, content), tmp_path / "out").message
+
+
 def test_a_file_that_was_corrected_before_a_part_was_answered_is_read_again(tmp_path: Path) -> None:
     model, out = Model(), tmp_path / "out"
     source = written(tmp_path / "rows.csv", "z\n1\n")

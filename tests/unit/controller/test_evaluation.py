@@ -152,6 +152,20 @@ def test_an_evaluation_is_kept_and_another_controller_knows_it(platform: Platfor
     assert (True, 3, pytest.approx(1 / 3)) == (kept.passed, kept.asked, kept.figures["mae"])
 
 
+def test_the_words_of_missing_values_in_the_labelled_file_are_those_of_the_version(
+    platform: Platform, tmp_path: Path
+) -> None:
+    asked: list[Any] = []
+    platform.evaluations.ask = lambda v, b: asked.extend(orjson.loads(b)["inputs"][0]["data"]) or Reply(500, b"")
+    unknown = release(platform.catalog, "b", definition={"missing-values": ["-"]})
+    file = labelled(tmp_path, "x,y\n1,2\n-,3\n")
+    started = platform.evaluations.start(EvaluationRequest(unknown, [], target="y"), file)
+    wait_until(lambda: platform.evaluations.get(unknown, started.id).state != "running")
+    assert [1.0, None] == asked[:2]
+    with pytest.raises(InvalidInput, match="row 2, column 'x': '-' is not a number"):
+        platform.evaluations.start(request(), file)
+
+
 def test_an_evaluation_that_a_restart_cut_short_says_so(platform: Platform, tmp_path: Path) -> None:
     waiting = threading.Event()
     platform.evaluations.ask = lambda v, b: plus_one(v, b) if waiting.wait(20) else Reply(500, b"")

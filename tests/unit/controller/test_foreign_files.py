@@ -2,6 +2,8 @@
 
 import gzip
 import io
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -222,3 +224,49 @@ def test_the_index_of_a_shuffled_frame_is_no_column(tmp_path: Path, door: str) -
 def test_text_that_only_looks_like_another_kind_is_read(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "rows.csv").write_bytes(content)
     open_training(tmp_path / "rows.csv", tmp_path, field="training-data")
+
+
+DAMAGED = """
+import sys
+from pathlib import Path
+
+from headrace_controller.requestlog.exchange_files import PARQUET, read_exchanges
+from headrace_controller.training import tables
+from headrace_controller.training.data import open_training
+from headrace_functions.errors import HeadraceError
+
+file = Path(sys.argv[1])
+whole, told = file.read_bytes(), 0
+footer = int.from_bytes(whole[-8:-4], "little")
+doors = (
+    lambda: tables.read(file, field="labels"),
+    lambda: open_training(file, file.parent, field="training-data"),
+    lambda: read_exchanges(file.read_bytes(), PARQUET),
+)
+for at in range(len(whole) - 8 - footer, len(whole) - 8):
+    file.write_bytes(whole[:at] + bytes([whole[at] ^ 16]) + whole[at + 1 :])
+    for door in doors:
+        try:
+            door()
+        except HeadraceError:
+            told += 1
+print(told)
+"""
+
+
+def test_a_damaged_parquet_file_is_refused_and_never_ends_the_process(tmp_path: Path) -> None:
+    """One bit of each byte of the metadata is wrong in turn; pyarrow aborts where it is asked of metadata that contradict themselves."""
+    pq.write_table(pa.table({"a": [1.5, 3], "l": [[1, 2], [3, 4]], "y": ["no", "ja"]}), tmp_path / "rows.parquet")
+    done = subprocess.run(
+        [sys.executable, "-c", DAMAGED, str(tmp_path / "rows.parquet")], capture_output=True, text=True, check=False
+    )
+    assert 0 == done.returncode, done.stderr
+    assert int(done.stdout) > 0
+
+
+@pytest.mark.parametrize("door", ["labels", "a file to evaluate on", "headrace batch"])
+def test_text_of_a_parquet_file_that_is_not_utf_8_is_refused(tmp_path: Path, door: str) -> None:
+    text = pa.array([b"K\xf6ln"]).view(pa.string())
+    pq.write_table(pa.table({"a": [1], "b": text, "y": ["no"]}), tmp_path / "rows.parquet")
+    with pytest.raises(InvalidInput, match="cannot be read"):
+        DOORS[door](tmp_path / "rows.parquet")

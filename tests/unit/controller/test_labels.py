@@ -98,6 +98,18 @@ def test_request_ids_of_digits_stay_text_with_their_zeros(
     assert kept(platform, version, 1)["request_id"].to_pylist() == ["0012", "1e5"]
 
 
+def test_the_words_of_missing_values_are_those_of_the_version(
+    platform: Platform, version: VersionId, client: Client, tmp_path: Path
+) -> None:
+    countries = release(platform.catalog, "countries", definition={"missing-values": ["?"]})
+    client.push_labels(countries, csv(tmp_path, "request_id,churned\na,NA\n"))
+    assert ["NA"] == kept(platform, countries, 1)["churned"].to_pylist()
+    with pytest.raises(InvalidInput, match="1 rows of 'churned' are empty"):
+        client.push_labels(countries, csv(tmp_path, "request_id,churned\na,?\n"))
+    with pytest.raises(InvalidInput, match="1 rows of 'churned' are empty"):
+        client.push_labels(version, csv(tmp_path, "request_id,churned\na,NA\n"))
+
+
 def test_a_parquet_file_is_taken_as_well(
     platform: Platform, version: VersionId, client: Client, tmp_path: Path
 ) -> None:

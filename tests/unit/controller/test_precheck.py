@@ -30,6 +30,14 @@ def test_an_unknown_framework_or_target_is_refused(tmp_path: Path, more: dict[st
         check(tmp_path, **more)
 
 
+def test_a_column_that_no_field_can_be_is_told_before_a_version_number_is_used_up(tmp_path: Path) -> None:
+    (tmp_path / "reference.csv").write_text(",a,y\n0,1,0\n")
+    given = Given(tmp_path, tmp_path / "p", "d", reference=tmp_path / "reference.csv")
+    definition = ModelDefinition.model_validate({"name": "m", "payload": ["f"], "target": "y"})
+    with pytest.raises(InvalidInput, match="reference-data: column 1 of 3 has no name"):
+        precheck.check(definition, given)
+
+
 def test_what_fits_passes(tmp_path: Path) -> None:
     check(tmp_path, framework="sklearn", target="y")
 
