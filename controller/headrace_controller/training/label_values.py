@@ -15,6 +15,7 @@ from headrace_controller.training.tables import Array
 from headrace_functions.classes import class_of, spellings
 from headrace_functions.errors import InvalidInput
 from headrace_functions.storage.objects import ObjectStore
+from headrace_functions.tabular.dialect import number_hint
 from headrace_functions.version import Version
 
 MAX_CLASSES = 1000
@@ -82,6 +83,7 @@ def _refused(name: str, at: int, value: Any, kind: Kind) -> InvalidInput:
             f"labels: row {at + 1:,}: {name!r} is {str(value)!r}, which is not a number",
             field=name,
             expected="finite numbers, as in the training data",
+            hint=number_hint(str(value)) or None,
             got=str(value),
         )
     listed = ", ".join(kind[:SHOWN]) + (f" and {len(kind) - SHOWN} more" if len(kind) > SHOWN else "")

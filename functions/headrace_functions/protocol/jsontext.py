@@ -13,6 +13,7 @@ import orjson
 from headrace_functions.errors import Malformed
 from headrace_functions.protocol.rows import Array
 from headrace_functions.signature import DType
+from headrace_functions.user_text import repr_of
 
 _FEW = 16  # elements up to which a list is quicker to write than an array
 _PLAIN = {"float64", "int64", "int32", "bool"}
@@ -73,7 +74,7 @@ def rewritten(document: Any) -> bytes:
 def shown(value: Any, most: int = 60) -> str:
     """A value of JSON as an error says it again: at most ``most`` characters of it, however deeply it is nested."""
     try:
-        text = "null" if value is None else repr(value)
+        text = "null" if value is None else repr_of(value)
     except RecursionError:
         text = f"a deeply nested {type(value).__name__}"
     return text if len(text) <= most else text[:most] + "…"

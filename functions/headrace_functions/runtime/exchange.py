@@ -22,6 +22,7 @@ from headrace_functions.protocol.messages import EncodedBody
 from headrace_functions.protocol.problems import problem
 from headrace_functions.record import Outcome
 from headrace_functions.runtime.confinement import explained
+from headrace_functions.user_text import repr_of, text_of
 from headrace_functions.version import Version
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -70,7 +71,7 @@ def _for_caller(error: BaseException, request_id: str, version: Version | None) 
     cause = error.__cause__
     if version is None or not isinstance(error, FunctionFailed) or cause is None or isinstance(cause, HeadraceError):
         return error
-    said = next((line for line in reversed(str(cause).splitlines()) if line.strip()), "")
+    said = next((line for line in reversed(text_of(cause).splitlines()) if line.strip()), "")
     detailed = version.errors == "detailed" and said
     return FunctionFailed(
         f"{error.message}: {said[:_ERROR_TEXT]}" if detailed else error.message,
@@ -165,9 +166,11 @@ def _outcome(error: BaseException) -> Outcome:
 
 def _described(error: BaseException) -> str:
     """Code and message for the record; of user code's own error the log reader sees what it said."""
-    code, message = ("internal", repr(error)) if not isinstance(error, HeadraceError) else (error.code, error.message)
+    code, message = (
+        ("internal", repr_of(error)) if not isinstance(error, HeadraceError) else (error.code, error.message)
+    )
     cause = error.__cause__ if isinstance(error, FunctionFailed) else None
-    said = f": {cause}" if cause is not None and not isinstance(cause, HeadraceError) else ""
+    said = f": {text_of(cause)}" if cause is not None and not isinstance(cause, HeadraceError) else ""
     return clean(f"{code}: {message}{said}")[:_ERROR_TEXT]
 
 

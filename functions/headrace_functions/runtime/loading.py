@@ -17,6 +17,7 @@ from headrace_functions.runtime.frameworks import find
 from headrace_functions.runtime.frameworks.port import Framework, Function
 from headrace_functions.runtime.frameworks.streaming import Chunks, Streaming
 from headrace_functions.signature import Signature, Tensors
+from headrace_functions.user_text import text_of
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +82,7 @@ def load_model(framework: Framework, artifact: Path, options: Mapping[str, Any])
 
 def _log_warnings(caught: list[warnings.WarningMessage]) -> None:
     """Each text once: a model made by another version of its library says so here."""
-    for text in dict.fromkeys(f"{w.category.__name__}: {w.message}" for w in caught):
+    for text in dict.fromkeys(f"{w.category.__name__}: {text_of(w.message)}" for w in caught):
         log.warning("%s", text)
 
 
@@ -103,7 +104,7 @@ def bind(
 
 def _explained(error: BaseException) -> InvalidInput:
     """What a user reads instead of the traceback, which the build log and the service log have."""
-    said = f"{type(error).__name__}: {error}"
+    said = f"{type(error).__name__}: {text_of(error)}"
     if isinstance(error, ModuleNotFoundError):
         distribution = (
             f"add {error.name.partition('.')[0]} to the requirements"
@@ -118,7 +119,7 @@ def _explained(error: BaseException) -> InvalidInput:
         )
     if isinstance(error, _DAMAGED):
         return InvalidInput(f"the artifact is truncated or not a valid model file: {said}", field="payload", got=said)
-    if isinstance(error, AttributeError) and "__main__" in str(error):
+    if isinstance(error, AttributeError) and "__main__" in said:
         return InvalidInput(
             f"the artifact refers to a definition in the script that created it: {said}",
             field="payload",

@@ -23,6 +23,7 @@ from headrace_functions.runtime.frameworks import find
 from headrace_functions.runtime.frameworks.port import Framework
 from headrace_functions.runtime.loading import LoadedFunction, bind, load_model
 from headrace_functions.signature import DType, Field, Signature, Tensors, dtype, dtype_of
+from headrace_functions.user_text import repr_of, text_of
 
 _ROWS = 100  # rows of a sample that are tried
 _UNKNOWN = (Field("answer", dtype("float64")),)
@@ -81,7 +82,7 @@ def try_artifact(trial: Trial) -> tuple[Signature, dict[str, Any]]:
         user_code = error.__cause__ is not None and not isinstance(error.__cause__, HeadraceError)
         if not (made_up and user_code):
             raise _of_the_function(error) from error.__cause__
-        told = f"a made-up row could not be predicted ({error.__cause__!r}); give a sample or training data to have it tried"
+        told = f"a made-up row could not be predicted ({repr_of(error.__cause__)}); give a sample or training data to have it tried"
         log.warning("%s", told)
         details["warnings"].append(told)
         return signature, details
@@ -94,7 +95,7 @@ def _of_the_function(error: HeadraceError) -> HeadraceError:
     said = error.__cause__
     if not isinstance(error, FunctionFailed) or said is None or isinstance(said, HeadraceError):
         return error
-    return InvalidInput(f"{error.message} on the rows tried: {said}", field="payload", got=repr(said))
+    return InvalidInput(f"{error.message} on the rows tried: {text_of(said)}", field="payload", got=repr_of(said))
 
 
 def _declared(documents: list[dict[str, Any]] | None) -> tuple[Field, ...] | None:
@@ -171,7 +172,7 @@ def _outputs_of(
         answer = function.function(tensors)
     except BaseException as error:
         raise InvalidInput(
-            f"the outputs are unknown, and the function failed on the rows tried: {type(error).__name__}: {error}",
+            f"the outputs are unknown, and the function failed on the rows tried: {type(error).__name__}: {text_of(error)}",
             field="contract",
             hint="declare the outputs, or provide training data to try the function on",
         ) from error

@@ -180,12 +180,13 @@ def wrong_value(where: str, column: str, row: int, value: bytes | None, kind: pa
         field=column,
         expected=wanted,
         got=repr(text[:60]),
-        hint=_written_otherwise(text.strip()) or "correct the value, or leave the cell empty if it is missing",
+        hint=number_hint(text) or "correct the value, or leave the cell empty if it is missing",
     )
 
 
-def _written_otherwise(text: str) -> str:
+def number_hint(text: str) -> str:
     """What to do with a number that is written as people write it; empty for what is none."""
+    text = text.strip()
     if _DECIMAL_COMMA.fullmatch(text) and not _THOUSANDS.fullmatch(text):
         return "write decimals with a point, not a comma"
     if _THOUSANDS.fullmatch(text):

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from headrace_controller.training import tables
+from headrace_controller.training import label_values, tables
 from headrace_controller.training.csvfile import CsvFile
 from headrace_controller.training.data import open_training
 from headrace_functions.errors import InvalidInput
@@ -161,6 +161,17 @@ def test_a_number_that_people_read_and_programs_do_not_is_told_how_to_be_written
     with pytest.raises(InvalidInput) as caught:
         column(tmp_path, ["1", f'"{bad}"'], "float64")
     assert hint in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("bad", "hint"),
+    [("12,5", "decimals with a point"), ("1,234.5", "separators of thousands"), ("12 %", "percentages"), ("old", None)],
+)
+def test_a_label_that_is_a_number_for_people_is_told_how_to_be_written(bad: str, hint: str | None) -> None:
+    with pytest.raises(InvalidInput, match=r"row 2: 'y' is .* which is not a number") as caught:
+        label_values.spelled("y", np.array(["1", bad], object), label_values.NUMBER)
+    assert (hint or "") in (caught.value.hint or "")
+    assert (hint is None) == (caught.value.hint is None)
 
 
 def test_the_header_below_many_blank_lines_is_found_at_once(tmp_path: Path) -> None:

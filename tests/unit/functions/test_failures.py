@@ -1,12 +1,19 @@
 """What a caller is told of an exception of user code, and what the record keeps of it."""
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
 import orjson
 import pytest
 
-from headrace_functions.errors import FunctionFailed
+from headrace_functions.errors import FunctionFailed, InvalidInput, SignatureMismatch
 from headrace_functions.names import VersionId
+from headrace_functions.protocol.values import from_json
 from headrace_functions.record import Record, RecordHeader, decode, encode
 from headrace_functions.runtime.exchange import failure
+from headrace_functions.runtime.frameworks.port import Framework
+from headrace_functions.runtime.loading import load_model
 from headrace_functions.signature import Field, Signature, dtype
 from headrace_functions.version import Version
 
@@ -54,3 +61,36 @@ def test_text_without_a_utf8_form_is_answered_and_recorded(cause: BaseException)
     header = RecordHeader("r1", "raiser", 1, 1, 1.0, "failed", 500, variant="\udce4", error=answer.error)
     (kept,) = decode(encode(Record(header, b"", answer.body)))
     assert "?" == kept.header.variant
+
+
+class UnreadableError(Exception):
+    def __str__(self) -> str:
+        raise KeyboardInterrupt
+
+    __repr__ = __str__
+
+
+class Unreadable:
+    def __repr__(self) -> str:
+        raise ValueError("no text")
+
+
+@pytest.mark.parametrize("errors", ["detailed", "terse"])
+def test_an_error_whose_text_cannot_be_read_is_answered_and_recorded_by_its_type(errors: str) -> None:
+    answer = failure(raised(UnreadableError()), "r1", version(errors))
+    assert 500 == orjson.loads(answer.body)["status"]
+    assert "function-failed: the function raised UnreadableError: (its text cannot be shown)" == answer.error
+
+
+def test_an_error_without_a_text_fails_a_load_by_its_type() -> None:
+    class Loading:
+        def load(self, _artifact: Path, _options: Mapping[str, Any]) -> Any:
+            raise UnreadableError
+
+    with pytest.raises(InvalidInput, match="loading the artifact failed: UnreadableError"):
+        load_model(cast(Framework, Loading()), Path(), {})
+
+
+def test_an_output_without_a_text_is_refused_by_its_type() -> None:
+    with pytest.raises(SignatureMismatch, match=r"'word': Unreadable \(its text cannot be shown\) is not a string"):
+        from_json([Unreadable()], dtype("string"), "word")
