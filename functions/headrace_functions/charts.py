@@ -22,6 +22,8 @@ LEVELS = ("healthy", "low", "medium", "severe")
 NOT_JUDGED = -1
 """Level of a cell with traffic of which nothing can be said: too few rows, or nothing to compare with."""
 _WIDTH, _HEIGHT = 1000.0, 100.0
+_LABEL = 14
+"""Characters of a label below a column."""
 _LONE = 12.0
 """Half the width of the dash of a value without neighbours."""
 _ROUND = (1.0, 2.0, 2.5, 5.0, 10.0)
@@ -287,7 +289,8 @@ def _mark(mark: Mark) -> str:
 
 
 def distribution(training: Sequence[float], window: Sequence[float], labels: Sequence[str], label: str) -> str:
-    """Shares of the same columns: training as an outline, the window as filled bars; every third label below at most."""
+    """Shares of the same columns: training as an outline, the window as filled bars; every third label below at most, of a range of
+    numbers where it begins."""
     count = max(len(training), len(window), 1)
     top = max([*training, *window, 1e-12])
     bars, outline, texts = [], [], []
@@ -307,10 +310,15 @@ def distribution(training: Sequence[float], window: Sequence[float], labels: Seq
         if place % every == 0:
             kind = "t0 opt" if place // every % 2 else "t0"
             at = place / count if place == 0 and count > 6 else (place + 0.5) / count
-            texts.append(f'<text class="{kind}" x="{percent(at)}" y="100%" dy="-2" text-anchor="{_anchor(at)}">{escape(text[:14])}</text>')  # fmt: skip
+            texts.append(f'<text class="{kind}" x="{percent(at)}" y="100%" dy="-2" text-anchor="{_anchor(at)}">{escape(_short(text))}</text>')  # fmt: skip
     tall = "84%" if labels else "100%"
     inner = f'<svg width="100%" height="{tall}" overflow="visible">{"".join(bars)}{"".join(outline)}</svg>'
     return f'<svg class="hist" role="img" aria-label="{escape(label)}">{inner}{"".join(texts)}</svg>'
+
+
+def _short(label: str) -> str:
+    text = label.partition(" … ")[0]
+    return text if len(text) <= _LABEL else f"{text[: _LABEL - 1]}…"
 
 
 def share_bar(share: float, label: str, kind: str = "fctx") -> str:

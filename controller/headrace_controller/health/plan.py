@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from headrace_functions.logtable import input_column, output_column
+from headrace_functions.logtable import OUTPUT, input_column, output_column
 from headrace_functions.profile import Profile, ViewProfile
 from headrace_functions.signature import Field
 from headrace_functions.version import Version
@@ -131,7 +131,7 @@ def _side(fields: Sequence[Field], side: Side, profile: Profile | None, taken: f
         for view in names(field):
             name = view.of(field)
             bins = _bins(view, known.get(view.label), field)
-            key = f"out.{name}" if name in taken else name
+            key = f"{OUTPUT}{name}" if name in taken else name
             found.append(Series(key, side, field.name, view.label, view.kind, column, **bins))
     return found
 

@@ -34,10 +34,10 @@ def since(moment: datetime) -> str:
 
 
 def figure(value: float) -> str:
-    """Three digits that count, thousands apart: 6,400, 64, 0.0312."""
+    """Three digits that count, thousands apart: 6,400, 64, 0.0312; with a true minus."""
     if value == 0:
         return "0"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return (f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}").replace("-", "−")
 
 
 def percent(share: float) -> str:

@@ -14,7 +14,7 @@ from headrace_controller.api.declared import DeclaredRoutes
 from headrace_controller.api.permissions import of_incident, on
 from headrace_controller.definitions.fields import parse_duration
 from headrace_controller.health.buckets import FieldHealth
-from headrace_controller.incidents.model import RANK, TOLD, Event, Incident, Movement
+from headrace_controller.incidents.model import RANK, Event, Incident, Movement
 from headrace_controller.pages import links
 from headrace_controller.requestlog.reader import LogQuery
 from headrace_controller.service.paging import PageRequest
@@ -247,13 +247,12 @@ def _figures(platform: Platform, incident: Incident, version: VersionId, until: 
 
 
 def _concerned(incident: Incident) -> list[Json]:
-    """The share that its sentence tells, with the moment that it tells of; nothing where it is not about a share."""
+    """The share that its sentence tells; nothing where it is not about a share."""
     first = incident.chain[0]
     if first.share is None:
         return []
-    measured = max(e.at for e in incident.events if e.kind in TOLD)
     what = "requests" if first.what == "errors" else "rows"
-    sub = f"of {what} at {measured:%H:%M} UTC"
+    sub = f"of {what}, when it was last seen"
     return [{"name": "Concerned", "value": f"{first.share * 100:.1f}", "unit": "%", "sub": sub}]
 
 

@@ -30,6 +30,7 @@ from headrace_controller.service.versions import VersionFilter
 from headrace_functions import charts
 from headrace_functions.charts import NOT_JUDGED, Cell, Mark
 from headrace_functions.errors import InvalidInput, NotFound
+from headrace_functions.logtable import OUTPUT
 from headrace_functions.names import VersionId, natural
 from headrace_functions.storage import layout
 
@@ -37,7 +38,7 @@ TABS = ("monitoring", "reports", "metrics", "versions", "signature", "logs")
 VERSIONS = 200
 EVALUATIONS = 20
 FIELDS = 40
-"""Rows of inputs that the heat map shows; more are reached through the profile report."""
+"""Rows of inputs, and of outputs, that the heat map shows; more are reached through the profile report."""
 
 Json = dict[str, Any]
 Shares = Callable[[Bucket], Mapping[str, float]]
@@ -156,7 +157,8 @@ def _monitoring(platform: Platform, drawn: healthsource.DrawnBuckets, chosen: Mo
         for m, label in zip(marks, mark_labels(marks), strict=True)
     ]
     shown["groups"] = _heat(platform, chosen, buckets, span)
-    output = next((f.name for f in chosen.version.signature.outputs if any(f.name in b.means for b in buckets)), "")
+    named = [name for f in chosen.version.signature.outputs for name in (f.name, OUTPUT + f.name)]
+    output = next((name for name in named if any(name in b.means for b in buckets)), "")
     shown["charts"] = service_charts(buckets, source.step, span.times(4), marks, output)
     shown["table"] = [
         {
@@ -193,10 +195,10 @@ def _heat(platform: Platform, chosen: ModelVersion, buckets: Sequence[Bucket], s
     inputs = [n for n in moved if _field_of(n, sides[0])]
     order = {f.name: place for place, f in enumerate(version.signature.inputs)}
     inputs.sort(key=lambda n: (-weights.get(n, 0.0), order.get(n, len(order)), n))
-    outputs = [n for n in moved if n not in inputs and _field_of(n, sides[1])]
+    outputs = [n for n in moved if n not in inputs and _field_of(n.removeprefix(OUTPUT), sides[1])]
     groups = [
         ("inputs", "moved now", [_moved_row(n, buckets, weights.get(n)) for n in inputs[:FIELDS]]),
-        ("outputs", "moved now", [_moved_row(n, buckets, None) for n in outputs]),
+        ("outputs", "moved now", [_moved_row(n, buckets, None) for n in outputs[:FIELDS]]),
         ("checks", "failed now", [_check_row(n, buckets) for n in _names(buckets, lambda b: b.checks)]),
         ("metrics", "unhealthy now", [_metric_row(n, buckets) for n in _names(buckets, lambda b: b.metrics)]),
     ]  # fmt: skip

@@ -100,7 +100,8 @@ def _others(
 def _row(platform: Platform, version: ModelVersion, source: "healthsource.Source", service: Any, incident: Any) -> Json:
     found = source.buckets_in_time(version)
     buckets = found or []
-    state, why = _state(version, buckets, service, incident) if found is not None else _UNREAD
+    unread = found is None and incident is None
+    state, why = _UNREAD if unread else _state(version, buckets, service, incident)
     figures = totals(buckets)
     aliases = [a for a, n in platform.catalog.alias_positions(version.id.model).items() if n == version.id.number]
     return {

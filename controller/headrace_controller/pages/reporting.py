@@ -81,14 +81,14 @@ def _history(platform: Platform, version: VersionId) -> Json:
     levels = {"none": 0, "low": 1, "medium": 2, "severe": 3}
     cells = [
         charts.Cell(
-            levels.get(r.severity) if r.verdict != "not-enough-data" else None,
+            levels.get(r.severity) if r.verdict != "not-enough-data" else charts.NOT_JUDGED,
             f"{r.written}: {r.verdict}",
             f"/reports/{version.model}/{version.number}/drift/{r.name}",
         )
         for r in found
     ]
     return {
-        "picture": charts.strip(cells, f"severity of the last {len(cells)} drift reports") if cells else "",
+        "picture": charts.strip(cells, f"severity of the last {len(cells)} drift reports") if len(cells) > 1 else "",
         "count": len(cells),
     }
 

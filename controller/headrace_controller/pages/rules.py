@@ -60,8 +60,8 @@ def content(platform: Platform) -> Json:
     found += [
         {"name": name, "sentence": text, "target": "every version", "severity": severity}
         for name, text, severity in (
-            ("drift, performance, quality", "the newest report is medium or severe", "the report's"),
-            ("build, job", "a build or an analysis failed within 24 hours, until a later one is well", "medium"),
+            ("drift, performance, quality", "the newest report is medium or severe", "that of the report"),
+            ("build, job", "a build or an analysis failed within 24 hours, until a later one succeeds", "medium"),
             ("service", "a function does not start", "medium"),
         )
     ]

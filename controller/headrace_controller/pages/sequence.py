@@ -111,7 +111,7 @@ def _difference(new: Json, old: Json | None) -> list[str]:
     if new["deleted"]:
         return ["deleted"]
     if old is None or old["deleted"]:
-        return ["made"]
+        return ["created"]
     before, after = (_shares(r) for r in (old, new))
     lines = [
         f"{k}: {before.get(k, '–')} → {after.get(k, '–')}"
@@ -120,7 +120,7 @@ def _difference(new: Json, old: Json | None) -> list[str]:
     ]
     if old["timeout"] != new["timeout"]:
         lines.append(f"timeout: {old['timeout']} s → {new['timeout']} s")
-    return lines or ["metadata alone"]
+    return lines or ["only metadata"]
 
 
 def _shares(revision: Json) -> dict[str, str]:

@@ -3,8 +3,10 @@
 from datetime import UTC, datetime, timedelta
 from html import unescape
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import quote
 
+import numpy as np
 import pytest
 from flask.testing import FlaskClient
 
@@ -12,11 +14,15 @@ from controller_support import FakeServices, fail, make_platform, release
 from fixtures_jobs import given_log
 from headrace_controller.api.application import create_app
 from headrace_controller.definitions import SequenceDefinition
+from headrace_controller.health.plan import plan_of
+from headrace_controller.health.table import HealthTables
 from headrace_controller.health.writer import HealthWriter
-from headrace_controller.incidents.model import Movement
+from headrace_controller.incidents.model import Movement, entry, told
 from headrace_controller.pages import blueprint, links
 from headrace_controller.pages.figures import chance
+from headrace_controller.pages.overview import _row
 from headrace_controller.service.platform import Platform
+from headrace_functions.profile import Profile
 
 
 def make(home: Path) -> Platform:
@@ -230,3 +236,45 @@ def test_the_overview_shows_versions_with_traffic_or_an_incident_beside_the_curr
     shown = [row["name"] for group in client.get("/index.json").json["models"] for row in group]
     assert {str(v) for v in (busy, troubled, newest)} == set(shown)
     assert str(silent) not in shown
+
+
+def test_an_output_that_has_the_name_of_an_input_has_its_row_and_its_chart(tmp_path: Path) -> None:
+    platform = make_platform(tmp_path / "home")
+    version = release(platform.catalog, "scale", inputs="x", outputs="x")
+    known, now = platform.catalog.get(version).version, datetime.now(UTC)
+    assert known is not None
+    objects, trained = platform.catalog.documents.objects, {"x": np.linspace(0, 128, 2000)}
+    inputs = Profile.of_columns(trained, known.signature.inputs)
+    HealthTables(objects).begin(version, plan_of(known, inputs, Profile.of_columns(trained, known.signature.outputs)))
+    given_log(objects, known, {"x": [float(i) for i in range(100)]}, until=now, span=timedelta(minutes=2))
+    HealthWriter(objects).count(version)
+    shown = create_app(platform, blueprint(platform)).test_client().get("/models/scale.json?range=1h").json
+    rows = {group["name"]: [row["name"] for row in group["rows"]] for group in shown["groups"]}
+    assert {"inputs": ["x"], "outputs": ["out.x"]} == {side: rows[side] for side in ("inputs", "outputs")}
+    assert "Mean out.x" == shown["charts"][-1]["name"]
+
+
+def test_a_version_whose_health_was_not_read_yet_has_the_state_of_its_incident(tmp_path: Path) -> None:
+    platform = make_platform(tmp_path / "home")
+    version = platform.catalog.get(release(platform.catalog, "m"))
+    unread = SimpleNamespace(buckets_in_time=lambda _version: None, step=60, words="minute")
+    incident = SimpleNamespace(severity="severe", short="x moved", number=7)
+    rows = [_row(platform, version, unread, None, one) for one in (None, incident)]
+    assert [("not read yet", 0), ("severe", 3)] == [(row["state"], row["level"]) for row in rows]
+
+
+def test_settings_count_one_thing_as_one(client: FlaskClient) -> None:
+    text = client.get("/settings").text
+    assert "2 models, 1 sequence, 0 schedules" in text
+
+
+def test_a_time_in_the_timeline_of_an_incident_can_be_shown_in_the_readers_zone(tmp_path: Path) -> None:
+    platform = make_platform(tmp_path / "home")
+    release(platform.catalog, "m")
+    now = datetime(2026, 11, 26, 12, tzinfo=UTC)
+    platform.incidents.store.open([Movement("m:1", "moved", "x", "input", now, "low", 1.0, "x moved")], now, [], [])
+    for minute in (1, 2):
+        chain = [Movement("m:1", "moved", "x", "input", now, "low", 1.0 / minute, "x moved")]
+        platform.incidents.store.append(1, {**entry("grew", now + timedelta(minutes=minute)), **told(chain)})
+    page = create_app(platform, blueprint(platform)).test_client().get("/incidents/1").text
+    assert 'Grew 2 times since <span class="utc">12:01 UTC</span>' in page

@@ -61,6 +61,12 @@ def test_a_value_without_neighbours_is_a_dot_and_a_dash_within_the_chart() -> No
     assert 'd="M98.80 8.00L100.00 8.00"' in charts.spark([None, None, 3.0], "x")
 
 
+def test_a_label_below_a_column_is_where_its_range_begins_and_never_part_of_a_number() -> None:
+    drawn = charts.distribution([0.5, 0.5], [0.5, 0.5], ["−0.3706 … −0.1234", "a category with a long name"], "x")
+    assert ">−0.3706</text>" in drawn
+    assert ">a category wi…</text>" in drawn
+
+
 def test_quiet_cells_are_one_rectangle_and_each_loud_one_is_a_link() -> None:
     drawn = charts.heat_row("age", [Cell(0)] * 20 + [Cell(3, "age, severe", "/requests"), Cell(3, "age, severe", "/requests")], [0.0] * 22)  # fmt: skip
     assert 1 == drawn.count('class="h0"')

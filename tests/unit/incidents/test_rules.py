@@ -43,6 +43,7 @@ def test_the_sentence_of_a_change_of_unit() -> None:
     [
         (number(64.0, 0.9, missing=90), "`x`: 90 % of rows have no value since 14:06 UTC"),
         (number(1.0667, 0.9), "`x`: mean 64 → 1.07 since 14:06 UTC; 90 % of rows; looks like a change of unit ÷ 60 (minutes, seconds)"),
+        (number(-0.5, 0.3), "`x`: mean 64 → −0.5 since 14:06 UTC; 30 % of rows"),
         (number(80.0, 0.3), "`x`: mean 64 → 80 since 14:06 UTC; 30 % of rows"),
         (number(64.0, 0.0, checks={"above-max": 30}), "`x`: 30 % of rows are above the greatest value of training since 14:06 UTC"),
         (
