@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import concept_laws
 import numpy as np
 import pyarrow as pa
 from drift_groups import KINDS, REPEATS, WHO, grouped
@@ -439,6 +440,52 @@ def concept_drift(options: argparse.Namespace) -> Iterator[str]:
         yield f"| {n:,} → {m:,} | {share:.0%} | {len(seen)} | {np.mean(seen):.1%} |" if seen else ""
 
 
+@dataclass(frozen=True)
+class Labels:
+    """A law of predictions and labels, rows of both sides, and whether predictions mean something else in the window."""
+
+    law: str
+    rows: tuple[int, int]
+    changed: bool
+
+    def p(self, seed: int) -> float:
+        random = np.random.default_rng([SEEDS + seed, zlib.crc32(repr(self).encode())])
+        finding = concept_laws.finding(self.law, self.rows, self.changed, random)
+        return 1.0 if finding is None else finding.p
+
+
+def concept_p_values(options: argparse.Namespace) -> Iterator[str]:
+    """How often p-values of the test of concept drift are at most a level: 0.05 without a change, 0.005 with one, about what counts in a report."""
+    cases = [
+        Labels(law, rows, changed)
+        for law in concept_laws.LAWS
+        for changed in (False, True)
+        for rows in concept_laws.SIZES
+        if options.only in law
+    ]
+    answers = dict(zip(cases, take_turns(cases, Labels.p, options.runs, options.minutes, options.first), strict=True))
+    for changed, level in ((False, 0.05), (False, 0.005), (True, 0.005)):
+        yield (
+            f"\n| p ≤ {level}{', changed' if changed else ''} | "
+            + " | ".join(f"{n:,} → {m:,}" for n, m in concept_laws.SIZES)
+            + " | all sizes | 95 % bounds |"
+        )
+        yield "|---|" + "---|" * (len(concept_laws.SIZES) + 2)
+        every: list[bool] = []
+        for law in concept_laws.LAWS:
+            of = [[p <= level for p in answers.get(Labels(law, rows, changed), [])] for rows in concept_laws.SIZES]
+            every += (seen := [one for some in of for one in some])
+            if seen:
+                each = " | ".join(f"{sum(some)} of {len(some)}" for some in of)
+                yield f"| {law} | {each} | {rate_of(seen)} |"
+        yield f"| all |{' |' * len(concept_laws.SIZES)} {rate_of(every)} |"
+
+
+def rate_of(seen: Sequence[bool]) -> str:
+    low, high = bounds(sum(seen), len(seen))
+    return f"{np.mean(seen):.1%} | {low:.1%} to {high:.1%}"
+
+
 def severity(move: float, seed: int) -> str:
     """Of a shift of one field of a million rows a side."""
     random = np.random.default_rng([SEEDS + seed, round(1000 * move)])
@@ -464,6 +511,7 @@ PARTS: Mapping[str, Callable[[argparse.Namespace], Iterator[str]]] = {
     "repeats": repeats,
     "power": power,
     "concept": concept_drift,
+    "concept-p-values": concept_p_values,
     "million": million,
 }
 

@@ -1,5 +1,6 @@
 """SHAP values of many rows from the trees of a version's artifact, believed only where they give the version's own answers."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,8 +30,9 @@ def middle(values: Array) -> Array:
     """The mean of numbers, the most frequent of other values, as an array of one row."""
     if values.dtype.kind in "fiu":
         return np.asarray(values.astype(np.float64).mean(axis=0, keepdims=True))
-    kinds, counts = np.unique(values.astype(str), return_counts=True)
-    place = values.astype(str).tolist().index(kinds[counts.argmax()])
+    texts = [str(v) for v in values.tolist()]  # NumPy's texts would lose NULs at their ends
+    counts = Counter(texts)
+    place = texts.index(min(counts, key=lambda text: (-counts[text], text)))
     return values[place : place + 1]
 
 

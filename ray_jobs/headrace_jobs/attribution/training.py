@@ -69,7 +69,8 @@ def training_rows(objects: ObjectStore, version: Version, count: int) -> tuple[A
     for column in columns_of(version.signature):
         given = inputs.column(answers, column.name) if column.side == "output" else None
         if given is not None:
-            outputs[column.field.name] = np.array(given.take(pa.array(kept)).to_pylist())
+            kind = object if column.field.dtype.name == "string" else None  # NumPy's texts lose NULs at their ends
+            outputs[column.field.name] = np.array(given.take(pa.array(kept)).to_pylist(), kind)
     if len(outputs) < len(version.signature.outputs):
         raise InvalidInput(f"{version.id}: not all outputs were stored", field="training-data")
     return matrix(version.signature, columns), outputs

@@ -4,6 +4,7 @@ Both sides are samples. A category that one side alone has is no column of its o
 looked at, and which are joined as rare, depends on the pooled counts alone.
 """
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,13 +120,22 @@ def chi_square(table: Array) -> tuple[float, float]:
 
 def pool(table: Array) -> Array:
     """Join the columns of a ``(2, k)`` table, rarest first, until each expects ``MIN_EXPECTED`` rows on both sides."""
-    columns = table[:, np.argsort(table.sum(axis=0), kind="stable")]
-    share = columns.sum(axis=1).min() / max(columns.sum(), 1e-300)
-    while columns.shape[1] > 2 and columns[:, 0].sum() * share < MIN_EXPECTED:
-        joined = columns[:, :1] + columns[:, 1:2]
-        columns = np.concatenate((joined, columns[:, 2:]), axis=1)
-        columns = columns[:, np.argsort(columns.sum(axis=0), kind="stable")]
-    return np.asarray(columns)
+    share = table.sum(axis=1).min() / max(table.sum(), 1e-300)
+    return np.stack([table[:, group].sum(axis=1) for group in joined(table.sum(axis=0), float(share))], axis=1)
+
+
+def joined(totals: Array, share: float) -> list[list[int]]:
+    """Which categories of pooled counts ``(k,)`` are joined, rarest first, until each expects ``MIN_EXPECTED`` rows on a side with so
+    small a ``share`` of them, or two are left.
+    """
+    groups = [[int(i)] for i in np.argsort(totals, kind="stable")]
+    counts = np.sort(totals).tolist()
+    while len(groups) > 2 and counts[0] * share < MIN_EXPECTED:
+        group, count = groups.pop(0) + groups.pop(0), counts.pop(0) + counts.pop(0)
+        place = bisect_right(counts, count)
+        groups.insert(place, group)
+        counts.insert(place, count)
+    return groups
 
 
 def new_categories(pair: CategoryPair) -> Finding | None:

@@ -17,8 +17,8 @@ from headrace_functions.version import Version
 from headrace_functions.views import Array
 from headrace_jobs import inputs
 from headrace_jobs.detectors.base import Finding, Z
-from headrace_jobs.detectors.contingency import pool
 from headrace_jobs.detectors.tails import least
+from headrace_jobs.drift.permuted_labels import ChiSquare, Contrasts, Strata, p_values
 from headrace_jobs.execution import Executor
 from headrace_jobs.inputs import LogFile
 from headrace_jobs.performance import reference
@@ -35,7 +35,7 @@ RESIDUALS = 4
 MIN_ROWS = 30
 """Labelled rows that a side must have."""
 MIN_STRATUM = 10
-METHOD = "chi-square of labels within strata of the answer, and contrasts of lower and upper strata"
+METHOD = "chi-square of labels within strata of the answer, and contrasts of lower and upper strata, by permutation"
 
 Progress = Callable[[int, int, str], None]
 
@@ -118,71 +118,31 @@ def compare(before: Array, now: Array) -> Finding | None:
 
     Half of the error belongs to a chi-square test of every label in every stratum, half to contrasts: the shares of each label in the
     lower and in the upper strata, at every cut. A change of what answers mean is seldom without an order, so that few of them hear it.
+    Both are exact given the labels of both sides together: see ``permuted_labels``.
     """
     if now.shape != before.shape or min(before.sum(), now.sum()) < MIN_ROWS:
         return None
     kept = np.minimum(before.sum(axis=1), now.sum(axis=1)) >= MIN_STRATUM
-    before, now = before[kept], now[kept]
-    statistic, freedom = _chi_square(before, now)
-    if not freedom:
+    strata = Strata(before[kept], now[kept])
+    if not ((strata.both > 0).sum(axis=1) > 1).any():
         return None
-    share = now.sum(axis=1) / now.sum()
-    n, m = before.sum(axis=1), now.sum(axis=1)
-    pooled = (before + now) / (n + m)[:, None]
-    apart = np.abs(before / n[:, None] - now / m[:, None]).sum(axis=1) / 2
+    together, contrasts = ChiSquare(strata), Contrasts(strata)
+    p = least([(one, 0.5) for one in p_values(strata, (together, contrasts))])
+    effect, low = _labels_changed(strata)
+    contrast, error = contrasts.clearest()
+    low = max(low, contrast - float(_stats().norm.isf(0.05 / contrasts.tests)) * error, 0.0)
+    return Finding("concept", METHOD, float(together(strata.now[None])[0]), p, max(effect, contrast), low, "moved")
+
+
+def _labels_changed(strata: Strata) -> tuple[float, float]:
+    """Share of labels that would have to change in their stratum beyond what so few rows show by chance, and its lower bound."""
+    n, m = strata.n, strata.m
+    share = m / m.sum()
+    pooled = strata.both / (n + m)[:, None]
+    apart = np.abs(strata.before / n[:, None] - strata.now / m[:, None]).sum(axis=1) / 2
     error = np.sqrt(2 / np.pi * pooled * (1 - pooled) * (1 / n + 1 / m)[:, None]).sum(axis=1) / 2
     effect = max(float(share @ (apart - error)), 0.0)
-    noise = float(np.sqrt((share**2 * 0.25 * (1 / n + 1 / m)).sum()))
-    by_contrast, contrast, low = _contrasts(before, now, share)
-    p = least([(float(_stats().chi2.sf(statistic, freedom)), 0.5), (by_contrast, 0.5)])
-    return Finding("concept", METHOD, statistic, p, max(effect, contrast), max(effect - Z * noise, low, 0.0), "moved")
-
-
-def _chi_square(before: Array, now: Array) -> tuple[float, int]:
-    """Statistic and degrees of freedom, summed over the strata."""
-    statistic, freedom = 0.0, 0
-    for a, b in zip(before, now, strict=True):
-        table = pool(np.stack((a, b))[:, (a + b) > 0])
-        if table.shape[1] > 1:
-            found = _stats().chi2_contingency(table, correction=False)
-            statistic, freedom = statistic + float(found.statistic), freedom + found.dof
-    return statistic, freedom
-
-
-def _contrasts(before: Array, now: Array, share: Array) -> tuple[float, float, float]:
-    """p-value, effect and its lower bound of the clearest contrast: how a label's share rose in the upper strata and fell in the lower.
-
-    One contrast a label and cut, and one without a cut; p is by Bonferroni's correction over them.
-    """
-    n, m = before.sum(axis=1), now.sum(axis=1)
-    places, labels = before.shape
-    looked_at = range(1 if labels == 2 else 0, labels)  # of two labels one tells all
-    found = []
-    for label in looked_at:
-        gap = now[:, label] / m - before[:, label] / n
-        pooled = (before[:, label] + now[:, label] + 0.5) / (n + m + 1)
-        error = share**2 * pooled * (1 - pooled) * (1 / n + 1 / m)
-        for cut in range(places):
-            sign = np.where(np.arange(places) < cut, -1.0, 1.0)
-            found.append((float(sign @ (share * gap)), float(np.sqrt(error.sum()))))
-        if labels == 2:
-            found.append(_flipped(gap, pooled, share, error / share**2))
-    tests = len(found)
-    effect, error_of = max(found, key=lambda one: abs(one[0]) / one[1])
-    p = min(1.0, tests * 2 * float(_stats().norm.sf(abs(effect) / error_of)))
-    bound = abs(effect) - float(_stats().norm.isf(0.05 / tests)) * error_of
-    return p, abs(effect), max(bound, 0.0)
-
-
-def _flipped(gap: Array, pooled: Array, share: Array, variance: Array) -> tuple[float, float]:
-    """Effect and standard error of labels that were exchanged at random: gaps are then a share of 1 - 2 p, for which this is the best estimate."""
-    slope = 1 - 2 * pooled
-    weight = share * slope / (pooled * (1 - pooled))
-    total = float(weight @ slope)
-    if not total > 1e-9:
-        return 0.0, 1.0
-    moved = float(share @ np.abs(slope))
-    return float(weight @ gap) / total * moved, float(np.sqrt(weight**2 @ variance)) / total * moved
+    return effect, effect - Z * float(np.sqrt((share**2 * 0.25 * (1 / n + 1 / m)).sum()))
 
 
 def cut_of(problem: Problem, columns: dict[str, Any], labels: Any) -> Cut:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from headrace_functions.errors import InvalidInput
-from headrace_functions.runtime.frameworks import graphs, keras_files
+from headrace_functions.runtime.frameworks import graphs, keras_files, tensorflow
 from headrace_functions.runtime.frameworks.model_files import saved_model
 from headrace_functions.runtime.frameworks.needs import requirements
 from headrace_functions.runtime.frameworks.torch_files import kind_of
@@ -145,3 +145,9 @@ def test_an_archive_that_is_cut_within_another_is_not_taken_for_it(tmp_path: Pat
     (tmp_path / "model.pt2").write_bytes(whole[: whole.index(inner) + len(inner)])
     with pytest.raises(InvalidInput, match="truncated"):
         kind_of(tmp_path / "model.pt2")
+
+
+def test_a_graph_is_given_texts_with_nuls_at_their_ends() -> None:
+    given = tensorflow._given(np.array([["a\0", "\0"], ["ü", ""]], object))
+
+    assert [[b"a\0", b"\0"], ["ü".encode(), b""]] == given.tolist()

@@ -25,8 +25,9 @@ from headrace_functions.signature import Field, dtype
 from headrace_functions.storage import layout
 from headrace_functions.storage.objects import ObjectStore
 from headrace_functions.version import Version
-from headrace_jobs.attribution.direct import by_trees
+from headrace_jobs.attribution.direct import by_trees, middle
 from headrace_jobs.attribution.job import AttributionRun, shift
+from headrace_jobs.attribution.training import training_rows
 from headrace_jobs.report.models import AttributionReport
 from headrace_jobs.report.page import page
 from headrace_jobs.window import Window
@@ -213,3 +214,17 @@ def test_few_rows_and_features_without_a_share_in_training_tell_nothing() -> Non
     size = np.ones((5, 2))
     assert {"trained": 0.5, "shift": None, "told": False} == shift(size, 0, 0.5)
     assert {"trained": None, "shift": None, "told": False} == shift(np.ones((100, 2)), 0, None)
+
+
+def test_the_most_frequent_answer_is_told_from_one_that_differs_by_a_nul_at_its_end() -> None:
+    answers = np.array(["b", "a\0", "b", "a", "a\0", "a\0", "a", "b"], object)
+
+    assert ["a\0"] == middle(answers).tolist()
+
+
+def test_answers_on_training_rows_keep_nuls_at_their_ends(objects: ObjectStore) -> None:
+    words = ["yes\0", "yes", "no"] * 20
+    output = Field("word", dtype("string"), profile="categorical")
+    version = given_version(objects, [number("x")], {"x": np.arange(60.0)}, (output,), {"word": words})
+
+    assert {"yes\0", "yes", "no"} == set(training_rows(objects, version, 60)[1]["word"].tolist())

@@ -136,6 +136,52 @@ def test_the_same_meaning_cries_wolf_in_at_most_one_of_twenty(n: int, m: int) ->
     assert alarms <= stats.binom.ppf(0.999, 300, 0.05)
 
 
+RARE = np.linspace(0.001, 0.03, 10)[:, None]
+LABELS = {
+    "two, one rare": np.concatenate((1 - RARE, RARE), axis=1),
+    "five, two rare": np.concatenate(
+        (0.97 - RARE, 0.02 + 0 * RARE, RARE / 2, RARE / 2 + 0.002, 0.008 + 0 * RARE), axis=1
+    ),
+}
+"""Shares of labels in ten strata."""
+
+
+def drawn(shares: Array, rows: int, random: np.random.Generator) -> Array:
+    strata = random.multinomial(rows, np.full(len(shares), 1 / len(shares)))
+    return np.stack([random.multinomial(n, share) for n, share in zip(strata, shares, strict=True)]).astype(float)
+
+
+@pytest.mark.parametrize("labels", LABELS)
+@pytest.mark.parametrize(("n", "m"), [(20_000, 200), (200, 20_000)])
+def test_p_values_of_rare_labels_and_unequal_sides_are_not_too_small(labels: str, n: int, m: int) -> None:
+    random = np.random.default_rng(17)
+    shares = LABELS[labels] / LABELS[labels].sum(axis=1, keepdims=True)
+    found = [module.compare(drawn(shares, n, random), drawn(shares, m, random)) for _ in range(200)]
+    p = np.array([1.0 if one is None else one.p for one in found])
+
+    assert [True, True] == [(p <= level).sum() <= stats.binom.ppf(0.999, 200, level) for level in (0.05, 0.01)]
+
+
+def test_a_rare_label_that_becomes_frequent_is_found_whatever_the_sizes() -> None:
+    random = np.random.default_rng(18)
+    before, now = (np.concatenate((1 - share, share), axis=1) for share in (RARE, RARE + 0.08))
+    found = [
+        module.compare(drawn(before, n, random), drawn(now, m, random)) for n, m in ((20_000, 300), (2000, 20_000))
+    ]
+
+    assert [True, True] == [one is not None and one.p < 0.001 and one.effect_low > 0.02 for one in found]
+
+
+def test_the_same_tables_have_the_same_p_value_each_time() -> None:
+    random = np.random.default_rng(19)
+    tables = (
+        drawn(LABELS["five, two rare"] / LABELS["five, two rare"].sum(axis=1, keepdims=True), 900, random),
+        drawn(np.full((10, 5), 0.2), 40_000, random),
+    )
+
+    assert module.compare(*tables) == module.compare(*tables)
+
+
 def test_few_labels_say_nothing() -> None:
     assert module.compare(np.full((10, 2), 100.0), np.full((10, 2), 1.0)) is None
     assert module.compare(np.full((10, 2), 100.0), np.zeros((10, 1))) is None

@@ -153,7 +153,10 @@ def bind(model: Served, options: Options, signature: Signature) -> Function:
 
 
 def _given(array: Array) -> Array:
-    return array.astype(str) if array.dtype == object else array
+    """Texts as bytes: NumPy's texts would lose NULs at their ends."""
+    if array.dtype != object:
+        return array
+    return np.array([str(v).encode() for v in array.flat], object).reshape(array.shape)
 
 
 def _plain(array: Array) -> Array:
