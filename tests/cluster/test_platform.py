@@ -191,7 +191,7 @@ def test_a_version_with_a_pod_autoscaler_is_made_anew_and_never_sleeps(
 def test_what_is_deleted_leaves_nothing_on_the_cluster(platform: Installed, models: Path) -> None:
     platform.headrace("sequence", "delete", "screening")
     platform.headrace("model", "delete", "tumour", "--yes")
-    others = {model["name"] for model in platform.headrace("model", "list", "--json")["items"]}
+    others = {model["name"] for model in platform.headrace("model", "list", "--json")}
 
     def left() -> list[str]:
         """Objects that belong to no model that is still there; other tests of this platform may have theirs."""
