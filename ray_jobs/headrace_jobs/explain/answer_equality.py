@@ -74,4 +74,4 @@ def _near(field: Field, value: float, answers: Array) -> Same:
             return Same(field, f"{field.name} ≥ {EVEN}", low=EVEN)
         return Same(field, f"{field.name} < {EVEN}", high=float(np.nextafter(EVEN, 0)))
     width = NEAR * float(known.std()) if len(known) else 0.0
-    return Same(field, f"{field.name} within {width:.3g} of {value:.4g}", low=value - width, high=value + width)
+    return Same(field, f"{field.name} is within {width:.3g} of {value:.4g}", low=value - width, high=value + width)

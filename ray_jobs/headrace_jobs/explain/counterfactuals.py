@@ -46,11 +46,17 @@ def scales(background: Array) -> Array:
 
 
 def distances(row: Array, rows: Array, scale: Array) -> Array:
-    """Mean distance over features ``(n, d)``: numbers in spreads, at most 3; categories 1 where they differ (after Gower 1971)."""
+    """Distance by feature ``(n, d)``: numbers in spreads, at most 3; categories 1 where they differ (after Gower 1971).
+
+    A missing value is as far as can be from every other, and not at all from another missing one.
+    """
     found = np.empty(rows.shape)
     for feature, value in enumerate(row.tolist()):
         column = rows[:, feature]
-        if isinstance(value, int | float) and not isinstance(value, bool) and _is_number(column):
+        if _is_missing(value):
+            furthest = 3.0 if _is_number(column) else 1.0
+            found[:, feature] = [0.0 if _is_missing(other) else furthest for other in column.tolist()]
+        elif isinstance(value, int | float) and not isinstance(value, bool) and _is_number(column):
             apart = np.abs(column.astype(np.float64) - float(value)) / scale[feature]
             found[:, feature] = np.where(np.isnan(apart), 3.0, np.minimum(apart, 3.0))
         else:
@@ -113,9 +119,14 @@ def _distinct(row: Array, rows: Array, sources: Array, scale: Array) -> list[Cou
     found: dict[tuple[object, ...], Counterfactual] = {}
     for i, source in enumerate(sources.tolist()):
         changed = tuple(np.flatnonzero(apart[i] > 0).tolist())
-        key = tuple(rows[i].tolist())
-        found.setdefault(key, Counterfactual(rows[i], changed, source, float(apart[i].mean())))
+        changed_row = np.where(apart[i] > 0, rows[i], row)  # two missing values are one
+        key = tuple(changed_row.tolist())
+        found.setdefault(key, Counterfactual(changed_row, changed, source, float(apart[i].mean())))
     return sorted(found.values(), key=lambda c: (c.distance, c.source))
+
+
+def _is_missing(value: object) -> bool:
+    return value is None or (isinstance(value, float | np.floating) and bool(np.isnan(value)))
 
 
 def _is_number(column: Array) -> bool:

@@ -299,6 +299,14 @@ def test_counterfactuals_of_numbers_and_words_need_a_change_where_it_counts() ->
     assert [(c.changed, c.row.tolist()) for c in found] == [((0,), [9.0, "a"])]
 
 
+@pytest.mark.parametrize("missing", [None, float("nan")])
+def test_a_value_that_is_missing_in_both_rows_is_no_change(missing: float | None) -> None:
+    row = np.array([1.0, missing, missing], object)
+    others = np.array([[9.0, np.nan, None], [9.0, None, np.nan], [8.0, 2.0, "a"]], object)
+    found = counterfactuals(lambda r: r[:, 0].astype(float) < 5, row, others, scales(others))
+    assert [(0,), (0,)] == [c.changed for c in found]
+
+
 def test_of_many_features_only_those_that_decide_stay_changed() -> None:
     """256 that differ, of which the sum of seven makes the answer, in far fewer questions than features."""
     random = np.random.default_rng(0)
