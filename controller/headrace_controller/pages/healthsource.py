@@ -5,6 +5,7 @@ read within its budget is shown as not read yet, and is read by a thread, which 
 """
 
 import logging
+import math
 import queue
 import threading
 import time
@@ -24,6 +25,8 @@ from headrace_functions.names import VersionId
 MINUTE = 60
 LATE = 60.0
 """Seconds after which all buckets of a page are looked at again, for rows that came late; the newest ones are whenever something is new."""
+FRESH = 1.0
+"""Seconds for which a page of many versions does not ask again whether something of a version is new: it costs two looks at the store each."""
 NEWEST = 2
 BUDGET = 0.1
 """Seconds that a page of many versions reads for; of the others it shows what is held."""
@@ -58,7 +61,7 @@ class Source:
     def buckets(self, version: ModelVersion) -> list[Bucket]:
         if version.version is None:
             return []
-        return self._drawn.buckets(version.id, self.since, self.until, self.step)
+        return self._drawn.buckets(version.id, self.since, self.until, self.step, 0.0 if self._ends is None else FRESH)
 
     def buckets_in_time(self, version: ModelVersion) -> list[Bucket] | None:
         """As ``buckets``; once the budget is spent what is held of them, and None where nothing is, which is read soon."""
@@ -98,7 +101,7 @@ class DrawnBuckets:
         clock: Callable[[], float] = time.monotonic,
         announce: Callable[[], object] = lambda: None,
     ) -> None:
-        """``announce`` is called when something was read that a page did not wait for."""
+        """``announce`` is called when something new was read that a page did not wait for."""
         self._reader = reader
         self.clock = clock
         self._announce = announce
@@ -107,15 +110,23 @@ class DrawnBuckets:
         self._held: OrderedDict[tuple[VersionId, int], _Held] = OrderedDict()
         self._waiting: queue.Queue[_Wanted] = queue.Queue(WAITING)
         self._asked: set[tuple[VersionId, int]] = set()
+        self._stamps: dict[VersionId, tuple[float, tuple[int, int]]] = {}
         self._reading: threading.Thread | None = None
 
     def seen(self, since: datetime) -> list[VersionId]:
         return self._reader.seen(since)
 
-    def buckets(self, version: VersionId, since: datetime, until: datetime, step: int) -> list[Bucket]:
-        """Those from ``since`` to ``until``, both cut to whole steps."""
-        starts = _starts(since, until, step)
-        stamp = self._reader.stamp(version)
+    def buckets(
+        self, version: VersionId, since: datetime, until: datetime, step: int, age: float = 0.0
+    ) -> list[Bucket]:
+        """Those from ``since`` to ``until``, both cut to whole steps, as they were at most ``age`` seconds ago."""
+        return self._filled(_Wanted(version, since, until, step), age)[0]
+
+    def _filled(self, wanted: "_Wanted", age: float) -> tuple[list[Bucket], bool]:
+        """The buckets, and whether any of them had to be read."""
+        version, step = wanted.key
+        starts = _starts(wanted.since, wanted.until, step)
+        stamp = self._stamp(version, age)
         with self._lock:
             held = self._current((version, step), starts, stamp)
             known = {start: held.buckets[start] for start in starts if start in held.buckets}
@@ -129,7 +140,15 @@ class DrawnBuckets:
             with self._lock:
                 if self._held.get((version, step)) is held and held.stamp == stamp:
                     held.buckets |= found
-        return [known[start] for start in starts]
+        return [known[start] for start in starts], bool(missing)
+
+    def _stamp(self, version: VersionId, age: float) -> tuple[int, int]:
+        """What tells whether something is new, as it was at most ``age`` seconds ago."""
+        now, (at, stamp) = self.clock(), self._stamps.get(version, (-math.inf, (0, -1)))
+        if now - at >= age:
+            stamp = self._reader.stamp(version)
+            self._stamps[version] = (now, stamp)
+        return stamp
 
     def held(self, version: VersionId, since: datetime, until: datetime, step: int) -> list[Bucket] | None:
         """What is held of them, though newer ones may lack; None where nothing is. It reads nothing, and has it read soon."""
@@ -156,7 +175,8 @@ class DrawnBuckets:
                 self._reading.start()
 
     def _read(self) -> None:
-        """Read what pages did not wait for, until nothing is left."""
+        """Read what pages did not wait for, until nothing is left, and say so if any of it was new."""
+        new = False
         while True:
             try:
                 wanted = self._waiting.get_nowait()
@@ -167,13 +187,14 @@ class DrawnBuckets:
                         break
                 continue
             try:
-                self.buckets(wanted.version, wanted.since, wanted.until, wanted.step)
+                new |= self._filled(wanted, 0.0)[1]
             except HeadraceError as error:  # the page says so when it asks itself
                 log.info("the health of %s cannot be read: %s", wanted.version, error.message)
             finally:
                 with self._lock:
                     self._asked.discard(wanted.key)
-        self._announce()
+        if new:
+            self._announce()
 
     def _current(self, key: tuple[VersionId, int], starts: range, stamp: tuple[int, int]) -> _Held:
         """What is held of a version, without what has to be looked at again."""

@@ -13,11 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake import DeltaTable, QueryBuilder
-from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake.exceptions import DeltaError
 
 from headrace_controller import clock
 from headrace_controller.requestlog.literals import literal
 from headrace_controller.requestlog.plain_types import batches_as_logged, plain_batch, plain_schema
+from headrace_controller.requestlog.tables import LogTables
 from headrace_functions.errors import InvalidInput, StorageFailed
 from headrace_functions.log_conditions import boolean_expression, refusal
 from headrace_functions.logtable import PARTITION
@@ -115,7 +116,7 @@ class LogReader:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """``place`` is the key of a version's table: its log, or its metric values."""
-        self._objects = objects
+        self._tables = LogTables(objects)
         self._place = place
         self._now = now
 
@@ -272,11 +273,7 @@ class LogReader:
 
     def _table(self, version: VersionId) -> DeltaTable | None:
         try:
-            return DeltaTable(
-                self._objects.table_url(self._place(version)), storage_options=self._objects.table_options()
-            )
-        except TableNotFoundError:
-            return None
+            return self._tables.get(self._place(version))
         except (DeltaError, OSError) as error:
             raise StorageFailed(f"the log of {version} cannot be read: {first_line(error)}") from error
 

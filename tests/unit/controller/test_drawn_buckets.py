@@ -8,7 +8,7 @@ from typing import Any
 
 from controller_support import wait_until
 from headrace_controller.health.buckets import Bucket
-from headrace_controller.pages.healthsource import LATE, DrawnBuckets, Source
+from headrace_controller.pages.healthsource import FRESH, LATE, DrawnBuckets, Source
 from headrace_controller.pages.ranges import Range
 from headrace_functions.errors import StorageFailed
 from headrace_functions.names import VersionId
@@ -188,3 +188,32 @@ def test_a_count_that_was_begun_anew_is_looked_at_whole() -> None:
     reader.rows[NOON] = 4
     reader.stamp = lambda _version: (2, 0)  # type: ignore[method-assign]
     assert [4] + [0] * 11 == rows(drawn)
+
+
+def test_a_page_of_many_versions_asks_once_a_second_whether_something_is_new_and_a_page_of_one_each_time() -> None:
+    reader, clock, drawn = made()
+    rows(drawn)
+    reader.write(55, 7)
+    span = Range(NOON, NOON + timedelta(hours=1), "1h")
+    version: Any = SimpleNamespace(id=M, version=object())
+
+    def newest(budget: float | None) -> int:
+        return Source(drawn, span, 12, budget).buckets(version)[-1].rows
+
+    assert (0, 7) == (newest(0.1), newest(None))
+    reader.write(55, 9)
+    clock.now += FRESH
+    assert 9 == newest(0.1)
+
+
+def test_viewers_are_told_only_of_what_is_new() -> None:
+    reader, drawn, done = settled()
+    assert held(drawn) is None
+    assert done.wait(10)
+    done.clear()
+    held(drawn)
+    wait_until(lambda: drawn._reading is None)
+    assert not done.is_set()
+    reader.write(55, 5)
+    held(drawn)
+    assert done.wait(10)
