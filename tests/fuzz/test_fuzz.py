@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 import zstandard
@@ -28,9 +30,11 @@ from headrace_controller.definitions import read_text
 from headrace_controller.definitions.fields import parse_duration
 from headrace_controller.definitions.reading import check_document
 from headrace_controller.service.schedules import Schedule
+from headrace_controller.training import tables
 from headrace_controller.training.csvfile import CsvFile
 from headrace_functions import log_conditions, record
 from headrace_functions.access.roles import RoleOn
+from headrace_functions.batch import files as batch_files
 from headrace_functions.errors import HeadraceError
 from headrace_functions.names import Reference, VersionId
 from headrace_functions.protocol.codec import decode_request, decode_response
@@ -138,6 +142,24 @@ SEGMENT = b"".join(
 CSVS = [
     b"a,b,c\n1,2.5,word\n3,4.5,\"two, words\"\n", b"a;b\n1,5;x\n", b"\xef\xbb\xbfa,b\r\n1,2\r\n", b"a\n\n\n1\n",
 ]  # fmt: skip
+LINES = [
+    b'{"a": 1, "b": "x", "c": {"d": [1, 2.5]}}\n{"a": null, "b": "2026-01-31", "c": {"d": []}}\n',
+    b'{"a": 1}\n\n{"a": "one"}\n{"b": true}\n', b'{"x": [[1, 2], [3]]}\n{"x": []}',
+]  # fmt: skip
+
+
+def parquets() -> list[bytes]:
+    """Small files: numbers, text, gaps and lists, in one group of rows and in several, compressed and not."""
+    table = pa.table({"a": [1, 2, None], "b": ["x", "", None], "c": [[1.0, 2.0], [], [0.5]], "d": [True, None, False]})
+    written = []
+    for options in ({"compression": "none"}, {"row_group_size": 1}, {"use_dictionary": False, "version": "1.0"}):
+        sink = io.BytesIO()
+        pq.write_table(table, sink, **options)
+        written.append(sink.getvalue())
+    return written
+
+
+PARQUETS = parquets()
 CONDITIONS = [
     b"latency_ms > 20 AND in.age < 30",
     b"outcome = 'ok' OR NOT (in.age IS NULL)",
@@ -207,6 +229,20 @@ def csv(data: bytes, folder: Path) -> None:
         assert table.num_rows >= 0
 
 
+def parquet(data: bytes, folder: Path) -> None:
+    file = folder / "rows.parquet"
+    file.write_bytes(data)
+    assert all(len(column) for column in tables.read(file, field="file").values())
+
+
+def json_lines(data: bytes, folder: Path) -> None:
+    """As ``headrace batch`` reads them."""
+    file = folder / "rows.jsonl"
+    file.write_bytes(data)
+    for part in batch_files.parts(file, 2):
+        assert part.num_rows <= 2
+
+
 def archives(data: bytes, folder: Path) -> None:
     """Nothing is ever written outside of the folder that is unpacked to."""
     file, target = folder / "payload.tar.zst", folder / "unpacked" / str(time.monotonic_ns())
@@ -249,11 +285,16 @@ READERS: dict[str, tuple[Callable[[bytes, Path], None], st.SearchStrategy[bytes]
     "definitions": (definitions, mutated(DEFINITIONS) | JSON.map(as_json) | ANY, DEFINITIONS),
     "records": (records, mutated([SEGMENT]) | ANY, [SEGMENT]),
     "csv": (csv, mutated(CSVS) | ANY, CSVS),
+    "parquet": (parquet, mutated(PARQUETS) | ANY, PARQUETS),
+    "json-lines": (json_lines, mutated(LINES) | JSON.map(as_json) | ANY, LINES),
     "archives": (archives, mutated([packed(), packed()[:1536]]) | ANY, [packed(), packed()[:1536]]),
     "words": (words, mutated([*CONDITIONS, *WORDS]) | ANY, [*CONDITIONS, *WORDS]),
     "cron": (cron, mutated(CRONS) | ANY, CRONS),
 }
-SHARES = {"requests": 6, "answers": 3, "definitions": 1, "records": 5, "csv": 1, "archives": 1, "words": 5, "cron": 3}
+SHARES = {
+    "requests": 6, "answers": 3, "definitions": 1, "records": 5, "csv": 1, "parquet": 1, "json-lines": 1, "archives": 1, "words": 4,
+    "cron": 2,
+}  # fmt: skip
 """Of all inputs; those that read files or YAML are slower."""
 
 

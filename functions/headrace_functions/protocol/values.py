@@ -169,5 +169,5 @@ def misfit(name: str, dtype: DType, value: Any) -> SignatureMismatch:
     """The error for one value that a type cannot hold."""
     said = shown(value)
     return SignatureMismatch(
-        f"{name!r}: {said} is not a {dtype.name}", field=name, expected=f"{dtype.wire} ({dtype.name})", got=said
+        f"{name!r}: {said} is not of type {dtype.name}", field=name, expected=f"{dtype.wire} ({dtype.name})", got=said
     )
