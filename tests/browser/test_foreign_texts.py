@@ -71,6 +71,26 @@ def test_long_names_and_values_leave_every_column_of_a_page_in_sight(
     assert [] == hidden
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize(
+    ("path", "button"), [("/rules", "Set a limit…"), ("/access", "New key…"), ("/models/m", "Run…")]
+)
+def test_a_menu_opens_below_its_button_within_the_window(
+    browser: Browser, url: str, path: str, button: str, width: int
+) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 800})
+    page.goto(url + path)
+    page.click(f"summary:has-text('{button}')")
+    opened, menu = (page.locator(f"details.menu[open] > {part}").bounding_box() for part in ("summary", "div"))
+    page.close()
+    assert opened is not None
+    assert menu is not None
+    assert 0 <= menu["y"] - opened["y"] - opened["height"] < 8
+    assert menu["x"] <= opened["x"] + opened["width"]
+    assert opened["x"] <= menu["x"] + menu["width"]
+    assert 0 <= menu["x"] <= menu["x"] + menu["width"] <= width
+
+
 def test_a_path_that_nothing_is_at_is_a_page_with_ways_on(browser: Browser, url: str) -> None:
     page = browser.new_page()
     page.goto(f"{url}/nothing")

@@ -1,4 +1,4 @@
-"""Queries over the log tables: SQL of DataFusion on Delta. The only reader of ``deltalake`` in the controller's API process."""
+"""Queries over the log tables: SQL of DataFusion on Delta. With ``tables`` the only reader of ``deltalake`` in the controller's API process."""
 
 import math
 import time
