@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from headrace_functions.errors import InvalidInput
 from headrace_functions.signature import Field
@@ -70,7 +71,7 @@ def learn(objects: ObjectStore, version: Version, engine: OutlierEngine = NATIVE
         elif kind_of(field) == "":
             skipped[field.name] = "lists of free size have no columns to look at"
         else:
-            code, columns[field.name] = _field(field, found.take(rows))
+            code, columns[field.name] = _field(field, found.take(rows), ~held_out(len(rows)))
             codes.append(code)
     if not codes:
         raise InvalidInput(f"{version.id}: no input can be analysed", field="training-data")
@@ -84,9 +85,7 @@ def fit(
     engine: OutlierEngine = NATIVE,
 ) -> Learnt:
     """Fit and choose. Rows that are held out set the scale of ``value`` and are what anomalies are planted in."""
-    count = len(next(iter(columns.values()))[0])
-    out = np.zeros(count, bool)
-    out[lowest(priorities("held out", count), max(int(count * HELD_OUT), 1))] = True
+    out = held_out(len(next(iter(columns.values()))[0]))
     encoding = _encoding(codes, {name: [c[~out] for c in found] for name, found in columns.items()})
     fitted, kept = (
         encoding.matrix({name: [c[chosen] for c in found] for name, found in columns.items()}) for chosen in (~out, out)
@@ -101,6 +100,13 @@ def fit(
         detectors[name] = Detector(encoding, name, state, np.sort(ordinary), typical)
     means = {name: float(np.mean(list(by_way.values()))) for name, by_way in areas.items()}
     return Learnt(detectors[best(areas, min(len(kept), PLANTED))], means, int((~out).sum()), skipped or {})
+
+
+def held_out(count: int) -> Array:
+    """Which of so many training rows are not fitted to, a mask."""
+    out = np.zeros(count, bool)
+    out[lowest(priorities("held out", count), max(int(count * HELD_OUT), 1))] = True
+    return out
 
 
 def kind_of(field: Field) -> str:
@@ -120,13 +126,16 @@ def columns_of(code: FieldCode, field: Field, column: Any) -> list[Array]:
     return [_surprisal(code, one) if isinstance(one, Coded) else one.values for one in found.values()]
 
 
-def _field(field: Field, column: Any) -> tuple[FieldCode, list[Array]]:
-    """What training says of a field, and its columns."""
+def _field(field: Field, column: Any, fitted: Array) -> tuple[FieldCode, list[Array]]:
+    """What the ``fitted`` rows (a mask) say of a field, and the columns of all.
+
+    Rows that are held out say nothing of it: none of their categories would be unseen, as those of new rows are.
+    """
     kind = kind_of(field)
     levels: dict[str, float] = {}
     unseen = 0.0
     if kind == "category":
-        (found,) = series(field, column).values()
+        (found,) = series(field, column.filter(pa.array(fitted))).values()
         assert isinstance(found, Coded)
         counts = found.counts().most_common(LEVELS)
         total = sum(n for _, n in counts)
@@ -134,7 +143,7 @@ def _field(field: Field, column: Any) -> tuple[FieldCode, list[Array]]:
         unseen = _minus_log(0, total)
     code = FieldCode(field.name, kind, 1, 0.0, 0.0, levels, unseen)
     columns = columns_of(code, field, column)
-    missing = np.logical_or.reduce([np.isnan(c) for c in columns])
+    missing = np.logical_or.reduce([np.isnan(c) for c in columns])[fitted]
     absent, count = int(missing.sum()), len(missing)
     present = _minus_log(count - absent, count)
     return FieldCode(field.name, kind, len(columns), present, _minus_log(absent, count), levels, unseen), columns

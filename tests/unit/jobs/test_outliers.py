@@ -104,6 +104,23 @@ def test_new_rows_like_the_training_data_raise_no_more_alarms_than_wanted(object
     assert report.low <= report.rate <= report.high
 
 
+def test_categories_that_new_rows_are_the_first_to_have_are_expected_where_many_are_rare(objects: ObjectStore) -> None:
+    random = np.random.default_rng(5)
+    share = 1 / np.arange(1, 301)
+
+    def rows(count: int) -> dict[str, list[object]]:
+        city = random.choice(300, count, p=share / share.sum())
+        return {"amount": random.lognormal(2, 1, count).tolist(), "city": [f"c{i}" for i in city]}
+
+    model = given_version(objects, [number("amount"), category("city")], rows(400))
+    given_log(objects, model, rows(2000))
+
+    report = run(objects, model)
+
+    assert "as-expected" == report.verdict
+    assert report.rate <= report.expected_high
+
+
 def test_a_window_with_planted_rows_is_severe_and_names_the_rows_and_their_fields(objects: ObjectStore) -> None:
     random = np.random.default_rng(1)
     fields = [number("age"), number("income"), category("plan")]
