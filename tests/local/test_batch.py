@@ -135,10 +135,12 @@ def test_what_cannot_go_on_says_why(worded: RunningPlatform, tmp_path: Path) -> 
     (tmp_path / "rows.xlsx").touch()
     strange = batch(worded, tmp_path / "rows.xlsx", out)
     same = batch(worded, source, tmp_path)
+    file = batch(worded, source, tmp_path / "rows.xlsx")
 
     for done, said in (
         (other, "parts of a different run"), (less, "no column 'word'"), (torn, "is cut off"), (empty, "empty.csv is empty"),
         (missing, "no such file"), (strange, "by its name"), (same, "would be overwritten"),
+        (file, "rows.xlsx cannot be used: File exists"),
     ):  # fmt: skip
         assert 1 == done.returncode, done.stdout
         assert said in done.stderr

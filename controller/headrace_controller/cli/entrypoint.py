@@ -1,5 +1,6 @@
 """The front of the command line: the table of commands, loaded when asked for, and errors as people read them."""
 
+import errno
 import importlib
 import sys
 from typing import Any
@@ -8,10 +9,13 @@ import click
 
 from headrace_controller.cli import interrupts
 from headrace_controller.cli.groups import resolved
-from headrace_functions.errors import HeadraceError
+from headrace_functions.errors import HeadraceError, InvalidInput
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells give it: 128 and the number of the signal."""
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What a write to a full disk raises, which names no file."""
 
 # command: (module below this package, attribute, the first line of its help)
 COMMANDS: dict[str, tuple[str, str, str]] = {
@@ -137,6 +141,17 @@ class Front(click.Group):
         except BrokenPipeError:
             sys.stderr.close()  # the reader of our output has left; there is nobody to tell
             ctx.exit(1)
+        except OSError as error:
+            if error.filename is None and error.errno not in _FULL:
+                raise  # not about a file that somebody named
+            show_error(_file_error(error))
+            ctx.exit(1)
+
+
+def _file_error(error: OSError) -> InvalidInput:
+    """An error of the system as people read it."""
+    reason = error.strerror or str(error)
+    return InvalidInput(reason if error.filename is None else f"{error.filename} cannot be used: {reason}")
 
 
 def _interrupted() -> int:

@@ -1,6 +1,8 @@
 """The command line against a real server on loopback: exit codes, tables, JSON, errors that say what to do next."""
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -239,3 +241,19 @@ def test_a_template_overwrites_nothing_and_an_unknown_one_names_the_known(tmp_pa
     assert (tmp_path / "train.py").read_text() == "mine"
     unknown = run("new", "--template", "fortran", str(tmp_path / "x"))
     assert "python, sklearn, skops, tensorflow, text, torch, xgboost" in unknown.stderr
+
+
+def test_a_folder_below_a_file_is_an_error_and_no_traceback(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    result = run("new", "--template", "sklearn", f"{file}/churn")
+    assert (1, f"error: {file}/churn cannot be used: Not a directory\n") == (result.exit_code, result.stderr)
+
+
+def test_a_full_disk_is_an_error_and_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("headrace_controller.projects.scaffold.create", full)
+    result = run("new", "--template", "sklearn", "churn")
+    assert (1, "error: No space left on device\n") == (result.exit_code, result.stderr)
