@@ -92,5 +92,7 @@ def test_an_error_without_a_text_fails_a_load_by_its_type() -> None:
 
 
 def test_an_output_without_a_text_is_refused_by_its_type() -> None:
-    with pytest.raises(SignatureMismatch, match=r"'word': Unreadable \(its text cannot be shown\) is not of type string"):
+    with pytest.raises(
+        SignatureMismatch, match=r"'word': Unreadable \(its text cannot be shown\) is not of type string"
+    ):
         from_json([Unreadable()], dtype("string"), "word")
