@@ -1,4 +1,4 @@
-"""What a version's definition says of its analyses: when a difference counts, what is not compared, which rows must be given together and when they happened."""
+"""What a version's definition says of its analyses: when a difference counts, what is not compared, which rows belong together and when they happened."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence

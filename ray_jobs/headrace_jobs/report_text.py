@@ -91,7 +91,7 @@ def repeats_sentence(counted: Rows) -> str:
         )
         if independent is not None
     ]
-    return f" Rows are repeated or must be given together: {' and '.join(sides)}." if sides else ""
+    return f" Some rows are repeated or belong together: {' and '.join(sides)}." if sides else ""
 
 
 def refused_sentence(counted: Rows) -> str:
