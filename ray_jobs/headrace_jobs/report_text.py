@@ -27,6 +27,9 @@ WORDS = {words.kind: words for words in (TRAINING, PREVIOUS, FIXED)}
 
 NAMED = 3  # fields or categories that a sentence names; the rest are counted
 
+ROUNDING = 1e-9
+"""Share of a spread below which a mean is 0 but for rounding."""
+
 
 def number(value: float | None) -> str:
     """Four significant digits, as people write them: ``0.01234``, ``41``, ``1,230,000``."""
@@ -183,4 +186,10 @@ def _moved(field: FieldDrift) -> str:
         return "values lie elsewhere"
     spread = (before.std or 0.0) > 0 and abs((now.std or 0.0) / (before.std or 1.0) - 1) > 0.2
     tail = f", spread (sd) {number(before.std)} → {number(now.std)}" if spread else ""
-    return f"mean {number(before.mean)} → {number(now.mean)}{tail}"
+    return f"mean {number(_mean(before))} → {number(_mean(now))}{tail}"
+
+
+def _mean(side: Side) -> float | None:
+    """The mean; 0 where rounding is all that keeps it from 0, as in columns that were standardized."""
+    rounded = side.mean is not None and abs(side.mean) < ROUNDING * (side.std or 0.0)
+    return 0.0 if rounded else side.mean
