@@ -13,7 +13,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from controller_support import FakeServices, make_platform, release, serving
+from headrace_controller.api.schemas import JobView
 from headrace_controller.cli.entrypoint import COMMANDS, front
+from headrace_controller.client import Client as HeadraceClient
 from headrace_controller.service.platform import Platform
 
 FUNCTION = "def predict(model, age, plan):\n    return {'risk': age / 100}\n"
@@ -241,6 +243,26 @@ def test_a_template_overwrites_nothing_and_an_unknown_one_names_the_known(tmp_pa
     assert (tmp_path / "train.py").read_text() == "mine"
     unknown = run("new", "--template", "fortran", str(tmp_path / "x"))
     assert "python, sklearn, skops, tensorflow, text, torch, xgboost" in unknown.stderr
+
+
+def test_an_analysis_ends_with_what_it_found(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = "churn:1/drift/1h"
+    job = JobView(
+        id="1", kind="drift", version="churn:1", engine="native", arguments={}, by="api", state="done", reason="",
+        created="", at="", report=report, result={"verdict": "drift", "severity": "severe"},
+    )  # fmt: skip
+    document = {"sentence": "1 of 2 fields differs from the training data: `age`."}
+    monkeypatch.setattr(HeadraceClient, "start_job", lambda *_, **__: job)
+    monkeypatch.setattr(HeadraceClient, "job", lambda *_: job)
+    monkeypatch.setattr(HeadraceClient, "job_log", lambda *_: "")
+    monkeypatch.setattr(HeadraceClient, "report", lambda *_: document)
+    assert [
+        f"report    {report}",
+        "verdict   drift",
+        "severity  severe",
+        "1 of 2 fields differs from the training data: age.",
+        f"see: headrace report show {report}",
+    ] == on(url, "analyze", "drift", "churn:1").stdout.splitlines()
 
 
 def test_a_folder_below_a_file_is_an_error_and_no_traceback(tmp_path: Path) -> None:
