@@ -245,6 +245,21 @@ def test_a_template_overwrites_nothing_and_an_unknown_one_names_the_known(tmp_pa
     assert "python, sklearn, skops, tensorflow, text, torch, xgboost" in unknown.stderr
 
 
+def test_the_help_of_a_noun_has_whole_sentences() -> None:
+    nouns = [path for path, command in commands() if isinstance(command, click.Group)]
+    listed = [run(*path, "--help").stdout.partition("\nCommands:\n")[2] for path in nouns]
+    assert [] == [text for text in listed if "..." in text or not text]
+
+
+@pytest.mark.parametrize(
+    ("template", "first"), [("sklearn", "pip install scikit-learn && python "), ("python", "python ")]
+)
+def test_a_new_project_says_what_to_install_before_training(tmp_path: Path, template: str, first: str) -> None:
+    folder = tmp_path / "churn"
+    told = run("new", "--template", template, str(folder)).stderr
+    assert f"next: {first}{folder}/train.py && headrace apply -f {folder}\n" == told
+
+
 def test_an_analysis_ends_with_what_it_found(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     report = "churn:1/drift/1h"
     job = JobView(
