@@ -245,6 +245,37 @@ def test_a_template_overwrites_nothing_and_an_unknown_one_names_the_known(tmp_pa
     assert "python, sklearn, skops, tensorflow, text, torch, xgboost" in unknown.stderr
 
 
+def test_an_unknown_framework_is_refused_before_the_first_document_is_applied(
+    url: str, project: Path, platform: Platform
+) -> None:
+    (project / "headrace.yaml").write_text(
+        "kind: Sequence\nname: s\npipeline: [[{model: churn}]]\n---\nkind: Model\nname: a\npayload: function.py\nframework: sklern\n"
+    )
+    release(platform.catalog, "churn")
+    told = on(url, "apply", "-f", str(project))
+    place = f"{project}/headrace.yaml, document 2, line 8: framework: "
+    assert f"error: {place}'sklern' is not known" == told.stderr.splitlines()[0]
+    assert "hint: did you mean 'sklearn'?" == told.stderr.splitlines()[-1]
+    assert "s" not in [sequence["name"] for sequence in json.loads(on(url, "sequence", "list", "--json").stdout)]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        ("kind: Model\nname: a\npayload: function.py\ntraining-data: train.csv\ntarget: left\n", 5, "target: train.csv"),
+        ("kind: Model\nname: a\npayload: none.py\n", 3, "payload: none.py is not in"),
+        ("kind: Sequence\nname: s\npipeline:\n  - [{model: churn}]\n  - [{model: chrn}]\n", 5, "pipeline.1.0.model: "),
+    ],
+)
+def test_what_is_found_while_applying_names_its_place(
+    url: str, project: Path, platform: Platform, text: str, line: int, says: str
+) -> None:
+    release(platform.catalog, "churn")
+    (project / "headrace.yaml").write_text(text)
+    told = on(url, "apply", "-f", str(project)).stderr
+    assert f"error: {project}/headrace.yaml, document 1, line {line}: {says}" in told
+
+
 def test_the_help_of_a_noun_has_whole_sentences() -> None:
     nouns = [path for path, command in commands() if isinstance(command, click.Group)]
     listed = [run(*path, "--help").stdout.partition("\nCommands:\n")[2] for path in nouns]
