@@ -262,7 +262,11 @@ def test_an_unknown_framework_is_refused_before_the_first_document_is_applied(
 @pytest.mark.parametrize(
     ("text", "line", "says"),
     [
-        ("kind: Model\nname: a\npayload: function.py\ntraining-data: train.csv\ntarget: left\n", 5, "target: train.csv"),
+        (
+            "kind: Model\nname: a\npayload: function.py\ntraining-data: train.csv\ntarget: left\n",
+            5,
+            "target: train.csv",
+        ),
         ("kind: Model\nname: a\npayload: none.py\n", 3, "payload: none.py is not in"),
         ("kind: Sequence\nname: s\npipeline:\n  - [{model: churn}]\n  - [{model: chrn}]\n", 5, "pipeline.1.0.model: "),
     ],
