@@ -4,11 +4,10 @@
 ...     platform.version("churn:3").state
 """
 
-import os
 import ssl
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, TypeVar
@@ -19,6 +18,7 @@ import orjson
 
 from headrace_controller.api import schemas
 from headrace_controller.authorities import trusted
+from headrace_controller.client_settings import key_header, platform_url
 from headrace_controller.definitions import (
     DeploymentConfiguration,
     GrantDefinition,
@@ -69,9 +69,7 @@ class Client:
 
         ``tls`` and ``authorization`` (which returns the header's value for the next request) are for a proxy in front of the platform.
         """
-        self.url = url.rstrip("/")
-        shown = key if key is not None else os.environ.get("HEADRACE_API_KEY", "")
-        headers = {"x-api-key": shown} if shown else {}
+        self.url = platform_url(url)
         self._direct = authorization is None
         auth = _Authorized(authorization) if authorization is not None else None
         self._http = httpx.Client(
@@ -80,7 +78,7 @@ class Client:
             trust_env=False,
             verify=tls if tls is not None else trusted(ca),
             auth=auth,
-            headers=headers,
+            headers=key_header(key),
         )
         self._asker = Asker(self._http)
 
@@ -387,7 +385,7 @@ class Client:
     def export_log(self, version: VersionId, target: Path, **query: str | int | None) -> None:
         """Write the rows of a query to a Parquet file."""
         path = f"{API}/logs/{version.model}/{version.number}/export"
-        with self._http.stream("GET", path, params=_given(query), timeout=None) as answer:
+        with self._lost(), self._http.stream("GET", path, params=_given(query), timeout=None) as answer:
             if answer.is_error:
                 answer.read()
                 raise error_of(answer)
@@ -625,8 +623,17 @@ class Client:
     def _request(self, method: str, path: str, **more: Any) -> httpx.Response:
         if "content" in more:
             more["headers"] = {"content-type": "application/json"} | more.get("headers", {})
-        try:
+        with self._lost():
             answer = self._http.request(method, path, **more)
+        if answer.is_error:
+            raise error_of(answer)
+        return answer
+
+    @contextmanager
+    def _lost(self) -> Generator[None]:
+        """A platform that does not answer as an error of ours."""
+        try:
+            yield
         except httpx.TimeoutException as error:
             raise errors.DeadlineExceeded(f"{self.url} did not answer in time", hint="see: headrace status") from error
         except httpx.TransportError as error:
@@ -638,9 +645,6 @@ class Client:
             raise errors.Unreachable(
                 f"no platform answers at {self.url}", hint="start one with: headrace up"
             ) from error
-        if answer.is_error:
-            raise error_of(answer)
-        return answer
 
 
 def _kind_of(content: BinaryIO) -> str:

@@ -5,7 +5,6 @@ retry of a sequence is answered by the same variants.
 """
 
 import asyncio
-import os
 import time
 import uuid
 from collections.abc import Generator, Sequence
@@ -18,9 +17,10 @@ import orjson
 
 from headrace_controller import dataframes
 from headrace_controller.authorities import trusted
+from headrace_controller.client_settings import key_header, platform_url
 from headrace_controller.response_errors import error_of
 from headrace_functions import errors
-from headrace_functions.names import Reference
+from headrace_functions.names import Reference, check_request_id
 from headrace_functions.protocol.messages import EncodedBody
 from headrace_functions.signature import Signature, Tensors
 
@@ -101,6 +101,7 @@ class _Question:
     def requests(self, http: httpx.Client | httpx.AsyncClient) -> list[httpx.Request]:
         pieces = list(dataframes.requests(self.table, self.signature, batch=self.batch))
         ids = [self.request_id] if len(pieces) == 1 else [f"{self.request_id}-{i}" for i in range(len(pieces))]
+        check_request_id(ids[-1])
         path = f"{endpoint_path(self.name)}/infer"
         return [
             http.build_request("POST", path, content=b.body, headers=_headers(b, i, self.timeout))
@@ -204,10 +205,8 @@ class AsyncClient:
     def __init__(
         self, url: str, *, timeout: float = 60.0, key: str | None = None, ca: str | Path | None = None, at_once: int = 4
     ) -> None:
-        shown = key if key is not None else os.environ.get("HEADRACE_API_KEY", "")
-        headers = {"x-api-key": shown} if shown else {}
         self._http = httpx.AsyncClient(
-            base_url=url.rstrip("/"), timeout=timeout, trust_env=False, verify=trusted(ca), headers=headers
+            base_url=platform_url(url), timeout=timeout, trust_env=False, verify=trusted(ca), headers=key_header(key)
         )
         self._asker = AsyncAsker(self._http, at_once=at_once)
 

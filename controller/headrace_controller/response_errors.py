@@ -38,6 +38,10 @@ def error_of(answer: httpx.Response) -> errors.HeadraceError:
         problem = {}
     if problem.get("kind") == "Status":
         return _refused_on_the_way(problem)
+    if "code" not in problem:
+        return errors.Unreachable(
+            f"{answer.url} answered {answer.status_code}, but not as a platform does", hint="check the platform's URL"
+        )
     message = str(problem.get("detail") or f"the platform answered {answer.status_code}")
     hint = problem.get("hint")
     code = problem.get("code", "")

@@ -61,6 +61,18 @@ def usable_request_id(value: str | None) -> str:
     return value if value and _REQUEST_ID.fullmatch(value) else new_request_id()
 
 
+def check_request_id(value: str) -> str:
+    """Return ``value`` if it may be the id of a request, else raise ``InvalidInput``: a platform would log it under an id of its own."""
+    if not isinstance(value, str) or not _REQUEST_ID.fullmatch(value):
+        raise InvalidInput(
+            "request_id: this cannot be the id of a request",
+            field="request_id",
+            expected=f"1 to {MAX_REQUEST_ID} visible ASCII characters without blanks",
+            got=repr(value),
+        )
+    return value
+
+
 def natural(text: str) -> int | None:
     """The natural number that a text says in ASCII; None where it says none, or one of more digits than any number of ours has."""
     return int(text) if text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS else None

@@ -4,6 +4,7 @@ import logging
 
 import flask
 import orjson
+from werkzeug import exceptions as routing_errors
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
@@ -121,6 +122,12 @@ def answer_error(error: Exception) -> Response:
     return Response(found.body, status=found.status, headers=dict(found.headers))
 
 
+def _detail(error: HTTPException) -> str | None:
+    """What was refused; for a path that there is not, the path and not advice for people in browsers."""
+    missing = error.description == routing_errors.NotFound.description
+    return f"there is nothing at {flask.request.path}" if missing else error.description
+
+
 def _http_problem(error: HTTPException, request_id: str) -> Response:
     """What the HTTP layer itself refuses: no such route, wrong method, body too large."""
     status = error.code or 500
@@ -130,7 +137,7 @@ def _http_problem(error: HTTPException, request_id: str) -> Response:
         "type": f"urn:headrace:problem:{code}",
         "title": title,
         "status": status,
-        "detail": error.description,
+        "detail": _detail(error),
         "code": code,
         "request_id": request_id,
     }

@@ -12,6 +12,7 @@ from headrace_controller.cli.connection import connected
 from headrace_controller.cli.groups import Commands
 from headrace_controller.cli.job_progress import wait_for
 from headrace_controller.cli.output import json_option, print_facts, print_json, print_table
+from headrace_controller.cli.report_view import show_sentence
 from headrace_controller.client import Client
 from headrace_functions.errors import InvalidInput
 
@@ -279,11 +280,13 @@ def _follow(client: Client, job: JobView, no_wait: bool, as_json: bool) -> None:
         print_json(job) if as_json else click.echo(job.id)
         return
     job = wait_for(client, job)
+    document = client.report(job.report) if job.report else None
     if as_json:
-        print_json({**job.model_dump(), "document": client.report(job.report) if job.report else None})
+        print_json({**job.model_dump(), "document": document})
         return
     print_facts({"report": job.report, **{k: v for k, v in job.result.items() if k != "report"}})
-    if job.report:
+    if document is not None:
+        show_sentence(document)
         click.echo(f"see: headrace report show {job.report}")
 
 

@@ -18,6 +18,7 @@ from headrace_controller.definitions import (
     SequenceDefinition,
     Source,
     StreamDefinition,
+    placed,
     read,
 )
 from headrace_controller.projects.packaging import package
@@ -41,7 +42,8 @@ def apply(client: Client, path: str, quiet: bool, as_json: bool) -> None:
     """
     results = []
     for definition, source in read(path):
-        results.append(_apply(client, definition, source, quiet=quiet))
+        with placed(source):
+            results.append(_apply(client, definition, source, quiet=quiet))
         if not as_json:
             print_table(results[-1:], ["kind", "name", "result", "state"], empty="")
     if as_json:

@@ -17,7 +17,7 @@ def audit() -> None:
 
 
 @audit.command("list")
-@click.option("--who", default="", help="Part of the subject, e.g. user:ann.")
+@click.option("--who", default="", help="Part of the subject, e.g. user:ann or key:web.")
 @click.option("--what", default="", help="Part of the operation or of its object, e.g. move_alias or churn.")
 @click.option("--since", help="RFC 3339 time, or a duration back from now such as 1h.")
 @click.option("--outcome", type=click.Choice(["done", "refused", "failed"]), help="Only these.")

@@ -14,7 +14,7 @@ from headrace_controller.cli.connection import connected
 from headrace_controller.cli.evaluate import NOT_GOOD_ENOUGH, check_requirements, check_target, evaluated, show
 from headrace_controller.cli.output import json_option, print_json, progress
 from headrace_controller.client import Client
-from headrace_controller.definitions import ModelDefinition, Source, read
+from headrace_controller.definitions import ModelDefinition, Source, placed, read
 from headrace_functions.errors import InvalidInput
 from headrace_functions.names import VersionId, check_name
 
@@ -128,7 +128,8 @@ def _check_aliases(staging: str, alias: str) -> None:
 def _staged(
     client: Client, definition: ModelDefinition, source: Source, *, staging: str, alias: str, quiet: bool
 ) -> Delivery:
-    version, created = build(client, definition, source, quiet=quiet)
+    with placed(source):
+        version, created = build(client, definition, source, quiet=quiet)
     model = version.model
     before = next((f"{model}:{a.version}" for a in client.aliases(model) if a.name == alias and a.version), None)
     client.move_alias(model, staging, version.number)

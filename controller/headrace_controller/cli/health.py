@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from headrace_controller.cli.connection import connected
+from headrace_controller.cli.groups import Commands
 from headrace_controller.cli.output import json_option, print_json, print_table
 from headrace_controller.client import Client
 
@@ -13,7 +14,7 @@ MOVED = 0.1
 _NAMED = 3
 
 
-@click.group()
+@click.group(cls=Commands)
 def health() -> None:
     """Show requests, latency and fields of a version over time."""
 

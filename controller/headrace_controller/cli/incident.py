@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from headrace_controller.cli.connection import connected
+from headrace_controller.cli.groups import Commands
 from headrace_controller.cli.output import json_option, print_facts, print_json, print_table
 from headrace_controller.client import Client
 
@@ -20,7 +21,7 @@ def _said(command: Callable[..., Any]) -> Callable[..., Any]:
     )
 
 
-@click.group()
+@click.group(cls=Commands)
 def incident() -> None:
     """List and handle incidents: one for each cause of a problem with a version."""
 

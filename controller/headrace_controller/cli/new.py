@@ -19,4 +19,5 @@ def new(template: str, name: str | None, folder: Path) -> None:
     files = scaffold.create(template, folder, name)
     for file in files:
         click.echo(str(file))
-    click.echo(f"next: python {folder / 'train.py'} && headrace apply -f {folder}", err=True)
+    steps = [scaffold.installation(template), f"python {folder / 'train.py'}", f"headrace apply -f {folder}"]
+    click.echo(f"next: {' && '.join(step for step in steps if step)}", err=True)

@@ -32,9 +32,7 @@ def show_document(document: Mapping[str, Any]) -> None:
     verdict, severity = document.get("verdict"), document.get("severity")
     if verdict:
         click.echo(str(verdict) + (f", {severity}" if severity not in (None, "none", "") else ""))
-    if document.get("sentence"):
-        width = max(shutil.get_terminal_size().columns, _LEAST_WIDTH)
-        click.echo(click.wrap_text(_plain(document["sentence"]), width, preserve_paragraphs=True))
+    show_sentence(document)
     facts = {k: v for k, v in document.items() if k not in _FIRST and v is not None and not isinstance(v, list | dict)}
     if facts:
         click.echo()
@@ -45,6 +43,13 @@ def show_document(document: Mapping[str, Any]) -> None:
         click.echo(f"note: {note.get('name')}: {_plain(str(note.get('reason')))}")
     if len(notes) > MAX_NOTES:
         click.echo(f"and {len(notes) - MAX_NOTES} more notes: --json")
+
+
+def show_sentence(document: Mapping[str, Any]) -> None:
+    """What a report found, in as many lines as the terminal needs."""
+    if document.get("sentence"):
+        width = max(shutil.get_terminal_size().columns, _LEAST_WIDTH)
+        click.echo(click.wrap_text(_plain(document["sentence"]), width, preserve_paragraphs=True))
 
 
 def _headline(document: Mapping[str, Any]) -> str:

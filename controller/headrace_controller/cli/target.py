@@ -3,11 +3,12 @@
 import click
 
 from headrace_controller.cli.connection import connected
+from headrace_controller.cli.groups import Commands
 from headrace_controller.cli.output import json_option, print_json, print_table
 from headrace_controller.client import Client
 
 
-@click.group()
+@click.group(cls=Commands)
 def target() -> None:
     """Manage notification targets, which are notified of incidents and changes."""
 

@@ -7,7 +7,7 @@
 from headrace_controller.definitions.deployment import DeploymentConfiguration
 from headrace_controller.definitions.grant import GrantDefinition
 from headrace_controller.definitions.model import ModelDefinition
-from headrace_controller.definitions.reading import KINDS, Definition, Source, check_document, read, read_text
+from headrace_controller.definitions.reading import KINDS, Definition, Source, check_document, placed, read, read_text
 from headrace_controller.definitions.sequence import SequenceDefinition, StageDefinition, VariantDefinition
 from headrace_controller.definitions.stream import StreamDefinition
 
@@ -23,6 +23,7 @@ __all__ = [
     "StreamDefinition",
     "VariantDefinition",
     "check_document",
+    "placed",
     "read",
     "read_text",
 ]

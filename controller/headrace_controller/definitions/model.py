@@ -14,7 +14,8 @@ from headrace_controller.definitions.validation_errors import shown
 from headrace_controller.monitoring.specs import MetricSpec
 from headrace_functions import version
 from headrace_functions.errors import InvalidInput
-from headrace_functions.runtime.frameworks import chat_completions
+from headrace_functions.runtime.frameworks import FRAMEWORKS, chat_completions
+from headrace_functions.suggestions import did_you_mean
 from headrace_functions.version import CONTAINER, EXTERNAL
 
 MAX_METADATA = 100  # entries
@@ -202,6 +203,17 @@ class ModelDefinition(Document):
     @classmethod
     def _image_stays_what_it_is(cls, value: str | None) -> str | None:
         return value if value is None else check_image(value)
+
+    @field_validator("framework")
+    @classmethod
+    def _is_known(cls, value: str | None) -> str | None:
+        if value is not None and value not in FRAMEWORKS:
+            raise refuse(
+                f"{shown(value)} is not known",
+                expected=f"one of {', '.join(sorted(FRAMEWORKS))}",
+                hint=did_you_mean(value, FRAMEWORKS, "") or None,
+            )
+        return value
 
     @field_validator("training_data", "reference_data", "sample")
     @classmethod

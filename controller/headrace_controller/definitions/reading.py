@@ -2,7 +2,8 @@
 
 import difflib
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -45,6 +46,18 @@ class Source:
         """What an error message starts with, e.g. ``churn.yaml, document 2, line 7: ``."""
         line = f", line {_line(self.node, path)}" if self.node is not None else ""
         return f"{self.file}, document {self.number}{line}: "
+
+
+@contextmanager
+def placed(source: Source) -> Generator[None]:
+    """Let what is wrong with a definition, found when it is applied, begin with its place as what is found on reading does."""
+    try:
+        yield
+    except (InvalidInput, NotFound) as error:
+        if error.field is not None and not error.message.startswith(source.file):
+            way = tuple(int(part) if part.isdigit() else part for part in error.field.split("."))
+            error.message = source.place(way) + error.message
+        raise
 
 
 def read(path: str, stdin: TextIO | None = None) -> list[tuple[Definition, Source]]:

@@ -13,6 +13,7 @@ from headrace_functions.protocol.messages import EXPLAIN, EXPLANATIONS
 Json = dict[str, Any]
 ROWS = 10_000  # of one request; more are sent in several
 _NAMED = "if the rows are CSV, name the file *.csv"
+_EMPTY = "if it comes from another command, look at the error of that command"
 _LINES = "write the rows as one list, or use headrace batch, which reads JSON lines"
 
 
@@ -21,6 +22,8 @@ _SHIFT = re.compile(r"(?P<sign>[x+-])(?P<size>\d+(\.\d+)?)(?P<unit>sd)?")
 
 def of_json(text: str, metadata: Mapping[str, Any]) -> Iterator[tuple[int, Json]]:
     """Requests from JSON, each with the number of its rows: one that is a request already, ``{"instances": rows}``, a list of rows, or one row."""
+    if not text.strip():
+        raise Malformed("the input is empty", field="file", expected="rows or a request in JSON", hint=_EMPTY)
     try:
         given = json.loads(text)
     except ValueError as error:

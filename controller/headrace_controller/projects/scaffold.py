@@ -37,6 +37,12 @@ def create(template: str, folder: Path, name: str | None = None) -> list[Path]:
     return [folder / f.relative_to(source) for f in files]
 
 
+def installation(template: str) -> str | None:
+    """The command of a template's README that installs what its train.py imports; None where that is nothing."""
+    lines = (shipped("templates") / template / "README.md").read_text(encoding="utf-8").splitlines()
+    return next((line.partition("#")[0].strip() for line in lines if line.startswith("pip install ")), None)
+
+
 def suggested_name(folder: Path) -> str:
     """A usable name made of the folder's: ``My Churn_Model`` is ``my-churn-model``."""
     made = re.sub(r"[^a-z0-9]+", "-", folder.resolve().name.lower()).strip("-")[:MAX_NAME].strip("-")

@@ -75,11 +75,20 @@ class ProbeResult:
         return cls(**document)
 
 
+class _BuildLog(logging.Formatter):
+    """Levels are named from warnings on: the other lines of a build log have none."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return super().format(record) if record.levelno > logging.INFO else record.getMessage()
+
+
 def probe(request: ProbeRequest) -> ProbeResult:
     """Try the artifact. User errors are in the result; anything else is a bug and raised."""
     heard = io.StringIO()
     handlers: list[logging.Handler] = [logging.StreamHandler(heard), logging.StreamHandler(sys.stderr)]
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", handlers=handlers, force=True)
+    for handler in handlers:
+        handler.setFormatter(_BuildLog("%(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
     started = time.perf_counter()
     trial = Trial(
         request.framework,
@@ -97,8 +106,18 @@ def probe(request: ProbeRequest) -> ProbeResult:
         log.error("".join(traceback.format_exception(cause)).rstrip())
         told = {"code": error.code, "message": error.message, **error.details()}
         return ProbeResult(False, error=told, log=heard.getvalue()[-_TAIL:])
-    log.info("tried in %.1f s: %s", time.perf_counter() - started, details)
+    log.info("tried in %.1f s%s", time.perf_counter() - started, _told(details))
     return ProbeResult(True, signature.to_document(), details, log=heard.getvalue()[-_TAIL:])
+
+
+def _told(details: Mapping[str, Any]) -> str:
+    """How long loading took, and predicting the rows where that was tried, for the build log."""
+    told = f": loaded in {details['load_seconds']:.1f} s"
+    if "predict_ms" not in details:
+        return told
+    rows = details["rows"]
+    what = "a made-up row" if rows == 0 else f"{rows} row{'s' * (rows != 1)}"
+    return f"{told}, {what} predicted in {details['predict_ms']:.1f} ms"
 
 
 def main() -> None:

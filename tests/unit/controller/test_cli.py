@@ -13,7 +13,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from controller_support import FakeServices, make_platform, release, serving
+from headrace_controller.api.schemas import JobView
 from headrace_controller.cli.entrypoint import COMMANDS, front
+from headrace_controller.client import Client as HeadraceClient
 from headrace_controller.service.platform import Platform
 
 FUNCTION = "def predict(model, age, plan):\n    return {'risk': age / 100}\n"
@@ -241,6 +243,76 @@ def test_a_template_overwrites_nothing_and_an_unknown_one_names_the_known(tmp_pa
     assert (tmp_path / "train.py").read_text() == "mine"
     unknown = run("new", "--template", "fortran", str(tmp_path / "x"))
     assert "python, sklearn, skops, tensorflow, text, torch, xgboost" in unknown.stderr
+
+
+def test_an_unknown_framework_is_refused_before_the_first_document_is_applied(
+    url: str, project: Path, platform: Platform
+) -> None:
+    (project / "headrace.yaml").write_text(
+        "kind: Sequence\nname: s\npipeline: [[{model: churn}]]\n---\nkind: Model\nname: a\npayload: function.py\nframework: sklern\n"
+    )
+    release(platform.catalog, "churn")
+    told = on(url, "apply", "-f", str(project))
+    place = f"{project}/headrace.yaml, document 2, line 8: framework: "
+    assert f"error: {place}'sklern' is not known" == told.stderr.splitlines()[0]
+    assert "hint: did you mean 'sklearn'?" == told.stderr.splitlines()[-1]
+    assert "s" not in [sequence["name"] for sequence in json.loads(on(url, "sequence", "list", "--json").stdout)]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        (
+            "kind: Model\nname: a\npayload: function.py\ntraining-data: train.csv\ntarget: left\n",
+            5,
+            "target: train.csv",
+        ),
+        ("kind: Model\nname: a\npayload: none.py\n", 3, "payload: none.py is not in"),
+        ("kind: Sequence\nname: s\npipeline:\n  - [{model: churn}]\n  - [{model: chrn}]\n", 5, "pipeline.1.0.model: "),
+    ],
+)
+def test_what_is_found_while_applying_names_its_place(
+    url: str, project: Path, platform: Platform, text: str, line: int, says: str
+) -> None:
+    release(platform.catalog, "churn")
+    (project / "headrace.yaml").write_text(text)
+    told = on(url, "apply", "-f", str(project)).stderr
+    assert f"error: {project}/headrace.yaml, document 1, line {line}: {says}" in told
+
+
+def test_the_help_of_a_noun_has_whole_sentences() -> None:
+    nouns = [path for path, command in commands() if isinstance(command, click.Group)]
+    listed = [run(*path, "--help").stdout.partition("\nCommands:\n")[2] for path in nouns]
+    assert [] == [text for text in listed if "..." in text or not text]
+
+
+@pytest.mark.parametrize(
+    ("template", "first"), [("sklearn", "pip install scikit-learn && python "), ("python", "python ")]
+)
+def test_a_new_project_says_what_to_install_before_training(tmp_path: Path, template: str, first: str) -> None:
+    folder = tmp_path / "churn"
+    told = run("new", "--template", template, str(folder)).stderr
+    assert f"next: {first}{folder}/train.py && headrace apply -f {folder}\n" == told
+
+
+def test_an_analysis_ends_with_what_it_found(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = "churn:1/drift/1h"
+    job = JobView(
+        id="1", kind="drift", version="churn:1", engine="native", arguments={}, by="api", state="done", reason="",
+        created="", at="", report=report, result={"verdict": "drift", "severity": "severe"},
+    )  # fmt: skip
+    document = {"sentence": "1 of 2 fields differs from the training data: `age`."}
+    monkeypatch.setattr(HeadraceClient, "start_job", lambda *_, **__: job)
+    monkeypatch.setattr(HeadraceClient, "job", lambda *_: job)
+    monkeypatch.setattr(HeadraceClient, "job_log", lambda *_: "")
+    monkeypatch.setattr(HeadraceClient, "report", lambda *_: document)
+    assert [
+        f"report    {report}",
+        "verdict   drift",
+        "severity  severe",
+        "1 of 2 fields differs from the training data: age.",
+        f"see: headrace report show {report}",
+    ] == on(url, "analyze", "drift", "churn:1").stdout.splitlines()
 
 
 def test_a_folder_below_a_file_is_an_error_and_no_traceback(tmp_path: Path) -> None:

@@ -94,6 +94,12 @@ def test_a_csv_that_cannot_be_a_request_is_refused_naming_the_place(tmp_path: Pa
         of_csv(tmp_path, text, TABLE)
 
 
+@pytest.mark.parametrize("text", ["", "\n"])
+def test_an_empty_input_is_said_to_be_empty(text: str) -> None:
+    with pytest.raises(Malformed, match="the input is empty"):
+        next(iter(of_json(text, TABLE)))
+
+
 def test_what_is_not_json_is_malformed() -> None:
     with pytest.raises(Malformed):
         of_json("{", TABLE)

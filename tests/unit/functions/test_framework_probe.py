@@ -1,5 +1,6 @@
 """Finding out a signature by asking."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,13 @@ class TestProbe:
         assert [("a", "int64"), ("b", "float64")] == [(f["name"], f["type"]) for f in result.signature["inputs"]]
         outputs = [(f["name"], f["type"], f["shape"]) for f in result.signature["outputs"]]
         assert [("s", "float64", []), ("v", "float64", [2]), ("w", "string", [])] == outputs
+
+    def test_the_log_says_in_words_how_long_the_trial_took(self, tmp_path: Path) -> None:
+        self.code(tmp_path, "def predict(model, a): return {'s': a}")
+
+        log = self.probe(tmp_path, "python", sample={"a": [1, 2]}).log
+
+        assert re.fullmatch(r"tried in \d+\.\d s: loaded in \d+\.\d s, 2 rows predicted in \d+\.\d ms\n", log)
 
     @pytest.mark.parametrize(
         ("answer", "field"),
