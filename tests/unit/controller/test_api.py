@@ -176,6 +176,10 @@ def test_errors_are_problem_documents(
     assert answer.json["detail"]
 
 
+def test_a_path_that_there_is_not_is_named(client: FlaskClient) -> None:
+    assert "there is nothing at /api/v1/nothing" == client.get("/api/v1/nothing").json["detail"]
+
+
 def test_a_defect_says_nothing_of_itself_but_the_request_id(
     client: FlaskClient, platform: Platform, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
