@@ -121,7 +121,8 @@ def chi_square(table: Array) -> tuple[float, float]:
 def pool(table: Array) -> Array:
     """Join the columns of a ``(2, k)`` table, rarest first, until each expects ``MIN_EXPECTED`` rows on both sides."""
     share = table.sum(axis=1).min() / max(table.sum(), 1e-300)
-    return np.stack([table[:, group].sum(axis=1) for group in joined(table.sum(axis=0), float(share))], axis=1)
+    columns = [table[:, group].sum(axis=1) for group in joined(table.sum(axis=0), float(share))]
+    return np.stack(columns, axis=1) if columns else table
 
 
 def joined(totals: Array, share: float) -> list[list[int]]:

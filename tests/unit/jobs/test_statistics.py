@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -171,6 +171,7 @@ def test_chi_square_equals_scipys_where_no_category_is_rare() -> None:
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), min_size=2, max_size=30))
+@example([(0, 0), (0, 0)])
 def test_pooling_keeps_the_sums_and_leaves_no_rare_column_but_with_two(cells: list[tuple[int, int]]) -> None:
     table = np.array(cells, np.float64).T
     table = table[:, table.sum(axis=0) > 0]
