@@ -88,15 +88,17 @@ def _stages(tallies: list[dict[str, Counter[str]]], place: Array, requests: pa.T
     if "sequence" not in requests.column_names:
         return
     known, bins = _latency_bins(requests["latency_ms"])
-    bin_of = dict(zip(np.flatnonzero(known).tolist(), bins.tolist(), strict=True))
-    names = ("sequence", "stage", "shadow", "outcome")
-    for n, (sequence, stage, shadow, outcome) in enumerate(zip(*(requests[c].to_pylist() for c in names), strict=True)):
+    timed = np.full(len(known), -1)
+    timed[known] = bins
+    alike = (requests[name].to_pylist() for name in ("sequence", "stage", "shadow", "outcome"))
+    counted = Counter(zip(place.tolist(), *alike, timed.tolist(), strict=True))
+    for (at, sequence, stage, shadow, outcome, latency_bin), count in counted.items():
         if sequence:
-            counts, key = tallies[place[n]]["stages"], stage_key(sequence, stage, shadow=bool(shadow))
-            counts[f"{key}#requests"] += 1
-            counts[f"{key}#failed"] += outcome != "ok"
-            if n in bin_of:
-                counts[f"{key}#{bin_of[n]}"] += 1
+            counts, key = tallies[at]["stages"], stage_key(sequence, stage, shadow=bool(shadow))
+            counts[f"{key}#requests"] += count
+            counts[f"{key}#failed"] += count * (outcome != "ok")
+            if latency_bin >= 0:
+                counts[f"{key}#{latency_bin}"] += count
 
 
 def stage_key(sequence: str, stage: int, *, shadow: bool) -> str:
