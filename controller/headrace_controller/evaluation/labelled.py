@@ -52,11 +52,7 @@ def target_of(version: Version, given: str | None) -> str:
 
 def check_column(file: Path, target: str) -> None:
     """``InvalidInput`` where a file, of which the names of columns alone are read, has no column of labels."""
-    tables.check_file(file, FIELD)
-    try:
-        names = CsvFile(file, FIELD).names if file.suffix == ".csv" else pq.read_schema(file).names
-    except parquet.UNREADABLE as error:
-        raise InvalidInput(f"{FIELD}: {file.name} cannot be read: {error}", field=FIELD) from error
+    names = tables.names_of(file, FIELD)
     if target not in names:
         raise _lacking(file, target, "the label column", names)
 

@@ -1,22 +1,15 @@
-"""What can be told of a submission before it gets a version number: an unknown framework, columns that a file does not have or cannot have."""
+"""What can be told of a submission before it gets a version number: columns that a file does not have or cannot have."""
 
 from pathlib import Path
-
-import pyarrow.parquet as pq
 
 from headrace_controller.definitions import ModelDefinition
 from headrace_controller.service.assembly import Given
 from headrace_controller.training import tables
-from headrace_controller.training.csvfile import CsvFile
 from headrace_functions.errors import InvalidInput
-from headrace_functions.runtime import frameworks
-from headrace_functions.tabular import parquet
 
 
 def check(definition: ModelDefinition, given: Given) -> None:
     """Raises ``InvalidInput`` naming the key that is wrong; the rest shows in the build."""
-    if definition.framework is not None:
-        frameworks.check(definition.framework)
     file, key = (given.training, "training-data") if given.training else (given.sample, "sample")
     for one, name in ((file, key), (given.reference, "reference-data")):
         if one is not None:
@@ -36,11 +29,7 @@ def check(definition: ModelDefinition, given: Given) -> None:
 
 
 def _check_columns(definition: ModelDefinition, file: Path, key: str) -> None:
-    tables.check_file(file, key)
-    try:
-        names = CsvFile(file, key).names if file.suffix == ".csv" else pq.read_schema(file).names
-    except parquet.UNREADABLE as error:
-        raise InvalidInput(f"{key}: {file.name} cannot be read: {error}", field=key) from error
+    names = tables.names_of(file, key)
     tables.check_names(names, key)
     for name in definition.target:
         if name not in names:

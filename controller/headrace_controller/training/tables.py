@@ -144,6 +144,15 @@ def check_file(file: Path, field: str) -> None:
         kinds.check(file, kinds.PARQUET, where, field, kinds.TABLES)
 
 
+def names_of(file: Path, field: str) -> list[str]:
+    """The names of the columns of a file; raises ``NotFound`` and ``InvalidInput`` as ``read`` does."""
+    check_file(file, field)
+    try:
+        return CsvFile(file, field).names if file.suffix == ".csv" else pq.read_schema(file).names
+    except parquet.UNREADABLE as error:
+        raise InvalidInput(f"{field}: {file.name} cannot be read: {error}", field=field) from error
+
+
 def values_of(file: pq.ParquetFile, most: int, field: str) -> int:
     """Values of a Parquet file, those in lists by themselves, before it is read; ``TooLarge`` for more than ``most``."""
     rows, values = file.metadata.num_rows, parquet.values_of(file)
