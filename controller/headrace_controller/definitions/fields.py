@@ -29,14 +29,14 @@ def refuse(message: str, *, key: str | tuple[str, ...] | None = None, **details:
     return PydanticCustomError("refused", "{message}", {"message": message, **known})
 
 
-def located(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Let a domain check run as a pydantic validator: its ``InvalidInput`` gets the place in the document."""
+def located(check: Callable[[Any], Any], *key: str) -> Callable[[Any], Any]:
+    """Let a domain check run as a pydantic validator: its ``InvalidInput`` gets the place in the document, ``key`` as in ``refuse``."""
 
     def checked(value: Any) -> Any:
         try:
             return check(value)
         except InvalidInput as error:
-            raise refuse(error.message, expected=error.expected, hint=error.hint) from error
+            raise refuse(error.message, key=key or None, expected=error.expected, hint=error.hint) from error
 
     return checked
 
@@ -217,15 +217,7 @@ class Contract(Document):
     def _fields_are_possible(self) -> "Contract":
         for side, fields in (("inputs", self.inputs), ("outputs", self.outputs)):
             for name, definition in fields.items():
-                try:
-                    definition.to_field(name)
-                except InvalidInput as error:
-                    raise refuse(
-                        error.message.removeprefix(f"{name}: "),
-                        key=(side, name),
-                        expected=error.expected,
-                        hint=error.hint,
-                    ) from error
+                located(definition.to_field, side, name)(name)
         return self
 
     def input_fields(self) -> tuple[signature.Field, ...]:

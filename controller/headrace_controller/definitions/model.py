@@ -7,13 +7,12 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from headrace_controller.definitions.container import ContainerDefinition, check_image
-from headrace_controller.definitions.fields import Contract, Document, Duration, Name, Strings, Text, refuse
+from headrace_controller.definitions.fields import Contract, Document, Duration, Name, Strings, Text, located, refuse
 from headrace_controller.definitions.install_command import Installed, installed_by
 from headrace_controller.definitions.monitoring import Monitoring, MonitoringDefinition
 from headrace_controller.definitions.validation_errors import shown
 from headrace_controller.monitoring.specs import MetricSpec
 from headrace_functions import version
-from headrace_functions.errors import InvalidInput
 from headrace_functions.runtime.frameworks import FRAMEWORKS, chat_completions
 from headrace_functions.suggestions import did_you_mean
 from headrace_functions.version import CONTAINER, EXTERNAL
@@ -286,10 +285,7 @@ class ModelDefinition(Document):
     def _install_command_is_a_requirement_list(self) -> "ModelDefinition":
         """Only ``pip install`` can be honoured: environments are resolved and shared, nothing runs in them."""
         if self.requirements is None:
-            try:
-                self.installed()
-            except InvalidInput as error:
-                raise refuse(error.message, key="install-command", expected=error.expected, hint=error.hint) from error
+            located(installed_by, "install-command")(self.install_command or "")
         return self
 
     @property

@@ -1,6 +1,5 @@
 """What pydantic finds wrong with a document or a request, as one ``InvalidInput`` in our words: path, value, what is allowed."""
 
-import difflib
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -10,6 +9,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from headrace_functions.errors import InvalidInput
+from headrace_functions.suggestions import did_you_mean
 
 _OWN_TYPES = ("function-", "list[", "tuple[", "literal[")  # what pydantic puts into places for its own types
 _OTHERS = 5  # further places that an error names
@@ -66,29 +66,22 @@ def _path(error: ErrorDetails) -> Path:
 
 def _sentence(error: ErrorDetails) -> Mapping[str, str | None]:
     """``message``, ``expected``, ``got`` and ``hint`` for one error of pydantic or of ``fields.refuse``."""
-    kind, context, value = error["type"], error.get("ctx", {}), error["input"]
-    if kind == "refused":
-        return context
-    if kind == "missing":
-        return {"message": "it is required"}
-    if kind == "literal_error":
-        return _not_one_of(value, str(context["expected"]))
-    for table in (_TYPES, _BOUNDS):
-        if kind in table:
-            return table[kind](value, context)
-    return {"message": error["msg"], "got": shown(value)}
-
-
-def _not_one_of(value: Any, expected: str) -> Mapping[str, str | None]:
-    near = difflib.get_close_matches(str(value), _QUOTED.findall(expected), n=1)
-    return {
-        "message": f"{shown(value)} is not allowed",
-        "expected": expected,
-        "hint": f"did you mean {near[0]!r}?" if near else None,
-    }
+    said = _SENTENCES.get(error["type"])
+    if said is None:
+        return {"message": error["msg"], "got": shown(error["input"])}
+    return said(error["input"], error.get("ctx", {}))
 
 
 _Said = Callable[[Any, Mapping[str, Any]], Mapping[str, str | None]]
+
+
+def _not_one_of(value: Any, context: Mapping[str, Any]) -> Mapping[str, str | None]:
+    allowed = str(context["expected"])
+    return {
+        "message": f"{shown(value)} is not allowed",
+        "expected": allowed,
+        "hint": did_you_mean(str(value), _QUOTED.findall(allowed), "") or None,
+    }
 
 
 def _not(what: str, expected: str | None = None) -> _Said:
@@ -101,22 +94,6 @@ def _not_text(value: Any, _: Mapping[str, Any]) -> Mapping[str, str | None]:
         "message": f"{shown(value)} is not text",
         "hint": f'write it in quotes: "{shown(value)}"' if quoted else None,
     }
-
-
-_whole = _not("a whole number")
-_number = _not("a number")
-_truth = _not("true or false")
-_list = _not("a list", "a list, e.g. [first, second]")
-_mapping = _not("a mapping", "a mapping, e.g. {key: value}")
-_TYPES: Mapping[str, _Said] = {
-    "string_type": _not_text,
-    **dict.fromkeys(("int_type", "int_parsing", "int_from_float", "int_parsing_size"), _whole),
-    **dict.fromkeys(("float_type", "float_parsing"), _number),
-    **dict.fromkeys(("bool_type", "bool_parsing"), _truth),
-    **dict.fromkeys(("list_type", "tuple_type"), _list),
-    **dict.fromkeys(("dict_type", "mapping_type", "model_type", "model_attributes_type"), _mapping),
-    "finite_number": _not("a finite number"),
-}
 
 
 def _outside(word: str, limit: str, key: str) -> _Said:
@@ -144,7 +121,22 @@ def _length(limit: str, key: str) -> _Said:
     }
 
 
-_BOUNDS: Mapping[str, _Said] = {
+_whole = _not("a whole number")
+_number = _not("a number")
+_truth = _not("true or false")
+_list = _not("a list", "a list, e.g. [first, second]")
+_mapping = _not("a mapping", "a mapping, e.g. {key: value}")
+_SENTENCES: Mapping[str, _Said] = {
+    "refused": lambda _, context: context,  # by ``fields.refuse``, which says it all
+    "missing": lambda _, __: {"message": "it is required"},
+    "literal_error": _not_one_of,
+    "string_type": _not_text,
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float", "int_parsing_size"), _whole),
+    **dict.fromkeys(("float_type", "float_parsing"), _number),
+    **dict.fromkeys(("bool_type", "bool_parsing"), _truth),
+    **dict.fromkeys(("list_type", "tuple_type"), _list),
+    **dict.fromkeys(("dict_type", "mapping_type", "model_type", "model_attributes_type"), _mapping),
+    "finite_number": _not("a finite number"),
     "greater_than_equal": _outside("too small", "at least", "ge"),
     "greater_than": _outside("too small", "more than", "gt"),
     "less_than_equal": _outside("too large", "at most", "le"),
