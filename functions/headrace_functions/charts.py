@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from itertools import groupby, pairwise
+from typing import TypeVar
 
 Value = float | None
 """None where nothing is known: a gap, never 0."""
@@ -27,6 +28,7 @@ _LABEL = 14
 _LONE = 12.0
 """Half the width of the dash of a value without neighbours."""
 _ROUND = (1.0, 2.0, 2.5, 5.0, 10.0)
+_V = TypeVar("_V")
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +196,7 @@ def _points(values: Sequence[Value]) -> Iterator[list[tuple[float, float]]]:
             run = []
 
 
-def _dash(x: float, value: float) -> list[tuple[float, float]]:
+def _dash(x: float, value: _V) -> list[tuple[float, _V]]:
     """A value without neighbours as a line within the chart."""
     return [(max(x - _LONE, 0.0), value), (min(x + _LONE, _WIDTH), value)]
 
@@ -248,8 +250,7 @@ def _band(band: Sequence[tuple[float, float] | None], y: Scale) -> str:
         run = [(_WIDTH * place / count, pair) for place, pair in grouped if pair is not None]
         if known and run:
             if len(run) == 1:
-                ((x, pair),) = run
-                run = [(max(x - _LONE, 0.0), pair), (min(x + _LONE, _WIDTH), pair)]
+                run = _dash(*run[0])
             upper = [f"{x:.1f} {_HEIGHT * y(pair[1]):.2f}" for x, pair in run]
             lower = [f"{x:.1f} {_HEIGHT * y(pair[0]):.2f}" for x, pair in reversed(run)]
             paths.append(f'<path class="band" d="M{"L".join(upper + lower)}Z"/>')

@@ -13,9 +13,9 @@ import httpx
 import orjson
 
 from headrace_controller.cli.device_login import DeviceLogin, Login
+from headrace_controller.client_settings import KEY
 from headrace_functions.errors import InvalidInput
 
-VARIABLE = "HEADRACE_API_KEY"
 SERVICE = "headrace"
 
 
@@ -34,7 +34,7 @@ def shown_to(url: str, environment: Mapping[str, str] = os.environ) -> str | Non
 
 def kept_for(url: str, environment: Mapping[str, str] = os.environ) -> str | None:
     """The key or login that is kept for a platform; None for none."""
-    given = environment.get(VARIABLE)
+    given = environment.get(KEY)
     if given:
         return given.strip()
     place = url.rstrip("/")

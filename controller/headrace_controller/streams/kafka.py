@@ -116,10 +116,11 @@ class Lanes:
         """Check the topics, fence an earlier process of this stream, and join the group."""
         stream = self._stream
         try:
-            for topic in (stream.source, stream.destination, stream.errors):
+            for key in ("source", "destination", "errors"):
+                topic = getattr(stream, key)
                 found = self._consumer.list_topics(topic, timeout=_BROKER_SECONDS).topics[topic]
                 if found.error is not None:
-                    raise self._topic_unusable(topic, found.error)
+                    raise self._topic_unusable(key, topic, found.error)
             if self._exactly_once:
                 self._producer.init_transactions(_TRANSACTION_SECONDS)
         except KafkaException as error:
@@ -273,8 +274,7 @@ class Lanes:
         if error.code() == KafkaError._FATAL or error.fatal():  # noqa: SLF001 -- the library's name for it
             self._fatal = KafkaException(error)
 
-    def _topic_unusable(self, topic: str, error: KafkaError) -> NotFound | Unreachable:
-        key = next(key for key in ("source", "destination", "errors") if getattr(self._stream, key) == topic)
+    def _topic_unusable(self, key: str, topic: str, error: KafkaError) -> NotFound | Unreachable:
         if error.code() in _NO_TOPIC:
             there = ", ".join(self._stream.brokers)
             return NotFound(
